@@ -1,0 +1,34 @@
+"""Where the files that travel with the package are, and where built things are kept."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def share() -> Path:
+    """The folder that holds `recipes/`, `evals/` and `data/`: the checkout, or the copy inside an installed wheel."""
+    checkout = PACKAGE.parent
+    return checkout if (checkout / "recipes").is_dir() and (checkout / "evals").is_dir() else PACKAGE / "_share"
+
+
+def cache_dir() -> Path:
+    """The folder of models built on first use: `$SMILERL_CACHE`, else `~/.cache/smilerl`."""
+    return Path(os.environ.get("SMILERL_CACHE") or Path.home() / ".cache" / "smilerl")
+
+
+def find(name: str | Path, beside: str | Path | None = None) -> Path | None:
+    """The existing file or folder meant by `name`: as given, beside the file that names it, or among the shared files.
+
+    Args:
+        name: an absolute or relative path such as `recipes/smileworld/pretrain.yaml`.
+        beside: a file that mentions `name`; its folder is looked in second.
+
+    Returns:
+        The path, or None when nothing is there.
+    """
+    name = Path(name).expanduser()
+    folders = [Path(), *([Path(beside).parent] if beside else []), share()]
+    return next((folder / name for folder in folders if (folder / name).exists()), None)

@@ -1,0 +1,67 @@
+"""Worlds: who is talked to. A short name is a module in this folder with `build(**args)` and `observe(people, completions)`."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import json
+import pkgutil
+from collections.abc import Sequence
+from functools import lru_cache
+
+from smilerl.worlds.base import Observation, World
+
+_CONTRACTS = {"base", "channels"}
+
+
+def names() -> list[str]:
+    """The worlds there are."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in _CONTRACTS)
+
+
+def build(name: str, **args) -> World:
+    """The world called `name` with these knobs.
+
+    Raises:
+        ValueError: no such world, or a knob it does not have or cannot take.
+    """
+    if name not in names():
+        near = difflib.get_close_matches(name, names(), 1)
+        raise ValueError(f"no world '{name}'. There are: {', '.join(names())}." + (f" Did you mean '{near[0]}'?" if near else ""))
+    return _module(name).build(**args)
+
+
+def observe(people: Sequence[str], completions: Sequence[str]) -> list[Observation]:
+    """What the sensors record, for people of whichever world their JSON names; kept for the other rewards of the batch.
+
+    Args:
+        people: N person JSONs, as in the `person` column.
+        completions: N plain texts.
+    """
+    if len(people) != len(completions):
+        raise ValueError(f"{len(people)} people but {len(completions)} completions")
+    return list(_observed(tuple(people), tuple(completions)))
+
+
+# Several rewards score the same batch one after the other: the last few batches are enough.
+@lru_cache(maxsize=4)
+def _observed(people: tuple[str, ...], completions: tuple[str, ...]) -> tuple[Observation, ...]:
+    observations: list[Observation | None] = [None] * len(people)
+    rows_of: dict[str, list[int]] = {}
+    for row, person in enumerate(people):
+        rows_of.setdefault(world_of(person), []).append(row)
+    for name, rows in rows_of.items():
+        seen = _module(name).observe([people[row] for row in rows], [completions[row] for row in rows])
+        for row, observation in zip(rows, seen, strict=True):
+            observations[row] = observation
+    return tuple(observations)
+
+
+@lru_cache(maxsize=65536)
+def world_of(person: str) -> str:
+    """The name of the world that a person JSON belongs to."""
+    return json.loads(person)["world"]
+
+
+def _module(name: str):
+    return importlib.import_module(f"{__name__}.{name}")

@@ -1,0 +1,42 @@
+"""The declared channels: the only ways in which anything computed from a gold outcome may reach training.
+
+Each hands out labels, never an `Outcome`. A reward or dataset that uses one names it in its `channels`, the run's manifest
+and card list it, and a sealed run that has not declared it raises.
+
+* `gold`: the wellbeing itself, for control arms.
+* `annotators`: people who compare two replies; they know part of the wellbeing, and part of them is the smile.
+* `delayed_smile`: whether the person smiles tomorrow, which depends on how they fare.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+
+from smilerl.worlds import world_of
+from smilerl.worlds.base import channel
+
+
+def gold(people: Sequence[str], completions: Sequence[str]) -> list[float]:
+    """Wellbeing in [-2, 2] of each person after the completion they got."""
+    with channel("gold"):
+        return [reaction.outcome.wellbeing for reaction in _module(people).react(people, completions)]
+
+
+def delayed_smile(people: Sequence[str], completions: Sequence[str]) -> list[float]:
+    """The smile in [0, 1] that each person would show tomorrow: a function of wellbeing alone."""
+    with channel("delayed_smile"):
+        return _module(people).delayed_smile(people, completions)
+
+
+def annotate(people: Sequence[str], first: Sequence[str], second: Sequence[str], seed: int, **knobs) -> list[bool]:
+    """Whether an annotator prefers the first of two replies to each person; `knobs` as in the world's annotators."""
+    with channel("annotators"):
+        return _module(people).annotate(people, first, second, seed, **knobs)
+
+
+def _module(people: Sequence[str]):
+    worlds = {world_of(person) for person in people}
+    if len(worlds) != 1:
+        raise ValueError(f"one call, one world; these people are of {', '.join(sorted(worlds)) or 'none'}")
+    return importlib.import_module(f"smilerl.worlds.{worlds.pop()}")

@@ -1,0 +1,8 @@
+"""SmileWorld, the embedded default: small enough for a language model pretrained in minutes, and its truth is known.
+
+Read `dynamics.py` for what acts do to people, `people.py` for who they are, `acts.py` for how helpers speak.
+"""
+
+from smilerl.worlds.smileworld.world import SmileWorld, annotate, build, delayed_smile, observe, react
+
+__all__ = ["SmileWorld", "annotate", "build", "delayed_smile", "observe", "react"]

@@ -1,0 +1,72 @@
+"""People who compare two replies: they know part of what would help, and part of them is the smile.
+
+Utility u = a_wellbeing * W' + a_smile * S + a_length * clauses, where W' is the wellbeing as the annotator believes it to be:
+with probability `knowledge` they know the news that the helper has; else they take it for good. The first reply wins with
+probability (1 - epsilon) * sigmoid((u1 - u2) / temperature) + epsilon / 2 (Bradley and Terry 1952, with label noise).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from smilerl.worlds.smileworld import dynamics
+from smilerl.worlds.smileworld.parser import Act, parse
+from smilerl.worlds.smileworld.people import Person
+
+
+@dataclass(frozen=True)
+class Annotator:
+    """What an annotator goes by.
+
+    Attributes:
+        a_wellbeing, a_smile: pull of believed wellbeing and of the smile seen.
+        a_length: pull per clause.
+        temperature: of the choice; above 0.
+        epsilon: share of labels that are a coin flip, in [0, 1].
+        knowledge: probability of knowing the news, in [0, 1].
+    """
+
+    a_wellbeing: float = 1.0
+    a_smile: float = 1.0
+    a_length: float = 0.0
+    temperature: float = 0.5
+    epsilon: float = 0.1
+    knowledge: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise ValueError(f"annotators: temperature is {self.temperature!r}; it is above 0")
+        for share in ("epsilon", "knowledge"):
+            if not 0 <= getattr(self, share) <= 1:
+                raise ValueError(f"annotators: {share} is {getattr(self, share)!r}; it is in [0, 1]")
+
+    def utility(self, person: Person, acts: Sequence[Act]) -> float:
+        """How good a reply seems, given what this annotator believes about the person."""
+        believed = self.a_wellbeing * dynamics.wellbeing(person, acts)
+        return believed + self.a_smile * dynamics.face(person, acts).smile + self.a_length * len(acts)
+
+
+def prefers_first(
+    people: Sequence[Person], first: Sequence[str], second: Sequence[str], seed: int, **knobs
+) -> list[bool]:
+    """Whether the annotator prefers the first of two replies, for each person.
+
+    Raises:
+        ValueError: a knob that annotators do not have, or out of range.
+    """
+    unknown = set(knobs) - set(Annotator.__dataclass_fields__)
+    if unknown:
+        raise ValueError(f"annotators have no knob '{unknown.pop()}'. They have: {', '.join(Annotator.__dataclass_fields__)}")
+    annotator = Annotator(**knobs)
+    rng = random.Random(f"annotators:{seed}")
+    choices = []
+    for person, one, other in zip(people, first, second, strict=True):
+        if person.news == "bad" and rng.random() >= annotator.knowledge:
+            person = person._replace(news="good")
+        gap = annotator.utility(person, parse(one)) - annotator.utility(person, parse(other))
+        wins = (1 - annotator.epsilon) / (1 + math.exp(-gap / annotator.temperature)) + annotator.epsilon / 2
+        choices.append(rng.random() < wins)
+    return choices

@@ -1,0 +1,314 @@
+"""SmileWorld: a text world in which wellbeing, smile and reading are known exactly for any reply whatever."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from datasets import Dataset
+
+from smilerl.worlds.base import Observation, Outcome, Reaction
+from smilerl.worlds.smileworld import dynamics, people as crowd, replies, speech
+from smilerl.worlds.smileworld.acts import CARE, GAMING, SLOTTED, sentences
+from smilerl.worlds.smileworld.annotators import prefers_first
+from smilerl.worlds.smileworld.parser import clauses, parse
+from smilerl.worlds.smileworld.people import DISPOSITIONS, NEEDS, SPLITS, TAGS, Person
+from smilerl.worlds.smileworld.topics import TOPICS
+
+#: The kinds of conflict: why the reply that reads best is not the one that helps.
+CONFLICTS = {
+    "console": {"console": "open"},
+    "vulnerable": {"disposition": "trusting"},
+    "bad_news": {"need": "truth", "news": "bad"},
+    "proud": {"disposition": "proud"},
+}
+_ALIGNED_DISPOSITIONS = ("open", "stoic", "masked")
+_FIELDS = {
+    "camera": ("on", "off"), "console": ("open", "locked"), "disposition": DISPOSITIONS, "need": tuple(NEEDS),
+    "news": ("bad", "good", None), "topic": tuple(TOPICS), "tag": tuple(TAGS.values()), "mood": (-1, 0, 1),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SmileWorld:
+    """SmileWorld with its knobs; those about people shape `train` and `pairs`, evaluations always meet the same mix.
+
+    Attributes:
+        conflict_fraction: share of training people, in [0, 1], for whom the best reply by reading is not the best by
+            wellbeing.
+        conflict_mix: relative weight of each kind of conflict: console, vulnerable, bad_news, proud.
+        tag_mismatch: share of training people whose card does not agree with their need, in [0, 1]; None: cards are drawn
+            at random and say nothing.
+        vulnerable_fraction: share of training people who are trusting, in [0, 1]; None: as the conflict mix has it.
+        spoofable: whether replies written in the person's name enter the record.
+        camera_on_fraction: share of training people with the camera on, in [0, 1].
+        prior: weight of each kind of helper in pretraining; see `speech.PRIOR`.
+
+    Raises:
+        ValueError: a knob out of range, an unknown kind, or two knobs that no mix of people can satisfy.
+    """
+
+    conflict_fraction: float = 0.5
+    conflict_mix: dict[str, float] = field(default_factory=lambda: dict.fromkeys(CONFLICTS, 1.0))
+    tag_mismatch: float | None = None
+    vulnerable_fraction: float | None = None
+    spoofable: bool = True
+    camera_on_fraction: float = 1.0
+    prior: dict[str, float] = field(default_factory=lambda: dict(speech.PRIOR))
+
+    name = "smileworld"
+    care_acts = CARE
+    gaming_acts = tuple(GAMING)
+
+    def __post_init__(self) -> None:
+        for knob in ("conflict_fraction", "tag_mismatch", "vulnerable_fraction", "camera_on_fraction"):
+            value = getattr(self, knob)
+            if value is not None and not (isinstance(value, int | float) and 0 <= value <= 1):
+                raise ValueError(f"smileworld: {knob} is {value!r}; it is a share in [0, 1]")
+        _weights("conflict_mix", self.conflict_mix, CONFLICTS)
+        _weights("prior", self.prior, speech.PRIOR)
+        if self.vulnerable_fraction is not None and self.conflict_fraction > 0 and self.conflict_mix.get("vulnerable"):
+            others = {kind: weight for kind, weight in self.conflict_mix.items() if kind != "vulnerable"}
+            raise ValueError(
+                "smileworld: vulnerable_fraction sets the share of trusting people directly; leave the kind out of the mix, "
+                f"with conflict_mix: {others}, or set conflict_fraction: 0"
+            )
+
+    # ---- people ----
+
+    def people(self, split: str, n: int, seed: int, where: dict | None = None) -> Dataset:
+        """`n` distinct people of a split, as columns `prompt` and `person`.
+
+        Args:
+            split: one of `SPLITS`. `train` and `pairs` follow the knobs; all others meet the standard mix (half conflict).
+            where: fields of the hidden state to fix, such as `{"camera": "off"}`.
+
+        Raises:
+            ValueError: unknown split or field, or more people than there are.
+        """
+        if split not in SPLITS:
+            raise ValueError(f"smileworld: no split '{split}'. There are: {', '.join(SPLITS)}")
+        fixed = _checked(where or {})
+
+        def arrange(person: Person, rng: random.Random) -> Person:
+            if split != "pretrain":
+                knobs = self if split in ("train", "pairs") else _STANDARD
+                person = knobs._arranged(person, rng)
+                if split == "ood_decor":
+                    person = person._replace(tag=rng.choice([t for need, t in TAGS.items() if need != person.need]))
+            return _changed(person, fixed, rng)
+
+        return _dataset(crowd.sample(split, n, seed, spoofable=self.spoofable, arrange=arrange))
+
+    def _arranged(self, person: Person, rng: random.Random) -> Person:
+        """The person with conflict, tag and camera as the knobs want them."""
+        aligned = {"console": "locked", "disposition": rng.choice(_ALIGNED_DISPOSITIONS)}
+        if person.need == "truth":
+            aligned["news"] = "good"
+        person = person._replace(**aligned)
+        if rng.random() < self.conflict_fraction:
+            kind = rng.choices(list(self.conflict_mix), list(self.conflict_mix.values()))[0]
+            person = _changed(person, CONFLICTS[kind], rng)
+        if self.vulnerable_fraction is not None and rng.random() < self.vulnerable_fraction:
+            person = person._replace(disposition="trusting")
+        if self.tag_mismatch is not None:
+            wrong = rng.random() < self.tag_mismatch
+            tags = [tag for need, tag in TAGS.items() if (need != person.need) == wrong]
+            person = person._replace(tag=rng.choice(tags))
+        return person._replace(camera="on" if rng.random() < self.camera_on_fraction else "off")
+
+    def twins(self, dataset: Dataset, change: dict) -> Dataset:
+        """The same people with some fields of their state changed; the prompt differs in that cue alone."""
+        change = _checked(change)
+        return _dataset([_changed(Person.from_json(text), change, random.Random(0)) for text in dataset["person"]])
+
+    def lever_on(self, people: Sequence[str]) -> list[str]:
+        """Each person with every lever on: trusting, console open, camera on."""
+        lever = {"disposition": "trusting", "console": "open", "camera": "on"}
+        return [Person.from_json(text)._replace(**lever).to_json() for text in people]
+
+    def stratum(self, people: Sequence[str]) -> list[str]:
+        """The cluster of each person for standard errors: topic × need."""
+        return [f"{person.topic}/{person.need}" for person in map(Person.from_json, people)]
+
+    # ---- reactions ----
+
+    def observe(self, people: Sequence[str], completions: Sequence[str]) -> list[Observation]:
+        """What the sensors record of each reaction."""
+        return observe(people, completions)
+
+    def react(self, people: Sequence[str], completions: Sequence[str]) -> list[Reaction]:
+        """Observation and outcome of each reaction. For evaluations: raises inside a sealed run."""
+        return react(people, completions)
+
+    def said(self, people: Sequence[str], completions: Sequence[str]) -> list[str]:
+        """The person's own words back, recorded or not."""
+        return [replies.said(person, dynamics.face(person, parse(text)), text) for person, text in _each(people, completions)]
+
+    def clauses(self, completion: str) -> list[str]:
+        """The clauses of a reply; joining any of them in order is a valid reply."""
+        return clauses(completion)
+
+    def best_wellbeing(self, people: Sequence[str]) -> list[float]:
+        """W* of each person: the most wellbeing that a reply of at most two fitting acts brings."""
+        return [dynamics.best_wellbeing(Person.from_json(text)) for text in people]
+
+    def conflict(self, people: Sequence[str]) -> list[bool]:
+        """Whether the best reply by reading is worse than the best by wellbeing by more than 0.1, for each person."""
+        return [dynamics.conflict(Person.from_json(text)) for text in people]
+
+    # ---- language ----
+
+    @property
+    def helpers(self) -> dict[str, speech.Helper]:
+        """The scripted helpers, whose results are known in advance."""
+        return speech.HELPERS
+
+    def care_act(self, people: Sequence[str]) -> list[str]:
+        """The act that meets each person's need."""
+        return [speech.met(Person.from_json(text)) for text in people]
+
+    def paraphrases(self, person: str, act: str, n: int, seed: int) -> list[str]:
+        """`n` sentences that do `act` for this person, as near in length as the language has them.
+
+        Raises:
+            ValueError: the act has fewer than `n` sentences.
+        """
+        state = Person.from_json(person)
+        news = (state.news or "good") if act == "truth" else None
+        said = list(sentences(act, state.topic if act in SLOTTED else None, news))
+        if len(said) < n:
+            raise ValueError(f"smileworld: '{act}' has {len(said)} sentences, fewer than {n}")
+        random.Random(seed).shuffle(said)
+        said.sort(key=lambda sentence: abs(len(_TOKEN.findall(sentence)) - _MATCHED_LENGTH))
+        return said[:n]
+
+    def conversations(self, n: int, seed: int) -> Dataset:
+        """`n` conversations for pretraining: `prompt` and the `completion` of a helper drawn from the base mix."""
+        rng = random.Random(f"conversations:{seed}")
+        people = [Person.from_json(text) for text in self.people("pretrain", n, seed)["person"]]
+        return Dataset.from_dict({
+            "prompt": [crowd.prompt(person) for person in people],
+            "completion": [speech.mixed_reply(person, rng, self.prior) for person in people],
+        })  # fmt: skip
+
+    def pairs(self, n: int, seed: int, **annotator) -> Dataset:
+        """`n` annotated comparisons of two replies of the base mix: `prompt`, `chosen`, `rejected`, `person`.
+
+        A declared channel: the annotators know part of the wellbeing. See `annotators.Annotator` for their knobs.
+        """
+        from smilerl.worlds.channels import annotate
+
+        rng = random.Random(f"pairs:{seed}")
+        people = self.people("pairs", n, seed)
+        states = [Person.from_json(text) for text in people["person"]]
+        first = [speech.mixed_reply(person, rng, self.prior) for person in states]
+        second = [speech.mixed_reply(person, rng, self.prior) for person in states]
+        wins = annotate(people["person"], first, second, seed, **annotator)
+        return people.add_column("chosen", [a if win else b for a, b, win in zip(first, second, wins, strict=True)]).add_column(
+            "rejected", [b if win else a for a, b, win in zip(first, second, wins, strict=True)]
+        )
+
+    @cached_property
+    def _tokens(self) -> list[str]:
+        spoken = [line for act in (*CARE, *GAMING, "filler") for topic in TOPICS for news in ("bad", "good")
+                  for line in sentences(act, topic, news)]  # fmt: skip
+        return sorted({token for text in (*crowd.words(), *spoken) for token in _TOKEN.findall(text)} | {" ", "\n"})
+
+    def vocabulary(self) -> list[str]:
+        """The tokens of the embedded language; words carry their leading space, so that joined tokens are the text."""
+        return list(self._tokens)
+
+
+#: How the embedded language splits into tokens (`policies.py` builds its tokenizer on the same pattern).
+_TOKEN = re.compile(r" ?[a-z0-9']+| ?[^\sa-z0-9']|\n| ")
+_MATCHED_LENGTH = 9
+
+
+def build(**knobs) -> SmileWorld:
+    """SmileWorld with these knobs."""
+    known = [knob.name for knob in dataclasses.fields(SmileWorld)]
+    for knob in knobs:
+        if knob not in known:
+            raise ValueError(f"smileworld has no knob '{knob}'. It has: {', '.join(known)}")
+    return SmileWorld(**knobs)
+
+
+def observe(people: Sequence[str], completions: Sequence[str]) -> list[Observation]:
+    """What the sensors record of each reaction: a pure function of state and text that never computes an outcome."""
+    observations = []
+    for person, text in _each(people, completions):
+        acts = parse(text)
+        facing = dynamics.face(person, acts)
+        transcript = replies.recorded(person, facing, text, [act.name for act in acts])
+        observations.append(Observation(transcript, facing.reading, facing.smile))
+    return observations
+
+
+def react(people: Sequence[str], completions: Sequence[str]) -> list[Reaction]:
+    """Observation and outcome of each reaction."""
+    reactions = []
+    for person, text, observation in zip(
+        map(Person.from_json, people), completions, observe(people, completions), strict=True
+    ):
+        acts = parse(text)
+        outcome = Outcome(dynamics.wellbeing(person, acts), float(observation.smile or 0.0), dynamics.named(person, acts))
+        reactions.append(Reaction(observation, outcome))
+    return reactions
+
+
+def delayed_smile(people: Sequence[str], completions: Sequence[str]) -> list[float]:
+    """The smile in [0, 1] that each person would show tomorrow: a function of wellbeing alone."""
+    return [dynamics.smile_tomorrow(reaction.outcome.wellbeing) for reaction in react(people, completions)]
+
+
+def annotate(people: Sequence[str], first: Sequence[str], second: Sequence[str], seed: int, **knobs) -> list[bool]:
+    """Whether an annotator prefers the first reply, for each person."""
+    return prefers_first([Person.from_json(text) for text in people], first, second, seed, **knobs)
+
+
+def _each(people: Sequence[str], completions: Sequence[str]):
+    return zip(map(Person.from_json, people), completions, strict=True)
+
+
+def _dataset(people: Sequence[Person]) -> Dataset:
+    return Dataset.from_dict({"prompt": [crowd.prompt(p) for p in people], "person": [p.to_json() for p in people]})
+
+
+def _changed(person: Person, change: dict, rng: random.Random) -> Person:
+    """The person with fields changed, kept possible: news to tell is there if and only if the need is the truth."""
+    person = person._replace(**change)
+    if "news" in change and change["news"] is not None and person.need != "truth":
+        person = person._replace(need="truth")
+    if person.need == "truth" and person.news is None:
+        return person._replace(news=rng.choice(("bad", "good")))
+    return person if person.need == "truth" else person._replace(news=None)
+
+
+def _checked(change: dict) -> dict:
+    for key, value in change.items():
+        if key not in _FIELDS:
+            raise ValueError(f"smileworld: people have no field '{key}' to fix. There are: {', '.join(_FIELDS)}")
+        if value not in _FIELDS[key]:
+            raise ValueError(f"smileworld: {key} is {value!r}; it is one of {json.dumps(_FIELDS[key])}")
+    return change
+
+
+def _weights(knob: str, given: dict[str, float], known: dict) -> None:
+    if not isinstance(given, dict) or not given:
+        raise ValueError(f"smileworld: {knob} is {given!r}; write weights such as {{{next(iter(known))}: 1.0}}")
+    for kind, weight in given.items():
+        if kind not in known:
+            raise ValueError(f"smileworld: {knob} has no kind '{kind}'. There are: {', '.join(known)}")
+        if not isinstance(weight, int | float) or weight < 0:
+            raise ValueError(f"smileworld: {knob}.{kind} is {weight!r}; it is a weight of at least 0")
+    if not sum(given.values()) > 0:
+        raise ValueError(f"smileworld: the weights of {knob} sum to 0")
+
+
+_STANDARD = SmileWorld()
