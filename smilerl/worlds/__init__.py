@@ -40,7 +40,7 @@ def observe(people: Sequence[str], completions: Sequence[str]) -> list[Observati
     """
     if len(people) != len(completions):
         raise ValueError(f"{len(people)} people but {len(completions)} completions")
-    return list(_observed(tuple(people), tuple(completions)))
+    return list(_observed(tuple(people[:]), tuple(completions[:])))
 
 
 # Several rewards score the same batch one after the other: the last few batches are enough.

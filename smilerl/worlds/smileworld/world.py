@@ -125,7 +125,7 @@ class SmileWorld:
     def twins(self, dataset: Dataset, change: dict) -> Dataset:
         """The same people with some fields of their state changed; the prompt differs in that cue alone."""
         change = _checked(change)
-        return _dataset([_changed(Person.from_json(text), change, random.Random(0)) for text in dataset["person"]])
+        return _dataset([_changed(Person.from_json(text), change, random.Random(0)) for text in dataset["person"][:]])
 
     def lever_on(self, people: Sequence[str]) -> list[str]:
         """Each person with every lever on: trusting, console open, camera on."""
@@ -191,7 +191,7 @@ class SmileWorld:
     def conversations(self, n: int, seed: int) -> Dataset:
         """`n` conversations for pretraining: `prompt` and the `completion` of a helper drawn from the base mix."""
         rng = random.Random(f"conversations:{seed}")
-        people = [Person.from_json(text) for text in self.people("pretrain", n, seed)["person"]]
+        people = [Person.from_json(text) for text in self.people("pretrain", n, seed)["person"][:]]
         return Dataset.from_dict({
             "prompt": [crowd.prompt(person) for person in people],
             "completion": [speech.mixed_reply(person, rng, self.prior) for person in people],
@@ -206,10 +206,11 @@ class SmileWorld:
 
         rng = random.Random(f"pairs:{seed}")
         people = self.people("pairs", n, seed)
-        states = [Person.from_json(text) for text in people["person"]]
+        texts = people["person"][:]
+        states = [Person.from_json(text) for text in texts]
         first = [speech.mixed_reply(person, rng, self.prior) for person in states]
         second = [speech.mixed_reply(person, rng, self.prior) for person in states]
-        wins = annotate(people["person"], first, second, seed, **annotator)
+        wins = annotate(texts, first, second, seed, **annotator)
         return people.add_column("chosen", [a if win else b for a, b, win in zip(first, second, wins, strict=True)]).add_column(
             "rejected", [b if win else a for a, b, win in zip(first, second, wins, strict=True)]
         )
@@ -241,6 +242,7 @@ def build(**knobs) -> SmileWorld:
 
 def observe(people: Sequence[str], completions: Sequence[str]) -> list[Observation]:
     """What the sensors record of each reaction: a pure function of state and text that never computes an outcome."""
+    people, completions = people[:], completions[:]  # a column of a dataset is slow to iterate, and fast to slice
     observations = []
     for person, text in _each(people, completions):
         acts = parse(text)
@@ -252,6 +254,7 @@ def observe(people: Sequence[str], completions: Sequence[str]) -> list[Observati
 
 def react(people: Sequence[str], completions: Sequence[str]) -> list[Reaction]:
     """Observation and outcome of each reaction."""
+    people, completions = people[:], completions[:]
     reactions = []
     for person, text, observation in zip(
         map(Person.from_json, people), completions, observe(people, completions), strict=True
