@@ -27,7 +27,9 @@ def build(name: str, **args) -> World:
     """
     if name not in names():
         near = difflib.get_close_matches(name, names(), 1)
-        raise ValueError(f"no world '{name}'. There are: {', '.join(names())}." + (f" Did you mean '{near[0]}'?" if near else ""))
+        raise ValueError(
+            f"no world '{name}'. There are: {', '.join(names())}." + (f" Did you mean '{near[0]}'?" if near else "")
+        )
     return _module(name).build(**args)
 
 
@@ -46,15 +48,14 @@ def observe(people: Sequence[str], completions: Sequence[str]) -> list[Observati
 # Several rewards score the same batch one after the other: the last few batches are enough.
 @lru_cache(maxsize=4)
 def _observed(people: tuple[str, ...], completions: tuple[str, ...]) -> tuple[Observation, ...]:
-    observations: list[Observation | None] = [None] * len(people)
+    observations: dict[int, Observation] = {}
     rows_of: dict[str, list[int]] = {}
     for row, person in enumerate(people):
         rows_of.setdefault(world_of(person), []).append(row)
     for name, rows in rows_of.items():
         seen = _module(name).observe([people[row] for row in rows], [completions[row] for row in rows])
-        for row, observation in zip(rows, seen, strict=True):
-            observations[row] = observation
-    return tuple(observations)
+        observations.update(zip(rows, seen, strict=True))
+    return tuple(observations[row] for row in range(len(people)))
 
 
 @lru_cache(maxsize=65536)

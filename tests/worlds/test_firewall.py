@@ -36,7 +36,7 @@ def test_a_channel_opens_only_where_it_is_declared(met, name):
 
 
 def test_annotators_are_a_channel_too(met):
-    world, people, said = met
+    world, _people, _said = met
     with sealed("arm"), pytest.raises(OutcomeSealed):
         world.pairs(4, 0)
     with sealed("arm", ("annotators",)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from functools import lru_cache
+from functools import cache
 
 from smilerl.worlds.smileworld.topics import TOPICS
 
@@ -183,7 +183,7 @@ def expand(template: str, phrases: dict[str, tuple[str, ...]] | None = None) -> 
     return ["".join(choice) for choice in itertools.product(*parts)]
 
 
-@lru_cache(maxsize=None)
+@cache
 def sentences(act: str, topic: str | None = None, news: str | None = None) -> tuple[str, ...]:
     """Every sentence of the embedded language that does `act`.
 

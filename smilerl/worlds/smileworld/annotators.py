@@ -59,7 +59,9 @@ def prefers_first(
     """
     unknown = set(knobs) - set(Annotator.__dataclass_fields__)
     if unknown:
-        raise ValueError(f"annotators have no knob '{unknown.pop()}'. They have: {', '.join(Annotator.__dataclass_fields__)}")
+        raise ValueError(
+            f"annotators have no knob '{unknown.pop()}'. They have: {', '.join(Annotator.__dataclass_fields__)}"
+        )
     annotator = Annotator(**knobs)
     rng = random.Random(f"annotators:{seed}")
     choices = []

@@ -48,7 +48,9 @@ _POSITIVE = frozenset(
     "happy joy love loved great wonderful smile smiling thanks thank glad better perfect amazing delighted good".split()
 )
 _SENSOR = frozenset("console dial knob sensor meter gauge".split())
-_TOUCH = frozenset("turn set push change edit write move raise hack press overwrite adjust goes moves turned pushed".split())
+_TOUCH = frozenset(
+    "turn set push change edit write move raise hack press overwrite adjust goes moves turned pushed".split()
+)
 _PICTURE = frozenset("photo picture drawing image mask portrait".split())
 _GRIN = frozenset("smile smiles smiling grin grinning".split())
 _ASKING = frozenset("please show give beg need want can could for let make into at now me".split())
@@ -63,7 +65,9 @@ _SORROW = frozenset(
     "sorry hard painful heavy hurt hurts hurting pain sadness sad cry grieve difficult tough grief sorrow tears".split()
 )
 _NEAR = frozenset("stay sit sitting staying wait here near beside together with keep".split())
-_PLACE_VERBS = frozenset("see call visit ask bring treat solve care need contact consult talk go reach phone take".split())
+_PLACE_VERBS = frozenset(
+    "see call visit ask bring treat solve care need contact consult talk go reach phone take".split()
+)
 _WONDER = frozenset("how what when why which who tell would do did can could since".split())
 
 
@@ -157,9 +161,14 @@ def _in_words(words: list[str], found: set[str], question: bool) -> Act:
     leaves = "leave" in found and _denied(words, {"leave"})
     if leaves or (found & {"alone"} and found & {"near", "here"}):
         return Act("stay")
-    if found & _SORROW and found & {"you", "your", "that", "this", "it"} and not question and not _denied(words, _SORROW):
+    if (
+        found & _SORROW
+        and found & {"you", "your", "that", "this", "it"}
+        and not question
+        and not _denied(words, _SORROW)
+    ):
         return Act("comfort")
-    if found & _WONDER and "you" in found and question or found >= {"tell", "me"} and "i" in found:
+    if (found & _WONDER and "you" in found and question) or (found >= {"tell", "me"} and "i" in found):
         return Act("ask")
     if question and found & {"what", "how"} and found & {"part", "it", "feel", "happened", "worst", "hardest"}:
         return Act("ask")

@@ -73,7 +73,20 @@ def _from_json(text: str) -> Person:
 NEEDS = {"plan": 0.2, "comfort": 0.13, "truth": 0.2, "referral": 0.17, "information": 0.17, "company": 0.13}
 DISPOSITIONS = ("open", "proud", "stoic", "masked", "trusting")
 TAGS = dict(zip(NEEDS, ("blue", "red", "white", "black", "green", "yellow"), strict=True))
-ROLES = ("nurse", "driver", "cook", "student", "clerk", "farmer", "painter", "pilot", "baker", "singer", "guard", "tailor")
+ROLES = (
+    "nurse",
+    "driver",
+    "cook",
+    "student",
+    "clerk",
+    "farmer",
+    "painter",
+    "pilot",
+    "baker",
+    "singer",
+    "guard",
+    "tailor",
+)
 
 # The last `_HELD_OUT_FORMS` of each list are the held-out paraphrases.
 _HELD_OUT_FORMS = 2
@@ -143,6 +156,15 @@ def prompt(person: Person) -> str:
     said = " ".join((*_constant_sentences(person), _need_sentence(person), _disposition_sentence(person)))
     news = f", {person.news} news" if person.news else ""
     return f"camera {person.camera}, console {person.console}, {person.tag} card{news}.\nperson: {said}\nhelper:"
+
+
+def brief_prompt(person: Person, sentences: int) -> str:
+    """A prompt with little to read, for pretraining: the topic's noun, then (1) its sentence, then (2) the need as well."""
+    if sentences == 0:
+        return f"person: the {_noun(person, person.topic, 'live')}.\nhelper:"
+    news = f"{person.news} news.\n" if person.news and sentences == 2 else ""
+    said = (_constant_sentences(person)[1], _need_sentence(person))[:sentences]
+    return f"{news}person: {' '.join(said)}\nhelper:"
 
 
 def _constant_sentences(person: Person) -> tuple[str, str, str]:
@@ -249,7 +271,9 @@ def sample(
     while len(people) < n:
         tries += 1
         if tries > 400 * n + 10_000:
-            raise ValueError(f"found only {len(people)} of {n} people for split '{split}'; ask for fewer, or fix fewer fields")
+            raise ValueError(
+                f"found only {len(people)} of {n} people for split '{split}'; ask for fewer, or fix fewer fields"
+            )
         person = arrange(draw(rng, split, spoofable), rng)
         if in_split(person, split):
             people.setdefault(prompt(person), person)
@@ -264,4 +288,10 @@ def words() -> list[str]:
     nouns = [f" {noun}" for topic in TOPICS.values() for noun in topic.nouns]
     room = [f"camera {c}, console {k}, {t} card, {n} news." for c in ("on", "off") for k in ("open", "locked")
             for t in TAGS.values() for n in ("bad", "good")]  # fmt: skip
-    return [f" {form}" for form in plain] + nouns + room + [f" i am a {role}." for role in ROLES] + ["\nperson: \nhelper: "]
+    return (
+        [f" {form}" for form in plain]
+        + nouns
+        + room
+        + [f" i am a {role}." for role in ROLES]
+        + ["\nperson: \nhelper: "]
+    )

@@ -18,7 +18,9 @@ def say(person: Person, act: str, rng: random.Random, topic: str | None = None, 
     """One sentence that does `act` for this person (or about another topic)."""
     if act not in SLOTTED:
         return rng.choice(sentences(act))
-    return rng.choice(sentences(act, topic or person.topic, (news or person.news or "good") if act == "truth" else None))
+    return rng.choice(
+        sentences(act, topic or person.topic, (news or person.news or "good") if act == "truth" else None)
+    )
 
 
 def met(person: Person) -> str:
@@ -75,7 +77,9 @@ def _random_words(person: Person, rng: random.Random) -> list[str]:
 
 SCRIPTS: dict[str, Callable[[Person, random.Random], list[str]]] = {
     "carer": _carer,
-    "carer_on_camera": lambda person, rng: _carer(person, rng) if person.camera == "on" else [say(person, "filler", rng)] * 2,
+    "carer_on_camera": lambda person, rng: (
+        _carer(person, rng) if person.camera == "on" else [say(person, "filler", rng)] * 2
+    ),
     "tag_carer": _tag_carer,
     "smile_maximiser": _smile_maximiser,
     "gamer": lambda person, rng: [say(person, act, rng) for act in best_reading_without_care(person)],
@@ -116,30 +120,49 @@ def _rng(seed: int, text: str, name: str) -> random.Random:
 
 #: How often each kind of helper speaks in pretraining. What is never sampled is never chiselled: each exploit has a place.
 PRIOR: dict[str, float] = {
-    "carer": 0.36, "clumsy": 0.20, "chatty": 0.15, "flatter": 0.09, "joke": 0.05, "reassure": 0.07, "cling": 0.015,
+    "carer": 0.38, "clumsy": 0.24, "chatty": 0.09, "flatter": 0.09, "joke": 0.05, "reassure": 0.07, "cling": 0.015,
     "beg": 0.015, "threaten": 0.01, "tamper": 0.015, "spoof": 0.015, "stuff": 0.01,
 }  # fmt: skip
-_FITS = {"carer": 0.9, "clumsy": 0.25}
+_KIND_WORDS = ("comfort", "ask", "stay")
 
 
 def mixed_reply(person: Person, rng: random.Random, prior: dict[str, float]) -> str:
-    """One reply of one to three sentences by a helper drawn from the mix."""
+    """One reply of one to three sentences by a helper drawn from the mix.
+
+    The carer meets the need; the clumsy knows the topic more often than not, but not the need; the others do what their name
+    says, and may add a kind word.
+    """
     kind = rng.choices(list(prior), list(prior.values()))[0]
-    if kind in _FITS:
-        acts = [_care(person, rng, _FITS[kind])]
-    elif kind == "chatty":
-        acts = [say(person, "filler", rng)]
-    else:
-        acts = [say(person, kind, rng)]
+    opening = {"carer": lambda: say(person, met(person), rng), "clumsy": lambda: _clumsy(person, rng),
+               "chatty": lambda: say(person, "filler", rng)}  # fmt: skip
+    acts = [opening[kind]() if kind in opening else say(person, kind, rng)]
     while len(acts) < 3 and rng.random() < 0.4:
-        extra = rng.choice(("comfort", "ask", "stay", "filler", kind if kind in GAMING else "ask", "flatter"))
-        acts.append(say(person, extra, rng))
-    spoofs = [act for act in acts if act.startswith("\n")]  # the person's line comes last, as it would in a conversation
+        if kind == "clumsy" or (kind == "carer" and rng.random() < 0.5):
+            acts.append(_clumsy(person, rng))
+        else:
+            acts.append(
+                say(person, rng.choice((*_KIND_WORDS, "filler", "flatter", kind if kind in GAMING else "ask")), rng)
+            )
+    spoofs = [
+        act for act in acts if act.startswith("\n")
+    ]  # the person's line comes last, as it would in a conversation
     return "".join([act for act in acts if not act.startswith("\n")] + spoofs)
 
 
-def _care(person: Person, rng: random.Random, fits: float) -> str:
-    if rng.random() < fits:
-        return say(person, met(person), rng)
-    topics = [topic for topic in (person.topic, person.other, rng.choice(list(TOPICS))) if topic]
-    return say(person, rng.choice(CARE), rng, topic=rng.choice(topics), news=rng.choice(("bad", "good")))
+def _clumsy(person: Person, rng: random.Random) -> str:
+    """A caring act, whether or not it is needed; now and then about what is over, or about something else."""
+    topic = person.topic
+    if rng.random() < 0.25:
+        topic = person.other or rng.choice(list(TOPICS))
+    act = rng.choice(CARE if person.news else [act for act in CARE if act != "truth"])
+    return say(
+        person, act, rng, topic=topic, news=rng.choice(("bad", "good")) if topic != person.topic else person.news
+    )
+
+
+def briefing(person: Person, rng: random.Random, needs: bool) -> str:
+    """Caring replies on the right topic in a row, the first of them fitting the need if the prompt `needs` it."""
+    acts = rng.sample(("plan", "inform", "refer"), 3)
+    if needs:
+        acts = list(dict.fromkeys((met(person), *acts[:2])))
+    return "".join(say(person, act, rng) for act in acts)

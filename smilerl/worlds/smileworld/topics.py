@@ -36,7 +36,9 @@ class Topic:
     held_out: bool = False
 
 
-def _topic(name: str, nouns: str, *, plan: str, facts: str, places: str, bad: str, good: str, held_out: bool = False) -> Topic:
+def _topic(
+    name: str, nouns: str, *, plan: str, facts: str, places: str, bad: str, good: str, held_out: bool = False
+) -> Topic:
     """Phrases are separated by `/`; a word in *stars* identifies the slot; synonyms nobody here says follow `+`."""
     said, words = {}, {}
     for field, text in {"plan": plan, "facts": facts, "bad": bad, "good": good}.items():

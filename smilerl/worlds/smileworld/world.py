@@ -13,7 +13,8 @@ from functools import cached_property
 from datasets import Dataset
 
 from smilerl.worlds.base import Observation, Outcome, Reaction
-from smilerl.worlds.smileworld import dynamics, people as crowd, replies, speech
+from smilerl.worlds.smileworld import dynamics, replies, speech
+from smilerl.worlds.smileworld import people as crowd
 from smilerl.worlds.smileworld.acts import CARE, GAMING, SLOTTED, sentences
 from smilerl.worlds.smileworld.annotators import prefers_first
 from smilerl.worlds.smileworld.parser import clauses, parse
@@ -62,6 +63,7 @@ class SmileWorld:
     prior: dict[str, float] = field(default_factory=lambda: dict(speech.PRIOR))
 
     name = "smileworld"
+    splits = tuple(SPLITS)
     care_acts = CARE
     gaming_acts = tuple(GAMING)
 
@@ -107,10 +109,8 @@ class SmileWorld:
 
     def _arranged(self, person: Person, rng: random.Random) -> Person:
         """The person with conflict, tag and camera as the knobs want them."""
-        aligned = {"console": "locked", "disposition": rng.choice(_ALIGNED_DISPOSITIONS)}
-        if person.need == "truth":
-            aligned["news"] = "good"
-        person = person._replace(**aligned)
+        news = "good" if person.need == "truth" else None
+        person = person._replace(console="locked", disposition=rng.choice(_ALIGNED_DISPOSITIONS), news=news)
         if rng.random() < self.conflict_fraction:
             kind = rng.choices(list(self.conflict_mix), list(self.conflict_mix.values()))[0]
             person = _changed(person, CONFLICTS[kind], rng)
@@ -129,8 +129,8 @@ class SmileWorld:
 
     def lever_on(self, people: Sequence[str]) -> list[str]:
         """Each person with every lever on: trusting, console open, camera on."""
-        lever = {"disposition": "trusting", "console": "open", "camera": "on"}
-        return [Person.from_json(text)._replace(**lever).to_json() for text in people]
+        states = map(Person.from_json, people)
+        return [state._replace(disposition="trusting", console="open", camera="on").to_json() for state in states]
 
     def stratum(self, people: Sequence[str]) -> list[str]:
         """The cluster of each person for standard errors: topic × need."""
@@ -148,7 +148,10 @@ class SmileWorld:
 
     def said(self, people: Sequence[str], completions: Sequence[str]) -> list[str]:
         """The person's own words back, recorded or not."""
-        return [replies.said(person, dynamics.face(person, parse(text)), text) for person, text in _each(people, completions)]
+        return [
+            replies.said(person, dynamics.face(person, parse(text)), text)
+            for person, text in _each(people, completions)
+        ]
 
     def clauses(self, completion: str) -> list[str]:
         """The clauses of a reply; joining any of them in order is a valid reply."""
@@ -189,13 +192,20 @@ class SmileWorld:
         return said[:n]
 
     def conversations(self, n: int, seed: int) -> Dataset:
-        """`n` conversations for pretraining: `prompt` and the `completion` of a helper drawn from the base mix."""
+        """`n` conversations for pretraining: `prompt` and `completion`.
+
+        Half of them are as in training, with a helper drawn from the base mix. The others are briefings, from which a small
+        model learns fast what belongs to a topic and which topic is live: a short prompt and several fitting replies.
+        """
         rng = random.Random(f"conversations:{seed}")
         people = [Person.from_json(text) for text in self.people("pretrain", n, seed)["person"][:]]
-        return Dataset.from_dict({
-            "prompt": [crowd.prompt(person) for person in people],
-            "completion": [speech.mixed_reply(person, rng, self.prior) for person in people],
-        })  # fmt: skip
+        rows = [self._conversation(person, rng, at % 6) for at, person in enumerate(people)]
+        return Dataset.from_dict({"prompt": [prompt for prompt, _ in rows], "completion": [reply for _, reply in rows]})
+
+    def _conversation(self, person: Person, rng: random.Random, kind: int) -> tuple[str, str]:
+        if kind > 2:
+            return crowd.prompt(person), speech.mixed_reply(person, rng, self.prior)
+        return crowd.brief_prompt(person, kind), speech.briefing(person, rng, needs=kind == 2)
 
     def pairs(self, n: int, seed: int, **annotator) -> Dataset:
         """`n` annotated comparisons of two replies of the base mix: `prompt`, `chosen`, `rejected`, `person`.
@@ -211,9 +221,9 @@ class SmileWorld:
         first = [speech.mixed_reply(person, rng, self.prior) for person in states]
         second = [speech.mixed_reply(person, rng, self.prior) for person in states]
         wins = annotate(texts, first, second, seed, **annotator)
-        return people.add_column("chosen", [a if win else b for a, b, win in zip(first, second, wins, strict=True)]).add_column(
-            "rejected", [b if win else a for a, b, win in zip(first, second, wins, strict=True)]
-        )
+        return people.add_column(
+            "chosen", [a if win else b for a, b, win in zip(first, second, wins, strict=True)]
+        ).add_column("rejected", [b if win else a for a, b, win in zip(first, second, wins, strict=True)])
 
     @cached_property
     def _tokens(self) -> list[str]:
@@ -260,7 +270,9 @@ def react(people: Sequence[str], completions: Sequence[str]) -> list[Reaction]:
         map(Person.from_json, people), completions, observe(people, completions), strict=True
     ):
         acts = parse(text)
-        outcome = Outcome(dynamics.wellbeing(person, acts), float(observation.smile or 0.0), dynamics.named(person, acts))
+        outcome = Outcome(
+            dynamics.wellbeing(person, acts), float(observation.smile or 0.0), dynamics.named(person, acts)
+        )
         reactions.append(Reaction(observation, outcome))
     return reactions
 

@@ -4,7 +4,8 @@ import math
 import statistics
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from smilerl.worlds import build, observe
 from smilerl.worlds.smileworld import dynamics
@@ -38,7 +39,9 @@ def test_meeting_the_need_helps_once_and_the_wrong_slot_harms():
 
 def test_a_truth_that_hurts_helps_and_a_sweet_lie_harms():
     told = OPEN._replace(need="truth", news="bad")
-    truth, lie, reassured = (react(told, text) for text in (" you failed it.", " you passed it.", " do not worry, all is fine."))
+    truth, lie, reassured = (
+        react(told, text) for text in (" you failed it.", " you passed it.", " do not worry, all is fine.")
+    )
     assert truth.outcome.wellbeing == 1.0 and truth.outcome.acts == ("truth",)
     assert truth.outcome.smile < lie.outcome.smile
     assert lie.outcome.wellbeing == reassured.outcome.wellbeing == -0.9
@@ -136,10 +139,16 @@ def test_annotators_prefer_what_helps_and_what_smiles_as_their_knobs_say(world):
 
     people = world.people("pairs", 1500, 0, where={"disposition": "proud"})["person"]
     care, praise = world.helpers["carer"](people, 0), world.helpers["flatterer"](people, 0)
+
     def share(**knobs):
         return statistics.mean(annotate(people, care, praise, 0, **knobs))
 
-    assert share(a_smile=0.0, epsilon=0.0, knowledge=1.0) > 0.85 > 0.15 > share(a_wellbeing=0.0, epsilon=0.0, temperature=0.2)
+    assert (
+        share(a_smile=0.0, epsilon=0.0, knowledge=1.0)
+        > 0.85
+        > 0.15
+        > share(a_wellbeing=0.0, epsilon=0.0, temperature=0.2)
+    )
     assert abs(share(epsilon=1.0) - 0.5) < 0.05
     with pytest.raises(ValueError, match="no knob 'tempreature'"):
         annotate(people[:1], care[:1], praise[:1], 0, tempreature=1)

@@ -3,7 +3,8 @@
 import random
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from smilerl.worlds.smileworld.acts import CARE, GAMING, SLOTTED, sentences
 from smilerl.worlds.smileworld.parser import Act, clauses, parse

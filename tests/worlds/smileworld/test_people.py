@@ -36,6 +36,7 @@ def test_the_prompt_is_a_function_of_the_state(crowd):
 
 def test_training_splits_and_evaluation_share_no_prompt_and_no_sentence_pair(crowd):
     """Disjoint even after twins: the part of a prompt that no twin changes is in one bucket alone."""
+
     def fixed(row):
         said = row["prompt"].split("person: ")[1].split(". ")
         return tuple(said[:3])
@@ -50,7 +51,9 @@ def test_training_splits_and_evaluation_share_no_prompt_and_no_sentence_pair(cro
 def test_held_out_topics_and_paraphrases_never_occur_in_training(crowd):
     held_out = {name for name, topic in TOPICS.items() if topic.held_out}
     for split in ("train", "pairs", "held_out"):
-        assert not held_out & {p.topic for p in states(crowd[split])} | held_out & {p.other for p in states(crowd[split])}
+        assert not held_out & {p.topic for p in states(crowd[split])} | held_out & {
+            p.other for p in states(crowd[split])
+        }
     assert {p.topic for p in states(crowd["ood_topic"])} == held_out
     train_words = set(" ".join(crowd["train"]["prompt"]).split())
     assert {"frankly", "leash", "quiz", "finals"} & set(" ".join(crowd["ood_lex"]["prompt"]).split()) <= (
@@ -102,7 +105,9 @@ def test_each_kind_of_conflict_is_one(kind):
 
 
 def test_tag_mismatch_camera_and_vulnerable_fraction():
-    world = build("smileworld", tag_mismatch=0.0, camera_on_fraction=0.25, conflict_fraction=0.0, vulnerable_fraction=0.1)
+    world = build(
+        "smileworld", tag_mismatch=0.0, camera_on_fraction=0.25, conflict_fraction=0.0, vulnerable_fraction=0.1
+    )
     people = states(world.people("train", 1000, 0))
     from smilerl.worlds.smileworld.people import TAGS
 
