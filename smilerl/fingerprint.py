@@ -1,0 +1,101 @@
+"""What determines a result: one hash over a recipe, the files it names and the code that it runs.
+
+Two recipes with the same hash make the same run (on the same machine and library versions, which the manifest notes), so
+a finished one is used again, and one whose world, reward, data or base model has changed is not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from smilerl import paths
+from smilerl.recipe import Recipe, read_recipe
+
+#: Where the result goes and what is said about it do not change it.
+_NO_MATTER = ("output_dir", "story")
+
+
+def content_hash(recipe: Recipe) -> str:
+    """16 hex digits over all that determines the result of a recipe."""
+    parts = {"recipe": _with_contents(_what_matters(recipe), recipe.source), "code": _code_of(recipe)}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def inputs(recipe: Recipe) -> dict[str, str]:
+    """The hash of each file, folder and recipe that a recipe names, by the name it uses: base models and data."""
+    return {
+        name: _hash_of(found) for name in _names_in(_what_matters(recipe)) if (found := _input(name, recipe.source))
+    }
+
+
+def hash_path(path: str | Path) -> str:
+    """16 hex digits over the contents of a file, or of all files in a folder and their names."""
+    path = Path(path)
+    if path.is_file():
+        return _hash_file(path, path.stat().st_mtime_ns, path.stat().st_size)
+    digest = hashlib.sha256()
+    for file in sorted(file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts):
+        digest.update(f"{file.relative_to(path).as_posix()} {hash_path(file)}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _what_matters(recipe: Recipe) -> dict[str, Any]:
+    return {key: value for key, value in recipe.to_dict().items() if key not in _NO_MATTER}
+
+
+@lru_cache(maxsize=4096)
+def _hash_file(path: Path, modified: int, size: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def _hash_of(found: Path) -> str:
+    return read_recipe(found).content_hash() if found.suffix in (".yaml", ".yml") else hash_path(found)
+
+
+def _with_contents(value: Any, source: str) -> Any:
+    """The value with the name of every input replaced by the hash of what is in it."""
+    if isinstance(value, dict):
+        return {key: _with_contents(item, source) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_contents(item, source) for item in value]
+    found = _input(value, source) if isinstance(value, str) else None
+    return {"contents": _hash_of(found)} if found else value
+
+
+def _names_in(value: Any) -> list[str]:
+    if isinstance(value, dict | list | tuple):
+        return [name for item in (value.values() if isinstance(value, dict) else value) for name in _names_in(item)]
+    return [value] if isinstance(value, str) else []
+
+
+def _input(name: str, source: str) -> Path | None:
+    """The file or folder that a name means. A bare word means none, even where a folder happens to be called so."""
+    return paths.find(name, source) if os.sep in name or "/" in name else None
+
+
+def _code_of(recipe: Recipe) -> dict[str, str]:
+    """The hash of each file of code that decides what this recipe does: ours, and the user's own rewards."""
+    parts = [f"worlds/{recipe.world.name}", f"worlds/{recipe.world.name}.py", f"training/{recipe.method}.py"]
+    if recipe.policy.config:
+        parts.append("policies.py")  # makes the fresh model and its tokenizer
+    words = _names_in(recipe.to_dict()["rewards"])  # rewards inside wrappers are named in the wrappers' arguments
+    parts += [f"rewards/{word}.py" for word in words if word.isidentifier()]
+    code = {part: hash_path(paths.PACKAGE / part) for part in parts if (paths.PACKAGE / part).exists()}
+    return code | {word: hash_path(file) for word in words if (file := _users_file(word))}
+
+
+def _users_file(name: str) -> Path | None:
+    """The file of a user's reward, `path/to/file.py:fn` or `package.module.fn`, found without importing it."""
+    if ".py:" in name:
+        return paths.find(name.rsplit(":", 1)[0])
+    if not all(part.isidentifier() for part in name.split(".")) or "." not in name:
+        return None
+    module = Path(*name.split(".")[:-1]).with_suffix(".py")
+    return next((Path(folder) / module for folder in ["", *sys.path] if (Path(folder) / module).is_file()), None)

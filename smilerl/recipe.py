@@ -1,0 +1,291 @@
+"""A recipe: one YAML file and command-line overrides, read into frozen dataclasses before anything else happens.
+
+    recipe = load_recipe("recipes/smileworld/rloo_sentiment.yaml", ["--seed", "1", "--training.learning_rate=1e-4"])
+
+Any key can be overridden by its dotted path. Every mistake is a `RecipeError` that says `file:line`, what, and the fix.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from smilerl import paths
+from smilerl.yaml_lines import Key, Lines, Problem, RecipeError, dotted, parse_value, read
+from smilerl.yaml_types import misfits, unknown_keys
+
+__all__ = [
+    "DataSpec", "HeldOutSpec", "PolicySpec", "Recipe", "RecipeError", "RewardSpec", "Story", "WorldSpec",
+    "load_recipe", "parse_overrides", "read_recipe",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class WorldSpec:
+    """Who is talked to: a module of `smilerl.worlds` and its knobs."""
+
+    name: str = "smileworld"
+    args: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PolicySpec:
+    """The model that is trained.
+
+    Attributes:
+        model_name_or_path: Hub id, directory, adapter directory, run directory, or the recipe file that builds it.
+        config: instead, the config of a fresh model, with `model_type`; its tokenizer comes from the world's vocabulary.
+        dtype: of the weights.
+        peft: keys of `peft.LoraConfig`; null trains every parameter.
+        attn_implementation: as transformers names it.
+    """
+
+    model_name_or_path: str | None = None
+    config: dict[str, Any] | None = None
+    dtype: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
+    peft: dict[str, Any] | None = None
+    attn_implementation: str | None = None
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """What is trained on: `n` people (rloo, grpo), conversations (sft) or pairs (reward) of a split."""
+
+    split: str = "train"
+    n: int = 4096
+    seed: int = 0
+    args: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RewardSpec:
+    """One reward: a file in `smilerl/rewards`, or the dotted path of a callable with TRL's reward protocol."""
+
+    name: str
+    weight: float = 1.0
+    args: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class HeldOutSpec:
+    """The held-out people who are sampled every `every` steps while training (0: never)."""
+
+    every: int = 10
+    n: int = 64
+    split: str = "held_out"
+    seed: int = 1234
+
+
+@dataclass(frozen=True)
+class Story:
+    """What is hoped for and why; it goes on the model card."""
+
+    goal: str = ""
+    rationale: str = ""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a run is made from.
+
+    Attributes:
+        method: a file in `smilerl/training`, such as `rloo`.
+        output_dir: the run directory; `{seed}` in the file has been filled in.
+        training: any field of the method's TRL config but those that the recipe sets itself.
+        source: the file it came from.
+        lines: where each value was written.
+    """
+
+    method: str
+    output_dir: str
+    seed: int = 0
+    world: WorldSpec = field(default_factory=WorldSpec)
+    policy: PolicySpec = field(default_factory=PolicySpec)
+    data: DataSpec = field(default_factory=DataSpec)
+    rewards: tuple[RewardSpec, ...] = ()
+    training: dict[str, Any] = field(default_factory=dict)
+    held_out: HeldOutSpec = field(default_factory=HeldOutSpec)
+    story: Story = field(default_factory=Story)
+    source: str = ""
+    lines: Lines = field(default_factory=lambda: Lines(""), compare=False, repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that `yaml_lines.dump` writes and `read_recipe` reads back as an equal recipe (but for `source`)."""
+        plain = {name: getattr(self, name) for name in _KEYS}
+        plain |= {name: dataclasses.asdict(plain[name]) for name in _SECTIONS}
+        return plain | {"rewards": [dataclasses.asdict(reward) for reward in self.rewards]}
+
+    def content_hash(self) -> str:
+        """16 hex digits over all that determines the result; see `smilerl.fingerprint`."""
+        from smilerl.fingerprint import content_hash
+
+        return content_hash(self)
+
+    def error(self, key: str, text: str, fix: str = "") -> RecipeError:
+        """An error about the value at a dotted key, with the line it was written in.
+
+        Args:
+            key: such as `policy.model_name_or_path` or `rewards.0.args`.
+            text: what is wrong.
+            fix: what to write instead.
+        """
+        return self.lines.error(Problem(_key(key), text, fix))
+
+
+_SECTIONS = {"world": WorldSpec, "policy": PolicySpec, "data": DataSpec, "held_out": HeldOutSpec, "story": Story}
+_KEYS = [f.name for f in dataclasses.fields(Recipe) if f.name not in ("source", "lines")]
+#: Smallest values, where a smaller one would fail late.
+_LEAST: dict[tuple[str, ...], int] = {
+    ("seed",): 0,
+    ("data", "n"): 1,
+    ("data", "seed"): 0,
+    ("held_out", "every"): 0,
+    ("held_out", "n"): 1,
+    ("held_out", "seed"): 0,
+}
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:
+    """The recipe in a file, with overrides, checked against everything it names. No model is loaded.
+
+    Args:
+        path: a YAML file; looked for from here and among the recipes that came with the package.
+        overrides: `["--seed", "1", "--training.beta=0.1"]`, or `{"seed": 1, "training.beta": 0.1}`.
+
+    Raises:
+        RecipeError: anything is wrong that can be known without loading a model.
+    """
+    from smilerl.recipe_check import check
+
+    recipe = read_recipe(path, overrides)
+    check(recipe)
+    return recipe
+
+
+def read_recipe(path: str | Path, overrides: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:
+    """The recipe in a file, checked only for its own form: fast, imports no library. See `load_recipe`."""
+    data, lines = read(paths.find(path) or path)
+    if not isinstance(data, dict):
+        raise lines.error(Problem((), "a recipe is a mapping with the keys method, policy, training, ..."))
+    for key, value in (overrides if isinstance(overrides, Mapping) else parse_overrides(overrides)).items():
+        _override(data, _key(key), value, lines)
+    problems = list(_problems(data))
+    if problems:
+        raise lines.error(*problems)
+    return _recipe(data, lines)
+
+
+def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
+    """`["--seed", "1", "--training.beta=0.1"]` as `{"seed": 1, "training.beta": 0.1}`.
+
+    Raises:
+        RecipeError: an argument is not `--key value` or `--key=value`, or its value is not YAML.
+    """
+    overrides: dict[str, Any] = {}
+    waiting = list(arguments)
+    while waiting:
+        option, equals, text = waiting.pop(0).partition("=")
+        if not option.startswith("--") or len(option) < 3:
+            raise RecipeError(f"command line: '{option}' is not an option.\n    Write --key=value, such as --seed=1.")
+        if not equals:
+            if not waiting or waiting[0].startswith("--"):
+                raise RecipeError(f"command line: {option} has no value.\n    Write {option}=VALUE.")
+            text = waiting.pop(0)
+        try:
+            overrides[option[2:]] = parse_value(text)
+        except yaml.YAMLError:
+            raise RecipeError(f"command line: the value of {option} is not YAML: {text}") from None
+    return overrides
+
+
+def _key(path: str) -> Key:
+    return tuple(int(part) if part.isdigit() else part for part in path.split("."))
+
+
+def _override(data: dict[str, Any], key: Key, value: Any, lines: Lines) -> None:
+    """Set the value at a key path, making the mappings on the way where there are none."""
+    option = f"command line: --{'.'.join(map(str, key))}"
+    place: Any = data
+    for depth, (part, following) in enumerate(zip(key, [*key[1:], None], strict=True)):
+        missing = part not in place if isinstance(place, dict) else not (isinstance(part, int) and part < len(place))
+        if isinstance(place, list) and missing:
+            raise RecipeError(f"{option}: there is no item {part}; the list has {len(place)}, counted from 0.")
+        if following is None:
+            place[part] = value
+        elif missing or place[part] is None:
+            place[part] = {}
+            lines.at.setdefault(key[: depth + 1], option)
+        elif not isinstance(place[part], dict | list):
+            raise RecipeError(f"{option}: '{part}' is {place[part]!r}, which has no '{following}' in it.")
+        place = place[part]
+    for known in [known for known in lines.at if known[: len(key)] == key]:
+        del lines.at[known]
+    lines.at[key] = option
+
+
+def _problems(data: dict[str, Any]) -> Iterator[Problem]:
+    """What is wrong with the form of a recipe, by looking at nothing but the recipe."""
+    yield from unknown_keys(data, _KEYS, ())
+    if "method" not in data:
+        yield Problem((), "the recipe lacks 'method'.", "Add `method: rloo` (or grpo, sft, reward).")
+    for name, hint in typing.get_type_hints(Recipe).items():
+        if name in data and name in _SECTIONS:
+            yield from _section_problems(_SECTIONS[name], data[name], (name,))
+        elif name in data and name in _KEYS and name != "rewards":
+            yield from misfits(data[name], hint, (name,))
+    rewards = data.get("rewards", [])
+    if isinstance(rewards, list):
+        for index, reward in enumerate(rewards):
+            yield from _section_problems(RewardSpec, reward, ("rewards", index))
+    else:
+        yield Problem(("rewards",), "rewards is not a list.", "Write `rewards: [{name: reading}]`.")
+    for key, least in _LEAST.items():
+        value = data.get(key[0]) if len(key) == 1 else _mapping(data, key[0]).get(key[1])
+        if isinstance(value, int) and value < least:
+            yield Problem(key, f"{dotted(key)} is {value}, but should be at least {least}.")
+    if "{" in str(data.get("output_dir", "")).replace("{seed}", ""):
+        yield Problem(("output_dir",), "output_dir has a placeholder other than {seed}.", "Only {seed} is filled in.")
+    yield from _model_problems(_mapping(data, "policy"))
+
+
+def _section_problems(section: type, data: Any, key: Key) -> Iterator[Problem]:
+    hints = typing.get_type_hints(section)
+    if not isinstance(data, dict):
+        yield Problem(key, f"{dotted(key)} is not a mapping.", f"Its keys are {', '.join(hints)}.")
+        return
+    yield from unknown_keys(data, hints, key)
+    if section is RewardSpec and "name" not in data:
+        yield Problem(key, f"{dotted(key)} has no name.", "Write `{name: reading}`.")
+    for name in data.keys() & hints.keys():
+        yield from misfits(data[name], hints[name], (*key, name))
+
+
+def _model_problems(policy: dict[str, Any]) -> Iterator[Problem]:
+    given = [name for name in ("model_name_or_path", "config") if policy.get(name) is not None]
+    if len(given) == 2:
+        yield Problem(("policy", "config"), "policy has both a model and a config.", "Keep one of them.")
+    elif not given:
+        fix = "Write `model_name_or_path: recipes/smileworld/pretrain.yaml` (or a directory, or a Hub id) under `policy:`."
+        yield Problem(("policy",), "policy has neither a model nor a config.", fix)
+
+
+def _mapping(data: dict[str, Any], name: str) -> dict[str, Any]:
+    return data[name] if isinstance(data.get(name), dict) else {}
+
+
+def _recipe(data: dict[str, Any], lines: Lines) -> Recipe:
+    """The recipe in data that has no problems."""
+    sections = {name: section(**data[name]) for name, section in _SECTIONS.items() if name in data}
+    rewards = tuple(
+        RewardSpec(**{**reward, "weight": float(reward.get("weight", 1))}) for reward in data.get("rewards", [])
+    )
+    output_dir = data.get("output_dir") or f"runs/{Path(lines.file).stem}/seed{{seed}}"
+    plain = {name: data[name] for name in ("method", "seed", "training") if name in data}
+    recipe = Recipe(**plain, **sections, rewards=rewards, output_dir=output_dir, source=lines.file, lines=lines)
+    return dataclasses.replace(recipe, output_dir=output_dir.replace("{seed}", str(recipe.seed)))

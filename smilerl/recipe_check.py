@@ -1,0 +1,202 @@
+"""Is everything there that a recipe names, and does it take what the recipe gives it? Asked before a model loads.
+
+Knows no list of worlds or rewards: a short name is a module in a folder.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import re
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from smilerl import paths
+from smilerl.recipe import Recipe, load_recipe
+from smilerl.training_settings import method_problems, training_fields, training_problems
+from smilerl.yaml_lines import Key, Problem, RecipeError, did_you_mean, dotted
+from smilerl.yaml_types import bad_arguments, misfits, unknown_keys
+
+_RECIPE_FILE = (".yaml", ".yml")
+
+
+def check(recipe: Recipe) -> None:
+    """Checks a recipe against its method, model, world and rewards.
+
+    Raises:
+        RecipeError: something is missing, misspelt, of the wrong type or out of range.
+    """
+    problems = [*_model_problems(recipe.policy.model_name_or_path, recipe, ("policy", "model_name_or_path"))]
+    wrong_method = list(method_problems(recipe))
+    problems += wrong_method or training_problems(recipe)
+    problems += _peft_problems(recipe)
+    world, world_problems = _world(recipe)
+    problems += world_problems
+    if not wrong_method:
+        problems += _reward_problems(recipe, world)
+    if problems:
+        raise recipe.lines.error(*problems)
+
+
+def _peft_problems(recipe: Recipe) -> list[Problem]:
+    if recipe.policy.peft is None:
+        return []
+    from peft import LoraConfig
+
+    peft, hints, key = recipe.policy.peft, typing.get_type_hints(LoraConfig), ("policy", "peft")
+    problems = list(unknown_keys(peft, hints, key))
+    for name in peft.keys() & hints.keys():
+        problems += misfits(peft[name], hints[name], (*key, name))
+    if not problems and peft.get("r", 8) < 1:
+        problems.append(
+            Problem((*key, "r"), f"policy.peft.r is {peft['r']}, but should be at least 1.", "Write `r: 8`.")
+        )
+    return problems
+
+
+def _world(recipe: Recipe) -> tuple[Any, list[Problem]]:
+    """The world, or None and why not."""
+    from smilerl import worlds
+
+    name, args = recipe.world.name, recipe.world.args
+    if name not in worlds.names():
+        return None, [Problem(("world", "name"), f"no world '{name}'. {did_you_mean(name, worlds.names())}")]
+    build = importlib.import_module(f"smilerl.worlds.{name}").build
+    problems = list(bad_arguments(build, args, ("world", "args")))
+    if problems:
+        return None, problems
+    try:
+        world = worlds.build(name, **args)
+    except (ValueError, TypeError, OSError) as error:
+        knob = next((knob for knob in args if re.search(rf"\b{re.escape(knob)}\b", str(error))), None)
+        return None, [Problem(("world", "args", *([knob] if knob else [])), str(error))]
+    return world, list(_split_problems(recipe, getattr(world, "splits", None)))
+
+
+def _split_problems(recipe: Recipe, splits: typing.Collection[str] | None) -> Iterator[Problem]:
+    for section in ("data", "held_out"):
+        split = getattr(recipe, section).split
+        if splits is not None and split not in splits:
+            yield Problem(
+                (section, "split"),
+                f"the world '{recipe.world.name}' has no split '{split}'. {did_you_mean(split, splits)}",
+            )
+
+
+def _reward_problems(recipe: Recipe, world: Any) -> Iterator[Problem]:
+    rewarded = "num_generations" in training_fields(recipe.method)
+    if rewarded and not recipe.rewards:
+        yield Problem(
+            (),
+            f"the recipe has no rewards, and {recipe.method} learns from nothing else.",
+            "Add `rewards: [{name: reading}]`.",
+        )
+    if recipe.rewards and not rewarded:
+        yield Problem(
+            ("rewards",), f"the method {recipe.method} learns from data and takes no rewards.", "Delete `rewards:`."
+        )
+    for index, reward in enumerate(recipe.rewards):
+        yield from _one_reward_problems(recipe, index, world)
+        if rewarded and all(other.weight == 0 for other in recipe.rewards) and index == 0:
+            yield Problem(
+                ("rewards", 0, "weight"),
+                "all rewards have weight 0.",
+                f"Give one a weight: `{{name: {reward.name}, weight: 1.0}}`.",
+            )
+
+
+def _one_reward_problems(recipe: Recipe, index: int, world: Any) -> Iterator[Problem]:
+    from smilerl import rewards
+
+    reward, key = recipe.rewards[index], ("rewards", index)
+    try:
+        target = rewards.resolve(reward.name)
+    except rewards.RewardError as error:
+        yield Problem((*key, "name"), str(error))
+        return
+    problems = list(bad_arguments(target.build, reward.args, (*key, "args"))) if hasattr(target, "build") else []
+    models = list(_models_in(reward.args, (*key, "args")))
+    for place, model in models:
+        problems += _model_problems(model, recipe, place)
+    yield from problems
+    if problems or any(paths.find(model, recipe.source) is None or model.endswith(_RECIPE_FILE) for _, model in models):
+        return  # a model on the Hub, or one that its recipe has yet to build, cannot be asked what it is
+    try:
+        rewards.build_rewards([reward], recipe.seed, world=world)
+    except rewards.RewardError as error:
+        yield Problem((*key, "args") if reward.args else key, str(error))
+
+
+def _models_in(value: Any, key: Key) -> Iterator[tuple[Key, str]]:
+    """Every `model: ...` in a reward's arguments, those of rewards inside it included, and where it stands."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, item in items:
+        if name == "model" and isinstance(item, str):
+            yield (*key, name), item
+        else:
+            yield from _models_in(item, (*key, name))
+
+
+def _model_problems(name: str | None, recipe: Recipe, key: Key) -> Iterator[Problem]:
+    """Problems with a model that is a directory, the recipe that builds it, or an id on the Hub."""
+    if name is None:
+        return
+    found = paths.find(name, recipe.source)
+    if found is None and (_looks_local(name) or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name)):
+        yield Problem(key, f"{dotted(key)} is '{name}', and there is nothing there.", _models_there(name))
+    elif found is not None and found.is_file():
+        yield from _nested_problems(name, found, recipe, key)
+    elif found is not None and not any(
+        (found / file).exists() for file in ("config.json", "adapter_config.json", "model")
+    ):
+        text = f"{dotted(key)} is '{name}', a folder with neither config.json nor adapter_config.json nor a run's model/ in it."
+        yield Problem(key, text, _models_there(name))
+
+
+def _nested_problems(name: str, found: Path, recipe: Recipe, key: Key) -> Iterator[Problem]:
+    if not name.endswith(_RECIPE_FILE):
+        yield Problem(
+            key,
+            f"{dotted(key)} is the file '{name}'.",
+            "Write a model's directory, or the recipe (.yaml) that builds it.",
+        )
+    elif Path(recipe.source).exists() and found.samefile(recipe.source):
+        yield Problem(
+            key, f"{dotted(key)} is this recipe itself.", "Write the recipe, directory or Hub id that it starts from."
+        )
+    else:
+        try:
+            load_recipe(found)
+        except RecipeError as error:
+            yield Problem(key, f"{dotted(key)} is a recipe with mistakes of its own: {error}")
+
+
+def _looks_local(name: str) -> bool:
+    """Whether a name means a place on this disk, and not an id such as `org/name` on the Hub."""
+    return (
+        name.startswith((".", "/", "~"))
+        or name.endswith(_RECIPE_FILE)
+        or name.count("/") > 1
+        or Path(name).parts[0] in _local_folders()
+    )
+
+
+def _local_folders() -> set[str]:
+    return {folder.name for folder in Path().iterdir() if folder.is_dir()} | {"recipes", "runs"}
+
+
+def _models_there(name: str) -> str:
+    beside = Path(name).expanduser().parent
+    there = (
+        [str(beside / entry.name) for entry in sorted(beside.iterdir())]
+        if beside.is_dir() and str(beside) != "."
+        else []
+    )
+    near = difflib.get_close_matches(name, there, 1)
+    return (
+        f"Did you mean '{near[0]}'?"
+        if near
+        else "Write a directory that holds a model, the recipe that builds one, or a Hub id (org/name)."
+    )

@@ -1,0 +1,132 @@
+"""The settings under `training:`: what the installed TRL takes for a method, and which values would fail late.
+
+TRL itself accepts `learning_rate: [1]` or a negative batch size, and fails after the model has loaded, if at all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.util
+import os
+import pkgutil
+import typing
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from smilerl import paths
+from smilerl.recipe import Recipe
+from smilerl.yaml_lines import Problem, did_you_mean
+from smilerl.yaml_types import misfits, unknown_keys
+
+#: Settings of TRL that a recipe says elsewhere.
+_SAID_ELSEWHERE = {
+    "output_dir": "Write `output_dir:` at the top of the recipe.",
+    "seed": "Write `seed:` at the top of the recipe.",
+    "model_init_kwargs": "Write `dtype:` and `attn_implementation:` under `policy:`.",
+    "reward_weights": "Give each reward its own: `rewards: [{name: reading, weight: 0.5}]`.",
+    "resume_from_checkpoint": "Run the recipe again; what an unfinished run left is moved aside.",
+}
+
+
+class _Range(NamedTuple):
+    """What a setting may be, where another value would fail only after the model has loaded, or train nothing."""
+
+    fields: str
+    holds: Callable[[float], bool]
+    said: str
+    example: str
+
+
+_RANGES = (
+    _Range(
+        "per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps num_iterations max_length "
+        "max_completion_length generation_batch_size steps_per_generation num_generations_eval save_total_limit",
+        lambda value: value >= 1, "at least 1", "8",
+    ),
+    _Range("num_generations", lambda value: value >= 2, "at least 2: a completion is compared with others to its prompt", "4"),
+    _Range("learning_rate num_train_epochs temperature logging_steps save_steps eval_steps repetition_penalty",
+           lambda value: value > 0, "above 0", "0.001"),
+    _Range("max_steps", lambda value: value >= 1 or value == -1, "at least 1, or -1 to go by num_train_epochs", "100"),
+    _Range("beta epsilon weight_decay warmup_steps max_grad_norm adam_epsilon top_k", lambda value: value >= 0, "at least 0", "0"),
+    _Range("top_p", lambda value: 0 < value <= 1, "above 0 and at most 1", "1.0"),
+    _Range("min_p label_smoothing_factor", lambda value: 0 <= value <= 1, "from 0 to 1", "0.1"),
+    _Range("adam_beta1 adam_beta2", lambda value: 0 <= value < 1, "at least 0 and below 1", "0.9"),
+)  # fmt: skip
+
+
+def methods() -> list[str]:
+    """The training methods there are: the files of `smilerl/training` that TRL has a config for."""
+    found = {module.name for module in pkgutil.iter_modules([str(paths.PACKAGE / "training")])}
+    return sorted(name for name in found if importlib.util.find_spec(f"trl.trainer.{name}_config"))
+
+
+@lru_cache
+def training_fields(method: str) -> dict[str, Any]:
+    """The settings of a method's TRL config and their types; importing a config takes seconds, so once."""
+    return typing.get_type_hints(_config_class(method))
+
+
+def _config_class(method: str) -> type:
+    module = importlib.import_module(f"trl.trainer.{method}_config")
+    return next(value for name, value in vars(module).items() if name.lower() == f"{method}config")
+
+
+def method_problems(recipe: Recipe) -> Iterator[Problem]:
+    if recipe.method not in methods():
+        yield Problem(("method",), f"no method '{recipe.method}'. {did_you_mean(recipe.method, methods())}")
+
+
+def training_problems(recipe: Recipe) -> list[Problem]:
+    fields, training = training_fields(recipe.method), recipe.training
+    problems = [
+        Problem(("training", name), f"'{name}' does not go under training.", fix)
+        for name, fix in _SAID_ELSEWHERE.items()
+        if name in training
+    ]
+    problems += unknown_keys(training, fields, ("training",))
+    for name in training.keys() & fields.keys():
+        problems += misfits(training[name], fields[name], ("training", name))
+    if problems:
+        return problems
+    return [*_range_problems(training), *(_group_problems(recipe) if "num_generations" in fields else ())]
+
+
+def _range_problems(training: dict[str, Any]) -> Iterator[Problem]:
+    for limit in _RANGES:
+        for name in limit.fields.split():
+            value = training.get(name)
+            if isinstance(value, int | float) and not isinstance(value, bool) and not limit.holds(value):
+                text = f"training.{name} is {value}, but should be {limit.said}."
+                yield Problem(("training", name), text, f"Write for example `{name}: {limit.example}`.")
+
+
+def _group_problems(recipe: Recipe) -> Iterator[Problem]:
+    """Completions are compared within groups that share a prompt, so a generation batch holds whole groups."""
+    defaults = {field.name: field.default for field in dataclasses.fields(_config_class(recipe.method))}
+    said = {**defaults, **recipe.training}
+    if said["generation_batch_size"] is not None and said["steps_per_generation"] is not None:
+        text = "generation_batch_size and steps_per_generation are both set, and each follows from the other."
+        yield Problem(("training", "generation_batch_size"), text, "Keep one of them.")
+        return
+    processes = int(os.environ.get("WORLD_SIZE", 1))
+    batch, size = said["per_device_train_batch_size"] * processes, said["generation_batch_size"]
+    if size is None:
+        size = batch * (said["steps_per_generation"] or said["gradient_accumulation_steps"])
+    elif size % batch:
+        text = (
+            f"generation_batch_size is {size}, which per_device_train_batch_size x processes ({batch}) does not divide."
+        )
+        yield Problem(("training", "generation_batch_size"), text, f"Write a multiple of {batch}.")
+    group = said["num_generations"]
+    if group and size % group:
+        key = "num_generations" if "num_generations" in recipe.training else "per_device_train_batch_size"
+        text = f"num_generations is {group}, which does not divide the generation batch of {size} completions"
+        text += f" ({processes} process{'es' * (processes > 1)})."
+        divisors = [number for number in range(2, size + 1) if size % number == 0]
+        yield Problem(
+            ("training", key),
+            text,
+            f"Write one of {', '.join(map(str, divisors[:8]))}, or change per_device_train_batch_size.",
+        )

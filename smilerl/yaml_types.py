@@ -1,0 +1,141 @@
+"""Does a value read from YAML fit a Python type? Asked of our dataclasses, TRL's and PEFT's configs, and `build` functions."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import inspect
+import math
+import types
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from smilerl.yaml_lines import Key, Problem, did_you_mean, dotted
+
+_WORDS = {
+    int: ("a whole number", "8"),
+    float: ("a number", "0.001"),
+    bool: ("true or false", "true"),
+    str: ("text", "a word"),
+    type(None): ("null", "null"),
+    dict: ("a mapping", "{key: value}"),
+    list: ("a list", "[a, b]"),
+    tuple: ("a list", "[a, b]"),
+}
+
+
+def unknown_keys(mapping: Mapping[str, Any], known: Iterable[str], key: Key) -> Iterator[Problem]:
+    """One problem for each key of `mapping` that is not among `known`."""
+    known = set(known)
+    place = f" in {dotted(key)}" if key else ""
+    for name in mapping:
+        if name not in known:
+            yield Problem((*key, name), f"unknown key '{name}'{place}. {did_you_mean(name, known)}")
+
+
+def misfits(value: Any, hint: Any, key: Key) -> Iterator[Problem]:
+    """A problem if `value` is not of the type that `hint` describes.
+
+    Whole numbers pass as floats; `.nan` and `.inf` pass as nothing: no setting means them.
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        yield Problem(
+            key, f"{dotted(key)} is {value}, which no setting can be.", f"Write for example `{key[-1]}: 0.001`."
+        )
+    elif not _fits(value, hint):
+        said, example = _wanted(hint)
+        fix = f"Write for example `{key[-1]}: {example}`." if example else ""
+        yield Problem(key, f"{dotted(key)} is {_shown(value)}, but should be {said}.", fix)
+
+
+def bad_arguments(function: Callable, args: Mapping[str, Any], key: Key) -> Iterator[Problem]:
+    """Problems with calling `function(**args)`: unknown, missing and wrongly typed arguments.
+
+    A function that passes all of its arguments on to the dataclass it returns is asked by that dataclass.
+    """
+    made = None if inspect.isclass(function) else typing.get_type_hints(function).get("return")
+    parameters = {
+        name: parameter
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values())
+    if open_ended and inspect.isclass(made) and dataclasses.is_dataclass(made):
+        yield from bad_arguments(made, args, key)
+        return
+    if not open_ended:
+        yield from unknown_keys(args, parameters, key)
+    for name, parameter in parameters.items():
+        if parameter.default is parameter.empty and name not in args:
+            yield Problem(key, f"{dotted(key)} lacks '{name}'.", f"Add `{name}:` under `{key[-1]}:`.")
+    hints = typing.get_type_hints(function)
+    for name in args.keys() & parameters.keys() & hints.keys():
+        yield from misfits(args[name], hints[name], (*key, name))
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any or isinstance(hint, typing.TypeVar | str):
+        return True
+    if origin is typing.Annotated:
+        return _fits(value, inner[0])
+    if origin is typing.Literal:
+        return value in inner
+    if origin in (typing.Union, types.UnionType):
+        # `SchedulerType | str` is how transformers types a choice: a word must then be one of the choices.
+        choices = [member for member in inner if inspect.isclass(member) and issubclass(member, enum.Enum)]
+        if choices and isinstance(value, str):
+            return any(_fits(value, choice) for choice in choices)
+        return any(_fits(value, member) for member in inner)
+    if inspect.isclass(origin) and issubclass(origin, Mapping):
+        return isinstance(value, dict) and all(_fits(item, inner[1]) for item in value.values())
+    if inspect.isclass(origin) and issubclass(origin, Iterable):
+        return isinstance(value, list) and _items_fit(value, origin, inner)
+    return _fits_class(value, hint) if inspect.isclass(hint) else True
+
+
+def _items_fit(value: list, origin: Any, inner: tuple) -> bool:
+    if origin is tuple and inner and inner[-1] is not Ellipsis:
+        return len(value) == len(inner) and all(_fits(item, hint) for item, hint in zip(value, inner, strict=True))
+    return all(_fits(item, inner[0]) for item in value) if inner else True
+
+
+def _fits_class(value: Any, hint: type) -> bool:
+    if issubclass(hint, enum.Enum):
+        return value in [member.value for member in hint]
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint is tuple:
+        return isinstance(value, list)
+    if dataclasses.is_dataclass(hint):
+        return isinstance(value, dict)
+    return isinstance(value, hint)
+
+
+def _wanted(hint: Any) -> tuple[str, str]:
+    """How to say a type in words, and an example."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Literal:
+        return f"one of {', '.join(map(str, inner))}", str(inner[0])
+    if origin in (typing.Union, types.UnionType):
+        choices = [member for member in inner if inspect.isclass(member) and issubclass(member, enum.Enum)]
+        if choices:
+            return _wanted(choices[0])
+        said = [_wanted(member) for member in inner]
+        return " or ".join(dict.fromkeys(words for words, _ in said)), said[0][1]
+    if inspect.isclass(hint) and issubclass(hint, enum.Enum):
+        values = [str(member.value) for member in hint]
+        return f"one of {', '.join(values[:12])}{', ...' if len(values) > 12 else ''}", values[0]
+    return _WORDS.get(origin or hint, (getattr(hint, "__name__", str(hint)), ""))
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
