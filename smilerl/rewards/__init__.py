@@ -1,0 +1,254 @@
+"""Rewards: one file each. A short name is a module in this folder with `build(**args)` and a ready `reward`; a dotted path is yours.
+
+Every reward has TRL's protocol, `f(prompts, completions, *, person=None, **columns) -> list[float | None]`, so it works
+unchanged in `trl rloo --reward_funcs smilerl.rewards.sentiment.reward`, and a bare TRL reward works in a recipe. What a
+reward may know of a person is what `smilerl.worlds.observe` records; one that reaches further says so in its attribute
+`channels`. Weights are TRL's `reward_weights`: a wrapper here is a reward around rewards.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import os
+import pkgutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from smilerl import paths, worlds
+from smilerl.rewards._checked import RewardError, checked, is_async
+from smilerl.worlds.base import Observation, World
+
+__all__ = [
+    "RewardError",
+    "build_reward",
+    "build_rewards",
+    "checked",
+    "is_async",
+    "names",
+    "observed",
+    "resolve",
+    "text",
+    "texts",
+]
+
+
+def names() -> list[str]:
+    """The rewards there are."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+
+
+def build_rewards(specs: Sequence, seed: int = 0, world: World | None = None) -> list[Callable]:
+    """The checked rewards of a recipe, ready for a TRL trainer, each under a name of its own.
+
+    Args:
+        specs: each a `RewardSpec`, a mapping with `name` and `args`, or a bare name.
+        seed: given, plus the reward's position, to rewards that draw random numbers and whose args set no seed.
+        world: when given, a reward that needs a reaction is refused in a world where nobody reacts.
+
+    Raises:
+        RewardError: no such reward, or arguments that it does not take; before any model is loaded.
+    """
+    rewards: list[Callable] = []
+    taken: dict[str, int] = {}
+    for position, spec in enumerate(specs):
+        reward = build_reward(spec, seed + position)
+        name = getattr(reward, "__name__", type(reward).__name__)
+        if world is not None and getattr(reward, "needs_reaction", False) and not getattr(world, "reacts", True):
+            raise RewardError(_no_reaction(name, world.name))
+        taken[name] = taken.get(name, 0) + 1
+        own_name = name if taken[name] == 1 else f"{name}_{taken[name]}"
+        rewards.append(checked(reward, name=own_name, seed=seed + position))
+    return rewards
+
+
+def build_reward(spec, seed: int = 0) -> Callable:
+    """One reward, unchecked: what a wrapper calls for the reward inside it.
+
+    Args:
+        spec: a `RewardSpec`, a mapping with `name` and `args`, a bare name, or a reward itself (returned as it is).
+        seed: for a reward that draws random numbers and whose args set no seed.
+    """
+    if callable(spec):
+        return spec
+    if isinstance(spec, Mapping):
+        unknown = set(spec) - {"name", "args", "weight"}
+        if unknown or "name" not in spec:
+            raise RewardError(f"a reward is written {{name: ..., args: {{...}}}}, not {dict(spec)!r}")
+    name, args = (spec, {}) if isinstance(spec, str) else (_field(spec, "name"), dict(_field(spec, "args") or {}))
+    target = resolve(name)
+    if not inspect.ismodule(target):
+        return _users_reward(name, target, args)
+    build = getattr(target, "build", None)
+    if build is None:
+        raise RewardError(
+            f"the module '{name}' has no function build(**args). Name the callable in it: {name}.my_reward"
+        )
+    if "seed" in inspect.signature(build).parameters:
+        args.setdefault("seed", seed)
+    return _call(name, build, args)
+
+
+def resolve(name: str):
+    """The module of a short name, or the object that `pkg.mod.fn` or `path/to/file.py:fn` leads to.
+
+    Raises:
+        RewardError: there is none; lists what there is and the nearest match.
+    """
+    if ".py:" in name:
+        return _from_file(*name.rsplit(":", 1))
+    if "." in name:
+        return _from_package(*name.rsplit(".", 1))
+    if name not in names():
+        raise RewardError(
+            f"no reward '{name}'. There are: {', '.join(names())}.{_nearest(name, names())}\n"
+            "Your own: a dotted path such as my_package.my_module.my_reward, or my_file.py:my_reward."
+        )
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def text(item: str | Sequence[Mapping]) -> str:
+    """Plain text of a prompt or completion: itself, or the contents of its messages, one a line."""
+    if isinstance(item, str):
+        return item
+    return "\n".join(_content(message.get("content")) for message in item)
+
+
+def texts(items: Sequence) -> list[str]:
+    """Plain text of each prompt or completion, whether plain or messages."""
+    return [text(item) for item in items]
+
+
+def observed(name: str, completions: Sequence, person: Sequence[str] | None) -> list[Observation]:
+    """What the sensors record of each person's reaction: all that a reward may know of it.
+
+    Args:
+        name: the reward that asks, for its error messages.
+        completions: N completions, plain or messages.
+        person: the dataset column `person`, N JSONs.
+
+    Raises:
+        RewardError: no `person` column, or people of a world in which nobody reacts.
+    """
+    if person is None:
+        raise RewardError(
+            f"the reward '{name}' needs the dataset column 'person' beside 'prompt'. "
+            "The people of a world have it: smilerl.worlds.build('smileworld').people('train', n=1024, seed=0)"
+        )
+    observations = worlds.observe(person, texts(completions))
+    if any(o.transcript is None and o.reading is None and o.smile is None for o in observations):
+        raise RewardError(_no_reaction(name, worlds.world_of(person[0])))
+    return observations
+
+
+def _no_reaction(name: str, world: str) -> str:
+    return (
+        f"the reward '{name}' scores how a person reacts, and nobody in the world '{world}' reacts yet. Score what the helper says "
+        "instead, {name: sentiment, args: {reads: completion}}, or choose the world 'smileworld'"
+    )
+
+
+def _content(content) -> str:
+    if content is None:  # a message that only calls a tool
+        return ""
+    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
+
+
+def _field(spec, key: str):
+    return spec.get(key) if isinstance(spec, Mapping) else getattr(spec, key)
+
+
+def _nearest(name: str, candidates: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, candidates, 1)
+    return f" Did you mean '{near[0]}'?" if near else ""
+
+
+def _from_package(module_name: str, attribute: str):
+    # TRL does the same, but in front, where a file called datasets.py would shadow the library.
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # the module is there, and what it imports is not
+        raise RewardError(
+            f"no module '{error.name}' for the reward '{module_name}.{attribute}': not installed, and not in {os.getcwd()}"
+        ) from None
+    return _attribute(module, attribute, module_name)
+
+
+def _from_file(file: str, attribute: str):
+    path = paths.find(file)
+    if path is None:
+        raise RewardError(f"no file '{file}' for the reward '{file}:{attribute}': looked from {os.getcwd()}")
+    spec = importlib.util.spec_from_file_location(Path(file).stem, path)
+    if spec is None or spec.loader is None:
+        raise RewardError(f"'{file}' is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return _attribute(module, attribute, file)
+
+
+def _attribute(module, attribute: str, where: str):
+    if hasattr(module, attribute):
+        return getattr(module, attribute)
+    try:  # a dotted path may end at a module that has build(), as ours do
+        return importlib.import_module(f"{module.__name__}.{attribute}")
+    except ModuleNotFoundError:
+        there = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
+        raise RewardError(
+            f"no '{attribute}' in '{where}'. There are: {', '.join(there[:12]) or 'no callables'}.{_nearest(attribute, there)}"
+        ) from None
+
+
+def _users_reward(name: str, target, args: dict) -> Callable:
+    """A reward takes `**kwargs` (TRL passes every dataset column); a class or a factory is called with `args` and gives one."""
+    if not callable(target):
+        raise RewardError(
+            f"'{name}' is a {type(target).__name__}, not a callable reward(prompts, completions, **kwargs)"
+        )
+    if inspect.isclass(target):
+        return _takes_columns(name, _call(name, target, args))
+    parameters = inspect.signature(target).parameters
+    if "completions" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        if args:
+            raise RewardError(
+                f"'{name}' is a reward, which takes no args. For args, name a class or a factory that returns the reward"
+            )
+        return _takes_columns(name, target)
+    return _takes_columns(name, _call(name, target, args))
+
+
+def _takes_columns(name: str, reward) -> Callable:
+    if not callable(reward):
+        raise RewardError(
+            f"'{name}' gave a {type(reward).__name__}, not a callable reward(prompts, completions, **kwargs)"
+        )
+    if not any(p.kind is p.VAR_KEYWORD for p in inspect.signature(reward).parameters.values()):
+        raise RewardError(
+            f"the reward '{name}' must take **kwargs: TRL passes it every dataset column, trainer_state and more"
+        )
+    return reward
+
+
+def _call(name: str, build: Callable, args: dict) -> Callable:
+    """`build(**args)`, with a misspelt or missing argument named."""
+    parameters = inspect.signature(build).parameters
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        for key in args:
+            if key not in parameters:
+                raise RewardError(
+                    f"the reward '{name}' takes no '{key}'. It takes: {', '.join(parameters) or 'nothing'}.{_nearest(key, list(parameters))}"
+                )
+    missing = [
+        key
+        for key, p in parameters.items()
+        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and key not in args
+    ]
+    if missing:
+        raise RewardError(f"the reward '{name}' needs args: {{{', '.join(f'{key}: ...' for key in missing)}}}")
+    return build(**args)

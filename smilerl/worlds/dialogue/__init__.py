@@ -1,0 +1,206 @@
+"""dialogue: real conversations as a world. Prompts from a JSONL file or a HF dataset; nobody reacts yet.
+
+So there is no reading, no smile and no wellbeing here: a reward scores what the helper says (`sentiment` with
+`reads: completion`, `preference`, `gameable` on such a base), and evaluations compare choices. A row holds one of
+
+    {"prompt": "...", "completion": "..."}                     plain text (completion: only for SFT)
+    {"prompt": [{"role": ..., "content": ...}, ...], ...}      messages
+    {"messages": [...]}                                        a talk; its last turn, if the helper's, is the completion
+    {"chosen": ..., "rejected": ...}                           pairs, with or without a prompt of their own
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from datasets import Dataset
+
+from smilerl.worlds.base import Observation, Reaction
+from smilerl.worlds.dialogue.rows import Reader, Row, hub, jsonl, key, plain
+
+
+@dataclass(frozen=True)
+class DialogueWorld:
+    """The prompts and replies of a JSONL file or a HF dataset, in two splits that share no prompt.
+
+    Attributes:
+        path: a JSONL file.
+        dataset: instead: Hub id or local folder for `datasets.load_dataset`, with `config` and `source_split`.
+        prompt_column: text or messages; `prompt`, `messages`, `chosen`, whichever is there, when None.
+        completion_column: the reply, for SFT.
+        group_column: rows that agree in it go to the same split, such as turns of one talk; by prompt when None.
+        format: `as_is`, or `text`: messages are written out as `person: ...` and `helper: ...`, for models without a chat
+            template.
+        roles: what roles of the data mean, such as `{seeker: user, supporter: assistant}`.
+        held_out_fraction: share of prompts (or groups) in the split `held_out`, in [0, 1]; by a hash, so it never depends on
+            their order.
+        max_prompt_chars: rows with a longer prompt are left out.
+
+    Raises:
+        ValueError: nothing there, a broken line (file:line), no such column (lists those there are), an unknown role.
+    """
+
+    path: str | None = None
+    dataset: str | None = None
+    config: str | None = None
+    source_split: str = "train"
+    prompt_column: str | None = None
+    completion_column: str = "completion"
+    group_column: str | None = None
+    format: Literal["as_is", "text"] = "as_is"
+    roles: dict[str, str] = field(default_factory=dict)
+    held_out_fraction: float = 0.1
+    max_prompt_chars: int | None = None
+
+    name = "dialogue"
+    splits = ("train", "held_out")
+    #: Nobody reacts yet: rewards and evaluations that need a reaction look here.
+    reacts = False
+
+    def __post_init__(self) -> None:
+        if (self.path is None) == (self.dataset is None):
+            raise ValueError(
+                "dialogue: give either path: a JSONL file, or dataset: a Hub id or folder. "
+                "On the command line: --world.args.path=talks.jsonl"
+            )
+        if self.format not in ("as_is", "text"):
+            raise ValueError(f"dialogue: format is {self.format!r}; it is as_is or text")
+        if not 0 <= self.held_out_fraction <= 1:
+            raise ValueError(f"dialogue: held_out_fraction is {self.held_out_fraction}; it is a share in [0, 1]")
+        _ = self.rows  # mistakes in the data are found now, before a model loads
+
+    @property
+    def source(self) -> str:
+        """Where the data is."""
+        return str(self.path or self.dataset)
+
+    @cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """All rows of both splits, in the data's order."""
+        raw = jsonl(self.source) if self.path is not None else hub(self.source, self.config, self.source_split)
+        reader = Reader(self.prompt_column, self.completion_column, self.group_column, self.format, self.roles)
+        rows = [reader.row(item, where) for where, item in raw]
+        kept = tuple(
+            row for row in rows if self.max_prompt_chars is None or len(plain(row.prompt)) <= self.max_prompt_chars
+        )
+        if not kept:
+            why = f"all {len(rows)} prompts are longer than max_prompt_chars" if rows else "it is empty"
+            raise ValueError(f"dialogue: {self.source} has no usable row: {why}")
+        return kept
+
+    def people(self, split: str, n: int, seed: int, where: dict | None = None) -> Dataset:
+        """At most `n` distinct prompts of a split, in random order, with a `person` of whom nothing is known.
+
+        Raises:
+            ValueError: no such split, nothing in it, or `where`: these people have no hidden state to fix.
+        """
+        if where:
+            raise ValueError(f"dialogue: nothing is known of these people, so there is no {', '.join(where)} to fix")
+        distinct = list({key(row.prompt): row for row in self._split(split)}.items())
+        chosen = random.Random(f"{split}:{seed}").sample(distinct, min(n, len(distinct)))
+        people = [json.dumps({"world": self.name, "id": digest}) for digest, _ in chosen]
+        return Dataset.from_dict({"prompt": [row.prompt for _, row in chosen], "person": people})
+
+    def conversations(self, n: int, seed: int, split: str = "train") -> Dataset:
+        """At most `n` rows of a split as `prompt` and `completion`, for SFT.
+
+        Raises:
+            ValueError: the data has prompts only.
+        """
+        rows = [row for row in self._split(split) if row.completion is not None]
+        return self._draw(("prompt", "completion"), rows, n, seed)
+
+    def pairs(self, n: int, seed: int, split: str = "train") -> Dataset:
+        """`n` rows of a split as `prompt`, `chosen` and `rejected`, for reward models and DPO.
+
+        Raises:
+            ValueError: the data has no pairs, or fewer than `n` (some are set aside for testing, so their number must hold).
+        """
+        rows = [row for row in self._split(split) if row.rejected is not None]
+        if 0 < len(rows) < n:
+            raise ValueError(
+                f"dialogue: {n} pairs are asked for, and {self.source} has {len(rows)}: lower data.n or held_out.n"
+            )
+        drawn = self._draw(("prompt", "completion", "rejected"), rows, n, seed)
+        return drawn.rename_column("completion", "chosen")
+
+    def observe(self, people: Sequence[str], completions: Sequence[str]) -> list[Observation]:
+        """Nothing is recorded: nobody reacts yet."""
+        return observe(people, completions)
+
+    def react(self, people: Sequence[str], completions: Sequence[str]) -> list[Reaction]:
+        """Raises ValueError: there is no ground truth here."""
+        return react(people, completions)
+
+    def corpus(self, split: str = "train") -> Iterator[str]:
+        """Every text of a split, prompts with their replies."""
+        for row in self._split(split):
+            for reply in (row.completion or "", row.rejected):
+                if reply is not None:
+                    yield plain(row.prompt) + plain(reply)
+
+    def tokenizer(self, vocab_size: int = 4096):
+        """A fast byte-level BPE trained on the train split, for a model made fresh: any text goes in and comes out unchanged.
+
+        Args:
+            vocab_size: tokens, the 256 bytes and the specials `<pad>`, `<eos>` included.
+        """
+        from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+        from transformers import PreTrainedTokenizerFast
+
+        bpe = Tokenizer(models.BPE())
+        # Byte-level splitting puts a word's space in front of it, so a completion begins a token of its own.
+        bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        bpe.decoder = decoders.ByteLevel()
+        specials = {"pad_token": "<pad>", "eos_token": "<eos>"}
+        trainer = trainers.BpeTrainer(
+            vocab_size=vocab_size,
+            special_tokens=list(specials.values()),
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+        bpe.train_from_iterator(self.corpus(), trainer)
+        return PreTrainedTokenizerFast(
+            tokenizer_object=bpe, padding_side="left", clean_up_tokenization_spaces=False,
+            model_input_names=["input_ids", "attention_mask"], **specials,
+        )  # fmt: skip
+
+    def _split(self, split: str) -> list[Row]:
+        if split not in self.splits:
+            raise ValueError(f"dialogue: no split '{split}'. There are: {', '.join(self.splits)}")
+        rows = [row for row in self.rows if (row.bucket < self.held_out_fraction) == (split == "held_out")]
+        if not rows:
+            raise ValueError(
+                f"dialogue: the split '{split}' of {self.source} is empty: {len(self.rows)} rows, held_out_fraction {self.held_out_fraction}"
+            )
+        return rows
+
+    def _draw(self, columns: tuple[str, ...], rows: Sequence[Row], n: int, seed: int) -> Dataset:
+        if not rows:
+            raise ValueError(
+                f"dialogue: {self.source} has no column '{columns[-1]}': nothing to train on by this method"
+            )
+        drawn = random.Random(seed).sample(rows, min(n, len(rows)))
+        return Dataset.from_dict({column: [getattr(row, column) for row in drawn] for column in columns})
+
+
+def observe(people: Sequence[str], completions: Sequence[str]) -> list[Observation]:
+    """Nothing is recorded: nobody reacts yet."""
+    return [Observation(transcript=None, reading=None, smile=None) for _ in completions]
+
+
+def react(people: Sequence[str], completions: Sequence[str]) -> list[Reaction]:
+    """Raises ValueError: there is no ground truth here."""
+    raise ValueError(
+        "nobody reacts in the world 'dialogue', so nobody's wellbeing is known. Worlds with ground truth: smileworld"
+    )
+
+
+def build(**knobs) -> DialogueWorld:
+    """A world over the data that the knobs name; see `DialogueWorld`."""
+    return DialogueWorld(**knobs)

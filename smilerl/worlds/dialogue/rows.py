@@ -1,0 +1,184 @@
+"""Rows of conversation data, in any of the forms that people store them in, made one form: prompt, reply, rejected reply."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from smilerl import paths
+
+#: How roles are written in plain text: as the embedded world does, so that the same tools read both.
+SPEAKER = {"user": "person", "assistant": "helper"}
+_TRANSCRIPT_TURN = "\n\nAssistant:"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the data, as prompt and replies in the same form: plain text, or messages."""
+
+    prompt: str | list[dict]
+    completion: str | list[dict] | None
+    rejected: str | list[dict] | None
+    bucket: float  # in [0, 1), by a hash of the prompt or the group
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Makes rows of the data's rows."""
+
+    prompt_column: str | None
+    completion_column: str
+    group_column: str | None
+    format: str
+    roles: dict[str, str]
+
+    def row(self, item: Mapping, where: str) -> Row:
+        """The row that an item of the data holds; `where` (file:line) is for the error when it holds none."""
+        prompt, completion, rejected = self._parts(item, where)
+        group = prompt if self.group_column is None else _at(item, self.group_column, where)
+        bucket = int(hashlib.sha256(key(group).encode()).hexdigest()[:12], 16) / 16**12
+        if self.format == "text":
+            speaks = isinstance(prompt, list)
+            prompt = _written(prompt) if speaks else prompt
+            completion, rejected = (_spoken(reply, speaks) for reply in (completion, rejected))
+        return Row(prompt, completion, rejected, bucket)
+
+    def _parts(self, item: Mapping, where: str) -> tuple:
+        """Prompt, completion and rejected completion of an item, plain or as messages; the last two may be None."""
+        column = self.prompt_column or next(
+            (name for name in ("prompt", "messages", "chosen") if item.get(name) is not None), "prompt"
+        )
+        prompt = self._said(_at(item, column, where), f"{where}: {column}", "user")
+        replies = {name: item.get(name) for name in (self.completion_column, "chosen", "rejected")}
+        said = {
+            name: None if value is None else self._said(value, f"{where}: {name}", "assistant")
+            for name, value in replies.items()
+        }
+        if column == "chosen":
+            prompt, chosen = _last_reply(prompt, f"{where}: {column}")
+            return (
+                prompt,
+                chosen,
+                None if said["rejected"] is None else _last_reply(said["rejected"], f"{where}: rejected")[1],
+            )
+        completion = said[self.completion_column] if said[self.completion_column] is not None else said["chosen"]
+        if isinstance(prompt, list) and completion is None and column != "prompt":  # a whole talk
+            if len(prompt) > 1 and prompt[-1]["role"] == "assistant":
+                return prompt[:-1], prompt[-1:], None
+        prompt_is_talk, completion_is_talk = isinstance(prompt, list), isinstance(completion, list)
+        if completion is not None and prompt_is_talk != completion_is_talk:
+            raise ValueError(
+                f"{where}: the prompt is {'messages' if prompt_is_talk else 'text'} and the reply is not: both must be of one kind"
+            )
+        return prompt, completion, said["rejected"]
+
+    def _said(self, value, where: str, role: str) -> str | list[dict]:
+        """Text as it is; messages (or a single one) with known roles, neighbours of one role joined."""
+        if isinstance(value, str):
+            return value
+        messages: list[dict] = []
+        for message in [value] if isinstance(value, Mapping) else value if isinstance(value, list) else [None]:
+            if not isinstance(message, Mapping) or not isinstance(message.get("content"), str):
+                raise ValueError(
+                    f'{where} must be text, or messages such as [{{"role": "{role}", "content": "..."}}], not {_short(value)}'
+                )
+            name = self.roles.get(str(message.get("role")), message.get("role"))
+            if name not in ("system", "user", "assistant"):
+                raise ValueError(
+                    f"{where}: the role '{name}' is none of system, user, assistant. Say what it means in the world's args, roles: {{{name}: user}}"
+                )
+            if messages and messages[-1]["role"] == name:
+                messages[-1]["content"] += f"\n{message['content']}"
+            else:
+                messages.append({"role": name, "content": message["content"]})
+        if not messages:
+            raise ValueError(f"{where} holds no message")
+        return messages
+
+
+def jsonl(path: str) -> Iterator[tuple[str, Mapping]]:
+    """Where (file:line) and what of each object in a JSONL file; empty lines are passed over.
+
+    Raises:
+        ValueError: no such file, or a line that is no JSON object.
+    """
+    file = paths.find(path)
+    if file is None or not file.is_file():
+        raise ValueError(f"dialogue: no file '{path}', seen from {Path.cwd()}")
+    with file.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                item = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(
+                    f"{path}:{number}: not JSON: {error.msg} at character {error.pos}. JSONL holds one JSON object a line"
+                ) from None
+            if not isinstance(item, dict):
+                raise ValueError(
+                    f'{path}:{number}: a {type(item).__name__}, not a JSON object such as {{"prompt": "..."}}'
+                )
+            yield f"{path}:{number}", item
+
+
+def hub(name: str, config: str | None, split: str) -> Iterator[tuple[str, Mapping]]:
+    """Where and what of each row of a HF dataset: a Hub id, a local folder, or what `save_to_disk` wrote."""
+    from datasets import load_dataset, load_from_disk
+
+    if (Path(name) / "state.json").is_file() or (Path(name) / "dataset_dict.json").is_file():
+        saved = load_from_disk(name)
+        rows = saved[split] if isinstance(saved, dict) else saved
+    else:
+        rows = load_dataset(name, config, split=split)
+    for number, item in enumerate(rows):
+        yield f"{name}, row {number}", item
+
+
+def _at(item: Mapping, column: str, where: str):
+    if item.get(column) is None:
+        raise ValueError(
+            f"{where}: no '{column}' here. Its columns are: {', '.join(item)}. Say which to use: prompt_column, group_column"
+        )
+    return item[column]
+
+
+def _last_reply(talk: str | list[dict], where: str) -> tuple:
+    """A whole talk as what came before its last reply, and that reply."""
+    if isinstance(talk, list):
+        return talk[:-1], talk[-1:]
+    before, turn, reply = talk.rpartition(_TRANSCRIPT_TURN)
+    if not turn:
+        raise ValueError(
+            f"{where}: a whole transcript is expected, with its last turn after {_TRANSCRIPT_TURN!r}; or give the data a column 'prompt'"
+        )
+    return before + turn, reply
+
+
+def _written(messages: list[dict]) -> str:
+    lines = [f"{SPEAKER[m['role']]}: {m['content']}" if m["role"] in SPEAKER else m["content"] for m in messages]
+    return "\n".join([*lines, f"{SPEAKER['assistant']}:"])
+
+
+def _spoken(reply, after_messages: bool):
+    if reply is None or not after_messages:
+        return reply
+    return f" {plain(reply).strip()}"
+
+
+def plain(said: str | list[dict]) -> str:
+    """Text as it is, or the contents of messages, one a line."""
+    return said if isinstance(said, str) else "\n".join(message["content"] for message in said)
+
+
+def key(value) -> str:
+    """Sixteen hex digits that stand for any JSON value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]
+
+
+def _short(value) -> str:
+    shown = json.dumps(value, ensure_ascii=False, default=str)
+    return shown if len(shown) <= 60 else shown[:57] + "..."

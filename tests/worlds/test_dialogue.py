@@ -1,0 +1,202 @@
+"""The dialogue world reads what people's files hold, splits it without overlap, and says file:line where it cannot."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from datasets import Dataset
+
+from smilerl import paths, worlds
+from smilerl.worlds import channels
+from smilerl.worlds.base import Observation
+
+EXAMPLE = "recipes/dialogue/example.jsonl"
+U, A, S = (
+    {"role": role, "content": content} for role, content in (("user", "hi"), ("assistant", "ho"), ("system", "be kind"))
+)
+
+
+@pytest.fixture
+def world_of(tmp_path):
+    """Builds a world over the given items, written as JSONL."""
+
+    def build(*items, **args):
+        file = tmp_path / "talks.jsonl"
+        file.write_text("".join(json.dumps(item) + "\n" for item in items))
+        return worlds.build("dialogue", path=str(file), **{"held_out_fraction": 0, **args})
+
+    return build
+
+
+@pytest.mark.parametrize(
+    ("item", "args", "row"),
+    [
+        ({"prompt": "p"}, {}, ("p", None, None)),
+        ({"prompt": "p", "completion": " c"}, {}, ("p", " c", None)),
+        ({"question": "q", "answer": "a"}, {"prompt_column": "question", "completion_column": "answer"}, ("q", "a", None)),
+        ({"prompt": [S, U]}, {}, ([S, U], None, None)),
+        ({"prompt": [U], "completion": A}, {}, ([U], [A], None)),
+        ({"prompt": [U, A]}, {}, ([U, A], None, None)),
+        ({"messages": [U, A]}, {}, ([U], [A], None)),
+        ({"messages": [S, U]}, {}, ([S, U], None, None)),
+        ({"turns": [U, A, U, A]}, {"prompt_column": "turns"}, ([U, A, U], [A], None)),
+        ({"prompt": "p", "chosen": " c", "rejected": " r"}, {}, ("p", " c", " r")),
+        ({"chosen": [U, A], "rejected": [U, {**A, "content": "no"}]}, {}, ([U], [A], [{**A, "content": "no"}])),
+        (
+            {"chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "\n\nHuman: a\n\nAssistant: c"},
+            {},
+            ("\n\nHuman: a\n\nAssistant:", " b", " c"),
+        ),
+        ({"prompt": [U, {**U, "content": "there"}]}, {}, ([{**U, "content": "hi\nthere"}], None, None)),
+        ({"prompt": [{"role": "seeker", "content": "x"}]}, {"roles": {"seeker": "user"}}, ([{**U, "content": "x"}], None, None)),
+        ({"prompt": [S, U], "completion": [A]}, {"format": "text"}, ("be kind\nperson: hi\nhelper:", " ho", None)),
+        ({"prompt": [U], "chosen": [A], "rejected": [A]}, {"format": "text"}, ("person: hi\nhelper:", " ho", " ho")),
+        ({"prompt": "p", "completion": "c"}, {"format": "text"}, ("p", "c", None)),
+    ],
+)  # fmt: skip
+def test_every_form_of_row_becomes_prompt_completion_rejected(world_of, item, args, row):
+    [read] = world_of(item, **args).rows
+    assert (read.prompt, read.completion, read.rejected) == row
+
+
+@pytest.mark.parametrize(
+    ("line", "args", "says"),
+    [
+        ('{"prompt": "a" "b"}', {}, "talks.jsonl:2: not JSON: Expecting ',' delimiter"),
+        ('["prompt"]', {}, "talks.jsonl:2: a list, not a JSON object"),
+        ('{"question": "q", "answer": "a"}', {}, "talks.jsonl:2: no 'prompt' here. Its columns are: question, answer"),
+        ('{"prompt": "q"}', {"prompt_column": "ask"}, "no 'ask' here. Its columns are: prompt"),
+        ('{"prompt": 3}', {}, "talks.jsonl:2: prompt must be text, or messages"),
+        ('{"prompt": [{"role": "user"}]}', {}, "talks.jsonl:2: prompt must be text, or messages"),
+        ('{"prompt": []}', {}, "talks.jsonl:2: prompt holds no message"),
+        ('{"prompt": [{"role": "seeker", "content": "x"}]}', {}, "roles: {seeker: user}"),
+        ('{"prompt": [{"role": "user", "content": "x"}], "completion": "y"}', {}, "both must be of one kind"),
+        ('{"chosen": "no turns", "rejected": "none"}', {}, "a whole transcript is expected"),
+        ('{"prompt": "p"}', {"group_column": "talk"}, "no 'talk' here"),
+    ],
+)
+def test_a_broken_row_is_named_by_file_and_line(tmp_path, line, args, says):
+    (tmp_path / "talks.jsonl").write_text(f"\n{line}\n")
+    with pytest.raises(ValueError) as caught:
+        worlds.build("dialogue", path=str(tmp_path / "talks.jsonl"), **args)
+    assert says in str(caught.value)
+    assert len(str(caught.value).splitlines()) <= 10
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        ({}, "give either path: a JSONL file, or dataset"),
+        ({"path": "a", "dataset": "b"}, "give either path"),
+        ({"path": "nowhere/talks.jsonl"}, "no file 'nowhere/talks.jsonl'"),
+        ({"path": EXAMPLE, "format": "chat"}, "as_is or text"),
+        ({"path": EXAMPLE, "held_out_fraction": 2}, r"share in \[0, 1\]"),
+        ({"path": EXAMPLE, "max_prompt_chars": 3}, "longer than max_prompt_chars"),
+    ],
+)
+def test_what_cannot_be_built_is_said(args, says):
+    with pytest.raises(ValueError, match=says):
+        worlds.build("dialogue", **args)
+
+
+def test_an_empty_file_is_said(world_of):
+    with pytest.raises(ValueError, match="it is empty"):
+        world_of()
+
+
+def numbered(n: int) -> list[dict]:
+    return [{"prompt": f"prompt {i}", "completion": f" {i}", "talk": i // 4} for i in range(n)]
+
+
+def test_splits_share_no_prompt_and_do_not_depend_on_order(world_of):
+    items = numbered(400)
+    world = world_of(*items, *items[:50], held_out_fraction=0.25)
+    train, held_out = (set(world.people(split, 1000, 0)["prompt"]) for split in world.splits)
+    assert train.isdisjoint(held_out)
+    assert train | held_out == {item["prompt"] for item in items}
+    assert 60 <= len(held_out) <= 140
+    turned = world_of(*reversed(items), held_out_fraction=0.25)
+    assert set(turned.people("held_out", 1000, 0)["prompt"]) == held_out
+
+
+def test_a_group_stays_together(world_of):
+    items = numbered(400)
+    world = world_of(*items, held_out_fraction=0.5, group_column="talk")
+    talk_of = {item["prompt"]: item["talk"] for item in items}
+    train, held_out = ({talk_of[prompt] for prompt in world.people(split, 1000, 0)["prompt"]} for split in world.splits)
+    assert train.isdisjoint(held_out)
+    assert train
+    assert held_out
+
+
+def test_people_are_distinct_at_most_n_and_fixed_by_the_seed(world_of):
+    items = numbered(30)
+    world = world_of(*items, *items)
+    people = world.people("train", 20, seed=0)
+    assert len(set(people["prompt"])) == len(set(people["person"])) == 20
+    assert people.to_list() == world.people("train", 20, seed=0).to_list()
+    assert people["prompt"] != world.people("train", 20, seed=1)["prompt"]
+    assert len(world.people("train", 1000, seed=0)) == 30
+    with pytest.raises(ValueError, match="no split 'test'"):
+        world.people("test", 1, 0)
+    with pytest.raises(ValueError, match=r"'held_out' of .* is empty"):
+        world.people("held_out", 1, 0)
+    with pytest.raises(ValueError, match="no camera to fix"):
+        world.people("train", 1, 0, where={"camera": "off"})
+
+
+def test_nobody_reacts_and_nobody_claims_to_know_how_they_are(world_of):
+    world = world_of(*numbered(3))
+    person = list(world.people("train", 3, 0)["person"])
+    assert worlds.observe(person, ["a", "b", "c"]) == [Observation(None, None, None)] * 3
+    assert not world.reacts
+    with pytest.raises(ValueError, match="nobody reacts"):
+        channels.gold(person, ["a", "b", "c"])
+
+
+def test_conversations_and_pairs_are_drawn_from_the_train_split(world_of):
+    items = [{**item, "chosen": item["completion"], "rejected": " no"} for item in numbered(40)]
+    world = world_of(*items, held_out_fraction=0.3)
+    train = set(world.people("train", 100, 0)["prompt"])
+    conversations, pairs = world.conversations(1000, 0), world.pairs(len(train), 0)
+    assert set(conversations.column_names) == {"prompt", "completion"}
+    assert set(pairs.column_names) == {"prompt", "chosen", "rejected"}
+    assert set(conversations["prompt"]) == set(pairs["prompt"]) == train
+    assert set(world.pairs(5, 0, split="held_out")["prompt"]).isdisjoint(train)
+    assert all(row["completion"] == row["prompt"].removeprefix("prompt") for row in conversations)
+    with pytest.raises(ValueError, match="1000 pairs are asked for"):
+        world.pairs(1000, 0)
+    with pytest.raises(ValueError, match="no column 'rejected'"):
+        world_of(*numbered(3)).pairs(2, 0)
+    with pytest.raises(ValueError, match="no column 'completion'"):
+        world_of({"prompt": "p"}).conversations(2, 0)
+
+
+def test_a_folder_saved_by_datasets_works(tmp_path):
+    Dataset.from_list(numbered(5)).save_to_disk(tmp_path / "saved")
+    Dataset.from_list(numbered(5)).to_parquet(tmp_path / "parquet" / "train.parquet")
+    for folder in ("saved", "parquet"):
+        world = worlds.build("dialogue", dataset=str(tmp_path / folder), held_out_fraction=0)
+        assert set(world.people("train", 10, 0)["prompt"]) == {item["prompt"] for item in numbered(5)}
+
+
+def test_the_tokenizer_reads_and_writes_any_text_and_respects_the_turn(tmp_path):
+    world = worlds.build("dialogue", path=EXAMPLE, format="text")
+    tokenizer = world.tokenizer(vocab_size=600)
+    tokenizer.save_pretrained(tmp_path)
+    assert len(tokenizer) == 600
+    assert (tokenizer.pad_token, tokenizer.eos_token, tokenizer.padding_side) == ("<pad>", "<eos>", "left")
+    for text in ("I'm here.\nperson: no  way\thelper:", "naïve café \U0001f600 你好", " <b>x</b>"):
+        assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+    for row in world.conversations(100, 0):
+        prompt, both = (tokenizer(text)["input_ids"] for text in (row["prompt"], row["prompt"] + row["completion"]))
+        assert both[: len(prompt)] == prompt, "a completion begins with a token of its own"
+    assert world.tokenizer(600).get_vocab() == tokenizer.get_vocab()
+
+
+def test_the_example_is_there_for_both_splits():
+    world = worlds.build("dialogue", path=EXAMPLE, held_out_fraction=0.2)
+    assert len(world.rows) == len((paths.find(EXAMPLE)).read_text().splitlines()) == 28
+    assert all(row.completion for row in world.rows)
+    assert len(world.people("held_out", 100, 0)) >= 2
