@@ -1,0 +1,171 @@
+"""What smilerl adds to a step of RLOO, and where a step's time goes.
+
+    OMP_NUM_THREADS=1 python benchmarks/overhead.py --rounds 5 --steps 8
+
+Our run and a bare TRL script (same model, people, reward and settings, logging each step) take turns; the ratio is that of the
+medians over all steps but each turn's first. Other options are keys of the recipe, as in smilerl.train. Held-out sampling is off for the ratio, and timed on its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import datasets
+import torch
+import transformers
+from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback
+from trl import RLOOConfig, RLOOTrainer
+
+from smilerl import pipeline, training, worlds
+from smilerl.recipe import Recipe, load_recipe, parse_overrides
+from smilerl.rewards import resolve
+
+clock = time.perf_counter
+
+
+class Clock(TrainerCallback):
+    """Seconds from the end of one step to the end of the next: everything that a step costs."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.last: float | None = None
+
+    def on_step_end(self, args, state, control, **kwargs):
+        """Note the time."""
+        now = clock()
+        if self.last is not None:
+            self.seconds.append(now - self.last)
+        self.last = now
+
+
+class Parts:
+    """Seconds spent in parts of a step, by wrapping the trainer's own functions; a part inside another is not counted twice."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.inside = [0.0]
+
+    def timed(self, name: str | Callable[..., str], function: Callable) -> Callable:
+        """`function`, with its time put down to `name`, which may depend on its arguments."""
+
+        def run(*args, **kwargs):
+            started = clock()
+            self.inside.append(0.0)
+            try:
+                return function(*args, **kwargs)
+            finally:
+                took = clock() - started
+                own = name(*args, **kwargs) if callable(name) else name
+                self.seconds[own] += took - self.inside.pop()
+                self.inside[-1] += took
+
+        return run
+
+    def watch(self, trainer: RLOOTrainer) -> None:
+        """Wrap the parts of a trainer's step."""
+        trainer.model.generate = self.timed("generation", trainer.model.generate)
+        trainer._get_per_token_logps_and_entropies = self.timed(
+            lambda model, *args, **kwargs: "reference log-probabilities" if model is trainer.ref_model
+            else "forward pass of the update" if torch.is_grad_enabled() else "policy log-probabilities",
+            trainer._get_per_token_logps_and_entropies,
+        )  # fmt: skip
+        trainer.accelerator.backward = self.timed("backward", trainer.accelerator.backward)
+        trainer.reward_funcs = [self.timed("reward, as checked by smilerl", reward) for reward in trainer.reward_funcs]
+        for callback in trainer.callback_handler.callbacks:
+            if type(callback).__module__.startswith("smilerl."):
+                for event in ("on_step_end", "on_log"):
+                    setattr(callback, event, self.timed("smilerl's callbacks", getattr(callback, event)))
+
+
+def ours(recipe: Recipe, *, parts: Parts | None = None) -> list[float]:
+    """Seconds of each step of our run but the first."""
+    stopwatch, make = Clock(), training.make_trainer
+
+    def with_clock(*args, **kwargs):
+        trainer = make(*args, **kwargs)
+        trainer.add_callback(stopwatch)
+        if parts is not None:
+            parts.watch(trainer)
+        return trainer
+
+    training.make_trainer = with_clock
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            pipeline.run_recipe(dataclasses.replace(recipe, output_dir=f"{folder}/run"), progress=False)
+    finally:
+        training.make_trainer = make
+    return stopwatch.seconds
+
+
+def bare(recipe: Recipe, model: Path) -> list[float]:
+    """Seconds of each step but the first of a script that knows TRL alone; the reward as it is, unchecked."""
+    stopwatch = Clock()
+    world = worlds.build(recipe.world.name, **recipe.world.args)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = RLOOTrainer(
+            model=AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32),
+            processing_class=AutoTokenizer.from_pretrained(model, padding_side="left"),
+            reward_funcs=[resolve(reward.name).build(**reward.args) for reward in recipe.rewards],
+            args=RLOOConfig(
+                output_dir=folder, seed=recipe.seed, report_to="none", disable_tqdm=True, save_strategy="no", logging_steps=1,
+                **recipe.training,
+            ),
+            train_dataset=world.people(recipe.data.split, recipe.data.n, recipe.data.seed),
+            callbacks=[stopwatch],
+        )  # fmt: skip
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
+    return stopwatch.seconds
+
+
+def main() -> None:
+    """Runs both in turn and prints the comparison as Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--recipe", default="recipes/smileworld/rloo_sentiment.yaml")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument(
+        "--cpu", action="store_true", help="CPU seconds of this process, for a machine that others use too"
+    )
+    given, overrides = parser.parse_known_args()
+    global clock
+    clock = time.process_time if given.cpu else time.perf_counter
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+
+    said = parse_overrides(overrides) | {"training.max_steps": given.steps}
+    recipe = load_recipe(given.recipe, said | {"held_out.every": 0})
+    model = pipeline.model_dir(recipe.policy.model_name_or_path, beside=recipe.source)
+    seconds: dict[str, list[float]] = {"smilerl": [], "bare TRL": []}
+    for _ in range(given.rounds):
+        seconds["bare TRL"] += bare(recipe, model)
+        seconds["smilerl"] += ours(recipe)
+    parts = Parts()
+    whole = sum(ours(recipe, parts=parts)) * given.steps / (given.steps - 1)
+    watched = ours(load_recipe(given.recipe, said | {"held_out.every": 1}))
+
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    print(f"{recipe.training['per_device_train_batch_size']} completions a step, {torch.get_num_threads()} thread(s), "
+          f"{given.rounds} rounds of {given.steps} steps, torch {torch.__version__}\n")  # fmt: skip
+    print(f"| | {'CPU ' * given.cpu}seconds a step, median (fastest, slowest) |\n|---|---|")
+    for name, values in seconds.items():
+        print(f"| {name} | {medians[name]:.3f} ({min(values):.3f}, {max(values):.3f}) |")
+    print(f"| **smilerl / bare TRL** | **{medians['smilerl'] / medians['bare TRL']:.3f}** |")
+    extra = statistics.median(watched) - medians["smilerl"]
+    print(f"| one sample of {recipe.held_out.n} held-out people | {extra:.3f} more |\n")
+    print("| part of a step | seconds | share |\n|---|---|---|")
+    rest = whole - sum(parts.seconds.values())
+    for name, took in [*sorted(parts.seconds.items(), key=lambda part: -part[1]), ("all else, TRL's", rest)]:
+        print(f"| {name} | {took / given.steps:.3f} | {took / whole:.1%} |")
+
+
+if __name__ == "__main__":
+    main()

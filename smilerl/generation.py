@@ -1,0 +1,286 @@
+"""Sampling completions and scoring them, in batches that do not change the answer.
+
+Completions are drawn with one uniform number per token, fixed by (seed, row, position) before anything is generated: the
+token is where that number falls in the cumulative distribution. So a completion does not depend on the batch it was in, the
+global random state is neither read nor moved, and two policies sampled with one seed share their luck, which makes paired
+comparisons sharper. All log-probabilities are in nats, at temperature 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, TopPLogitsWarper
+
+from smilerl.policies import Policy
+
+#: Plain text, or chat messages.
+Prompt = str | list[dict[str, str]]
+#: Text, chat messages, or token ids as `sample_ids` returns them (exact: nothing is tokenized again).
+Completion = str | list[dict[str, str]] | list[int]
+
+
+class _InverseCDF(LogitsProcessor):
+    """Leaves one token possible in each row: the one on which the row's uniform number falls."""
+
+    def __init__(self, uniforms: torch.Tensor, temperature: float, top_p: float, prompt_length: int):
+        self.uniforms, self.temperature, self.prompt_length = uniforms, temperature, prompt_length
+        self.nucleus = TopPLogitsWarper(top_p) if top_p < 1 else None
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        scores = scores.float() / self.temperature
+        if self.nucleus is not None:
+            scores = self.nucleus(input_ids, scores)
+        # Double precision, since a vocabulary of 150,000 sums to 1 only roughly in single.
+        cumulative = scores.softmax(-1).double().cumsum(-1)
+        drawn = self.uniforms[:, input_ids.shape[1] - self.prompt_length, None] * cumulative[:, -1:]
+        # side="right": a token of probability zero is never drawn, not even by a uniform of exactly 0.
+        token = torch.searchsorted(cumulative, drawn, right=True).clamp(max=scores.shape[-1] - 1)
+        return torch.full_like(scores, -torch.inf).scatter_(1, token, 0.0)
+
+
+def sample(
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    *,
+    max_new_tokens: int,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    seed: int,
+    batch_size: int = 256,
+) -> list[str]:
+    """One completion for each prompt, as text.
+
+    Args:
+        prompts: N plain texts, or N lists of chat messages.
+        temperature: 0 takes the likeliest token.
+        seed: with the row, fixes every completion, whatever the batch size.
+    """
+    ids = sample_ids(
+        policy,
+        prompts,
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        seed=seed,
+        batch_size=batch_size,
+    )
+    return policy.tokenizer.batch_decode(ids, skip_special_tokens=True) if ids else []
+
+
+@torch.inference_mode()
+def sample_ids(
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    *,
+    max_new_tokens: int,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    seed: int,
+    batch_size: int = 256,
+) -> list[list[int]]:
+    """As `sample`, but token ids, which end with EOS where the policy ended its reply (not where it was cut off)."""
+    if not temperature >= 0:
+        raise ValueError(f"temperature must be 0 or more, not {temperature}")
+    ends = _eos_ids(policy)
+    settings = GenerationConfig(
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        eos_token_id=sorted(ends),
+        pad_token_id=policy.tokenizer.pad_token_id,
+        use_cache=True,
+        # Neutral values, said aloud: what is left unsaid is taken from the settings that the model was published with.
+        num_beams=1,
+        repetition_penalty=1.0,
+        no_repeat_ngram_size=0,
+    )
+    uniforms = torch.from_numpy(np.random.default_rng(seed).random((len(prompts), max_new_tokens)))
+    prompt_ids = encode_prompts(policy, prompts)
+    completions: list[list[int]] = [[]] * len(prompts)
+    for rows in _batches([len(ids) for ids in prompt_ids], batch_size):
+        inputs, mask = _padded([prompt_ids[row] for row in rows], policy, "left")
+        luck = uniforms[rows].to(policy.model.device)
+        draw = [_InverseCDF(luck, temperature, top_p, inputs.shape[1])] if temperature > 0 else []
+        out = policy.model.generate(
+            input_ids=inputs,
+            attention_mask=mask,
+            generation_config=settings,
+            logits_processor=LogitsProcessorList(draw),
+        )
+        for row, ids in zip(rows, out[:, inputs.shape[1] :].tolist(), strict=True):
+            end = next((place for place, token in enumerate(ids) if token in ends), len(ids))
+            completions[row] = ids[: end + 1]
+    return completions
+
+
+@torch.inference_mode()
+def completion_logprobs(
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    completions: Sequence[Completion],
+    *,
+    eos: bool = True,
+    batch_size: int = 64,
+) -> np.ndarray:
+    """log π(completion | prompt), summed over tokens, in nats.
+
+    Args:
+        completions: N texts (or messages, or token ids, which are scored as they are).
+        eos: whether ending there counts: adds log π(EOS) to texts.
+
+    Returns:
+        float64 array [N]; an empty completion without EOS scores 0.
+    """
+    answers = _encode_completions(policy, completions, eos)
+    sequences = [(prompt, answer) for prompt, answer in zip(encode_prompts(policy, prompts), answers, strict=True)]
+    totals = np.zeros(len(sequences))
+    for rows in _batches([len(prompt) + len(answer) for prompt, answer in sequences], batch_size):
+        batch = [sequences[row] for row in rows]
+        inputs, mask = _padded([prompt + answer for prompt, answer in batch], policy, "right")
+        logits = policy.model(input_ids=inputs[:, :-1], attention_mask=mask[:, :-1], use_cache=False).logits
+        places = torch.arange(1, inputs.shape[1], device=inputs.device)
+        starts, ends = (
+            torch.tensor(edges, device=inputs.device)[:, None]
+            for edges in zip(*((len(prompt), len(prompt) + len(answer)) for prompt, answer in batch), strict=True)
+        )
+        counted = (places >= starts) & (places < ends)
+        totals[rows] = _sum_logprobs(logits, inputs[:, 1:], counted)
+    return totals
+
+
+@torch.inference_mode()
+def option_logprobs(
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    options: Sequence[Sequence[Completion]],
+    *,
+    eos: bool = True,
+    batch_size: int = 256,
+) -> list[np.ndarray]:
+    """log π(option | prompt) for several options to each prompt; the prompt is read once and its cache shared.
+
+    Args:
+        options: for each of N prompts, its options (any number, at least one).
+        batch_size: how many options are scored at once; a prompt's own options stay together.
+
+    Returns:
+        N float64 arrays, one number per option, in nats; equal to `completion_logprobs` of each pair.
+    """
+    prompt_ids = encode_prompts(policy, prompts)
+    counts = [len(own) for own in options]
+    answers = [_encode_completions(policy, own, eos) for own in options]
+    totals: list[np.ndarray] = [np.zeros(0)] * len(prompts)
+    per_batch = max(1, batch_size // max([1, *counts]))
+    for rows in _batches([len(ids) for ids in prompt_ids], per_batch):
+        owner = torch.tensor([place for place, row in enumerate(rows) for _ in range(counts[row])])
+        flat = [answer for row in rows for answer in answers[row]]
+        scores = _score_after(policy, [prompt_ids[row] for row in rows], owner, flat)
+        for row, own in zip(rows, np.split(scores, np.cumsum([counts[row] for row in rows])[:-1]), strict=True):
+            totals[row] = own
+    return totals
+
+
+def sequence_kl(
+    policy: Policy, base: Policy, prompts: Sequence[Prompt], completions: Sequence[Completion], *, batch_size: int = 64
+) -> np.ndarray:
+    """log π(completion) − log π_base(completion) for each of N completions, in nats per completion.
+
+    Its mean over completions *sampled from the policy* is an unbiased estimate of KL(π ‖ π_base). Single values can be
+    negative. Give token ids where you have them: texts count an EOS even where the sample was cut off.
+    """
+    return completion_logprobs(policy, prompts, completions, batch_size=batch_size) - completion_logprobs(
+        base, prompts, completions, batch_size=batch_size
+    )
+
+
+def encode_prompts(policy: Policy, prompts: Sequence[Prompt]) -> list[list[int]]:
+    """Token ids of each prompt, as TRL makes them: text as it stands, messages through the chat template.
+
+    Raises:
+        ValueError: a prompt is empty, or messages meet a tokenizer without a chat template.
+    """
+    if not prompts:
+        return []
+    if isinstance(prompts[0], str):
+        ids = policy.tokenizer(list(prompts))["input_ids"]
+    else:
+        chats = policy.tokenizer.apply_chat_template(
+            list(prompts), add_generation_prompt=True, tokenize=True, return_dict=True
+        )
+        ids = chats["input_ids"]
+    if not all(ids):
+        raise ValueError("a prompt is empty; give at least one token to continue from")
+    return ids
+
+
+def _encode_completions(policy: Policy, completions: Sequence[Completion], eos: bool) -> list[list[int]]:
+    tail = [policy.tokenizer.eos_token_id] if eos else []
+    encoded = []
+    for completion in completions:
+        if isinstance(completion, list) and completion and isinstance(completion[0], dict):
+            completion = completion[0]["content"]
+        if isinstance(completion, str):
+            encoded.append(policy.tokenizer(completion, add_special_tokens=False)["input_ids"] + tail)
+        else:
+            encoded.append(list(completion))
+    return encoded
+
+
+def _score_after(policy: Policy, prompts: list[list[int]], owner: torch.Tensor, answers: list[list[int]]) -> np.ndarray:
+    """Log-probability of each answer after the prompt that owns it."""
+    device = policy.model.device
+    owner = owner.to(device)
+    inputs, mask = _padded(prompts, policy, "left")
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    read = policy.model(input_ids=inputs, attention_mask=mask, position_ids=positions, use_cache=True)
+    cache = read.past_key_values
+    cache.batch_select_indices(owner)
+    tokens, counted = _padded(answers, policy, "right")
+    logits = read.logits[owner, -1:]
+    if tokens.shape[1] > 1:
+        further = policy.model(
+            input_ids=tokens[:, :-1],
+            attention_mask=torch.cat([mask[owner], counted[:, :-1]], 1),
+            position_ids=mask.sum(1)[owner, None] + torch.arange(tokens.shape[1] - 1, device=device),
+            past_key_values=cache,
+            use_cache=True,
+        )
+        logits = torch.cat([logits, further.logits], 1)
+    return _sum_logprobs(logits, tokens, counted.bool())
+
+
+def _sum_logprobs(logits: torch.Tensor, tokens: torch.Tensor, counted: torch.Tensor) -> np.ndarray:
+    logits = logits.float()
+    chosen = logits.gather(-1, tokens[..., None]).squeeze(-1) - logits.logsumexp(-1)
+    return torch.where(counted, chosen.double(), 0.0).sum(1).cpu().numpy()
+
+
+def _eos_ids(policy: Policy) -> set[int]:
+    """Every token that ends a reply: the tokenizer's EOS and those the model's generation settings add."""
+    named = policy.model.generation_config.eos_token_id
+    more = named if isinstance(named, list) else [] if named is None else [named]
+    return {policy.tokenizer.eos_token_id, *more}
+
+
+def _padded(sequences: list[list[int]], policy: Policy, side: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids [B, T] and attention mask [B, T], padded on one side, on the model's device."""
+    width = max(map(len, sequences))
+    gaps = [[0] * (width - len(ids)) for ids in sequences]
+    pad = policy.tokenizer.pad_token_id
+    rows = [
+        ([pad] * len(gap) + ids, gap + [1] * len(ids))
+        if side == "left"
+        else (ids + [pad] * len(gap), [1] * len(ids) + gap)
+        for ids, gap in zip(sequences, gaps, strict=True)
+    ]
+    device = policy.model.device
+    ids, mask = ([row[part] for row in rows] for part in (0, 1))
+    return torch.tensor(ids, dtype=torch.long, device=device), torch.tensor(mask, dtype=torch.long, device=device)
+
+
+def _batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
+    """Row numbers in batches of similar length, so that little is spent on padding; longest first."""
+    order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+    yield from (order[start : start + size] for start in range(0, len(order), size))

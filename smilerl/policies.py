@@ -1,0 +1,193 @@
+"""The policy that talks: a causal LM with its tokenizer, fresh, from a directory, with an adapter, or from the Hub.
+
+A fresh policy speaks the words of a world and no others: its tokenizer is word-level, one token per word with the space in
+front of it, so that ` the` and `the` are different tokens, counting tokens is counting words, and decoding loses nothing.
+What it saves is an ordinary Hugging Face checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+
+if TYPE_CHECKING:
+    from smilerl.recipe import PolicySpec
+
+#: A word, a punctuation mark (each with the space in front of it, if any), a line break, a space that is left over.
+TOKEN = r" ?[a-z0-9']+| ?[^\sa-z0-9']|\n| "
+SPECIAL = {"unk_token": "<unk>", "pad_token": "<pad>", "eos_token": "<eos>"}
+
+
+class HasVocabulary(Protocol):
+    """What of a world a tokenizer needs."""
+
+    def vocabulary(self) -> Iterable[str]:
+        """The tokens that occur in the world's text, with the space in front of those that have one."""
+        ...
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A language model and the tokenizer it goes with.
+
+    Attributes:
+        model: a causal LM, or the `PeftModel` around one.
+        tokenizer: pads on the left, as generation needs.
+        name: what to call it in reports: the path or Hub id it was loaded from.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    name: str
+
+
+def split_tokens(text: str) -> list[str]:
+    """The tokens that the word-level tokenizer makes of a text; joined, they are the text again.
+
+    Tabs and other white space that is neither a space nor a line break come out as tokens of their own.
+    """
+    return [token for token in re.split(f"({TOKEN})", text) if token]
+
+
+def tokenizer_for(world: HasVocabulary) -> PreTrainedTokenizerFast:
+    """The world's own tokenizer, else a word-level one of its vocabulary and the specials `<unk>`, `<pad>`, `<eos>`.
+
+    Raises:
+        ValueError: the vocabulary holds a token that the tokenizer could never produce.
+    """
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+
+    if hasattr(world, "tokenizer"):  # real text needs more than a list of words: the world trains its own
+        return world.tokenizer()
+    words = list(dict.fromkeys(world.vocabulary()))
+    if impossible := [word for word in words if split_tokens(word) != [word]]:
+        raise ValueError(f"{len(impossible)} vocabulary entries are not single tokens, such as {impossible[0]!r}")
+    numbered = {token: number for number, token in enumerate([*SPECIAL.values(), *words])}
+    tokenizer = Tokenizer(models.WordLevel(numbered, unk_token=SPECIAL["unk_token"]))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(TOKEN), behavior="isolated")
+    tokenizer.decoder = decoders.Fuse()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+        model_input_names=["input_ids", "attention_mask"],
+        **SPECIAL,
+    )
+
+
+def fresh_policy(config: dict[str, Any], world: HasVocabulary, *, dtype: str = "float32") -> Policy:
+    """A policy with random weights (of torch's current seed) that speaks a world's vocabulary.
+
+    Args:
+        config: `model_type` and the fields of that model's configuration; sizes of the vocabulary are filled in.
+    """
+    tokenizer = tokenizer_for(world)
+    ids = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
+    model = AutoModelForCausalLM.from_config(
+        AutoConfig.for_model(**{**ids, "bos_token_id": None, **config}), dtype=_dtype(dtype)
+    )
+    return Policy(model, tokenizer, "fresh")
+
+
+def load_policy(
+    model_name_or_path: str | Path,
+    *,
+    dtype: str = "float32",
+    device: str | torch.device | None = None,
+    attn_implementation: str | None = None,
+    is_trainable: bool = False,
+) -> Policy:
+    """The policy saved in a directory (a model, or an adapter, which is not merged) or under a Hub id.
+
+    Args:
+        dtype: "float32", "bfloat16", "float16" or "auto" (as saved).
+        device: None leaves it where it was loaded, on the CPU.
+        is_trainable: whether an adapter is to be trained further.
+
+    Raises:
+        FileNotFoundError: a path with nothing there, or an adapter whose base model is gone.
+    """
+    name = str(model_name_or_path)
+    base = _check_exists(name)
+    settings = {"dtype": _dtype(dtype), "attn_implementation": attn_implementation}
+    model = AutoModelForCausalLM.from_pretrained(base or name, **{k: v for k, v in settings.items() if v is not None})
+    if base is not None:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, name, is_trainable=is_trainable)
+    if device is not None:
+        model = model.to(device)
+    return Policy(model.eval(), load_tokenizer(name if _holds_tokenizer(name) else base or name), name)
+
+
+def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model, padding on the left; `<eos>` pads where the model names no padding token."""
+    tokenizer = AutoTokenizer.from_pretrained(name, padding_side="left")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def policy_of(spec: PolicySpec, world: HasVocabulary, *, is_trainable: bool = True) -> Policy:
+    """The policy that a recipe starts from: fresh from `config`, else loaded from `model_name_or_path`."""
+    if spec.config is not None:
+        return fresh_policy(spec.config, world, dtype=spec.dtype)
+    if spec.model_name_or_path is None:
+        raise ValueError("a policy needs model_name_or_path or config")
+    return load_policy(
+        spec.model_name_or_path,
+        dtype=spec.dtype,
+        attn_implementation=spec.attn_implementation,
+        is_trainable=is_trainable,
+    )
+
+
+def reward_model_of(spec: PolicySpec) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A reward model to train: the body of a pretrained LM with a fresh head of one number (of torch's current seed)."""
+    _check_exists(str(spec.model_name_or_path))
+    tokenizer = load_tokenizer(str(spec.model_name_or_path))
+    model = AutoModelForSequenceClassification.from_pretrained(
+        spec.model_name_or_path, num_labels=1, dtype=_dtype(spec.dtype)
+    )
+    model.config.pad_token_id = tokenizer.pad_token_id
+    return model, tokenizer
+
+
+def _dtype(name: str) -> torch.dtype | str:
+    return name if name == "auto" else getattr(torch, name)
+
+
+def _holds_tokenizer(name: str) -> bool:
+    return (Path(name) / "tokenizer_config.json").is_file()
+
+
+def _check_exists(name: str) -> str | None:
+    """The base model of an adapter directory, None for anything else; an error when a path leads nowhere."""
+    path = Path(name)
+    if not path.exists() and (path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1):
+        raise FileNotFoundError(f"no model at {name}. Give a directory with a config.json, an adapter, or a Hub id.")
+    if path.is_dir() and not any((path / file).is_file() for file in ("config.json", "adapter_config.json")):
+        inside = path / "model"
+        hint = f" Did you mean {inside}?" if inside.is_dir() else ""
+        raise FileNotFoundError(f"{name} holds neither config.json nor adapter_config.json.{hint}")
+    if not (path / "adapter_config.json").is_file():
+        return None
+    base = json.loads((path / "adapter_config.json").read_text())["base_model_name_or_path"]
+    if Path(base).is_absolute() and not Path(base).exists():
+        raise FileNotFoundError(f"the adapter {name} belongs to the model {base}, which is no longer there.")
+    return base

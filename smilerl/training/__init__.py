@@ -1,0 +1,67 @@
+"""Training: one file for each method of TRL, thin over TRL's own trainer, and what is watched meanwhile (`callbacks`).
+
+A method's file has
+
+* `CONFIG`: the TRL config whose fields a recipe's `training` may set;
+* `policy(recipe, world)`: what is trained;
+* `dataset(recipe, world)`: what it is trained on; where this needs a declared channel, `CHANNELS` names it;
+* `make_trainer(recipe, *, policy, dataset, reward_funcs, callbacks, output_dir)`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transformers import Trainer
+
+    from smilerl.recipe import PolicySpec, Recipe
+
+#: What a run does for itself, or does not need: its own log and progress line, one model saved at the end.
+QUIET = {"report_to": "none", "disable_tqdm": True, "save_strategy": "no", "logging_steps": 1}
+
+
+def methods() -> list[str]:
+    """The methods there are."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "callbacks")
+
+
+def method(name: str) -> ModuleType:
+    """The file of a method."""
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def make_trainer(recipe: Recipe, **parts) -> Trainer:
+    """The TRL trainer of a recipe, ready for `train()`; `parts` as in the method's `make_trainer`."""
+    from transformers import PrinterCallback
+
+    trainer = method(recipe.method).make_trainer(recipe, **parts)
+    trainer.remove_callback(PrinterCallback)  # it prints every log as a dict; `callbacks.Progress` speaks instead
+    return trainer
+
+
+def arguments(config: type, recipe: Recipe, output_dir: Path, **more: Any):
+    """The TRL config of a recipe: its `training`, its seed, and `QUIET` where the recipe says nothing else."""
+    return config(**{**QUIET, **recipe.training, **more, "seed": recipe.seed, "output_dir": str(output_dir)})
+
+
+def keeps_base(recipe: Recipe) -> bool:
+    """Whether TRL's trainer keeps the frozen base: an adapter can be switched off, and a KL penalty needs a reference model."""
+    if recipe.policy.peft is not None:
+        return True
+    fields = method(recipe.method).CONFIG.__dataclass_fields__
+    beta = recipe.training.get("beta", fields["beta"].default if "beta" in fields else 0)
+    return beta != 0 and not recipe.training.get("sync_ref_model")  # a synced reference does not stay the base
+
+
+def peft_config(policy: PolicySpec, task: str = "CAUSAL_LM"):
+    """The `peft.LoraConfig` of a recipe's policy, or None for full-parameter training."""
+    if policy.peft is None:
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(**{"task_type": task, **policy.peft})

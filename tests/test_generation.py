@@ -1,0 +1,169 @@
+"""Batches do not change answers, EOS counts, and log-probabilities are those that a sum over tokens gives."""
+
+from __future__ import annotations
+
+import random
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from smilerl import generation, policies
+
+WORDS = [f" {letter}{digit}" for letter in "abcde" for digit in range(8)]
+
+
+def policy_of(model_type: str, **config) -> policies.Policy:
+    torch.manual_seed(0)
+    world = SimpleNamespace(vocabulary=lambda: WORDS)
+    policy = policies.fresh_policy({"model_type": model_type, **config}, world)
+    with torch.no_grad():  # fresh weights make every token equally likely, which would hide mistakes
+        for weight in policy.model.parameters():
+            weight.mul_(3)
+    return policies.Policy(policy.model.eval(), policy.tokenizer, "tiny")
+
+
+@pytest.fixture(scope="module", params=["llama", "gpt2"])  # rotary and absolute positions
+def policy(request) -> policies.Policy:
+    if request.param == "llama":
+        sizes = {
+            "hidden_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "intermediate_size": 64,
+        }
+        return policy_of("llama", max_position_embeddings=64, **sizes)
+    return policy_of("gpt2", n_embd=32, n_layer=2, n_head=4, n_positions=64)
+
+
+def texts(n: int, shortest: int, longest: int, seed: int) -> list[str]:
+    rng = random.Random(seed)
+    return ["".join(rng.choices(WORDS, k=rng.randint(shortest, longest))) for _ in range(n)]
+
+
+PROMPTS, COMPLETIONS = texts(64, 1, 20, 1), texts(64, 0, 12, 2)
+
+
+def by_hand(policy, prompt: str, completion: str, eos: bool) -> float:
+    """The definition: one row, one token at a time."""
+    before = policy.tokenizer(prompt)["input_ids"]
+    after = policy.tokenizer(completion)["input_ids"] + [policy.tokenizer.eos_token_id] * eos
+    with torch.no_grad():
+        logprobs = policy.model(input_ids=torch.tensor([before + after])).logits.log_softmax(-1)[0]
+    return sum(logprobs[len(before) + place - 1, token].item() for place, token in enumerate(after))
+
+
+@pytest.mark.parametrize("eos", [True, False])
+def test_logprobs_are_the_definition(policy, eos):
+    scores = generation.completion_logprobs(policy, PROMPTS[:8], COMPLETIONS[:8], eos=eos)
+    expected = [by_hand(policy, *pair, eos) for pair in zip(PROMPTS[:8], COMPLETIONS[:8], strict=True)]
+    assert np.allclose(scores, expected, atol=1e-4)
+
+
+def test_batch_size_does_not_change_logprobs(policy):
+    alone, together = (
+        generation.completion_logprobs(policy, PROMPTS, COMPLETIONS, batch_size=size) for size in (1, 64)
+    )
+    assert np.abs(alone - together).max() < 1e-5 * max(1, np.abs(alone).max())
+
+
+def test_options_share_the_prompt_and_not_the_score(policy):
+    options = [texts(1 + row % 4, 0, 9, row) for row in range(16)]
+    for size in (1, 64):
+        scores = generation.option_logprobs(policy, PROMPTS[:16], options, batch_size=size)
+        for prompt, own, score in zip(PROMPTS, options, scores, strict=False):
+            assert np.allclose(score, generation.completion_logprobs(policy, [prompt] * len(own), own), atol=1e-4)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_batch_size_and_order_do_not_change_samples(policy, temperature):
+    settings = {"max_new_tokens": 8, "temperature": temperature, "seed": 3}
+    alone, together = (generation.sample(policy, PROMPTS, batch_size=size, **settings) for size in (1, 64))
+    assert alone == together
+
+
+def test_seed_changes_samples(policy):
+    first, second = (generation.sample(policy, PROMPTS, max_new_tokens=8, seed=seed) for seed in (0, 1))
+    assert first != second
+
+
+def test_sampling_leaves_the_random_state_alone(policy):
+    state = torch.get_rng_state()
+    generation.sample(policy, PROMPTS[:4], max_new_tokens=4, seed=0)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_samples_follow_the_distribution(policy):
+    n = 4000
+    ids = generation.sample_ids(policy, PROMPTS[:1] * n, max_new_tokens=1, seed=0, batch_size=n)
+    counts = np.bincount([own[0] for own in ids], minlength=len(policy.tokenizer)) / n
+    with torch.no_grad():
+        inputs = policy.tokenizer(PROMPTS[0], return_tensors="pt")["input_ids"]
+        expected = policy.model(input_ids=inputs).logits[0, -1].softmax(-1).numpy()
+    # Standard error of each share is at most .008.
+    assert np.abs(counts - expected).max() < 0.04 and expected.max() < 0.99
+
+
+def test_top_p_keeps_to_the_nucleus(policy):
+    likeliest = generation.sample(policy, PROMPTS, max_new_tokens=6, temperature=0, seed=0)
+    assert generation.sample(policy, PROMPTS, max_new_tokens=6, top_p=1e-6, seed=0) == likeliest
+
+
+def test_sampled_ids_end_with_eos_or_at_the_limit(policy):
+    eos = policy.tokenizer.eos_token_id
+    with torch.no_grad():  # make ending likely enough to see both
+        sample = generation.sample_ids(policy, PROMPTS * 4, max_new_tokens=12, seed=0)
+    assert all(eos not in ids[:-1] for ids in sample)
+    assert all(ids[-1] == eos or len(ids) == 12 for ids in sample)
+
+
+def test_kl_of_a_policy_to_itself_is_zero_and_counts_sampled_tokens(policy):
+    ids = generation.sample_ids(policy, PROMPTS, max_new_tokens=6, seed=0)
+    assert np.allclose(generation.sequence_kl(policy, policy, PROMPTS, ids), 0)
+    scores = generation.completion_logprobs(policy, PROMPTS[:1], [ids[0]])
+    without_end = generation.completion_logprobs(policy, PROMPTS[:1], [ids[0][:-1]])
+    assert scores[0] < without_end[0]
+
+
+def test_kl_is_positive_for_another_policy(policy):
+    other = policy_of("llama", hidden_size=32, num_hidden_layers=1, num_attention_heads=4, intermediate_size=64)
+    ids = generation.sample_ids(policy, PROMPTS, max_new_tokens=6, seed=0)
+    assert generation.sequence_kl(policy, other, PROMPTS, ids).mean() > 0
+
+
+def test_messages_need_a_chat_template_and_use_it(policy):
+    chat = [[{"role": "user", "content": text}] for text in PROMPTS[:3]]
+    template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    tokenizer = policies.tokenizer_for(SimpleNamespace(vocabulary=lambda: WORDS))
+    tokenizer.chat_template = template
+    talking = policies.Policy(policy.model, tokenizer, "chat")
+    answers = [[{"role": "assistant", "content": text}] for text in COMPLETIONS[:3]]
+    assert np.allclose(
+        generation.completion_logprobs(talking, chat, answers),
+        generation.completion_logprobs(policy, PROMPTS[:3], COMPLETIONS[:3]),
+        atol=1e-5,
+    )
+
+
+def test_published_settings_do_not_leak_into_sampling(policy):
+    plain = generation.sample(policy, PROMPTS[:8], max_new_tokens=8, seed=0)
+    settings = policy.model.generation_config
+    before = (settings.repetition_penalty, settings.top_k)
+    settings.repetition_penalty, settings.top_k = 5.0, 1
+    try:
+        assert generation.sample(policy, PROMPTS[:8], max_new_tokens=8, seed=0) == plain
+    finally:
+        settings.repetition_penalty, settings.top_k = before
+
+
+def test_nothing_to_do(policy):
+    assert generation.sample(policy, [], max_new_tokens=3, seed=0) == []
+    assert generation.option_logprobs(policy, [], []) == []
+    assert generation.completion_logprobs(policy, [], []).shape == (0,)
+
+
+def test_empty_prompt_is_refused(policy):
+    with pytest.raises(ValueError, match="prompt is empty"):
+        generation.sample(policy, [""], max_new_tokens=3, seed=0)

@@ -1,0 +1,105 @@
+"""The tokenizer loses nothing, checkpoints are ordinary ones, and a missing model is said to be missing."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from smilerl import policies
+
+VOCABULARY = ["i", " am", " here", " sad", "\n", ".", ",", " ", "helper", ":", " :", "it", " it's"]
+CONFIG = {
+    "model_type": "llama", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1,
+    "intermediate_size": 32, "tie_word_embeddings": True, "max_position_embeddings": 64,
+}  # fmt: skip
+
+
+def world_of(vocabulary: list[str]) -> SimpleNamespace:
+    return SimpleNamespace(vocabulary=lambda: vocabulary)
+
+
+@pytest.fixture
+def policy() -> policies.Policy:
+    torch.manual_seed(0)
+    return policies.fresh_policy(CONFIG, world_of(VOCABULARY))
+
+
+@given(st.text())
+def test_split_tokens_keeps_every_character(text):
+    assert "".join(policies.split_tokens(text)) == text
+
+
+@given(st.lists(st.sampled_from(VOCABULARY), max_size=20).map("".join))
+def test_known_words_survive_encoding(text):
+    vocabulary = sorted({*VOCABULARY, *policies.split_tokens(text)})
+    tokenizer = policies.tokenizer_for(world_of(vocabulary))
+    ids = tokenizer(text)["input_ids"]
+    assert tokenizer.convert_ids_to_tokens(ids) == policies.split_tokens(text)
+    assert tokenizer.decode(ids) == text
+
+
+def test_unknown_words_are_unknown(policy):
+    ids = policy.tokenizer("i am happy")["input_ids"]
+    assert policy.tokenizer.convert_ids_to_tokens(ids) == ["i", " am", "<unk>"]
+
+
+def test_vocabulary_of_what_no_text_gives_is_refused():
+    with pytest.raises(ValueError, match="'two words'"):
+        policies.tokenizer_for(world_of(["i", "two words"]))
+
+
+def test_saved_policy_is_an_ordinary_checkpoint(policy, tmp_path):
+    policy.model.save_pretrained(tmp_path)
+    policy.tokenizer.save_pretrained(tmp_path)
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
+    inputs = tokenizer("i am here", return_tensors="pt")
+    assert tokenizer.padding_side == "left" and tokenizer.decode(inputs["input_ids"][0]) == "i am here"
+    assert model.config.eos_token_id == tokenizer.eos_token_id == policy.tokenizer.eos_token_id
+    assert torch.equal(model(**inputs).logits, policies.load_policy(tmp_path).model(**inputs).logits)
+
+
+def test_adapter_directory_brings_its_base(policy, tmp_path):
+    from peft import LoraConfig, get_peft_model
+
+    base = tmp_path / "base"
+    policy.model.save_pretrained(base)
+    policy.tokenizer.save_pretrained(base)
+    adapted = get_peft_model(
+        policies.load_policy(base).model, LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)
+    )
+    adapted.save_pretrained(tmp_path / "adapter")
+    loaded = policies.load_policy(tmp_path / "adapter")
+    inputs = loaded.tokenizer("i am here", return_tensors="pt")
+    assert torch.allclose(loaded.model(**inputs).logits, adapted.eval()(**inputs).logits)
+    assert not torch.allclose(loaded.model(**inputs).logits, policy.model(**inputs).logits, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["/nowhere/model", "./nowhere", "runs/a/b/model"])
+def test_missing_directory_is_named(name):
+    with pytest.raises(FileNotFoundError, match=name):
+        policies.load_policy(name)
+
+
+def test_run_directory_points_to_its_model(policy, tmp_path):
+    policy.model.save_pretrained(tmp_path / "model")
+    with pytest.raises(FileNotFoundError, match=r"Did you mean .*model"):
+        policies.load_policy(tmp_path)
+
+
+def test_adapter_without_its_base_is_said(tmp_path):
+    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "/nowhere/base"}')
+    with pytest.raises(FileNotFoundError, match="/nowhere/base, which is no longer there"):
+        policies.load_policy(tmp_path)
+
+
+def test_seed_fixes_fresh_weights():
+    drawn = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        drawn.append(policies.fresh_policy(CONFIG, world_of(VOCABULARY)).model.lm_head.weight)
+    assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[0], drawn[2])

@@ -1,0 +1,118 @@
+"""What is logged is what it says: KL in nats per completion, and watching changes nothing."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from smilerl import generation
+from smilerl.pipeline import run_recipe
+from smilerl.policies import load_policy
+from smilerl.training.callbacks import Metrics, unmoved_randomness
+
+LORA = {"r": 2, "lora_alpha": 4, "target_modules": "all-linear"}
+
+
+def model_weights(run) -> torch.Tensor:
+    return torch.cat([weight.flatten() for weight in load_policy(run.model).model.parameters()])
+
+
+@pytest.mark.parametrize("method", ["rloo", "grpo"])
+@pytest.mark.parametrize("reward", ["smile", "random"])
+def test_watching_leaves_training_bit_identical(make_recipe, method, reward):
+    runs = [
+        run_recipe(
+            make_recipe(method, name=f"every-{every}", rewards=[{"name": reward}], held_out={"every": every, "n": 4})
+        )
+        for every in (0, 1)
+    ]
+    assert torch.equal(*map(model_weights, runs))
+    held_out = [sum("held_out/kl" in row for row in run.metrics()) for run in runs]
+    assert held_out == [int(method == "grpo"), 3]  # GRPO has beta 0 here: its KL is measured once even unwatched
+
+
+@pytest.mark.parametrize("peft", [None, LORA])
+@pytest.mark.parametrize("beta", [0.0, 0.1])
+def test_held_out_kl_is_that_of_the_saved_model(make_recipe, peft, beta):
+    recipe = make_recipe(
+        "rloo", policy={"model_name_or_path": str(base_model(make_recipe)), "peft": peft}, training={"beta": beta}
+    )
+    run = run_recipe(recipe)
+    rows = [row for row in run.metrics() if "held_out/kl" in row]
+    assert rows[0]["step"] == 0 and rows[0]["held_out/kl"] == 0
+    policy, base = load_policy(run.model), load_policy(recipe.policy.model_name_or_path)
+    samples = pd.read_parquet(sorted((run.path / "samples").glob("*.parquet"))[-1])
+    ids = generation.sample_ids(policy, list(samples.prompt), max_new_tokens=6, seed=recipe.held_out.seed)
+    assert policy.tokenizer.batch_decode(ids, skip_special_tokens=True) == list(samples.completion)
+    expected = generation.sequence_kl(policy, base, list(samples.prompt), ids)
+    assert np.allclose(samples.kl, expected, atol=1e-4) and abs(expected.mean()) > 1e-4
+    assert math.isclose(rows[-1]["held_out/kl"], expected.mean(), abs_tol=1e-4)
+
+
+def base_model(make_recipe):
+    return run_recipe(make_recipe("sft", name="base")).model
+
+
+def test_training_kl_is_in_nats_per_completion(make_recipe):
+    run = run_recipe(make_recipe("rloo", training={"beta": 0.05, "max_steps": 3}))
+    rows = [row for row in run.metrics() if "kl" in row]
+    assert [row["step"] for row in rows] == [1, 2, 3] and rows[0]["kl"] == 0
+    for row in rows:
+        assert math.isclose(row["kl"], row["kl_per_token"] * row["completions/mean_length"], rel_tol=1e-6, abs_tol=1e-9)
+
+
+def test_rloo_takes_that_kl_off_the_reward(make_recipe, monkeypatch):
+    """The definition, against what TRL computed: mean log-ratio of whole completions in a batch."""
+    from trl import RLOOTrainer
+
+    seen = []
+    score = RLOOTrainer._get_per_token_logps_and_entropies
+
+    def spy(self, *args, **kwargs):
+        result = score(self, *args, **kwargs)
+        if not torch.is_grad_enabled():  # the current policy and then the reference, before each update
+            seen.append((result[0].detach(), args[2][:, -args[3] :]))
+        return result
+
+    monkeypatch.setattr(RLOOTrainer, "_get_per_token_logps_and_entropies", spy)
+    run = run_recipe(make_recipe("rloo", training={"beta": 0.05, "max_steps": 3}))
+    logged = [row["kl"] for row in run.metrics() if "kl" in row]
+    for value, (policy, reference) in zip(logged, zip(seen[::2], seen[1::2], strict=True), strict=True):
+        expected = ((policy[0] - reference[0]) * policy[1]).sum(1).mean().item()
+        assert math.isclose(value, expected, abs_tol=1e-5)
+    assert abs(logged[-1]) > 1e-6
+
+
+def test_held_out_lines_and_samples(make_recipe):
+    run = run_recipe(make_recipe("rloo", held_out={"every": 2, "n": 6}, training={"max_steps": 3}))
+    rows = [row for row in run.metrics() if "held_out/kl" in row]
+    assert [row["step"] for row in rows] == [0, 2, 3]
+    assert {"held_out/reading", "held_out/smile", "held_out/wellbeing", "held_out/reward", "held_out/length"} <= rows[
+        0
+    ].keys()
+    assert [path.name for path in sorted((run.path / "samples").iterdir())] == [
+        f"step-{step:06d}.parquet" for step in (0, 2, 3)
+    ]
+    samples = pd.read_parquet(run.path / "samples" / "step-000003.parquet")
+    assert len(samples) == 6 and math.isclose(samples.wellbeing.mean(), rows[-1]["held_out/wellbeing"], abs_tol=1e-9)
+    assert math.isclose(samples.reward.mean(), samples.smile.mean())  # its own reward is the smile
+
+
+def test_metrics_leave_other_logs_alone():
+    written = []
+    state = type("State", (), {"global_step": 4, "is_world_process_zero": True})()
+    Metrics(written.append).on_log(None, state, None, logs={"loss": 1.5, "note": "text", "kl": 0.25})
+    assert written == [{"step": 4, "loss": 1.5, "kl": 0.25}]
+
+
+def test_unmoved_randomness():
+    import random
+
+    before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+    with unmoved_randomness():
+        random.random(), np.random.rand(), torch.rand(3)
+    assert before == (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist())
