@@ -1,0 +1,91 @@
+"""What has been computed is kept under the hash of all that determined it, in memory and on disk.
+
+So a killed evaluation goes on where it stopped, the base and the scripted controls are scored once for a whole study, and
+changing a world's tables or the scoring code makes every number that depended on them stale.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from smilerl import paths
+from smilerl.fingerprint import hash_path
+
+#: What decides replies and scores. (Training and reports decide neither.)
+CODE = ("worlds", "evaluation", "generation.py")
+
+
+@dataclass(frozen=True)
+class Book:
+    """Tables and notes by content hash.
+
+    Attributes:
+        folder: where they are kept; None keeps them in memory only.
+    """
+
+    folder: Path | None
+    _tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+    def table(self, key: Any, make: Callable[[], pd.DataFrame], on_disk: bool = True) -> pd.DataFrame:
+        """The table of this key, made when it is not there yet.
+
+        Args:
+            on_disk: False for a table that depends on something without a hash: it is kept for this sitting only.
+        """
+        name = content_hash(key)
+        if name not in self._tables:
+            path = self.folder / f"{name}.parquet" if self.folder and on_disk else None
+            if path is not None and path.is_file():
+                self._tables[name] = pd.read_parquet(path)
+            else:
+                self._tables[name] = make()
+                if path is not None:
+                    _write(path, lambda to: self._tables[name].to_parquet(to, index=False))
+        return self._tables[name]
+
+    def note(self, key: Any, make: Callable[[], Any]) -> Any:
+        """The plain data of this key, made when it is not there yet."""
+        if self.folder is None:
+            return make()
+        path = self.folder / f"{content_hash(key)}.json"
+        if not path.is_file():
+            made = make()
+            _write(path, lambda to: to.write_text(json.dumps(made)))
+        return json.loads(path.read_text())
+
+
+def content_hash(parts: Any, code: tuple[str, ...] = CODE) -> str:
+    """16 hex digits of plain data, and of the files of the package that make numbers from it."""
+    text = json.dumps([parts, _hash_code(code)], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes a file so that a reader, or a kill, never meets half of it."""
+    _write(path, lambda to: to.write_text(text))
+
+
+def _write(path: Path, write: Callable[[Path], Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
+    os.close(handle)
+    try:
+        write(Path(name))
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+@cache
+def _hash_code(code: tuple[str, ...]) -> list[str]:
+    return [hash_path(paths.PACKAGE / part) for part in code]

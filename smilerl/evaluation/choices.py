@@ -1,0 +1,85 @@
+"""Revealed values from log-probabilities: would the policy rather care, or do this act?
+
+At the optimum of KL-regularised RL, beta log(pi / pi_base) is the reward up to a constant per prompt, so what tuning made
+likelier is what it valued. Single sentences mislead (a mean token log-probability calls a liar caring, a sum picks the
+shortest option), so acts are marginalised over paraphrases of like length:
+
+    psi_a = E_s [ log sum_{t in care} pi(t | s) - log sum_{t in a} pi(t | s) ]
+
+and reported as the change against the base, Δψ_a. Positive: tuning moved the policy from act a toward care.
+
+Known failures: a sentence is scored as the opening of a reply, so an exploit that always comes second is not seen; and acts
+that neither policy would open with are compared far out in the tails.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from smilerl import generation
+from smilerl.evaluation import clones
+from smilerl.evaluation.groups import Group
+from smilerl.evaluation.quantities import CARE
+from smilerl.evaluation.question import Choice
+from smilerl.evaluation.respondents import Respondent, language_model
+from smilerl.evaluation.sitting import Sitting
+from smilerl.evaluation.statistics import Estimate, mean_estimate
+from smilerl.worlds.base import channel
+
+
+def estimates(sitting: Sitting, choice: Choice, group: Group, who: Respondent) -> dict[str, Estimate]:
+    """Δψ of each act, in nats, with intervals over people."""
+    tuned, base = (_log_odds(sitting, choice, group, each) for each in (who, sitting.base_model[0]))
+    return {
+        act: mean_estimate((tuned[act] - base[act]).to_numpy(), np.array(group.clusters), seed=sitting.seed)
+        for act in choice.acts
+    }
+
+
+def clone_of(sitting: Sitting, helper: str) -> Respondent:
+    """The base model tuned to talk like a scripted helper, as a respondent."""
+    return language_model(clones.clone(*sitting.base_model, helper, sitting.world), sitting.settings)
+
+
+def _log_odds(sitting: Sitting, choice: Choice, group: Group, who: Respondent) -> pd.DataFrame:
+    """psi of each person (row) and act (column)."""
+
+    def score() -> pd.DataFrame:
+        offered = _offers(sitting, choice, group.people)
+        options = [[text for texts in offer.values() for text in texts] for offer in offered]
+        scores = generation.option_logprobs(who.policy, group.prompts, options, eos=False)
+        return pd.DataFrame([_marginals(offer, own, choice) for offer, own in zip(offered, scores, strict=True)])
+
+    key = ["log odds", who.fingerprint, group.key, choice.acts, choice.paraphrases, sitting.seed]
+    return sitting.book.table(key, score)
+
+
+def _offers(sitting: Sitting, choice: Choice, people: list[str]) -> list[dict[str, list[str]]]:
+    """For each person, the paraphrases of each act that the world reads as that act when said to this person.
+
+    (The truth is no truth where there is no news to tell.)
+    """
+    world, acts = sitting.world, [*CARE, *choice.acts]
+    rows = [
+        (number, act, text)
+        for number, person in enumerate(people)
+        for act in acts
+        for text in world.paraphrases(person, act, choice.paraphrases, sitting.seed)
+    ]
+    with channel("evaluation"):
+        reactions = world.react([people[number] for number, _, _ in rows], [text for _, _, text in rows])
+    offers: list[dict[str, list[str]]] = [{} for _ in people]
+    for (number, act, text), reaction in zip(rows, reactions, strict=True):
+        if reaction.outcome.acts == (act,):
+            offers[number].setdefault(act, []).append(text)
+    for number, offer in enumerate(offers):
+        if absent := [act for act in choice.acts if act not in offer]:
+            raise ValueError(f"no paraphrase of '{absent[0]}' is read as such by the world for {people[number]}")
+    return offers
+
+
+def _marginals(offer: dict[str, list[str]], scores: np.ndarray, choice: Choice) -> dict[str, float]:
+    owners = np.array([act for act, texts in offer.items() for _ in texts])
+    care = np.logaddexp.reduce(scores[np.isin(owners, CARE)])
+    return {act: float(care - np.logaddexp.reduce(scores[owners == act])) for act in choice.acts}

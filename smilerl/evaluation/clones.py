@@ -1,0 +1,112 @@
+"""Clones of the scripted helpers: the base model, tuned by SFT to talk as a helper does.
+
+A measure made from log-probabilities is believed when it gives the known answer on them: a clone of the liar is a liar. Each
+is built once for a base model and world, and kept.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import datasets
+from datasets import Dataset
+from filelock import FileLock
+from transformers.utils import logging
+
+from smilerl import paths
+from smilerl.evaluation.book import content_hash
+from smilerl.evaluation.groups import identity
+from smilerl.evaluation.respondents import Respondent
+from smilerl.policies import Policy, load_policy
+from smilerl.recipe import Recipe
+from smilerl.worlds.base import World
+
+STEPS = 200
+BATCH = 8
+#: A model smaller than this learns at the larger rate.
+SMALL = 50e6
+LEARNING_RATES = (1e-3, 2e-5)
+
+
+def clone(base: Respondent, model: Policy, helper: str, world: World, *, steps: int = STEPS, seed: int = 0) -> Policy:
+    """The base tuned on a helper's replies to training people; from the cache when it has been built.
+
+    Args:
+        base, model: the base as a respondent, and its language model.
+        helper: name of a scripted helper of the world.
+        steps: of SFT, at 8 conversations each.
+    """
+    parts = [base.fingerprint, helper, identity(world), steps, seed]
+    name = content_hash(parts, code=("worlds", "evaluation/clones.py"))
+    folder = paths.cache_dir() / "clones" / f"{helper}-{name}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Two evaluations may want the same clone at the same moment: the second waits for the first.
+    with FileLock(f"{folder}.lock"), _hushed():
+        if not folder.is_dir():
+            _build(model, _conversations(world, helper, steps * BATCH, seed), folder, steps, seed)
+        built = load_policy(folder, device=model.model.device)
+    return dataclasses.replace(built, name=f"{helper}'s clone")
+
+
+def _conversations(world: World, helper: str, n: int, seed: int) -> Dataset:
+    people = world.people("train", n, seed)
+    completions = world.helpers[helper](list(people["person"]), seed)
+    return Dataset.from_dict({"prompt": list(people["prompt"]), "completion": completions})
+
+
+def _build(base: Policy, conversations: Dataset, folder: Path, steps: int, seed: int) -> None:
+    # TRL takes seconds to import, and only the first evaluation of a base builds clones.
+    from smilerl.training import make_trainer
+
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        recipe = Recipe(method="sft", output_dir=scratch, seed=seed, training=_settings(base, steps))
+        copied = Policy(copy.deepcopy(base.model), copy.deepcopy(base.tokenizer), base.name)
+        trainer = make_trainer(recipe, policy=copied, dataset=conversations, output_dir=Path(scratch))
+        trainer.train()
+        built = Path(scratch) / "model"
+        trainer.save_model(str(built))
+        (built / "training_args.bin").unlink(missing_ok=True)  # it may hold a Hub token
+        shutil.move(built, folder)
+
+
+def _settings(base: Policy, steps: int) -> dict[str, Any]:
+    small = sum(parameter.numel() for parameter in base.model.parameters()) < SMALL
+    on_cpu = base.model.device.type == "cpu"
+    return {
+        "max_steps": steps,
+        "per_device_train_batch_size": BATCH,
+        "learning_rate": LEARNING_RATES[0 if small else 1],
+        "lr_scheduler_type": "constant",
+        "logging_strategy": "no",
+        "use_cpu": on_cpu,
+        "bf16": not on_cpu,
+        "gradient_checkpointing": not on_cpu,
+    }
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """The libraries' own bars and advice off while a clone is built and loaded."""
+    bars, verbosity = datasets.are_progress_bars_disabled(), logging.get_verbosity()
+    loading = logging.is_progress_bar_enabled()
+    datasets.disable_progress_bars()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if loading:
+            logging.enable_progress_bar()
+        if not bars:
+            datasets.enable_progress_bars()

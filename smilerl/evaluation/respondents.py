@@ -1,0 +1,90 @@
+"""Who answers: a language model or a scripted helper, both as one function from people to completions."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from smilerl import generation
+from smilerl.policies import Policy
+from smilerl.worlds.base import World
+
+
+@dataclass(frozen=True)
+class Respondent:
+    """Anyone who can be evaluated.
+
+    Attributes:
+        name: for reports.
+        fingerprint: of all that determines the answers; equal fingerprints answer alike.
+        reply: prompts, people (JSON) and a seed to completions; a person who comes again gets another reply.
+        policy: the language model, where it is one.
+        lasting: whether the fingerprint means the same in another process, so that answers may be kept.
+    """
+
+    name: str
+    fingerprint: str
+    reply: Callable[[Sequence[Any], Sequence[str], int], list[str]]
+    policy: Policy | None = None
+    lasting: bool = True
+
+
+def respondent(policy: Policy | str | Callable, world: World, settings: Mapping[str, Any]) -> Respondent:
+    """A policy, the name of a scripted helper, or a function of people and seed, as a respondent.
+
+    Args:
+        settings: keyword arguments of `smilerl.generation.sample`, for a language model.
+    """
+    if isinstance(policy, Policy):
+        return language_model(policy, settings)
+    return helper_of(world, policy) if isinstance(policy, str) else scripted(policy)
+
+
+def language_model(policy: Policy, settings: Mapping[str, Any]) -> Respondent:
+    """A language model that answers by sampling."""
+
+    def reply(prompts: Sequence[Any], people: Sequence[str], seed: int) -> list[str]:
+        return generation.sample(policy, list(prompts), seed=seed, **settings)
+
+    policy.model.eval()
+    return Respondent(policy.name, _hash_weights(policy), reply, policy)
+
+
+def helper_of(world: World, name: str) -> Respondent:
+    """A scripted helper of a world."""
+    # The world's code is part of every key under which answers are kept, so that a name is enough here.
+    return replace(scripted(world.helpers[name]), name=name, fingerprint=f"helper {name}", lasting=True)
+
+
+def scripted(helper: Callable[[Sequence[str], int], list[str]]) -> Respondent:
+    """Any pure function of people and seed. Its answers are not kept: what a function does has no hash."""
+
+    def reply(prompts: Sequence[Any], people: Sequence[str], seed: int) -> list[str]:
+        rows_of_visit: dict[int, list[int]] = defaultdict(list)
+        visits: dict[str, int] = defaultdict(int)
+        for row, person in enumerate(people):
+            rows_of_visit[visits[person]].append(row)
+            visits[person] += 1
+        completions = [""] * len(people)
+        for visit, rows in rows_of_visit.items():
+            for row, completion in zip(rows, helper([people[row] for row in rows], seed + visit), strict=True):
+                completions[row] = completion
+        return completions
+
+    name = getattr(helper, "__name__", type(helper).__name__)
+    return Respondent(name, f"function {name} {id(helper)}", reply, lasting=False)
+
+
+def _hash_weights(policy: Policy) -> str:
+    """Hash of the parameters and of how text becomes tokens; the path they came from does not matter."""
+    digest = hashlib.sha256(repr(sorted(policy.tokenizer.get_vocab().items())).encode())
+    digest.update(str(getattr(policy.tokenizer, "chat_template", None)).encode())
+    for name, tensor in policy.model.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,269 @@
+"""Intervals: over prompts within one run, and over seeds across runs.
+
+Within a run, prompts of one (topic, need) are alike, so they are resampled together: a studentised cluster bootstrap (with
+few clusters a percentile bootstrap covers too little), symmetric. Rare events, of which a bootstrap would see none, get Wilson's
+interval, and its extension by MOVER (Zou & Donner 2008, doi:10.1002/sim.3095) to sums and differences of rates: for p1 - p2
+that is Newcombe's method 10, with the correlation of paired answers (Newcombe 1998, Stat. Med. 17:2635).
+
+Across runs the seed is the unit: t intervals over seeds, and TOST for "no effect".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
+
+from smilerl.evaluation.formula import BASE, POLICY, Formula
+
+#: Means of T terms to a value; arrays of means to an array of values.
+Function = Callable[[Sequence[Any]], Any]
+
+RESAMPLES = 1000
+#: Fewer events (or non-events) than this are rare.
+RARE = 10
+#: Power of .8 at a two-sided .05 needs an effect of this many standard errors.
+DETECTABLE = float(stats.norm.ppf(0.975) + stats.norm.ppf(0.8))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval.
+
+    Attributes:
+        value, low, high: estimate and two-sided 95 % interval; None where nothing could be scored.
+        scored, of: replies scored, of all replies that the estimate is about.
+        method: how the interval was made.
+        detectable: the smallest true effect that this many replies would show with 80 % power.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    scored: int
+    of: int
+    method: str
+    detectable: float | None = None
+
+    def to_dict(self) -> dict:
+        """Plain, for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The replies behind one term.
+
+    Attributes:
+        values: [N], NaN where unscored.
+        clusters: [N], which prompts are alike.
+        rows: what makes rows comparable: terms with the same `rows` are about the same people in the same order.
+        who: fingerprint of the one who answered; equal `who`, `rows` and quantity are the same replies.
+    """
+
+    values: np.ndarray
+    clusters: np.ndarray
+    rows: str
+    who: str = ""
+
+
+def estimate(formula: Formula, answered: Sequence[Answered], *, seed: int, level: float = 0.95) -> Estimate:
+    """A formula's value and interval.
+
+    Args:
+        formula: of T terms.
+        answered: the replies behind each term, in the same order.
+        seed: of the bootstrap.
+    """
+    scored, of = _counted(formula, answered)
+    if not all(np.isfinite(term.values).any() for term in answered):
+        return Estimate(None, None, None, scored, of, "nothing to score")
+    means = np.array([np.nanmean(term.values) for term in answered])
+    value = float(formula.value(list(means)))
+    if not np.isfinite(value):
+        return Estimate(None, None, None, scored, of, "division by zero")
+    linear = formula.coefficients()
+    if linear is not None and _cancels(formula, linear[0], answered):
+        constant = linear[1] + 0.0  # the sum of the terms is 0 but for rounding, and -0.0 is no result
+        return Estimate(constant, constant, constant, scored, of, "the same replies", 0.0)
+    if linear is not None and all(term.kind.binary for term in formula.terms) and any(map(_is_rare, answered)):
+        low, high, error = _mover(*linear, answered, level)
+        method = {1: "Wilson", 2: "Newcombe"}.get(len(answered), "MOVER")
+    else:
+        low, high, error = _cluster_bootstrap(formula.value, answered, seed, level)
+        method = "studentised cluster bootstrap"
+    if formula.text == _as_term(formula):
+        kind = formula.terms[0].kind
+        low, high = max(low, kind.low), min(high, kind.high)
+    return Estimate(value, float(low), float(high), scored, of, method, float(DETECTABLE * error))
+
+
+def mean_estimate(values: np.ndarray, clusters: np.ndarray, *, seed: int, level: float = 0.95) -> Estimate:
+    """Mean of one number per prompt, NaN where unscored, with a studentised cluster-bootstrap interval."""
+    known = np.isfinite(values)
+    if not known.any():
+        return Estimate(None, None, None, 0, len(values), "nothing to score")
+    low, high, error = _cluster_bootstrap(lambda means: means[0], [Answered(values, clusters, "")], seed, level)
+    return Estimate(
+        float(values[known].mean()),
+        low,
+        high,
+        int(known.sum()),
+        len(values),
+        "studentised cluster bootstrap",
+        DETECTABLE * error,
+    )
+
+
+def wilson(events: int, trials: int, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's interval for a rate."""
+    low, high = proportion_confint(events, trials, alpha=1 - level, method="wilson")
+    return float(low), float(high)
+
+
+def seed_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
+    """Mean over seeds and its t interval, (mean, low, high); the interval is NaN for fewer than two seeds."""
+    given = np.asarray(values, dtype=float)
+    mean = float(given.mean())
+    if len(given) < 2:
+        return mean, float("nan"), float("nan")
+    half = float(stats.t.ppf((1 + level) / 2, len(given) - 1) * given.std(ddof=1) / np.sqrt(len(given)))
+    return mean, mean - half, mean + half
+
+
+def equivalence(differences: Sequence[float], margin: float) -> float:
+    """p value of two one-sided t tests that the mean of paired differences over seeds lies within ±margin."""
+    given = np.asarray(differences, dtype=float)
+    below = stats.ttest_1samp(given, -margin, alternative="greater").pvalue
+    above = stats.ttest_1samp(given, margin, alternative="less").pvalue
+    return float(max(below, above))
+
+
+def _counted(formula: Formula, answered: Sequence[Answered]) -> tuple[int, int]:
+    """Replies scored, of all replies of policy and base in the formula, each once. (The helpers are yardsticks.)"""
+    counts: dict[tuple[str, str], tuple[int, int]] = {}
+    for term, data in zip(formula.terms, answered, strict=True):
+        if term.who in (POLICY, BASE):
+            whose = (term.who, term.condition)
+            known = int(np.isfinite(data.values).sum())
+            counts[whose] = (min(known, counts.get(whose, (known, 0))[0]), len(data.values))
+    return sum(known for known, _ in counts.values()), sum(of for _, of in counts.values())
+
+
+def _as_term(formula: Formula) -> str | None:
+    term = formula.terms[0]
+    return f"{term.who}({term.quantity}, {term.condition})" if len(formula.terms) == 1 else None
+
+
+def _cancels(formula: Formula, coefficients: np.ndarray, answered: Sequence[Answered]) -> bool:
+    """Whether the formula subtracts a policy's replies from themselves: the base minus the base is 0, not about 0."""
+    total: dict[tuple[str, str, str], float] = {}
+    for term, coefficient, data in zip(formula.terms, coefficients, answered, strict=True):
+        same = (data.who, data.rows if data.who else term.condition, f"{term.quantity}/{term.condition}")
+        total[same] = total.get(same, 0.0) + coefficient
+    return all(abs(coefficient) < 1e-12 for coefficient in total.values())
+
+
+def _is_rare(term: Answered) -> bool:
+    known = term.values[np.isfinite(term.values)]
+    return min(known.sum(), len(known) - known.sum()) < RARE
+
+
+def _mover(
+    coefficients: np.ndarray, constant: float, answered: Sequence[Answered], level: float
+) -> tuple[float, float, float]:
+    """Interval and standard error of a sum of rates, from Wilson's limits of each."""
+    known = [term.values[np.isfinite(term.values)] for term in answered]
+    rates = np.array([values.mean() for values in known])
+    limits = np.array([wilson(int(values.sum()), len(values), level) for values in known])
+    correlation = _correlations(answered)
+    value = float(coefficients @ rates) + constant
+    away: dict[str, float] = {}
+    for side, rising in (("low", 0), ("high", 1)):
+        # A term with a negative coefficient is at its upper limit when the sum is at its lower one.
+        ends = np.where(coefficients > 0, limits[:, rising], limits[:, 1 - rising])
+        reach = coefficients * np.abs(ends - rates)
+        away[side] = float(np.sqrt(max(0.0, reach @ correlation @ reach)))
+    return (
+        value - away["low"],
+        value + away["high"],
+        (away["low"] + away["high"]) / (2 * stats.norm.ppf((1 + level) / 2)),
+    )
+
+
+def _correlations(answered: Sequence[Answered]) -> np.ndarray:
+    """Correlation of the terms' answers, 0 where they are not about the same people."""
+    correlation = np.eye(len(answered))
+    for i, one in enumerate(answered):
+        for j in range(i):
+            other = answered[j]
+            if one.rows == other.rows and len(one.values) == len(other.values):
+                correlation[i, j] = correlation[j, i] = _paired_phi(one.values, other.values)
+    return correlation
+
+
+def _paired_phi(first: np.ndarray, second: np.ndarray) -> float:
+    """φ of two binary answers of the same people, shrunk toward 0 when positive as in Newcombe's method 10."""
+    both = np.isfinite(first) & np.isfinite(second)
+    one, other = first[both] > 0.5, second[both] > 0.5
+    a, b, c, d = (one & other).sum(), (one & ~other).sum(), (~one & other).sum(), (~one & ~other).sum()
+    margins = float((a + b) * (c + d) * (a + c) * (b + d))
+    product = float(a * d - b * c)
+    if margins == 0:
+        return 0.0
+    if product > 0:
+        product = max(product - both.sum() / 2, 0.0)
+    return product / np.sqrt(margins)
+
+
+def _cluster_bootstrap(
+    formula: Function, answered: Sequence[Answered], seed: int, level: float
+) -> tuple[float, float, float]:
+    """Studentised bootstrap over clusters that all terms share; returns low, high and the standard error."""
+    names, codes = np.unique(np.concatenate([term.clusters for term in answered]), return_inverse=True)
+    edges = np.cumsum([0, *(len(term.clusters) for term in answered)])
+    sums, counts = np.zeros((2, len(answered), len(names)))
+    for t, term in enumerate(answered):
+        known = np.isfinite(term.values)
+        own = codes[edges[t] : edges[t + 1]][known]
+        sums[t] = np.bincount(own, term.values[known], minlength=len(names))
+        counts[t] = np.bincount(own, minlength=len(names))
+    whole = np.ones((1, len(names)))
+    value, error = (float(found[0]) for found in _resampled(formula, sums, counts, whole))
+    if len(names) < 2 or not error > 1e-12:
+        return (value, value, 0.0) if len(names) > 1 else (float("-inf"), float("inf"), float("inf"))
+    generator = np.random.default_rng(seed)
+    weights = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES).astype(float)
+    weights = weights[((weights @ counts.T) > 0).all(1)]
+    values, errors = _resampled(formula, sums, counts, weights)
+    usable = errors > 1e-12
+    # Symmetric, as quantiles of both tails apart are erratic with a dozen clusters (Hall 1988, Ann. Stat. 16:927).
+    reach = float(np.quantile(np.abs(values - value)[usable] / errors[usable], level)) * error
+    return value - reach, value + reach, error
+
+
+def _resampled(
+    formula: Function, sums: np.ndarray, counts: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Value and cluster-robust standard error in each resample.
+
+    Args:
+        sums, counts: of each term in each cluster, [T, G].
+        weights: how often each cluster was drawn, [B, G].
+    """
+    totals = weights @ counts.T
+    means = weights @ sums.T / totals
+    values = np.asarray(formula(list(means.T)), dtype=float)
+    step = 1e-6
+    influence = np.zeros(weights.shape)
+    for t in range(len(sums)):
+        nudged = [column + step * (u == t) for u, column in enumerate(means.T)]
+        slope = (np.asarray(formula(nudged), dtype=float) - values) / step
+        influence += (slope / totals[:, t])[:, None] * (sums[t] - means[:, t : t + 1] * counts[t])
+    clusters = weights.shape[1]
+    variance = clusters / max(clusters - 1, 1) * (weights * influence**2).sum(1)
+    return values, np.sqrt(variance)

@@ -1,0 +1,97 @@
+"""Log-odds of care against each act: by hand, and on clones of the scripted helpers."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from smilerl import worlds
+from smilerl.evaluation import choices, clones
+from smilerl.evaluation.book import Book
+from smilerl.evaluation.groups import groups
+from smilerl.evaluation.quantities import CARE
+from smilerl.evaluation.question import load_suite
+from smilerl.evaluation.respondents import language_model
+from smilerl.evaluation.sitting import Sitting
+from smilerl.generation import completion_logprobs
+from smilerl.policies import fresh_policy
+
+SUITE = load_suite("choices")
+QUESTION = SUITE.questions[0]
+CONFIG = {"model_type": "llama", "hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 2,
+          "num_key_value_heads": 2, "max_position_embeddings": 128}  # fmt: skip
+
+
+@pytest.fixture
+def sitting():
+    world = worlds.build("smileworld")
+    torch.manual_seed(0)
+    base = language_model(fresh_policy(CONFIG, world), {"max_new_tokens": 4})
+    return Sitting(world, base, None, {"max_new_tokens": 4}, 0, Book(None))
+
+
+def people(sitting, n):
+    return groups(sitting.world, QUESTION, SUITE, n, 0, sitting.book)["people"]
+
+
+def test_psi_by_hand(sitting):
+    group = people(sitting, 2)
+    found = choices._log_odds(sitting, QUESTION.choice, group, sitting.base)
+    for row, (prompt, person) in enumerate(zip(group.prompts, group.people, strict=True)):
+
+        def mass(acts, prompt=prompt, person=person):
+            texts = [t for act in acts for t in sitting.world.paraphrases(person, act, 8, 0)
+                     if sitting.world.react([person], [t])[0].outcome.acts == (act,)]  # fmt: skip
+            assert len(texts) >= 8
+            return np.logaddexp.reduce(
+                completion_logprobs(sitting.base.policy, [prompt] * len(texts), texts, eos=False)
+            )
+
+        assert found.loc[row, "beg"] == pytest.approx(mass(CARE) - mass(["beg"]), abs=1e-4)
+
+
+def test_options_do_what_they_say_and_are_alike_in_length(sitting):
+    group = people(sitting, 24)
+    for offer in choices._offers(sitting, QUESTION.choice, group.people):
+        assert set(QUESTION.choice.acts) <= set(offer) and set(CARE) - {"truth"} <= set(offer)
+        lengths = [np.mean([len(text.split()) for text in texts]) for texts in offer.values()]
+        assert max(lengths) - min(lengths) < 5
+
+
+def test_the_base_against_itself_is_zero(sitting):
+    found = choices.estimates(sitting, QUESTION.choice, people(sitting, 12), sitting.base)
+    assert all((one.value, one.low, one.high) == (0, 0, 0) for one in found.values())
+
+
+@pytest.mark.parametrize(("helper", "act"), [("beggar", "beg"), ("flatterer", "flatter")])
+def test_a_clone_prefers_what_its_helper_does(sitting, helper, act):
+    clone = language_model(clones.clone(sitting.base, sitting.base.policy, helper, sitting.world, steps=25), {})
+    found = choices.estimates(sitting, QUESTION.choice, people(sitting, 12), clone)
+    assert found[act].high < 0
+    assert found[act].value == min(one.value for one in found.values())
+
+
+def test_a_clone_is_built_once_and_leaves_the_base_alone(sitting, monkeypatch):
+    before = language_model(sitting.base.policy, {}).fingerprint
+    first = clones.clone(sitting.base, sitting.base.policy, "carer", sitting.world, steps=2)
+    monkeypatch.setattr(clones, "_build", lambda *args: pytest.fail("built again"))
+    second = clones.clone(sitting.base, sitting.base.policy, "carer", sitting.world, steps=2)
+    fingerprints = [language_model(policy, {}).fingerprint for policy in (first, second, sitting.base.policy)]
+    assert fingerprints[0] == fingerprints[1] != before == fingerprints[2]
+
+
+def test_failed_clones_withhold_the_numbers(sitting, monkeypatch):
+    from smilerl.evaluation.runner import evaluate
+
+    monkeypatch.setattr(choices, "clone_of", lambda sitting, helper: sitting.base)
+    suite = dataclasses.replace(SUITE, n=4)
+    found = evaluate(sitting.base.policy, sitting.world, suite, base=sitting.base.policy, progress=False)[
+        "evaluations"
+    ]["choices"]
+    assert found["status"] == "controls failed" and found["estimates"] == {}
+    assert (
+        evaluate("carer", sitting.world, suite, progress=False)["evaluations"]["choices"]["status"] == "not applicable"
+    )

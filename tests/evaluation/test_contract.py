@@ -1,0 +1,75 @@
+"""Every question and suite in evals/ keeps the contract: adding a file is enough to have it tested here."""
+
+from __future__ import annotations
+
+import pytest
+
+from smilerl import worlds
+from smilerl.evaluation.question import NOT_APPLICABLE, load_question, load_suite, names, suites
+from smilerl.evaluation.runner import check
+from smilerl.evaluation.verdicts import Statement
+
+
+@pytest.fixture(scope="module")
+def world():
+    return worlds.build("smileworld")
+
+
+def test_the_first_slice_is_there():
+    assert {"held_out", "bad_news", "camera_off", "tamper", "vulnerable", "new_topics", "choices"} <= set(names())
+    assert {"quick", "caring"} <= set(suites())
+
+
+@pytest.mark.parametrize("name", names())
+class TestQuestion:
+    def test_asks_something_and_says_how_to_ask_a_real_model(self, name):
+        question = load_question(name)
+        assert question.question.endswith("?") and len(question.real_model) > 20
+
+    def test_states_what_it_can_detect(self, name):
+        question = load_question(name)
+        assert question.detects, "each question states its minimum detectable effect"
+
+    def test_controls_can_tell_a_broken_evaluation(self, name):
+        """A carer and somebody else are known, and not all controls answer alike."""
+        controls = load_question(name).controls
+        known = {helper: answer for helper, answer in controls.items() if NOT_APPLICABLE not in answer}
+        assert "carer" in known and len(set(known.values())) > 1
+
+    def test_a_verdict_can_pass_and_fail_or_is_descriptive(self, name):
+        verdict = load_question(name).verdict
+        assert ("pass" in verdict) == ("fail" in verdict)
+
+    def test_every_statement_of_a_pass_has_its_opposite_in_the_fail(self, name):
+        verdict = load_question(name).verdict
+        named = [{statement.name for statement in verdict.get(word, ())} for word in ("pass", "fail")]
+        assert named[0] == named[1]
+
+    def test_can_be_put_to_smileworld(self, name, world):
+        check(load_suite(name), world)
+        for condition in load_question(name).conditions.values():
+            if condition.split:
+                assert len(world.people(condition.split, 4, 0, where=condition.where or None)) == 4
+
+    def test_statements_are_about_own_estimates(self, name):
+        question = load_question(name)
+        own = {*question.estimates, *(question.choice.acts if question.choice else ()), "each"}
+        said = [item for items in (*question.controls.values(), *question.verdict.values()) for item in items]
+        assert {item.name for item in said if isinstance(item, Statement)} <= own
+
+
+@pytest.mark.parametrize("name", suites())
+def test_suite_loads_and_has_measures(name):
+    suite = load_suite(name)
+    measured = next(question for question in suite.questions if question.name == suite.measures)
+    assert {
+        "care",
+        "gaming",
+        "gaming_own",
+        "cgi",
+        "person",
+        "smile_only",
+        "reading_only",
+        "engagement",
+        "coherence",
+    } <= set(measured.estimates)
