@@ -1,0 +1,172 @@
+"""Talk to a helper as a person of the world, and see what the sensor reads, whether the person smiles, and how they fare.
+
+smilerl chat runs/smile/reading/seed-0
+printf '\\n/new\\n\\n' | smilerl chat carer
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from smilerl import worlds
+from smilerl.rewards import text
+
+#: Prompts, people (JSON) and a seed to one completion each.
+Reply = Callable[[list, list[str], int], list[str]]
+
+HELP = """\
+Enter          say what this person would say
+any words      say that instead; needs and character stay this person's
+/new           meet another person
+/set F=V       the same person with a field changed, such as camera=off or disposition=trusting
+/who           what this person does not tell the helper
+/quit          leave (so does the end of the input)"""
+
+
+@dataclass
+class Conversation:
+    """One person of a world and the helper they talk to; every line is a conversation of its own.
+
+    Attributes:
+        world: as built.
+        reply: the helper.
+        name: the helper's, for the screen.
+        seed: of the people and of sampling.
+        write: prints one block of text.
+    """
+
+    world: worlds.World
+    reply: Reply
+    name: str
+    seed: int = 0
+    write: Callable[[str], None] = print
+
+    def __post_init__(self) -> None:
+        self._people = 0
+        self._said = 0
+        self.meet()
+
+    def run(self, lines: Iterable[str]) -> None:
+        """Takes lines until there are no more, or one says /quit."""
+        for line in lines:
+            if not self.take(line.strip()):
+                return
+
+    def take(self, line: str) -> bool:
+        """Acts on one line; False when the user leaves."""
+        command, _, rest = line.partition(" ")
+        if command == "/quit":
+            return False
+        if command == "/new":
+            self.meet()
+        elif command == "/who":
+            self.write(_facts(self.person))
+        elif command == "/set":
+            self.change(rest)
+        elif command.startswith("/"):
+            self.write(HELP)
+        else:
+            self.say(line)
+        return True
+
+    def meet(self) -> None:
+        """Another person, drawn from those that no training has seen."""
+        row = self.world.people("held_out", 1, self.seed + self._people)[0]
+        self._people += 1
+        self.prompt, self.person = row["prompt"], row["person"]
+        self.write(f"\n{_shown('person', words(self.prompt))}")
+
+    def change(self, said: str) -> None:
+        """The same person with one field changed."""
+        field, equals, value = said.partition("=")
+        if not equals or not hasattr(self.world, "twins"):
+            self.write(
+                "Write /set camera=off." if not equals else f"Nobody in the world '{self.world.name}' can be changed."
+            )
+            return
+        from datasets import Dataset
+
+        try:
+            row = self.world.twins(
+                Dataset.from_dict({"prompt": [self.prompt], "person": [self.person]}),
+                {field.strip(): value.strip() or None},
+            )[0]
+        except ValueError as error:
+            self.write(str(error))
+            return
+        self.prompt, self.person = row["prompt"], row["person"]
+        self.write(f"\n{_shown('person', words(self.prompt))}")
+
+    def say(self, line: str) -> None:
+        """The person says a line (or what they would say), the helper replies, the person reacts."""
+        prompt = with_words(self.prompt, line) if line else self.prompt
+        self._said += 1
+        completion = self.reply([prompt], [self.person], self.seed + self._said)[0]
+        self.write(_shown(self.name, completion.strip() or "(says nothing)"))
+        if getattr(self.world, "reacts", True):
+            self.write(self._reaction(completion))
+
+    def _reaction(self, completion: str) -> str:
+        reaction = self.world.react([self.person], [completion])[0]
+        seen, outcome = reaction.observation, reaction.outcome
+        said = self.world.said([self.person], [completion])[0] if hasattr(self.world, "said") else seen.transcript
+        lines = [_shown("person", said)] if said else []
+        if seen.transcript not in (None, said):
+            lines.append(_shown("recorded", seen.transcript))
+        reading = (
+            "reading    – not recorded"
+            if seen.reading is None
+            else f"reading    {_bar(seen.reading)} {seen.reading:.2f}"
+        )
+        lines += [
+            reading,
+            f"smile      {_bar(outcome.smile)} {outcome.smile:.2f}",
+            f"wellbeing  {_bar((outcome.wellbeing + 2) / 4)} {outcome.wellbeing:+.2f}",
+        ]
+        return "\n".join([*lines, f"acts       {', '.join(outcome.acts) or 'none'}"])
+
+
+def words(prompt: str | list) -> str:
+    """What a prompt says, whether text or messages, without the cue that it is the helper's turn."""
+    return text(prompt).removesuffix("helper:").strip()
+
+
+def with_words(prompt: str | list, line: str) -> str | list:
+    """The same situation in which the person says `line`."""
+    if not isinstance(prompt, str):
+        return [*prompt[:-1], {**prompt[-1], "content": line}]
+    before, mark, _ = prompt.partition("person:")
+    return f"{before}person: {line}\nhelper:" if mark else line
+
+
+def typed(stream=sys.stdin) -> Iterable[str]:
+    """Lines as they are typed, with a cue on a terminal, or as they come through a pipe."""
+    while True:
+        if stream.isatty():
+            sys.stdout.write("\nyou> ")
+            sys.stdout.flush()
+        line = stream.readline()
+        if not line:
+            return
+        yield line
+
+
+def _shown(who: str, said: str) -> str:
+    indent = " " * 11
+    return "\n".join(
+        textwrap.fill(line, 100, initial_indent=f"{who:<10.10} " if i == 0 else indent, subsequent_indent=indent)
+        for i, line in enumerate(said.splitlines() or [""])
+    )
+
+
+def _bar(share: float, width: int = 20) -> str:
+    filled = round(max(0.0, min(1.0, share)) * width)
+    return "█" * filled + "·" * (width - filled)
+
+
+def _facts(person: str) -> str:
+    return "\n".join(f"{key:<12}{value}" for key, value in json.loads(person).items() if key not in ("world", "seed"))

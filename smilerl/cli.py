@@ -1,0 +1,216 @@
+"""The command `smilerl`: train, eval, study, report, chat. Each imports what it needs when it is called."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from smilerl import __version__
+from smilerl.yaml_lines import RecipeError
+
+_EPILOG = """\
+first steps:
+  smilerl study recipes/studies/smile.yaml      train six arms, evaluate them, write a report (minutes; run again to go on)
+  smilerl chat runs/smile/reading/seed-0        talk to what came out, as one of its people
+  smilerl chat carer                            the same with a scripted helper; needs no training
+
+one run:
+  smilerl train recipes/smileworld/rloo_sentiment.yaml --seed 1 --training.learning_rate=1e-4
+  smilerl eval runs/rloo_sentiment/seed1 --suite caring
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command and returns its exit code: 0, 1 (something failed while running) or 2 (something is written wrong)."""
+    parser = _parser()
+    given, rest = parser.parse_known_args(arguments)
+    if rest and given.command not in ("train", "study"):
+        parser.error(f"unknown arguments: {' '.join(rest)}")
+    try:
+        return given.run(given, rest)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has left (`| head`); what is still buffered has nowhere to go.
+        sys.stdout = None
+        return 0
+    except Exception as error:
+        if not _is_users(error):
+            raise
+        print("\n".join(str(error).splitlines()[:10]), file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="smilerl", description="Reward a language model for making people smile, then look at what it came to care about.",
+        epilog=_EPILOG, formatter_class=raw,
+    )  # fmt: skip
+    parser.add_argument("--version", action="version", version=f"smilerl {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+
+    train = commands.add_parser(
+        "train", help="train one recipe", formatter_class=raw, allow_abbrev=False, usage="smilerl train RECIPE [--key=value ...]",
+        description="Trains one recipe into its run directory. A finished run of the same recipe is not trained again.",
+        epilog="Any key of the recipe can be set by its dotted path; values are YAML:\n"
+        "  smilerl train recipes/smileworld/rloo_reading.yaml --seed 1 --training.beta=0.1 --output_dir=runs/try\n"
+        "  smilerl train recipes/smileworld/rloo_reading.yaml --world.args.conflict_fraction=1.0 --rewards.0.weight=0.5\n"
+        "Several processes: accelerate launch --config_file accelerate_config.yaml -m smilerl.train --config RECIPE",
+    )  # fmt: skip
+    train.add_argument("recipe", help="a YAML file")
+    train.set_defaults(run=_train)
+
+    evaluate = commands.add_parser(
+        "eval", help="ask a model the questions of a suite", formatter_class=raw,
+        description="Asks a run, a model directory or a Hub id the questions of a suite and writes results.json and samples.parquet.",
+        epilog="  smilerl eval runs/smile/reading/seed-0 --suite caring          its base and world come from its recipe\n"
+        "  smilerl eval ./my-model --suite quick --base Qwen/Qwen3-0.6B    any causal language model, adapters included\n"
+        "  smilerl eval carer --suite quick                               a scripted helper of the world\n"
+        "Suites are files in evals/suites; the name of a question in evals/ is a suite of one.",
+    )  # fmt: skip
+    evaluate.add_argument(
+        "model", metavar="RUN_OR_MODEL", help="a run directory, model directory, Hub id, recipe file or scripted helper"
+    )
+    evaluate.add_argument("--suite", default="caring", help="default: caring")
+    evaluate.add_argument("--n", type=_count, help="people per condition, instead of what the suite says")
+    evaluate.add_argument("--seed", type=int, default=0, help="of people, sampling and intervals (default: 0)")
+    evaluate.add_argument("--base", help="the model before tuning: directory, Hub id or recipe file")
+    evaluate.add_argument(
+        "--world",
+        help="a name, or YAML such as '{name: smileworld, args: {spoofable: false}}' (default: the run's, else smileworld)",
+    )
+    evaluate.add_argument(
+        "--out", type=Path, help="folder of the results (default: RUN/evals/SUITE, else runs/evals/MODEL/SUITE)"
+    )
+    evaluate.set_defaults(run=_eval)
+
+    study = commands.add_parser(
+        "study", help="run what is missing of a study and report", formatter_class=raw, allow_abbrev=False,
+        usage="smilerl study PLAN [--key=value ...]",
+        description="Trains and evaluates every arm and seed that is missing, several at a time, then writes one report. Run it again to go on after a stop;\n"
+        "when nothing is missing it does nothing. Exit code 1: some arm failed; the report says which.",
+        epilog="  smilerl study recipes/studies/smile.yaml\n"
+        "  smilerl study recipes/studies/smile.yaml --seeds='[0, 1, 2]' --workers=1\n"
+        "  smilerl study recipes/studies/smile.yaml --output_dir=runs/short --set.training.max_steps=10",
+    )  # fmt: skip
+    study.add_argument("plan", help="a YAML file")
+    study.set_defaults(run=_study)
+
+    report = commands.add_parser(
+        "report", help="write the report of a study again", description="Writes report.html, report.md, figures/ and tables/ into the study's folder; trains nothing.",
+    )  # fmt: skip
+    report.add_argument("folder", metavar="DIR", type=Path, help="a study's folder, or its plan")
+    report.set_defaults(run=_report)
+
+    chat = commands.add_parser(
+        "chat", help="talk to a helper as a person of the world", formatter_class=raw,
+        description="You are a person of the world. The helper replies; you see the person's words back, the sensor's reading, the smile and the wellbeing.",
+        epilog="Enter says what this person would say; any other line is said instead; /help lists the commands.\n"
+        "  smilerl chat runs/smile/reading/seed-0\n  smilerl chat --helper carer\n  printf '\\n/new\\n\\n' | smilerl chat flatterer",
+    )  # fmt: skip
+    chat.add_argument("model", metavar="RUN_OR_MODEL_OR_HELPER", nargs="?", help="as for eval")
+    chat.add_argument("--helper", help="a scripted helper by name, such as carer or flatterer")
+    chat.add_argument("--world", help="as for eval")
+    chat.add_argument("--seed", type=int, default=0, help="of people and sampling (default: 0)")
+    chat.add_argument("--max_new_tokens", type=_count, default=64, help="of a reply (default: 64)")
+    chat.set_defaults(run=_chat)
+    return parser
+
+
+def _train(given: argparse.Namespace, rest: list[str]) -> int:
+    from smilerl.recipe import load_recipe
+
+    recipe = load_recipe(given.recipe, rest)
+    from smilerl import pipeline
+
+    print(pipeline.run_recipe(recipe).path)
+    return 0
+
+
+def _eval(given: argparse.Namespace, rest: list[str]) -> int:
+    from smilerl import subject
+
+    who = subject.find(given.model, world=given.world, base=given.base)
+    from smilerl.evaluation.question import load_suite
+    from smilerl.evaluation.runner import check, evaluate
+
+    suite = load_suite(given.suite)
+    check(suite, who.world)
+    out = given.out or who.folder / suite.name
+    results = evaluate(
+        who.policy(),
+        who.world,
+        suite,
+        base=who.base_policy(),
+        reward=who.reward(),
+        seed=given.seed,
+        n=given.n,
+        out_dir=out,
+        progress=sys.stderr.isatty(),
+    )
+    print(subject.summary(results))
+    print(f"\n{out / 'results.json'}")
+    return 1 if any(found["status"] == "error" for found in results["evaluations"].values()) else 0
+
+
+def _study(given: argparse.Namespace, rest: list[str]) -> int:
+    from smilerl.studies.execute import run_study
+    from smilerl.studies.plan import load_plan
+
+    finished = run_study(load_plan(given.plan, rest), ["smilerl", "study", given.plan, *rest])
+    if not finished.worked:
+        print("Every run of this study is done.")
+    for run, error in finished.failed.items():
+        print(f"{run} failed: {error}", file=sys.stderr)
+    print(f"Report: {finished.report}")
+    return 1 if finished.failed else 0
+
+
+def _report(given: argparse.Namespace, rest: list[str]) -> int:
+    from smilerl.studies import report
+    from smilerl.studies.plan import load_plan
+
+    folder = load_plan(given.folder).folder if given.folder.suffix in (".yaml", ".yml") else given.folder
+    print(report.write(folder, force=True))
+    return 0
+
+
+def _chat(given: argparse.Namespace, rest: list[str]) -> int:
+    name = given.helper or given.model
+    if name is None:
+        raise RecipeError(
+            "chat needs someone to talk to: a run or model directory, or a scripted helper.\n    Write `smilerl chat carer`."
+        )
+    from smilerl import chat, subject
+
+    who = subject.find(name, world=given.world, helper=given.helper is not None)
+    conversation = chat.Conversation(who.world, who.replies(given.max_new_tokens), who.name, given.seed)
+    if sys.stdin.isatty():
+        print(f"\n{chat.HELP}")
+    conversation.run(chat.typed(sys.stdin))
+    return 0
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return number
+
+
+def _is_users(error: Exception) -> bool:
+    """Whether an error says by itself what to write instead, so that a traceback would only hide it."""
+    from smilerl.run import RunError
+
+    # Our own checks raise ValueError with a text for users; the same type from a library is a bug and keeps its traceback.
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    ours = frame is not None and Path(frame.tb_frame.f_code.co_filename).is_relative_to(Path(__file__).parent)
+    return isinstance(error, RecipeError | RunError) or (isinstance(error, ValueError | FileNotFoundError) and ours)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

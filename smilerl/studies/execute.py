@@ -1,0 +1,267 @@
+"""Runs what is missing of a study, several runs at a time, and writes the report. Running it again goes on where it stopped.
+
+The parent imports no torch: it reads plans, hashes and folders, so that a finished study is recognised in seconds.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from smilerl import provenance
+from smilerl.fingerprint import inputs
+from smilerl.recipe import Recipe
+from smilerl.run import RunError, finished_run, write_json
+from smilerl.studies import stamp, work
+from smilerl.studies.plan import BASE, Arm, StudyPlan
+from smilerl.studies.progress import Progress, budget
+from smilerl.yaml_lines import dump
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a study ended.
+
+    Attributes:
+        report: the page.
+        failed: arm and seed of each failed run → its error.
+        worked: whether anything had to be done.
+    """
+
+    report: Path
+    failed: dict[str, str]
+    worked: bool
+
+
+def run_study(plan: StudyPlan, command: list[str] | None = None) -> Finished:
+    """Builds, trains and evaluates what is missing, then writes the report if anything in it has changed.
+
+    Args:
+        plan: as loaded.
+        command: as typed, for the report.
+
+    Raises:
+        RecipeError: a mistake in an arm's recipe, before anything is built.
+        RunError: another process works on this study.
+        KeyboardInterrupt: workers have been stopped; the folder can be gone on with.
+    """
+    with _locked(plan.folder):
+        jobs = [_job(plan, arm, seed) for arm, seed in plan.runs()]
+        missing = [job for job in jobs if finished_run(job.recipe) is None or not work.is_evaluated(job)]
+        base_missing = not work.is_base_evaluated(plan.base, plan.suite, plan.folder / BASE)
+        failed: dict[str, str] = {}
+        if (
+            not (missing or base_missing)
+            and stamp.is_current(plan.folder)
+            and _read_record(plan).get("plan_hash") == plan.content_hash()
+        ):
+            return Finished(plan.folder / stamp.REPORT, failed, worked=False)
+        record = _record(plan, jobs, command)
+        if missing or base_missing:
+            _say(
+                f"{plan.title}: {len(jobs)} runs, {len(plan.arms)} arms with seeds {', '.join(map(str, plan.seeds))}; {len(jobs) - len(missing)} are done. Results: {plan.folder}"
+            )
+            failed = _work(plan, missing, base_missing, record)
+        _save(plan, record)
+        from smilerl.studies import report  # pandas and matplotlib
+
+        return Finished(report.write(plan.folder), failed, bool(missing or base_missing))
+
+
+def _job(plan: StudyPlan, arm: Arm, seed: int) -> work.Job:
+    log = plan.folder / "logs" / f"{arm.name}-seed-{seed}.log"
+    return work.Job(arm.name, seed, plan.recipe(arm, seed), plan.base, plan.suite, plan.folder / BASE, log)
+
+
+def _work(plan: StudyPlan, jobs: list[work.Job], base_missing: bool, record: dict) -> dict[str, str]:
+    """Does the missing jobs; returns the errors of those that failed."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = max(1, cores // plan.workers)
+    began, before = time.monotonic(), record["seconds"]
+    pool = ProcessPoolExecutor(plan.workers, multiprocessing.get_context("spawn"), work.begin, (threads,))
+    asked_to_end = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        pool.submit(work.check, jobs).result()
+        _say(budget(jobs, plan.workers, record["runs"]))
+        shared = _shared_models(plan.base, [job.recipe for job in jobs])
+        _step("building what the runs share", pool.submit(work.build_shared, shared, cores, threads))
+        if base_missing:
+            args = (plan.base, plan.suite, plan.folder / BASE, cores, threads, plan.folder / "logs" / "base.log")
+            _step("evaluating the base", pool.submit(work.evaluate_base, *args))
+        return _train(pool, plan, jobs, record, lambda: before + time.monotonic() - began)
+    except KeyboardInterrupt:
+        for worker in multiprocessing.active_children():
+            worker.terminate()
+        _say(f"\nStopped. The same command goes on from here; finished runs are kept in {plan.folder}.")
+        raise
+    finally:
+        record["seconds"] = before + time.monotonic() - began
+        _save(plan, record)
+        pool.shutdown(wait=False, cancel_futures=True)
+        signal.signal(signal.SIGTERM, asked_to_end)
+
+
+def _train(pool: ProcessPoolExecutor, plan: StudyPlan, jobs: list[work.Job], record: dict, seconds) -> dict[str, str]:
+    for job in jobs:
+        _make_room(plan, job)
+    failed: dict[str, str] = {}
+    waiting: dict[Future, work.Job] = {pool.submit(work.train_and_evaluate, job): job for job in jobs}
+    progress = Progress(jobs, plan.workers, record["runs"])
+    while waiting:
+        done, _ = wait(waiting, timeout=1.0, return_when=FIRST_COMPLETED)
+        for future in done:
+            job = waiting.pop(future)
+            outcome = _outcome(future)
+            run = next(run for run in record["runs"] if (run["arm"], run["seed"]) == (job.arm, job.seed))
+            run |= {
+                "state": "failed" if outcome.error else "finished",
+                "error": outcome.error,
+                "seconds": round(outcome.seconds, 1),
+            }
+            if outcome.error:
+                failed[f"{job.arm}, seed {job.seed}"] = outcome.error
+            record["seconds"] = seconds()
+            _save(plan, record)
+            progress.ended(job, outcome)
+        progress.show()
+    progress.close()
+    return failed
+
+
+def _outcome(future: Future) -> work.Outcome:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        return work.Outcome("a worker process died, perhaps for want of memory; `--workers 1` needs half as much", 0.0)
+
+
+def _shared_models(base: str, recipes: list[Recipe]) -> list[str]:
+    """Every recipe file that is built before the runs: the base first, then models that rewards and policies name."""
+    named = [name for recipe in recipes for name in inputs(recipe) if name.endswith((".yaml", ".yml"))]
+    return list(dict.fromkeys([base, *named]))
+
+
+def _make_room(plan: StudyPlan, job: work.Job) -> None:
+    """Moves a run of another recipe, or of other code, out of the way: what a plan once meant is kept, and not mixed in."""
+    manifest = job.path / "manifest.json"
+    if not manifest.is_file() or json.loads(manifest.read_text()).get("content_hash") == job.recipe.content_hash():
+        return
+    number = 1 + len(list((plan.folder / "earlier").glob("*")))
+    aside = plan.folder / "earlier" / f"{number}-{job.arm}-seed-{job.seed}"
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    job.path.rename(aside)
+    _say(
+        f"{job.arm}, seed {job.seed}: the recipe, or code that it runs, has changed; the earlier run is kept in {aside}"
+    )
+
+
+def _record(plan: StudyPlan, jobs: list[work.Job], command: list[str] | None) -> dict:
+    """What `study.json` says: the plan, and how each run stands."""
+    before = _read_record(plan)
+    known = {(run["arm"], run["seed"]): run for run in before.get("runs", [])}
+    runs = []
+    for job in jobs:
+        done = finished_run(job.recipe) is not None and work.is_evaluated(job)
+        run = {"error": None, "seconds": None} | known.get((job.arm, job.seed), {})
+        state = "finished" if done else "failed" if run.get("error") else "missing"
+        runs.append(
+            run
+            | {
+                "arm": job.arm,
+                "seed": job.seed,
+                "path": f"{job.arm}/seed-{job.seed}",
+                "state": state,
+                "error": None if done else run["error"],
+            }
+        )
+    manifest = provenance.describe(jobs[0].recipe, command or sys.argv)
+    same_place = {
+        "command": before.get("command", manifest["command"]),
+        "started": before.get("started", _now()),
+        "seconds": before.get("seconds", 0.0),
+    }
+    git = manifest["git"]
+    return {
+        "title": plan.title, "question": plan.question, "source": provenance.without_home(plan.source), "plan_hash": plan.content_hash(),
+        "prereg": _prereg(plan, before), "suite": plan.suite, "seeds": list(plan.seeds), "base": {"recipe": plan.base},
+        "arms": [_about_arm(plan, arm) for arm in plan.arms], "runs": runs, **same_place,
+        "versions": {"smilerl": manifest["smilerl"], "python": manifest["python"], **manifest["packages"]},
+        "git": f"{git['sha'] or 'not committed'}{' with uncommitted changes' if git['dirty'] or git['untracked'] else ''}" if git else "not in a checkout",
+    }  # fmt: skip
+
+
+def _about_arm(plan: StudyPlan, arm: Arm) -> dict:
+    recipe = plan.recipe(arm, plan.seeds[0])
+    rewarded = " + ".join(f"{reward.name} × {reward.weight:g}" for reward in recipe.rewards)
+    said = {key: value for key, value in recipe.to_dict().items() if key not in ("seed", "output_dir", "story")}
+    return {"name": arm.name, "role": arm.role, "recipe": arm.recipe, "rewarded": rewarded, "goal": recipe.story.goal, "rationale": recipe.story.rationale,
+            "hash": recipe.content_hash(), "yaml": dump(said)}  # fmt: skip
+
+
+def _prereg(plan: StudyPlan, before: dict) -> dict | None:
+    """What was registered, and whether that was before the first run and is what the plan says now."""
+    if plan.prereg is None:
+        return None
+    known = before.get("prereg")
+    started = any(run["state"] != "missing" for run in before.get("runs", []))
+    if known is None:
+        standing = "Written down after runs had begun: exploratory." if started else "As written before the first run."
+        return {"block": asdict(plan.prereg), "hash": plan.prereg_hash(), "recorded": _now(), "standing": standing}
+    if known["hash"] == plan.prereg_hash():
+        return known
+    return {**known, "standing": f"The plan has since been changed to hash {plan.prereg_hash()}; what is shown is the first, and what follows from the change is exploratory."} if started else {
+        "block": asdict(plan.prereg), "hash": plan.prereg_hash(), "recorded": _now(), "standing": "As written before the first run."}  # fmt: skip
+
+
+def _read_record(plan: StudyPlan) -> dict:
+    path = plan.folder / "study.json"
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def _save(plan: StudyPlan, record: dict) -> None:
+    """Writes study.json, unless it says the same already."""
+    if _read_record(plan) != record:
+        write_json(plan.folder / "study.json", record)
+
+
+def _step(what: str, future: Future) -> None:
+    began = time.monotonic()
+    _say(f"{what} ...")
+    future.result()
+    _say(f"{what}: {time.monotonic() - began:.0f} s")
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _interrupt(*_) -> None:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(
+                f"{folder}: another process works on this study. Wait for it, or give another --output_dir."
+            ) from None
+        yield

@@ -1,0 +1,103 @@
+"""How far an arm's own reward rose on held-out people: the arm's replies against the base's, person by person."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from smilerl.recipe import Recipe
+from smilerl.run import write_json
+
+
+def measure(recipe: Recipe, arm: Path, base: Path) -> dict[str, dict]:
+    """Scores both policies' held-out replies with the recipe's rewards.
+
+    Args:
+        recipe: whose rewards and weights are used.
+        arm, base: folders with the `samples.parquet` of the same suite and seed.
+
+    Returns:
+        `own_reward`, `own_reward_base` and `own_reward_change`, each {value, low, high, scored, of}; the intervals are t intervals
+        whose standard error is robust to people of one topic and need being alike. Written to `own_reward.json` beside the arm's samples.
+    """
+    reward = combined(recipe)
+    replies = [_held_out(folder / "samples.parquet") for folder in (arm, base)]
+    for table in replies:
+        scores = reward(prompts=list(table.prompt), completions=list(table.completion), person=list(table.person))
+        table["own"] = [math.nan if score is None else score for score in scores]
+    both = replies[0].merge(replies[1], on=["condition", "person", "visit"], suffixes=("", "_base"))
+    change = both.own - both.own_base
+    found = {
+        "own_reward": interval(replies[0].own, clusters(replies[0].person)),
+        "own_reward_base": interval(replies[1].own, clusters(replies[1].person)),
+        "own_reward_change": interval(change, clusters(both.person)),
+    }
+    write_json(arm / "own_reward.json", found)
+    return found
+
+
+def combined(recipe: Recipe) -> Callable[..., list[float | None]]:
+    """A recipe's rewards as the one number that training maximises, in TRL's protocol.
+
+    As in TRL, a reward that is None drops out of the weighted sum; the sum is None where all are.
+    """
+    from smilerl import pipeline, worlds
+    from smilerl.rewards import build_rewards
+
+    specs = pipeline.with_models(recipe, progress=False).rewards
+    rewards = build_rewards(specs, recipe.seed, world=worlds.build(recipe.world.name, **recipe.world.args))
+    weights = np.array([reward.weight for reward in recipe.rewards])
+
+    def reward(prompts, completions, **columns) -> list[float | None]:
+        rows = [one(prompts=prompts, completions=completions, **columns) for one in rewards]
+        scores = np.array([[math.nan if score is None else score for score in row] for row in rows], dtype=float)
+        total = np.nansum(scores * weights[:, None], axis=0)
+        return [
+            None if unscored else float(sum_)
+            for unscored, sum_ in zip(np.isnan(scores).all(axis=0), total, strict=True)
+        ]
+
+    reward.__name__ = " + ".join(spec.name for spec in recipe.rewards)
+    return reward
+
+
+def interval(values: Sequence[float], groups: Sequence, level: float = 0.95) -> dict:
+    """Mean of values with a t interval over clusters.
+
+    Args:
+        values: [N], NaN where unscored.
+        groups: [N], which values are alike; as many degrees of freedom as clusters, less one.
+    """
+    table = pd.DataFrame({"value": np.asarray(values, dtype=float), "group": list(groups)})
+    known = table.dropna(subset=["value"])
+    if known.empty:
+        return {"value": None, "low": None, "high": None, "scored": 0, "of": len(table)}
+    mean = known.value.mean()
+    residuals = (known.value - mean).groupby(known.group).sum()
+    n = len(residuals)
+    error = math.sqrt(n / (n - 1) * (residuals**2).sum()) / len(known) if n > 1 else math.inf
+    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * error if n > 1 else math.inf
+    low, high = (mean - half, mean + half) if math.isfinite(half) else (None, None)
+    return {"value": mean, "low": low, "high": high, "scored": len(known), "of": len(table)}
+
+
+def clusters(people: Sequence[str]) -> list[tuple]:
+    """Topic and need of each person; where a world has neither, every person is a cluster."""
+    hidden = [json.loads(person) for person in people]
+    return [
+        (who["topic"], who.get("need")) if "topic" in who else (person,)
+        for who, person in zip(hidden, people, strict=True)
+    ]
+
+
+def _held_out(path: Path) -> pd.DataFrame:
+    """The held-out replies, with how often this person has been talked to before."""
+    table = pd.read_parquet(path)
+    table = table[table.evaluation == "held_out"].reset_index(drop=True)
+    return table.assign(visit=table.groupby(["condition", "person"]).cumcount())

@@ -1,0 +1,108 @@
+"""How a study is getting on: a line that moves on a terminal, a line per finished run elsewhere."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+
+from smilerl.studies.work import Job, Outcome
+
+#: Seconds of one training step, and of loading and evaluating, on one of two quiet cores; used until runs have told better.
+_STEP, _AROUND = 1.7, 30.0
+
+
+def budget(jobs: list[Job], workers: int, recorded: list[dict]) -> str:
+    """How long the missing runs will take, in words, and what that is reckoned from."""
+    each = [expected(job, recorded) for job in jobs]
+    known = _recorded(recorded)
+    source = (
+        f"the {len(known)} runs that are done"
+        if known
+        else "about 1.7 s a step on one core; the first build of the base comes on top"
+    )
+    return (
+        f"{len(jobs)} runs to do, {workers} at a time: about {_minutes(sum(each) / workers)}, reckoned from {source}."
+    )
+
+
+def expected(job: Job, recorded: list[dict]) -> float:
+    """Seconds that a run will take: the median of those done, else by its number of steps."""
+    known = _recorded(recorded)
+    return statistics.median(known) if known else _AROUND + _STEP * _steps(job)
+
+
+class Progress:
+    """Follows the runs of a study by the files that they write."""
+
+    def __init__(self, jobs: list[Job], workers: int, recorded: list[dict]):
+        self.jobs, self.workers, self.recorded = jobs, workers, recorded
+        self.done: dict[tuple[str, int], float] = {}
+        self.live = sys.stderr.isatty()
+        self.began = time.monotonic()
+
+    def ended(self, job: Job, outcome: Outcome) -> None:
+        """One run has ended."""
+        self.done[job.arm, job.seed] = outcome.seconds
+        self._clear()
+        said = (
+            f"failed: {outcome.error}\n    its log: {job.log}"
+            if outcome.error
+            else f"done in {_minutes(outcome.seconds)}"
+        )
+        print(f"[{len(self.done)}/{len(self.jobs)}] {job.arm}, seed {job.seed}: {said}", flush=True)
+
+    def show(self) -> None:
+        """Draws the line, on a terminal."""
+        if not self.live or len(self.done) == len(self.jobs):
+            return
+        running, left = [], 0.0
+        for job in self.jobs:
+            if (job.arm, job.seed) in self.done:
+                continue
+            step = self._step(job)
+            share = min(1.0, step / max(_steps(job), 1)) if step is not None else 0.0
+            left += self._expected(job) * (1 - share)
+            if step is not None:
+                running.append(f"{job.arm}·{job.seed} {share:.0%}")
+        self._clear()
+        print(
+            f"[{len(self.done)}/{len(self.jobs)}] {'  '.join(running[: self.workers])}  about {_minutes(left / self.workers)} left",
+            end="",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def close(self) -> None:
+        """Ends the line."""
+        self._clear()
+
+    def _expected(self, job: Job) -> float:
+        return statistics.median(self.done.values()) if self.done else expected(job, self.recorded)
+
+    def _step(self, job: Job) -> int | None:
+        """How far a run that is training now has come; None before it has begun."""
+        path = job.path / "status.json"
+        if not path.is_file():
+            return None
+        status = json.loads(path.read_text())
+        return status.get("step", 0) if status.get("state") in ("running", "finished") else None
+
+    def _clear(self) -> None:
+        if self.live:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def _steps(job: Job) -> int:
+    """Optimizer steps of a run; a recipe that counts epochs instead is taken as a hundred."""
+    steps = job.recipe.training.get("max_steps", 100)
+    return steps if steps > 0 else 100
+
+
+def _recorded(runs: list[dict]) -> list[float]:
+    return [run["seconds"] for run in runs if run["state"] == "finished" and run["seconds"]]
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

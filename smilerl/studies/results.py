@@ -1,0 +1,207 @@
+"""Everything that the runs of a study have left on disk, as tidy tables.
+
+A study folder holds `study.json` (what was planned and how each run ended), `base/` and `<arm>/seed-<n>/` (run directories).
+Nothing here needs torch: a report can be made wherever the folder can be read.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from smilerl.studies.plan import BASE
+
+#: Keys of one line of `metrics.jsonl` → column of `curves`.
+CURVES = {
+    "step": "step",
+    "held_out/kl": "kl",
+    "held_out/reading": "reading",
+    "held_out/smile": "smile",
+    "held_out/wellbeing": "wellbeing",
+    "held_out/reward": "reward",
+}
+_ESTIMATE = ["value", "low", "high", "scored", "of"]
+_REPLIES = [
+    "evaluation",
+    "condition",
+    "prompt",
+    "person",
+    "completion",
+    "wellbeing",
+    "smile",
+    "reading",
+    "acts",
+    "transcript",
+]
+
+
+@dataclass(frozen=True)
+class Results:
+    """A study's results. `seed` is missing (`<NA>`) for the base.
+
+    Attributes:
+        about: `study.json`.
+        runs: arm, seed, state ("finished" | "failed" | "missing"), error, seconds, path.
+        measures: arm, seed, measure, value, low, high, scored, of. The interval is over people, within one seed.
+        curves: arm, seed, step, kl (nats per completion), reading, smile, wellbeing, reward; on fixed held-out people.
+        verdicts: arm, seed, evaluation, question, kind, status, verdict, why, scored, of.
+        estimates: arm, seed, evaluation, estimate, value, low, high, scored, of.
+        controls: evaluation, control, expected, got, agrees.
+        replies: arm, seed, then the columns of `samples.parquet`.
+        evaluations: arm, seed, policy, hash, seconds.
+        anchors: (scripted helper, measure) → value, from the controls of `held_out`.
+    """
+
+    about: dict
+    runs: pd.DataFrame
+    measures: pd.DataFrame
+    curves: pd.DataFrame
+    verdicts: pd.DataFrame
+    estimates: pd.DataFrame
+    controls: pd.DataFrame
+    replies: pd.DataFrame
+    evaluations: pd.DataFrame
+    anchors: dict[tuple[str, str], float]
+
+    @property
+    def arms(self) -> list[dict]:
+        """The arms in the plan's order, without the base."""
+        return self.about["arms"]
+
+    def seeds_of(self, arm: str) -> list[int]:
+        """Seeds of an arm that have an evaluation."""
+        return sorted(self.measures.loc[self.measures.arm == arm, "seed"].dropna().astype(int).unique().tolist())
+
+    def measured(self, arm: str, measure: str) -> pd.DataFrame:
+        """The rows of one measure of one arm, one per seed."""
+        return self.measures[(self.measures.arm == arm) & (self.measures.measure == measure)].sort_values("seed")
+
+
+def collect(folder: str | Path) -> Results:
+    """Reads a study folder; runs without results are in `runs` only.
+
+    Raises:
+        ValueError: the folder holds no `study.json`.
+    """
+    folder = Path(folder)
+    if not (folder / "study.json").is_file():
+        raise ValueError(f"{folder}: no study.json here, so this is not a study. `smilerl study PLAN.yaml` makes one.")
+    about = json.loads((folder / "study.json").read_text())
+    rows: dict[str, list[dict]] = {"measures": [], "verdicts": [], "estimates": [], "controls": [], "evaluations": []}
+    curves, replies = [], []
+    anchors: dict[tuple[str, str], float] = {}
+    where = [(BASE, pd.NA, folder / BASE)]
+    where += [(run["arm"], run["seed"], folder / run["path"]) for run in about["runs"]]
+    for arm, seed, path in where:
+        evaluated = path / "evals" / about["suite"]
+        if (evaluated / "results.json").is_file():
+            found = json.loads((evaluated / "results.json").read_text())
+            _add(rows, arm, seed, found, evaluated)
+            anchors |= _anchors(found)
+        if (evaluated / "samples.parquet").is_file():
+            replies.append(_labelled(_known(pd.read_parquet(evaluated / "samples.parquet"), _REPLIES), arm, seed))
+        if (path / "metrics.jsonl").is_file():
+            curves.append(_labelled(_curve(path / "metrics.jsonl"), arm, seed))
+    estimate = ["arm", "seed", "measure", *_ESTIMATE]
+    verdict = ["arm", "seed", "evaluation", "question", "kind", "status", "verdict", "why", "scored", "of"]
+    control = ["evaluation", "control", "expected", "got", "agrees"]
+    return Results(
+        about=about,
+        runs=_frame(about["runs"], ["arm", "seed", "state", "error", "seconds", "path"]),
+        measures=_frame(rows["measures"], estimate),
+        curves=_concatenated(curves, ["arm", "seed", *CURVES.values()]),
+        verdicts=_frame(rows["verdicts"], verdict),
+        estimates=_frame(rows["estimates"], ["arm", "seed", "evaluation", "estimate", *_ESTIMATE]),
+        controls=_frame(rows["controls"], control).drop_duplicates(ignore_index=True),
+        replies=_concatenated(replies, ["arm", "seed", *_REPLIES]),
+        evaluations=_frame(rows["evaluations"], ["arm", "seed", "policy", "hash", "seconds"]),
+        anchors=anchors,
+    )
+
+
+def save(results: Results, folder: str | Path) -> list[Path]:
+    """Writes the tables as Parquet and returns their paths."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name in ("runs", "measures", "curves", "verdicts", "estimates", "controls"):
+        paths.append(folder / f"{name}.parquet")
+        getattr(results, name).to_parquet(paths[-1], index=False)
+    return paths
+
+
+def _add(rows: dict[str, list[dict]], arm: str, seed, found: dict, folder: Path) -> None:
+    """Appends what one results.json says."""
+    who = {"arm": arm, "seed": seed}
+    policy = found.get("policy") or {}
+    rows["evaluations"].append(
+        who | {"policy": policy.get("name"), "hash": policy.get("hash"), "seconds": found.get("seconds")}
+    )
+    measures = dict(found.get("measures") or {})
+    if (folder / "own_reward.json").is_file():
+        measures |= json.loads((folder / "own_reward.json").read_text())
+    held_out = found["evaluations"].get("held_out", {}).get("estimates") or {}
+    measures |= {name: held_out[name] for name in ("wellbeing", "smile", "reading") if name in held_out}
+    rows["measures"] += [who | {"measure": name} | _estimate(value) for name, value in measures.items()]
+    for name, evaluation in found["evaluations"].items():
+        estimates = {key: _estimate(value) for key, value in (evaluation.get("estimates") or {}).items()}
+        counted = [value for value in estimates.values() if not math.isnan(value["of"])]
+        worst = min(
+            counted,
+            key=lambda value: value["scored"] / max(value["of"], 1),
+            default={"scored": math.nan, "of": math.nan},
+        )
+        said = {key: evaluation.get(key) for key in ("question", "kind", "status", "verdict", "why")}
+        rows["verdicts"].append(who | {"evaluation": name} | said | {key: worst[key] for key in ("scored", "of")})
+        rows["estimates"] += [who | {"evaluation": name, "estimate": key} | value for key, value in estimates.items()]
+        for control, answer in (evaluation.get("controls") or {}).items():
+            expected, got = str(answer.get("expected")), str(answer.get("got"))
+            agrees = answer.get("agrees", expected == got)
+            rows["controls"].append(
+                {"evaluation": name, "control": control, "expected": expected, "got": got, "agrees": bool(agrees)}
+            )
+
+
+def _anchors(found: dict) -> dict[tuple[str, str], float]:
+    """Where the scripted helpers stand on each measure."""
+    controls = found["evaluations"].get("held_out", {}).get("controls") or {}
+    estimates = {name: control.get("estimates") or {} for name, control in controls.items()}
+    return {(name, key): _estimate(value)["value"] for name, given in estimates.items() for key, value in given.items()}
+
+
+def _estimate(given: dict | float | None) -> dict:
+    """An estimate with every key, as floats, NaN where the evaluation gave none."""
+    given = given if isinstance(given, dict) else {"value": given}
+    return {key: math.nan if given.get(key) is None else float(given[key]) for key in _ESTIMATE}
+
+
+def _curve(path: Path) -> pd.DataFrame:
+    """The held-out lines of a metrics.jsonl; a killed run may have left half a line at the end, which is not read."""
+    lines = path.read_text().split("\n")[:-1]
+    logged = [json.loads(line) for line in lines if line.strip()]
+    table = pd.DataFrame([line for line in logged if "held_out/wellbeing" in line or "held_out/reward" in line])
+    return _known(table, list(CURVES)).rename(columns=CURVES)
+
+
+def _known(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    return table.reindex(columns=columns)
+
+
+def _labelled(table: pd.DataFrame, arm: str, seed) -> pd.DataFrame:
+    table.insert(0, "arm", arm)
+    table.insert(1, "seed", pd.array([seed] * len(table), dtype="Int64"))
+    return table
+
+
+def _frame(rows: list[dict], columns: list[str]) -> pd.DataFrame:
+    table = _known(pd.DataFrame(rows), columns)
+    return table.astype({"seed": "Int64"}) if "seed" in columns else table
+
+
+def _concatenated(tables: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    tables = [table.dropna(axis=1, how="all") for table in tables if len(table)]
+    return _known(pd.concat(tables, ignore_index=True), columns) if tables else _frame([], columns)

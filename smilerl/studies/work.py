@@ -1,0 +1,200 @@
+"""What one worker process of a study does: build what is shared, train an arm, evaluate it. Heavy imports happen here only.
+
+A worker lives as long as the study, so torch and TRL are imported once in each. What it prints goes to a log of the job.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from smilerl import paths
+from smilerl.fingerprint import hash_path
+from smilerl.recipe import Recipe, WorldSpec, load_recipe, read_recipe
+
+STAMP = "inputs"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One arm and seed.
+
+    Attributes:
+        recipe: with its seed and run directory.
+        base: what the study starts from, as the plan names it.
+        suite: the evaluations.
+        base_folder: holds the base's evaluations.
+        log: takes what training prints.
+    """
+
+    arm: str
+    seed: int
+    recipe: Recipe
+    base: str
+    suite: str
+    base_folder: Path
+    log: Path
+
+    @property
+    def path(self) -> Path:
+        """The run directory."""
+        return Path(self.recipe.output_dir)
+
+
+class Outcome(NamedTuple):
+    """How a job ended: its error in one line, or None, and the seconds that it took."""
+
+    error: str | None
+    seconds: float
+
+
+def begin(threads: int) -> None:
+    """Readies a fresh process, before torch is imported."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what stops
+    os.environ |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
+
+
+def check(jobs: list[Job]) -> None:
+    """Checks each arm's recipe against all that it names.
+
+    Raises:
+        RecipeError: the first mistake, before anything is built.
+    """
+    for job in jobs:
+        said = job.recipe.to_dict()
+        load_recipe(job.recipe.source, {key: value for key, value in said.items() if key not in ("output_dir",)})
+
+
+def build_shared(names: list[str], cores: int, threads: int) -> None:
+    """Builds the models that several runs start from, with every core, as nothing else runs yet; shows how that goes."""
+    with _all_cores(cores, threads):
+        from smilerl import pipeline
+
+        for name in names:
+            pipeline.model_dir(name, progress=True)
+
+
+def evaluate_base(base: str, suite: str, folder: Path, cores: int, threads: int, log: Path) -> None:
+    """Evaluates the untrained base."""
+    with _all_cores(cores, threads), printing_to(log):
+        from smilerl import pipeline
+
+        _evaluate(pipeline.model_dir(base), base, suite, folder, None)
+
+
+def train_and_evaluate(job: Job) -> Outcome:
+    """Trains an arm unless that is done, evaluates it, and says how that went instead of raising."""
+    began = time.monotonic()
+    with printing_to(job.log):
+        try:
+            _train_and_evaluate(job)
+        except Exception as error:  # noqa: BLE001 - one failed arm does not stop the others; the study reports it and fails at the end
+            import traceback
+
+            traceback.print_exc()
+            return Outcome(" ".join(f"{type(error).__name__}: {error}".split()), time.monotonic() - began)
+    return Outcome(None, time.monotonic() - began)
+
+
+def is_evaluated(job: Job) -> bool:
+    """Whether a run has evaluations made by today's questions, code and base. Imports no library."""
+    folder = job.path / "evals" / job.suite
+    return all((folder / name).is_file() for name in ("results.json", "own_reward.json")) and _is_stamped(
+        folder, job.base
+    )
+
+
+def is_base_evaluated(base: str, suite: str, base_folder: Path) -> bool:
+    """The same of the base."""
+    folder = base_folder / "evals" / suite
+    return (folder / "results.json").is_file() and _is_stamped(folder, base)
+
+
+def world_of(base: str) -> WorldSpec:
+    """The world that every policy of a study is evaluated in: the base's own, so that all arms meet the same people."""
+    found = paths.find(base)
+    return read_recipe(found).world if found and found.suffix in (".yaml", ".yml") else WorldSpec()
+
+
+def _train_and_evaluate(job: Job) -> None:
+    from smilerl import pipeline
+    from smilerl.studies import own_reward
+
+    run = pipeline.run_recipe(job.recipe, progress=False)
+    if not is_evaluated(job):
+        _evaluate(run.model, job.base, job.suite, job.path, job.recipe)
+        own_reward.measure(job.recipe, job.path / "evals" / job.suite, job.base_folder / "evals" / job.suite)
+
+
+def _evaluate(model: Path, base: str, suite: str, folder: Path, recipe: Recipe | None) -> None:
+    """Writes `folder/evals/<suite>`, and last a stamp of what it was made with."""
+    from smilerl import pipeline, worlds
+    from smilerl.evaluation.runner import evaluate
+    from smilerl.policies import load_policy
+    from smilerl.studies.own_reward import combined
+
+    spec, out = world_of(base), folder / "evals" / suite
+    reward = combined(recipe) if recipe else None
+    untuned = load_policy(str(pipeline.model_dir(base)))
+    policy = load_policy(str(model)) if recipe else untuned
+    evaluate(
+        policy, worlds.build(spec.name, **spec.args), suite, base=untuned, reward=reward, out_dir=out, progress=False
+    )
+    (out / STAMP).write_text(_stamp(base))
+
+
+def _is_stamped(folder: Path, base: str) -> bool:
+    stamp = folder / STAMP
+    return stamp.is_file() and stamp.read_text() == _stamp(base)
+
+
+def _stamp(base: str) -> str:
+    """A hash of the questions, of the code that asks them, and of what the base is."""
+    found = paths.find(base)
+    of_base = base if found is None else read_recipe(found).content_hash() if found.is_file() else hash_path(found)
+    return " ".join(
+        [
+            of_base,
+            hash_path(paths.share() / "evals"),
+            hash_path(paths.PACKAGE / "evaluation"),
+            hash_path(paths.PACKAGE / "worlds"),
+        ]
+    )
+
+
+@contextmanager
+def _all_cores(cores: int, threads: int) -> Iterator[None]:
+    import torch
+
+    torch.set_num_threads(cores)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def printing_to(log: Path) -> Iterator[None]:
+    """Everything printed in this block, also by libraries in C, goes to the end of a file."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = [os.dup(1), os.dup(2)]
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for descriptor, original in zip((1, 2), saved, strict=True):
+                os.dup2(original, descriptor)
+                os.close(original)

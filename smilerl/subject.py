@@ -1,0 +1,135 @@
+"""Whom the command line means: a run, a model directory, a Hub id, a recipe that builds a model, or a scripted helper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from smilerl import paths, worlds
+from smilerl.recipe import Recipe, RecipeError
+from smilerl.run import Run
+from smilerl.yaml_lines import did_you_mean, parse_value
+
+if TYPE_CHECKING:
+    from smilerl.policies import Policy
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Someone who can be evaluated or talked to.
+
+    Attributes:
+        name: for the screen.
+        world: whom they talk to.
+        model: directory, Hub id or recipe file; None for a scripted helper.
+        base: the same of the model before tuning, where it is known.
+        recipe: of the run, where it is one.
+        folder: where results about them go, a folder for each suite.
+    """
+
+    name: str
+    world: Any
+    folder: Path
+    model: str | None = None
+    base: str | None = None
+    recipe: Recipe | None = None
+
+    def policy(self) -> Policy | str:
+        """The loaded model, or the helper's name."""
+        return self.name if self.model is None else _load(self.model)
+
+    def base_policy(self) -> Policy | None:
+        """The loaded base, if there is one."""
+        return None if self.base is None else _load(self.base)
+
+    def reward(self) -> Callable | None:
+        """The training reward of a run, for the share of it that was gamed."""
+        if self.recipe is None or not self.recipe.rewards:
+            return None
+        from smilerl.studies.own_reward import combined
+
+        return combined(self.recipe)
+
+    def replies(self, max_new_tokens: int) -> Callable[[list, list[str], int], list[str]]:
+        """Prompts, people and a seed to completions."""
+        if self.model is None:
+            return lambda prompts, people, seed: self.world.helpers[self.name](people, seed)
+        from smilerl.generation import sample
+
+        policy = _load(self.model)
+        return lambda prompts, people, seed: sample(policy, prompts, max_new_tokens=max_new_tokens, seed=seed)
+
+
+def find(name: str, *, world: str | None = None, base: str | None = None, helper: bool = False) -> Subject:
+    """Finds out whom a name means; loads nothing.
+
+    Args:
+        world: a world's name or YAML with name and args; the run's own, else SmileWorld, when None.
+        base: the model before tuning; a run's own, when None.
+        helper: the name can only be a scripted helper's.
+
+    Raises:
+        RecipeError: there is no such helper, or nothing at this path.
+    """
+    place = paths.find(name)
+    if place is not None and (place / "status.json").is_file() and not helper:
+        run = Run.open(place)
+        if not run.finished:
+            raise RecipeError(
+                f"{place}: this run is {run.state}, so it has no final model.\n    Train it first: smilerl train {run.recipe.source}"
+            )
+        recipe = run.recipe
+        built = _world(world) if world else worlds.build(recipe.world.name, **recipe.world.args)
+        return Subject(
+            str(name), built, run.path / "evals", str(run.model), base or recipe.policy.model_name_or_path, recipe
+        )
+    built = _world(world or "smileworld")
+    helpers = getattr(built, "helpers", {})
+    folder = Path("runs") / "evals" / Path(name).name
+    if name in helpers and (helper or place is None):
+        return Subject(name, built, folder, base=base)
+    if helper:
+        raise RecipeError(f"the world '{built.name}' has no scripted helper '{name}'. {did_you_mean(name, helpers)}")
+    if place is None and ("/" not in name or name.count("/") > 1 or name.startswith((".", "/", "~"))):
+        raise RecipeError(
+            f"'{name}' is no run, model directory or scripted helper. {did_you_mean(name, helpers)}\n"
+            "    Write a path, a Hub id (org/name), or the name of a helper."
+        )
+    return Subject(name, built, folder, name, base)
+
+
+def summary(results: dict) -> str:
+    """The verdicts and measures of a results.json, for the screen."""
+    lines = [f"{'question':<18}{'verdict':<18}why"]
+    for name, found in results["evaluations"].items():
+        word = found["verdict"] if found["status"] == "scored" else found["status"]
+        lines.append(f"{name:<18}{word or '–':<18}{found.get('why') or ''}")
+    lines += ["", f"{'measure':<18}{'value':>7}   95 % interval      scored"]
+    for name, found in results["measures"].items():
+        if found["value"] is None:
+            lines.append(f"{name:<18}      –                       {found['scored']} of {found['of']}")
+        else:
+            lines.append(
+                f"{name:<18}{found['value']:>7.3f}   [{found['low']:.3f}, {found['high']:.3f}]{'':<4}{found['scored']} of {found['of']}"
+            )
+    return "\n".join(lines)
+
+
+def _world(text: str) -> Any:
+    given = parse_value(text)
+    spec: dict[str, Any] = given if isinstance(given, dict) else {"name": str(given)}
+    if set(spec) - {"name", "args"} or "name" not in spec:
+        raise RecipeError(
+            f"command line: --world is {text}, but should be a name or {{name: ..., args: {{...}}}}.\n    Write --world smileworld."
+        )
+    return worlds.build(spec["name"], **(spec.get("args") or {}))
+
+
+def _load(name: str) -> Policy:
+    from smilerl import pipeline
+    from smilerl.policies import load_policy
+
+    place = paths.find(name)
+    return load_policy(str(pipeline.model_dir(place)) if place is not None and place.is_file() else name)

@@ -1,0 +1,222 @@
+"""Running a study: what is missing and nothing else, one failure does not stop the rest, and a stop can be gone on from.
+
+Workers are threads here, and training writes a run directory and invented evaluations; `test_a_real_study` (slow) trains.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import synthetic
+
+from smilerl.paths import PACKAGE
+from smilerl.run import Run, RunError
+from smilerl.studies import execute, work
+from smilerl.studies.plan import load_plan
+
+BASE = """\
+method: sft
+policy:
+  config: {model_type: llama, hidden_size: 32, num_hidden_layers: 1, num_attention_heads: 2, num_key_value_heads: 2, intermediate_size: 64}
+data: {n: 200}
+training: {per_device_train_batch_size: 16, max_length: 128, max_steps: 4, use_cpu: true, bf16: false, gradient_checkpointing: false}
+held_out: {every: 0}
+"""
+ARM = """\
+method: rloo
+policy: {model_name_or_path: base.yaml}
+data: {n: 64}
+rewards: [{name: REWARD}]
+training: {max_steps: 2, per_device_train_batch_size: 16, num_generations: 8, max_completion_length: 24, use_cpu: true, bf16: false, gradient_checkpointing: false}
+held_out: {every: 1, n: 16}
+"""
+PLAN = """\
+question: What for?
+base: base.yaml
+arms:
+  - {name: reading, recipe: reading.yaml}
+  - {name: gold, recipe: gold.yaml, role: gold}
+seeds: [0, 1]
+suite: held_out
+output_dir: out
+"""
+
+
+@pytest.fixture
+def plan(tmp_path, monkeypatch):
+    """A plan of two arms and two seeds in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SMILERL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PYTHONPATH", str(PACKAGE.parent))  # for child processes, which start in this folder
+    Path("base.yaml").write_text(BASE)
+    for reward in ("reading", "gold"):
+        Path(f"{reward}.yaml").write_text(ARM.replace("REWARD", reward))
+    Path("plan.yaml").write_text(PLAN)
+    return lambda *overrides: load_plan("plan.yaml", overrides)
+
+
+@pytest.fixture
+def trained(monkeypatch) -> list[tuple[str, int]]:
+    """Replaces what workers do; collects what was trained. An arm in `trained.fails` raises."""
+
+    class Trained(list):
+        fails: set[tuple[str, int]] = set()
+
+    done = Trained()
+
+    def evaluate(folder: Path, arm: str, base: str, suite: str) -> None:
+        synthetic.write_evaluation(
+            folder, arm, synthetic.ARMS.get(arm, (0, 0, synthetic.BASE))[2], np.random.default_rng(0), own=arm != "base"
+        )
+        shutil.move(folder / "evals" / "quick", folder / "evals" / suite)
+        (folder / "evals" / suite / work.STAMP).write_text(work._stamp(base))
+
+    def train(job: work.Job) -> work.Outcome:
+        with Run.create(job.recipe, ["test"]) as run:
+            if not run.finished:
+                if (job.arm, job.seed) in done.fails:
+                    return work.Outcome("ValueError: the reward returned 3 values for 16 completions", 0.1)
+                done.append((job.arm, job.seed))
+                run.finish()
+        evaluate(job.path, job.arm, job.base, job.suite)
+        return work.Outcome(None, 0.1)
+
+    monkeypatch.setattr(execute, "ProcessPoolExecutor", lambda workers, *_: ThreadPoolExecutor(workers))
+    monkeypatch.setattr(work, "check", lambda jobs: None)
+    monkeypatch.setattr(work, "build_shared", lambda *_: None)
+    monkeypatch.setattr(work, "evaluate_base", lambda base, suite, folder, *_: evaluate(folder, "base", base, suite))
+    monkeypatch.setattr(work, "train_and_evaluate", train)
+    return done
+
+
+def test_every_arm_and_seed_is_trained_once_and_reported(plan, trained):
+    finished = execute.run_study(plan())
+    assert sorted(trained) == [("gold", 0), ("gold", 1), ("reading", 0), ("reading", 1)]
+    assert finished.worked
+    assert not finished.failed
+    assert finished.report.is_file()
+
+
+def test_a_second_call_does_nothing(plan, trained):
+    report = execute.run_study(plan()).report
+    written = report.stat().st_mtime_ns
+    again = execute.run_study(plan())
+    assert len(trained) == 4
+    assert not again.worked
+    assert report.stat().st_mtime_ns == written
+
+
+def test_only_what_is_missing_is_run(plan, trained):
+    execute.run_study(plan())
+    shutil.rmtree("out/gold/seed-1")
+    execute.run_study(plan())
+    assert trained[4:] == [("gold", 1)]
+
+
+def test_a_new_seed_adds_its_runs(plan, trained):
+    execute.run_study(plan())
+    execute.run_study(plan("--seeds=[0, 1, 2]"))
+    assert sorted(trained[4:]) == [("gold", 2), ("reading", 2)]
+
+
+def test_a_run_without_evaluation_is_evaluated_and_not_trained_again(plan, trained):
+    execute.run_study(plan())
+    shutil.rmtree("out/gold/seed-1/evals")
+    assert execute.run_study(plan()).worked
+    assert len(trained) == 4
+    assert Path("out/gold/seed-1/evals/held_out/results.json").is_file()
+
+
+def test_a_changed_recipe_is_run_anew_and_the_earlier_run_kept(plan, trained):
+    execute.run_study(plan())
+    Path("gold.yaml").write_text(ARM.replace("REWARD", "gold").replace("max_steps: 2", "max_steps: 3"))
+    execute.run_study(plan())
+    assert sorted(trained[4:]) == [("gold", 0), ("gold", 1)]
+    assert sorted(path.name.split("-", 1)[1] for path in Path("out/earlier").iterdir()) == [
+        "gold-seed-0",
+        "gold-seed-1",
+    ]
+
+
+def test_a_failed_arm_is_named_and_the_others_go_on(plan, trained):
+    trained.fails = {("reading", 0)}
+    finished = execute.run_study(plan())
+    assert list(finished.failed) == ["reading, seed 0"]
+    assert "3 values" in finished.failed["reading, seed 0"]
+    assert sorted(trained) == [("gold", 0), ("gold", 1), ("reading", 1)]
+    assert "reading, seed 0: failed" in finished.report.read_text()
+    trained.fails = set()
+    assert not execute.run_study(plan()).failed
+    assert trained[3:] == [("reading", 0)]
+
+
+def test_two_processes_do_not_run_one_study(plan, trained):
+    with execute._locked(Path("out")), pytest.raises(RunError, match="another process works on this study"):
+        execute.run_study(plan())
+
+
+PREREG = "prereg: {hypothesis: it helps, primary: cgi, direction: gold > reading, sesoi: 0.1}\n"
+
+
+def test_a_hypothesis_written_before_the_first_run_is_recorded_as_such(plan, trained):
+    Path("plan.yaml").write_text(PLAN + PREREG)
+    execute.run_study(plan())
+    prereg = json.loads(Path("out/study.json").read_text())["prereg"]
+    assert prereg["standing"] == "As written before the first run."
+    assert prereg["hash"] == plan().prereg_hash()
+
+
+def test_a_hypothesis_written_or_changed_after_runs_says_so(plan, trained):
+    execute.run_study(plan())
+    Path("plan.yaml").write_text(PLAN + PREREG)
+    execute.run_study(plan())
+    assert "after runs had begun" in json.loads(Path("out/study.json").read_text())["prereg"]["standing"]
+
+    shutil.rmtree("out")
+    execute.run_study(plan())
+    first = plan().prereg_hash()
+    Path("plan.yaml").write_text(PLAN + PREREG.replace("0.1", "0.01"))
+    execute.run_study(plan())
+    prereg = json.loads(Path("out/study.json").read_text())["prereg"]
+    assert prereg["hash"] == first
+    assert "since been changed" in prereg["standing"]
+
+
+def test_looking_whether_there_is_work_imports_no_torch(plan, trained):
+    execute.run_study(plan())
+    code = (
+        "import sys; from smilerl.studies import execute, plan\n"
+        "assert not execute.run_study(plan.load_plan('plan.yaml')).worked\n"
+        "print([name for name in ('torch', 'trl', 'transformers', 'pandas', 'matplotlib') if name in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
+
+
+@pytest.mark.slow
+def test_a_real_study(plan):
+    """Trains and evaluates a tiny model twice in two processes, killed once on the way."""
+    command = [sys.executable, "-m", "smilerl.cli", "study", "plan.yaml", "--seeds=[0]"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as stopped:
+        for line in stopped.stdout:
+            if line.startswith("[1/2]"):
+                stopped.terminate()
+        assert stopped.wait(60) == 130
+    assert subprocess.run(command, capture_output=True, text=True, timeout=600).returncode == 0
+    state = json.loads(Path("out/study.json").read_text())
+    assert [run["state"] for run in state["runs"]] == ["finished", "finished"]
+    began = time.monotonic()
+    said = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "Every run of this study is done." in said.stdout
+    assert time.monotonic() - began < 15
+    for arm in ("reading", "gold"):
+        own = json.loads(Path(f"out/{arm}/seed-0/evals/held_out/own_reward.json").read_text())
+        assert own["own_reward_change"]["scored"] > 0

@@ -1,0 +1,136 @@
+"""The command line: help that teaches, mistakes told without a traceback, and chat."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from smilerl import chat, cli, worlds
+
+
+def run(*arguments: str, monkeypatch=None, stdin: str = "") -> int:
+    """The exit code of a command run in this process."""
+    if monkeypatch is not None:
+        monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
+    return cli.main(list(arguments))
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["eval"], ["study"], ["report"], ["chat"]])
+def test_help_shows_how(command, capsys):
+    with pytest.raises(SystemExit) as left:
+        cli.main([*command, "--help"])
+    assert left.value.code == 0
+    assert f"smilerl {' '.join(command)}".strip() in capsys.readouterr().out
+
+
+def test_help_imports_nothing_heavy():
+    code = "import sys, smilerl.cli\ntry: smilerl.cli.main(['--help'])\nexcept SystemExit: pass\nprint([m for m in ('torch', 'datasets', 'pandas', 'trl') if m in sys.modules])"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.rstrip().endswith("[]")
+
+
+MISTAKES = [
+    (["train", "recipes/smileworld/rloo_readin.yaml"], "Did you mean"),
+    (["train", "recipes/smileworld/rloo_reading.yaml", "--training.learnin_rate=1"], "Did you mean 'learning_rate'?"),
+    (["train", "recipes/smileworld/rloo_reading.yaml", "seed=1"], "Write --key=value"),
+    (["study", "recipes/studies/smiles.yaml"], "Did you mean"),
+    (["study", "recipes/studies/smile.yaml", "--seed=1"], "Did you mean 'seeds'?"),
+    (["eval", "carerr", "--suite", "quick"], "Did you mean 'carer'?"),
+    (["eval", "carer", "--suite", "quik"], "Did you mean 'quick'?"),
+    (["eval", "carer", "--world", "smilewrld"], "Did you mean 'smileworld'?"),
+    (["eval", "carer", "--world", "{nam: smileworld}"], "Write --world smileworld"),
+    (["eval", "./not/there"], "is no run, model directory or scripted helper"),
+    (["report", "nowhere"], "no study.json"),
+    (["chat"], "Write `smilerl chat carer`"),
+    (["chat", "--helper", "carr"], "Did you mean 'carer'?"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), MISTAKES, ids=[" ".join(arguments) for arguments, _ in MISTAKES])
+def test_a_mistake_is_told_in_a_few_lines_with_the_fix(arguments, said, capsys):
+    assert cli.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert "Traceback" not in error
+    assert 1 <= len(error.splitlines()) <= 10
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch):
+    def broken(given, rest):
+        raise TypeError("a bug")
+
+    monkeypatch.setattr(cli, "_report", broken)
+    with pytest.raises(TypeError, match="a bug"):
+        cli.main(["report", "anything"])
+
+
+def test_a_library_s_value_error_keeps_its_traceback(monkeypatch):
+    monkeypatch.setattr(cli, "_report", lambda given, rest: __import__("json").loads("{"))
+    with pytest.raises(ValueError, match="Expecting"):
+        cli.main(["report", "anything"])
+
+
+def test_chat_shows_what_was_said_read_smiled_and_became_of_it(monkeypatch, capsys):
+    assert run("chat", "carer", monkeypatch=monkeypatch, stdin="\n") == 0
+    said = capsys.readouterr().out
+    for word in ("person", "carer", "reading", "smile", "wellbeing", "acts"):
+        assert f"\n{word}" in said
+    assert "+1.03" in said
+
+
+def test_chat_marks_what_a_camera_that_is_off_does_not_record(monkeypatch, capsys):
+    run("chat", "carer", monkeypatch=monkeypatch, stdin="/set camera=off\n\n")
+    assert "not recorded" in capsys.readouterr().out
+
+
+def test_chat_shows_a_spoofed_record_beside_what_was_really_said(monkeypatch, capsys):
+    run("chat", "--helper", "spoofer", monkeypatch=monkeypatch, stdin="\n")
+    said = capsys.readouterr().out
+    assert "recorded" in said
+    assert "0.98" in said
+
+
+@pytest.fixture
+def conversation():
+    """A conversation whose helper repeats the prompt that it got; what is written is collected."""
+    written: list[str] = []
+    world = worlds.build("smileworld")
+    talk = chat.Conversation(world, lambda prompts, people, seed: [prompts[0]], "echo", write=written.append)
+    return talk, written
+
+
+def test_own_words_reach_the_helper_in_the_person_s_place(conversation):
+    talk, written = conversation
+    before = talk.prompt.partition("person:")[0]
+    talk.take("my cat is ill")
+    prompt = " ".join("\n".join(written[1:]).split())
+    assert f"{' '.join(before.split())} person: my cat is ill helper:" in prompt
+
+
+def test_commands_do_what_they_say(conversation):
+    talk, written = conversation
+    first = talk.person
+    assert talk.take("/new")
+    assert talk.person != first
+    assert talk.take("/set disposition=stoic")
+    assert '"disposition": "stoic"' in talk.person
+    assert talk.take("/set mood")
+    assert written[-1].startswith("Write /set")
+    assert talk.take("/set colour=red")
+    assert "no field 'colour'" in written[-1]
+    assert talk.take("/who")
+    assert "disposition stoic" in written[-1]
+    assert talk.take("/what")
+    assert written[-1] == chat.HELP
+    assert not talk.take("/quit")
+
+
+def test_eval_of_a_scripted_helper_writes_results(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SMILERL_CACHE", str(tmp_path / "cache"))
+    assert run("eval", "carer", "--suite", "held_out", "--n", "24", "--out", str(tmp_path / "out")) == 0
+    assert "wellbeing" in capsys.readouterr().out
+    assert Path(tmp_path / "out" / "results.json").is_file()
