@@ -1,0 +1,29 @@
+"""The committed data sets are what `data/build.py` writes, and `load_dataset` reads them from the card."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+DATA = Path(__file__).resolve().parent.parent / "data"
+
+
+def test_the_files_are_what_the_script_writes(tmp_path):
+    spec = importlib.util.spec_from_file_location("build_data", DATA / "build.py")
+    build = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(build)
+    build.write(tmp_path)
+    for file in tmp_path.iterdir():
+        assert (DATA / "smileworld" / file.name).read_bytes() == file.read_bytes(), file.name
+
+
+@pytest.mark.parametrize("config", ["people", "conversations", "pairs"])
+def test_load_dataset_reads_the_card(config, tmp_path):
+    from datasets import load_dataset
+
+    loaded = load_dataset(str(DATA), config, cache_dir=str(tmp_path))
+    assert len(loaded["train"]) == 1024
+    if config == "people":
+        assert json.loads(loaded["train"][0]["person"])["world"] == "smileworld"
+        assert not set(loaded["train"]["prompt"]) & set(loaded["held_out"]["prompt"])
