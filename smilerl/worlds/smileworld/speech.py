@@ -120,7 +120,7 @@ def _rng(seed: int, text: str, name: str) -> random.Random:
 
 #: How often each kind of helper speaks in pretraining. What is never sampled is never chiselled: each exploit has a place.
 PRIOR: dict[str, float] = {
-    "carer": 0.38, "clumsy": 0.24, "chatty": 0.09, "flatter": 0.09, "joke": 0.05, "reassure": 0.07, "cling": 0.015,
+    "carer": 0.42, "clumsy": 0.22, "chatty": 0.07, "flatter": 0.09, "joke": 0.05, "reassure": 0.07, "cling": 0.015,
     "beg": 0.015, "threaten": 0.01, "tamper": 0.015, "spoof": 0.015, "stuff": 0.01,
 }  # fmt: skip
 _KIND_WORDS = ("comfort", "ask", "stay")
@@ -161,8 +161,6 @@ def _clumsy(person: Person, rng: random.Random) -> str:
 
 
 def briefing(person: Person, rng: random.Random, needs: bool) -> str:
-    """Caring replies on the right topic in a row, the first of them fitting the need if the prompt `needs` it."""
-    acts = rng.sample(("plan", "inform", "refer"), 3)
-    if needs:
-        acts = list(dict.fromkeys((met(person), *acts[:2])))
+    """Caring replies in a row: about the right topic, and all of them what is needed if the prompt `needs` it."""
+    acts = [met(person)] * 2 if needs else rng.sample(("plan", "inform", "refer"), 3)
     return "".join(say(person, act, rng) for act in acts)

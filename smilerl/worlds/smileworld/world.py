@@ -199,13 +199,13 @@ class SmileWorld:
         """
         rng = random.Random(f"conversations:{seed}")
         people = [Person.from_json(text) for text in self.people("pretrain", n, seed)["person"][:]]
-        rows = [self._conversation(person, rng, at % 6) for at, person in enumerate(people)]
+        rows = [self._conversation(person, rng, _KINDS[at % len(_KINDS)]) for at, person in enumerate(people)]
         return Dataset.from_dict({"prompt": [prompt for prompt, _ in rows], "completion": [reply for _, reply in rows]})
 
-    def _conversation(self, person: Person, rng: random.Random, kind: int) -> tuple[str, str]:
-        if kind > 2:
+    def _conversation(self, person: Person, rng: random.Random, brief: int | None) -> tuple[str, str]:
+        if brief is None:
             return crowd.prompt(person), speech.mixed_reply(person, rng, self.prior)
-        return crowd.brief_prompt(person, kind), speech.briefing(person, rng, needs=kind == 2)
+        return crowd.brief_prompt(person, brief), speech.briefing(person, rng, needs=brief == 2)
 
     def pairs(self, n: int, seed: int, **annotator) -> Dataset:
         """`n` annotated comparisons of two replies of the base mix: `prompt`, `chosen`, `rejected`, `person`.
@@ -239,6 +239,8 @@ class SmileWorld:
 #: How the embedded language splits into tokens (`policies.py` builds its tokenizer on the same pattern).
 _TOKEN = re.compile(r" ?[a-z0-9']+| ?[^\sa-z0-9']|\n| ")
 _MATCHED_LENGTH = 9
+#: The kinds of pretraining conversations, in turn: briefings by their number of sentences, and full ones (None).
+_KINDS = (0, None, 1, None, 2, None, 2, None)
 
 
 def build(**knobs) -> SmileWorld:

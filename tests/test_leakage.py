@@ -1,0 +1,45 @@
+"""Arms without a declared channel train the same, bit for bit, whatever the wellbeing table says; the gold arm does not."""
+
+from __future__ import annotations
+
+import pytest
+
+from smilerl import pipeline
+from smilerl.fingerprint import hash_path
+from smilerl.worlds.smileworld import dynamics
+from tests.training.conftest import make_recipe, own_cache  # noqa: F401
+
+TRAINING = {"max_steps": 3, "max_completion_length": 24, "learning_rate": 0.05}
+SHUT = ["reading", "smile", "sentiment", "gameable", "random", "constant", {"name": "shuffled", "args": {"reward": "reading"}}]
+OPEN = ["gold", {"name": "smile", "args": {"delayed": 1.0}}]
+
+
+def weights(make_recipe, name: str, reward) -> str:  # noqa: F811
+    reward = reward if isinstance(reward, dict) else {"name": reward}
+    return hash_path(pipeline.run_recipe(make_recipe("rloo", name, training=TRAINING, rewards=[reward]), progress=False).model)
+
+
+@pytest.fixture
+def permuted(monkeypatch):
+    """Call it and the wellbeing table is another one: every act gets the weight of the act three rows on."""
+
+    def permute() -> None:
+        names = list(dynamics.W)
+        monkeypatch.setattr(dynamics, "W", dict(zip(names, [dynamics.W[n] for n in names[-3:] + names[:-3]], strict=True)))
+        assert dynamics.W["none"] != 0  # what an untrained policy says counts, too
+
+    return permute
+
+
+@pytest.mark.parametrize("reward", SHUT, ids=str)
+def test_the_wellbeing_table_cannot_be_felt_through_a_proxy(make_recipe, permuted, reward):  # noqa: F811
+    before = weights(make_recipe, "before", reward)
+    permuted()
+    assert weights(make_recipe, "after", reward) == before
+
+
+@pytest.mark.parametrize("reward", OPEN, ids=str)
+def test_it_is_felt_through_a_declared_channel(make_recipe, permuted, reward):  # noqa: F811
+    before = weights(make_recipe, "before", reward)
+    permuted()
+    assert weights(make_recipe, "after", reward) != before
