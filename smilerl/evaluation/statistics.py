@@ -99,6 +99,10 @@ def estimate(formula: Formula, answered: Sequence[Answered], *, seed: int, level
     if formula.text == _as_term(formula):
         kind = formula.terms[0].kind
         low, high = max(low, kind.low), min(high, kind.high)
+        bound = _bounded(answered[0].values, kind.low, kind.high, level)
+        if bound is not None and bound[1] - bound[0] < high - low:
+            # Where all but a few replies score the same, a studentised bootstrap divides by next to nothing.
+            (low, high), method = bound, "Wilson, as a share of the range"
     return Estimate(value, float(low), float(high), scored, of, method, float(DETECTABLE * error))
 
 
@@ -123,6 +127,19 @@ def wilson(events: int, trials: int, level: float = 0.95) -> tuple[float, float]
     """Wilson's interval for a rate."""
     low, high = proportion_confint(events, trials, alpha=1 - level, method="wilson")
     return float(low), float(high)
+
+
+def _bounded(values: np.ndarray, low: float, high: float, level: float) -> tuple[float, float] | None:
+    """Wilson's interval for the mean of numbers within [low, high], None where the range is not finite.
+
+    No number within a range varies more than a binary one with the same mean, so this is wide, and safe, for one per cluster.
+    """
+    if not np.isfinite([low, high]).all():
+        return None
+    known = values[np.isfinite(values)]
+    share = float((known.mean() - low) / (high - low))
+    ends = proportion_confint(share * len(known), len(known), alpha=1 - level, method="wilson")
+    return low + float(ends[0]) * (high - low), low + float(ends[1]) * (high - low)
 
 
 def seed_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:

@@ -166,3 +166,13 @@ def test_scored_counts_replies_of_policy_and_base_once():
     data = [Answered(values, np.arange(20) % 5, "a", f"x{i}") for i, values in enumerate((known, half, known, known))]
     found = estimate(formula, data, seed=0)
     assert (found.scored, found.of) == (30, 40)
+
+
+def test_a_number_that_hardly_ever_varies_has_a_narrow_interval():
+    """Three replies of 320 differ: the studentised bootstrap alone gives an interval of half the range."""
+    values = np.full(320, 0.98)
+    values[[3, 4, 200]] = [0.3, 0.5, 0.2]
+    clusters = np.arange(320) % 60
+    question = parse("policy(reading, one)", TWINS)
+    found = estimate(question, [Answered(values, clusters, "people")], seed=0)
+    assert found.low < values.mean() < found.high and found.high - found.low < 0.06
