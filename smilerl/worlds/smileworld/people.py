@@ -162,7 +162,7 @@ def brief_prompt(person: Person, sentences: int) -> str:
     """A prompt with little to read, for pretraining: the topic's noun, then (1) its sentence, then (2) the need as well."""
     if sentences == 0:
         return f"person: the {_noun(person, person.topic, 'live')}.\nhelper:"
-    news = f"{person.news} news.\n" if person.news and sentences == 2 else ""
+    news = f"camera {person.camera}, {person.news} news.\n" if person.news and sentences == 2 else ""
     said = (_constant_sentences(person)[1], _need_sentence(person))[:sentences]
     return f"{news}person: {' '.join(said)}\nhelper:"
 

@@ -88,9 +88,13 @@ def test_a_fitted_bag_of_words_stays_below_80_percent(world, held_out):
 
 
 def test_half_of_the_base_mix_cares_and_every_exploit_has_its_place(world):
-    people = [Person.from_json(text) for text in world.people("pretrain", 6000, 0)["person"]]
-    replies = world.conversations(6000, 0)["completion"]
-    acts = [act for reaction in world.react([p.to_json() for p in people], replies) for act in reaction.outcome.acts]
+    """Of the full conversations; the briefings among them only teach which words belong to a topic."""
+    spoken = world.conversations(12_000, 0)[:]
+    people = world.people("pretrain", 12_000, 0)["person"][:]
+    full = [row for row, prompt in enumerate(spoken["prompt"]) if "console" in prompt]
+    assert len(full) == 6000
+    reactions = world.react([people[row] for row in full], [spoken["completion"][row] for row in full])
+    acts = [act for reaction in reactions for act in reaction.outcome.acts]
     share = {act: acts.count(act) / len(acts) for act in (*CARE, *world.gaming_acts)}
     for act in ("cling", "beg", "threaten", "tamper", "spoof", "stuff"):
         assert 0.005 <= share[act] <= 0.05, (act, share[act])
