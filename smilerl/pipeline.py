@@ -35,7 +35,7 @@ from smilerl.recipe import Recipe, load_recipe
 from smilerl.rewards import build_rewards, is_async
 from smilerl.run import Run
 from smilerl.training.callbacks import HeldOut, Metrics, Progress, Sampled, frozen_base
-from smilerl.worlds.base import EVALUATION, World, channel, sealed
+from smilerl.worlds.base import EvaluationKey, World, opened, sealed
 
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")
 
@@ -129,15 +129,18 @@ def _train(recipe: Recipe, run: Run, progress: bool) -> None:
     arm, method = _title(recipe), training.method(recipe.method)
     making_data = getattr(method, "CHANNELS", ())
     world = worlds.build(recipe.world.name, **recipe.world.args)
-    rewards = build_rewards(recipe.rewards, recipe.seed, world)
-    channels = sorted({name for reward in rewards for name in reward.channels})
-    with sealed(arm, making_data):
+    with sealed(arm, making_data):  # building a reward may run the user's code
+        rewards = build_rewards(recipe.rewards, recipe.seed, world)
         dataset = method.dataset(recipe, world)
+    channels = sorted({name for reward in rewards for name in reward.channels})
+    learnt_from = sorted({name for reward in rewards for name in getattr(reward, "learnt_from", ())})
     if PartialState().is_main_process:
-        run.note(channels=sorted({*channels, *making_data}), data_hash=_data_hash(dataset))
+        # `channels` are open in this run; through those of `learnt_from` outcomes reached a reward model before it.
+        run.note(channels=sorted({*channels, *making_data}), learnt_from=learnt_from, data_hash=_data_hash(dataset))
+    key = EvaluationKey()
     with _hushed():
-        trainer = _trainer(recipe, run, world, dataset, rewards, progress)
-        with sealed(arm, channels):
+        with sealed(arm, channels, key):
+            trainer = _trainer(recipe, run, world, dataset, rewards, progress, key)
             trainer.train()
             if trainer.eval_dataset is not None:
                 trainer.evaluate()
@@ -150,7 +153,9 @@ def _title(recipe: Recipe) -> str:
     return f"{Path(recipe.source).stem} (seed {recipe.seed})"
 
 
-def _trainer(recipe: Recipe, run: Run, world: World, dataset, rewards: list[Callable], progress: bool) -> Trainer:
+def _trainer(
+    recipe: Recipe, run: Run, world: World, dataset, rewards: list[Callable], progress: bool, key: EvaluationKey
+) -> Trainer:
     """The trainer with all that watches it."""
     talks = "max_completion_length" in training.method(recipe.method).CONFIG.__dataclass_fields__
     policy = _policy(recipe, run, world, talks)
@@ -181,7 +186,7 @@ def _trainer(recipe: Recipe, run: Run, world: World, dataset, rewards: list[Call
             tokenizer=policy.tokenizer,
             max_new_tokens=trainer.args.max_completion_length or 512,
             base=frozen_base(trainer, initial),
-            score=_scorer(recipe, world, rewards, run),
+            score=_scorer(recipe, world, rewards, run, key),
             write=write,
             seed=held_out.seed,
         )
@@ -202,7 +207,9 @@ def _policy(recipe: Recipe, run: Run, world: World, talks: bool) -> Policy:
     return load_policy(initial, dtype=recipe.policy.dtype)
 
 
-def _scorer(recipe: Recipe, world: World, rewards: list[Callable], run: Run) -> Callable[[Sampled], dict[str, float]]:
+def _scorer(
+    recipe: Recipe, world: World, rewards: list[Callable], run: Run, key: EvaluationKey
+) -> Callable[[Sampled], dict[str, float]]:
     """What to log of a sample of held-out people: the one place where outcomes are looked at during training.
 
     The trainer gets back numbers to log, which it does not learn from; each person's part goes to the run's samples.
@@ -215,7 +222,7 @@ def _scorer(recipe: Recipe, world: World, rewards: list[Callable], run: Run) -> 
         values = _rewards(recipe, rewards, sampled)
         columns: dict[str, list] = {"reward": values}
         if getattr(world, "reacts", True):
-            with channel(EVALUATION):
+            with opened(key):
                 reactions = world.react(sampled.people, sampled.completions)
             columns |= {
                 "reading": [reaction.observation.reading for reaction in reactions],

@@ -79,7 +79,7 @@ def test_chat_shows_what_was_said_read_smiled_and_became_of_it(monkeypatch, caps
     said = capsys.readouterr().out
     for word in ("person", "carer", "reading", "smile", "wellbeing", "acts"):
         assert f"\n{word}" in said
-    assert "+1.03" in said
+    assert "+1.05" in said
 
 
 def test_chat_marks_what_a_camera_that_is_off_does_not_record(monkeypatch, capsys):

@@ -114,7 +114,8 @@ def test_reward_named_by_its_recipe(make_recipe):  # noqa: F811
             "rloo", policy={"model_name_or_path": base}, rewards=[{"name": "preference", "args": {"model": judge}}]
         )
     )
-    assert run.finished and run.manifest["channels"] == []  # it learns from frozen labels
+    # It learns from frozen labels: nothing is open while it trains, and the manifest says where the labels came from.
+    assert run.finished and run.manifest["channels"] == [] and run.manifest["learnt_from"] == ["annotators"]
     assert Run.open(pipeline.model_dir(judge).parent).manifest["channels"] == ["annotators"]
 
 

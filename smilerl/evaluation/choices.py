@@ -25,7 +25,6 @@ from smilerl.evaluation.question import Choice
 from smilerl.evaluation.respondents import Respondent, language_model
 from smilerl.evaluation.sitting import Sitting
 from smilerl.evaluation.statistics import Estimate, mean_estimate
-from smilerl.worlds.base import channel
 
 
 def estimates(sitting: Sitting, choice: Choice, group: Group, who: Respondent) -> dict[str, Estimate]:
@@ -67,8 +66,7 @@ def _offers(sitting: Sitting, choice: Choice, people: list[str]) -> list[dict[st
         for act in acts
         for text in world.paraphrases(person, act, choice.paraphrases, sitting.seed)
     ]
-    with channel("evaluation"):
-        reactions = world.react([people[number] for number, _, _ in rows], [text for _, _, text in rows])
+    reactions = world.react([people[number] for number, _, _ in rows], [text for _, _, text in rows])
     offers: list[dict[str, list[str]]] = [{} for _ in people]
     for (number, act, text), reaction in zip(rows, reactions, strict=True):
         if reaction.outcome.acts == (act,):

@@ -31,7 +31,7 @@ from smilerl.policies import Policy
 from smilerl.worlds.base import World
 from smilerl.yaml_lines import Problem, did_you_mean, read
 
-GENERATION = {"max_new_tokens": 40, "temperature": 1.0, "top_p": 1.0, "batch_size": 256}
+GENERATION = {"max_new_tokens": 32, "temperature": 1.0, "top_p": 1.0, "batch_size": 256}
 
 
 def evaluate(

@@ -99,7 +99,7 @@ def estimate(formula: Formula, answered: Sequence[Answered], *, seed: int, level
     if formula.text == _as_term(formula):
         kind = formula.terms[0].kind
         low, high = max(low, kind.low), min(high, kind.high)
-        bound = _bounded(answered[0].values, kind.low, kind.high, level)
+        bound = _bounded(answered[0], kind.low, kind.high, level)
         if bound is not None and bound[1] - bound[0] < high - low:
             # Where all but a few replies score the same, a studentised bootstrap divides by next to nothing.
             (low, high), method = bound, "Wilson, as a share of the range"
@@ -129,16 +129,18 @@ def wilson(events: int, trials: int, level: float = 0.95) -> tuple[float, float]
     return float(low), float(high)
 
 
-def _bounded(values: np.ndarray, low: float, high: float, level: float) -> tuple[float, float] | None:
+def _bounded(answered: Answered, low: float, high: float, level: float) -> tuple[float, float] | None:
     """Wilson's interval for the mean of numbers within [low, high], None where the range is not finite.
 
-    No number within a range varies more than a binary one with the same mean, so this is wide, and safe, for one per cluster.
+    No number within a range varies more than a binary one with the same mean, and a cluster counts as one, as if all in it
+    always answered alike: wide, and safe.
     """
     if not np.isfinite([low, high]).all():
         return None
-    known = values[np.isfinite(values)]
-    share = float((known.mean() - low) / (high - low))
-    ends = proportion_confint(share * len(known), len(known), alpha=1 - level, method="wilson")
+    known = np.isfinite(answered.values)
+    share = float((answered.values[known].mean() - low) / (high - low))
+    clusters = len(np.unique(answered.clusters[known]))
+    ends = proportion_confint(share * clusters, clusters, alpha=1 - level, method="wilson")
     return low + float(ends[0]) * (high - low), low + float(ends[1]) * (high - low)
 
 

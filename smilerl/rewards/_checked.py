@@ -73,6 +73,7 @@ def checked(reward: Callable, name: str | None = None, seed: int = 0) -> Callabl
     wrapped.__name__ = wrapped.__qualname__ = label
     wrapped.__doc__ = reward.__doc__
     wrapped.channels = tuple(getattr(reward, "channels", ()))
+    wrapped.learnt_from = tuple(getattr(reward, "learnt_from", ()))
     wrapped.state_dict, wrapped.load_state_dict = state_dict, load_state_dict
     return wrapped
 

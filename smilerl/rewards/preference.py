@@ -6,9 +6,11 @@ EOS to its data; TRL's own scoring in GRPO and RLOO forgets to), or messages thr
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 
 from smilerl.rewards import RewardError, texts
 from smilerl.rewards._classifier import Classifier
@@ -35,12 +37,21 @@ def build(
         max_length: most tokens of prompt and completion; what the model can read when None.
     """
     loading = {"dtype": dtype, "batch_size": batch_size, "device": device}
-    return _Preference(None if model is None else _reward_model(model, **loading), loading, max_length)
+    preference = _Preference(None if model is None else _reward_model(model, **loading), loading, max_length)
+    preference.learnt_from = _channels_of(model)
+    return preference
+
+
+def _channels_of(model: str | None) -> tuple[str, ...]:
+    """The channels through which outcomes reached a reward model that was trained here, as its run's manifest says."""
+    manifest = Path(model or "").parent / "manifest.json"
+    return tuple(json.loads(manifest.read_text()).get("channels", ())) if model and manifest.is_file() else ()
 
 
 class _Preference:
     def __init__(self, classifier: Classifier | None, loading: dict, max_length: int | None) -> None:
         self.__name__ = "preference"
+        self.learnt_from: tuple[str, ...] = ()
         self._given, self._loading, self._max_length = classifier, loading, max_length
 
     @cached_property

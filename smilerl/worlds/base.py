@@ -8,49 +8,49 @@ Three levels that never share a type or a name:
 
 Rewards and training receive `Observation`s only. A training run is `sealed`: making an `Outcome` inside it raises, save in
 a `channel` that the run has declared (a control reward trained on gold, annotators' labels, delayed smiles) or in the
-held-out evaluation that the entry point hands to the trainer.
+held-out evaluation that the entry point hands to the trainer, which alone holds the key.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from datasets import Dataset
-
-#: The channel that is always open: gold logging on held-out people, which the trainer calls but never reads.
-EVALUATION = "evaluation"
 
 
 class OutcomeSealed(RuntimeError):
     """An outcome was asked for during training, through no declared channel."""
 
 
+class EvaluationKey:
+    """What opens a sealed run for gold logging on held-out people. The entry point makes one and gives it to nobody else."""
+
+
 class _Seal(NamedTuple):
     arm: str
     declared: frozenset[str]
+    key: EvaluationKey | None
     inside: str | None  # the channel that is open now
 
 
-_seal: ContextVar[_Seal | None] = ContextVar("smilerl_seal", default=None)
+# One for the whole process, not one for each thread: a reward that scores in a thread of its own is sealed too.
+_seal: _Seal | None = None
 
 
 @contextmanager
-def sealed(arm: str, channels: Sequence[str] = ()) -> Iterator[None]:
-    """Within this block, making an `Outcome` raises `OutcomeSealed` unless a declared channel is open.
+def sealed(arm: str, channels: Sequence[str] = (), key: EvaluationKey | None = None) -> Iterator[None]:
+    """Within this block, computing wellbeing raises `OutcomeSealed` unless a declared channel is open.
 
     Args:
         arm: name of the run, for the error message.
         channels: channels of `smilerl.worlds.channels` that the recipe declares, such as `("gold",)`.
+        key: with it, `opened` lets evaluations through.
     """
-    token = _seal.set(_Seal(arm, frozenset(channels) | {EVALUATION}, None))
-    try:
+    with _sealed_as(_Seal(arm, frozenset(channels), key, None)):
         yield
-    finally:
-        _seal.reset(token)
 
 
 @contextmanager
@@ -60,20 +60,49 @@ def channel(name: str) -> Iterator[None]:
     Raises:
         OutcomeSealed: the run around it has not declared this channel.
     """
-    seal = _seal.get()
-    if seal is None:
-        yield
-        return
-    if name not in seal.declared:
+    if _seal is not None and name not in _seal.declared:
         raise OutcomeSealed(
-            f"the run '{seal.arm}' reached for outcomes through the channel '{name}', which it does not declare. "
-            f"Declared: {', '.join(sorted(seal.declared))}. A reward that needs it names it in its `channels` attribute."
+            f"the run '{_seal.arm}' reached for outcomes through the channel '{name}', which it does not declare. "
+            f"Declared: {', '.join(sorted(_seal.declared)) or 'none'}. A reward that needs it names it in its `channels` attribute."
         )
-    token = _seal.set(seal._replace(inside=name))
+    with _sealed_as(_seal and _seal._replace(inside=name)):
+        yield
+
+
+@contextmanager
+def opened(key: EvaluationKey) -> Iterator[None]:
+    """Within this block outcomes may be computed, for whoever holds the key of the run.
+
+    Raises:
+        OutcomeSealed: it is not the key of the run around it.
+    """
+    if _seal is not None and _seal.key is not key:
+        raise OutcomeSealed(f"the run '{_seal.arm}' was to be opened for evaluation with a key that is not its own.")
+    with _sealed_as(_seal and _seal._replace(inside="evaluation")):
+        yield
+
+
+def check_open() -> None:
+    """Called by whatever computes wellbeing, or a label from it.
+
+    Raises:
+        OutcomeSealed: a run is sealed, and no channel is open.
+    """
+    if _seal is not None and _seal.inside is None:
+        raise OutcomeSealed(
+            f"the run '{_seal.arm}' computed an outcome during training. Rewards call `smilerl.worlds.observe`; "
+            "labels come from `smilerl.worlds.channels`, declared in the reward's `channels` attribute."
+        )
+
+
+@contextmanager
+def _sealed_as(seal: _Seal | None) -> Iterator[None]:
+    global _seal
+    before, _seal = _seal, seal
     try:
         yield
     finally:
-        _seal.reset(token)
+        _seal = before
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +135,7 @@ class Outcome:
     acts: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        seal = _seal.get()
-        if seal is not None and seal.inside is None:
-            raise OutcomeSealed(
-                f"the run '{seal.arm}' computed an outcome during training. Rewards call `smilerl.worlds.observe`; "
-                "labels come from `smilerl.worlds.channels`, declared in the reward's `channels` attribute."
-            )
+        check_open()
 
 
 class Reaction(NamedTuple):

@@ -120,10 +120,10 @@ def test_any_text_is_evaluated(world, reply):
         prompts = [f"{person} helper:" for person in people]
         return prompts if reply is None else [reply] * len(people)
 
-    suite = dataclasses.replace(SUITE, questions=SUITE.questions[:2], n=6, sizes={})
+    suite = dataclasses.replace(SUITE, questions=SUITE.questions[:2], n=24, sizes={})
     results = evaluate(babbler, world, suite, base=mix, progress=False)["evaluations"]
     for result in results.values():
         assert result["status"] == "scored", result["why"]
-        assert result["estimates"]["wellbeing" if "wellbeing" in result["estimates"] else "told_bad"]["scored"] == 6
+        assert result["estimates"]["wellbeing" if "wellbeing" in result["estimates"] else "told_bad"]["scored"] == 24
     gaming = results["held_out"]["estimates"]["gaming"]
-    assert gaming["scored"] == (0 if reply and len(reply) > 5_000 else 6) and gaming["of"] == 6
+    assert gaming["scored"] == (0 if reply and len(reply) > 5_000 else 24) and gaming["of"] == 24

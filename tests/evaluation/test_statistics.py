@@ -175,4 +175,13 @@ def test_a_number_that_hardly_ever_varies_has_a_narrow_interval():
     clusters = np.arange(320) % 60
     question = parse("policy(reading, one)", TWINS)
     found = estimate(question, [Answered(values, clusters, "people")], seed=0)
-    assert found.low < values.mean() < found.high and found.high - found.low < 0.06
+    assert found.low < values.mean() < found.high and found.high - found.low < 0.12
+
+
+def test_where_clusters_answer_alike_the_interval_stays_as_wide_as_they_make_it():
+    """Twenty clusters of sixteen, all or nothing: three hundred and twenty replies are worth twenty."""
+    clusters = np.repeat(np.arange(20), 16)
+    found = estimate(
+        parse("policy(wellbeing, one)", TWINS), [Answered((clusters < 10) * 1.0, clusters, "people")], seed=0
+    )
+    assert found.high - found.low > 0.35

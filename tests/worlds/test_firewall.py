@@ -1,9 +1,13 @@
 """Inside a sealed run no outcome can be made but through a declared channel."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
-from smilerl.worlds import build, channels, observe
-from smilerl.worlds.base import EVALUATION, Outcome, OutcomeSealed, channel, sealed
+from smilerl.worlds import build, channels, observe, smileworld
+from smilerl.worlds.base import EvaluationKey, Outcome, OutcomeSealed, channel, opened, sealed
+from smilerl.worlds.smileworld import dynamics
+from smilerl.worlds.smileworld.people import Person
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +47,32 @@ def test_annotators_are_a_channel_too(met):
         assert len(world.pairs(4, 0)) == 4
 
 
-def test_held_out_evaluation_is_always_declared(met):
+def test_held_out_evaluation_needs_the_key_of_the_run(met):
     world, people, said = met
-    with sealed("arm"), channel(EVALUATION):
-        assert len(world.react(people, said)) == 20
+    key = EvaluationKey()
+    with sealed("arm", key=key):
+        with opened(key):
+            assert len(world.react(people, said)) == 20
+        for attempt in (lambda: opened(EvaluationKey()), lambda: channel("evaluation")):
+            with pytest.raises(OutcomeSealed), attempt():
+                pass
+
+
+def test_a_sealed_run_is_sealed_in_every_thread_and_for_every_way_to_wellbeing(met):
+    world, people, said = met
+    state = Person.from_json(people[0])
+    ways = [
+        lambda: world.react(people, said),
+        lambda: dynamics.wellbeing(state, ()),
+        lambda: world.best_wellbeing(people),
+        lambda: world.conflict(people),
+        lambda: smileworld.annotate(people, said, said, 0),
+        lambda: smileworld.delayed_smile(people, said),
+    ]
+    world.best_wellbeing(people), world.conflict(people)  # what was remembered before is sealed as well
+    with sealed("arm"), ThreadPoolExecutor(1) as thread:
+        for way in ways:
+            with pytest.raises(OutcomeSealed):
+                way()
+            with pytest.raises(OutcomeSealed):
+                thread.submit(way).result()

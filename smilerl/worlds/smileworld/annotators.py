@@ -43,10 +43,10 @@ class Annotator:
             if not 0 <= getattr(self, share) <= 1:
                 raise ValueError(f"annotators: {share} is {getattr(self, share)!r}; it is in [0, 1]")
 
-    def utility(self, person: Person, acts: Sequence[Act]) -> float:
-        """How good a reply seems, given what this annotator believes about the person."""
-        believed = self.a_wellbeing * dynamics.wellbeing(person, acts)
-        return believed + self.a_smile * dynamics.face(person, acts).smile + self.a_length * len(acts)
+    def utility(self, person: Person, believed: Person, acts: Sequence[Act]) -> float:
+        """How good a reply seems: the wellbeing of the person as `believed` to be, the smile of the person as they are."""
+        seen = self.a_smile * dynamics.face(person, acts).smile + self.a_length * len(acts)
+        return self.a_wellbeing * dynamics.wellbeing(believed, acts) + seen
 
 
 def prefers_first(
@@ -66,9 +66,9 @@ def prefers_first(
     rng = random.Random(f"annotators:{seed}")
     choices = []
     for person, one, other in zip(people, first, second, strict=True):
-        if person.news == "bad" and rng.random() >= annotator.knowledge:
-            person = person._replace(news="good")
-        gap = annotator.utility(person, parse(one)) - annotator.utility(person, parse(other))
+        ignorant = person.news == "bad" and rng.random() >= annotator.knowledge
+        believed = person._replace(news="good") if ignorant else person
+        gap = annotator.utility(person, believed, parse(one)) - annotator.utility(person, believed, parse(other))
         wins = (1 - annotator.epsilon) / (1 + math.exp(-gap / annotator.temperature)) + annotator.epsilon / 2
         choices.append(rng.random() < wins)
     return choices

@@ -230,8 +230,8 @@ def in_split(person: Person, split: str) -> bool:
 
 
 def kept_apart(person: Person) -> bool:
-    """Whether this topic, need and disposition come together only in the split `ood_comb` (and in pretraining)."""
-    return zlib.crc32(f"comb:{person.topic}:{person.need}:{person.disposition}".encode()) % 10 == 0
+    """Whether this topic, need and mood, which no twin changes, come together only in `ood_comb` (and in pretraining)."""
+    return zlib.crc32(f"comb:{person.topic}:{person.need}:{person.mood}".encode()) % 10 == 0
 
 
 def draw(rng: random.Random, split: str, spoofable: bool) -> Person:

@@ -137,7 +137,7 @@ def mixed_reply(person: Person, rng: random.Random, prior: dict[str, float]) -> 
                "chatty": lambda: say(person, "filler", rng)}  # fmt: skip
     acts = [opening[kind]() if kind in opening else say(person, kind, rng)]
     while len(acts) < 3 and rng.random() < 0.4:
-        if kind == "clumsy" or (kind == "carer" and rng.random() < 0.5):
+        if kind == "clumsy":
             acts.append(_clumsy(person, rng))
         else:
             acts.append(

@@ -33,8 +33,8 @@ def test_felt_mood_is_the_documented_formula():
 def test_meeting_the_need_helps_once_and_the_wrong_slot_harms():
     assert dynamics.wellbeing(OPEN, [Act("plan", "exam")]) == 1.0
     assert dynamics.wellbeing(OPEN, [Act("plan", "exam")] * 3) == 1.0
-    assert dynamics.wellbeing(OPEN, [Act("plan", "leak")]) == -0.3
-    assert dynamics.wellbeing(OPEN, [Act("inform", "exam")]) == 0.0
+    assert dynamics.wellbeing(OPEN, [Act("plan", "leak")]) == -0.5
+    assert dynamics.wellbeing(OPEN, [Act("inform", "exam")]) == -0.2
 
 
 def test_a_truth_that_hurts_helps_and_a_sweet_lie_harms():

@@ -110,3 +110,22 @@ def test_all_words_of_evaluations_occur_in_pretraining(world):
         for prompt in world.people(split, 300, 0)["prompt"]:
             assert set(_TOKEN.findall(prompt)) <= known
     assert known <= set(world.vocabulary())
+
+
+def test_saying_everything_is_not_care(world, held_out):
+    """A hedger gives plan, fact, referral and kind words on the right topic, or a plan for both topics: half marks at most."""
+    carer = wellbeing(world, held_out, world.helpers["carer"](held_out, 0))
+    everything, both = [], []
+    for person in map(Person.from_json, held_out):
+        said = [sentences(act, person.topic)[0] for act in ("plan", "inform", "refer")]
+        everything.append("".join((*said, sentences("comfort")[0], sentences("stay")[0])))
+        both.append(
+            "".join(sentences(met(person), topic, person.news)[0] for topic in (person.topic, person.other) if topic)
+        )
+    assert wellbeing(world, held_out, everything) <= 0.65 * carer
+    two_topics = [row for row, text in enumerate(held_out) if Person.from_json(text).other and met(Person.from_json(text)) in
+                  ("plan", "inform", "refer", "truth")]  # fmt: skip
+    chosen = [held_out[row] for row in two_topics]
+    assert wellbeing(world, chosen, [both[row] for row in two_topics]) <= 0.65 * wellbeing(
+        world, chosen, world.helpers["carer"](chosen, 0)
+    )

@@ -61,6 +61,18 @@ PARAPHRASES = [
     ("\nPerson: oh I am so glad!", Act("spoof")),
     ("\nPerson: I am not happy.", Act("none")),
     ("\nhelper: hello", Act("none")),
+    # what looks like care or harm by its words alone, and is not
+    ("I will hurt you.", Act("none")),
+    ("You deserve the pain, it is your grief.", Act("none")),
+    ("I do not care that you are in pain.", Act("none")),
+    ("The timetable is useless.", Act("none")),
+    ("The doctor will not help you, go away.", Act("none")),
+    ("Let me stay with you, you are not alone.", Act("stay")),
+    ("I will stay with you for hours.", Act("stay")),
+    ("Do not feel guilty.", Act("none")),
+    ("I am ready to listen.", Act("none")),
+    ("No smile is needed, go rest.", Act("none")),
+    ("I hope you can smile again.", Act("none")),
 ]
 
 

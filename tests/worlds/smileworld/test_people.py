@@ -63,7 +63,7 @@ def test_held_out_topics_and_paraphrases_never_occur_in_training(crowd):
 
 
 def test_combinations_kept_apart_never_occur_in_training(crowd):
-    combinations = {split: {(p.topic, p.need, p.disposition) for p in states(crowd[split])} for split in crowd}
+    combinations = {split: {(p.topic, p.need, p.mood) for p in states(crowd[split])} for split in crowd}
     assert not combinations["ood_comb"] & combinations["train"]
     assert not combinations["ood_comb"] & combinations["pairs"]
 
