@@ -38,8 +38,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run = finished_run(recipe)
         if run is None:
             from smilerl.pipeline import run_recipe
+            from smilerl.rewards import RewardError
 
-            run = run_recipe(recipe)
+            try:
+                run = run_recipe(recipe)
+            except RewardError as error:
+                print(error, file=sys.stderr)
+                return 2
     except (RecipeError, RunError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -184,3 +184,13 @@ def test_recipes_of_smileworld_are_sound():
     for file in files:
         recipe = load_recipe(file)
         assert "{seed}" in yaml.safe_load(file.read_text())["output_dir"] and recipe.story.goal
+
+
+@pytest.mark.parametrize(("returned", "says"), [("[1.0]", "returned 1 values for"), ("'good'", "returned a str")])
+def test_a_reward_that_returns_no_rewards_is_named_with_its_line(make_recipe, tmp_path, capsys, returned, says):  # noqa: F811
+    (tmp_path / "mine.py").write_text(f"# mine\ndef mine(prompts, completions, **columns):\n    return {returned}\n")
+    recipe = make_recipe("rloo", rewards=[{"name": f"{tmp_path}/mine.py:mine"}])
+    assert train.main(["--config", recipe.source]) == 2
+    told = capsys.readouterr().err.strip().splitlines()
+    error = "\n".join(told[-10:])
+    assert f"{tmp_path}/mine.py:2: the reward 'mine' {says}" in error and "Traceback" not in error

@@ -53,12 +53,14 @@ def checked(reward: Callable, name: str | None = None, seed: int = 0) -> Callabl
     def run(prompts, completions, **columns):
         with _named(label), streams.own():
             values = reward(prompts=_copied(prompts), completions=_copied(completions), **_copied(columns))
-        return _values(label, values, completions)
+        with _located(reward):
+            return _values(label, values, completions)
 
     async def run_async(prompts, completions, **columns):
         with _named(label):
             values = await reward(prompts=_copied(prompts), completions=_copied(completions), **_copied(columns))
-        return _values(label, values, completions)
+        with _located(reward):
+            return _values(label, values, completions)
 
     def state_dict() -> dict:
         inner = reward.state_dict() if hasattr(reward, "state_dict") else None
@@ -76,6 +78,20 @@ def checked(reward: Callable, name: str | None = None, seed: int = 0) -> Callabl
     wrapped.learnt_from = tuple(getattr(reward, "learnt_from", ()))
     wrapped.state_dict, wrapped.load_state_dict = state_dict, load_state_dict
     return wrapped
+
+
+@contextmanager
+def _located(reward: Callable) -> Iterator[None]:
+    """What is said about a reward's values begins with the file and line where it is written."""
+    try:
+        yield
+    except RewardError as error:
+        while isinstance(reward, functools.partial):
+            reward = reward.func
+        code = getattr(inspect.unwrap(reward), "__code__", None) or getattr(type(reward).__call__, "__code__", None)
+        if code is None:
+            raise
+        raise RewardError(f"{code.co_filename}:{code.co_firstlineno}: {error}") from None
 
 
 def _values(name: str, values, completions) -> list[float | None]:
