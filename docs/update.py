@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import sys
 from pathlib import Path
 
@@ -50,7 +49,9 @@ def cell(rows: pd.DataFrame) -> str:
 
 def main(study: Path) -> None:
     """Update the README and its picture."""
-    shutil.copyfile(study / "figures" / "triangle.svg", ROOT / "docs" / "triangle.svg")
+    drawn = (study / "figures" / "triangle.svg").read_text()
+    # On white, since a page in a dark theme would swallow its dark letters.
+    (ROOT / "docs" / "triangle.svg").write_text(drawn.replace('style="fill: none"', 'style="fill: #ffffff"', 1))
     readme = ROOT / "README.md"
     marked = re.compile(r"(<!-- results -->\n).*?(<!-- /results -->)", re.DOTALL)
     readme.write_text(marked.sub(lambda mark: f"{mark[1]}{table(study)}\n{mark[2]}", readme.read_text()))
