@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,8 +129,13 @@ def _world(text: str) -> Any:
 
 
 def _load(name: str) -> Policy:
+    from transformers.utils import logging
+
     from smilerl import pipeline
     from smilerl.policies import load_policy
+
+    if not sys.stderr.isatty():
+        logging.disable_progress_bar()  # bars are for terminals
 
     place = paths.find(name)
     return load_policy(str(pipeline.model_dir(place)) if place is not None and place.is_file() else name)
