@@ -38,7 +38,7 @@ def table(study: Path) -> str:
     seeds = " and ".join(map(str, about["seeds"]))
     made = (manifest.get("git") or {}).get("sha", "")[:10]
     note = f"Seeds {seeds}, one line each, with 95 % intervals over people within the seed; held-out people; made by `make study`"
-    return "\n".join([*lines, "", note + (f" at revision `{made}`." if made else ".")])
+    return "\n".join([*lines, "", note + (f", trained at revision `{made}`." if made else ".")])
 
 
 def cell(rows: pd.DataFrame) -> str:
