@@ -14,15 +14,12 @@ import fcntl
 import hashlib
 import importlib.metadata
 import json
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
-import transformers
 from accelerate import PartialState
 from accelerate.utils import is_peft_model
 from datasets import Dataset, DatasetDict
@@ -34,7 +31,7 @@ from smilerl.policies import Policy, load_policy
 from smilerl.recipe import Recipe, load_recipe
 from smilerl.rewards import build_rewards, is_async
 from smilerl.run import Run
-from smilerl.training.callbacks import HeldOut, Metrics, Progress, Sampled, frozen_base
+from smilerl.training.callbacks import HeldOut, Metrics, Progress, Sampled, frozen_base, hushed
 from smilerl.worlds.base import EvaluationKey, World, opened, sealed
 
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")
@@ -138,7 +135,7 @@ def _train(recipe: Recipe, run: Run, progress: bool) -> None:
         # `channels` are open in this run; through those of `learnt_from` outcomes reached a reward model before it.
         run.note(channels=sorted({*channels, *making_data}), learnt_from=learnt_from, data_hash=_data_hash(dataset))
     key = EvaluationKey()
-    with _hushed():
+    with hushed():
         with sealed(arm, channels, key):
             trainer = _trainer(recipe, run, world, dataset, rewards, progress, key)
             trainer.train()
@@ -290,7 +287,7 @@ def _rewards(recipe: Recipe, rewards: list[Callable], sampled: Sampled) -> list[
         for row, value in enumerate(values):
             if value is not None:
                 totals[row] = (totals[row] or 0.0) + spec.weight * value
-    # A reward that counts, schedules or draws noise must not notice that it was asked.
+    # A reward that counts, schedules or draws noise must not notice that it was asked: its state, if it has any, goes back.
     for reward, before in zip(rewards, state, strict=True):
         reward.load_state_dict(before)
     return totals
@@ -321,23 +318,3 @@ def _data_hash(dataset: Dataset | DatasetDict) -> str:
         for row in split:
             digest.update(json.dumps(row, sort_keys=True).encode())
     return digest.hexdigest()[:16]
-
-
-@contextmanager
-def _hushed() -> Iterator[None]:
-    """The libraries' own bars and advice off, for a while: a run speaks through `Progress`."""
-    log = transformers.logging
-    no_bars, bars, verbosity = datasets.are_progress_bars_disabled(), log.is_progress_bar_enabled(), log.get_verbosity()
-    datasets.disable_progress_bars()
-    log.disable_progress_bar()
-    log.set_verbosity_error()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # on a name that TRL's own config uses
-            yield
-    finally:
-        log.set_verbosity(verbosity)
-        if bars:
-            log.enable_progress_bar()
-        if not no_bars:
-            datasets.enable_progress_bars()

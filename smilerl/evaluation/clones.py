@@ -10,16 +10,11 @@ import copy
 import dataclasses
 import shutil
 import tempfile
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import datasets
 from datasets import Dataset
 from filelock import FileLock
-from transformers.utils import logging
 
 from smilerl import paths
 from smilerl.evaluation.book import content_hash
@@ -49,7 +44,9 @@ def clone(base: Respondent, model: Policy, helper: str, world: World, *, steps: 
     folder = paths.cache_dir() / "clones" / f"{helper}-{name}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Two evaluations may want the same clone at the same moment: the second waits for the first.
-    with FileLock(f"{folder}.lock"), _hushed():
+    from smilerl.training.callbacks import hushed  # TRL, which most evaluations do without
+
+    with FileLock(f"{folder}.lock"), hushed():
         if not folder.is_dir():
             _build(model, _conversations(world, helper, steps * BATCH, seed), folder, steps, seed)
         built = load_policy(folder, device=model.model.device)
@@ -90,23 +87,3 @@ def _settings(base: Policy, steps: int) -> dict[str, Any]:
         "bf16": not on_cpu,
         "gradient_checkpointing": not on_cpu,
     }
-
-
-@contextmanager
-def _hushed() -> Iterator[None]:
-    """The libraries' own bars and advice off while a clone is built and loaded."""
-    bars, verbosity = datasets.are_progress_bars_disabled(), logging.get_verbosity()
-    loading = logging.is_progress_bar_enabled()
-    datasets.disable_progress_bars()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if loading:
-            logging.enable_progress_bar()
-        if not bars:
-            datasets.enable_progress_bars()

@@ -10,12 +10,15 @@ import math
 import random
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
+import datasets
 import numpy as np
 import torch
+import transformers
 from accelerate.utils import is_peft_model
 from datasets import Dataset
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerState
@@ -233,3 +236,23 @@ def _evaluating(model: PreTrainedModel) -> Iterator[None]:
         yield
     finally:
         model.train(was_training)
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """The libraries' own bars and advice off, for a while: a run speaks through `Progress`."""
+    log = transformers.logging
+    no_bars, bars, verbosity = datasets.are_progress_bars_disabled(), log.is_progress_bar_enabled(), log.get_verbosity()
+    datasets.disable_progress_bars()
+    log.disable_progress_bar()
+    log.set_verbosity_error()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # on a name that TRL's own config uses
+            yield
+    finally:
+        log.set_verbosity(verbosity)
+        if bars:
+            log.enable_progress_bar()
+        if not no_bars:
+            datasets.enable_progress_bars()
