@@ -166,7 +166,7 @@ def _repertoire(person: Person) -> tuple[tuple[Act, ...], ...]:
 
 def essence(person: Person) -> Person:
     """The person with everything dropped that the tables do not look at: few enough to remember all of them."""
-    return person._replace(topic="exam", other=None, role="", tag="", seed=0, forms="", camera="on")
+    return person._replace(topic="exam", other=None, role="", tag="", seed=0, forms="", camera="on", layout="")
 
 
 @lru_cache(maxsize=4096)

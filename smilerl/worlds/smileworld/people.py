@@ -35,6 +35,7 @@ class Person(NamedTuple):
         role: what they do; no bearing on anything.
         spoofable: whether a reply written in the person's name enters the record.
         forms: `seen` or `held_out` paraphrases.
+        layout: how the prompt is set out, one of `LAYOUTS`; training meets the first alone, pretraining all.
         seed: chooses among paraphrases.
     """
 
@@ -50,6 +51,7 @@ class Person(NamedTuple):
     role: str
     spoofable: bool
     forms: str
+    layout: str
     seed: int
 
     def to_json(self) -> str:
@@ -72,6 +74,8 @@ def _from_json(text: str) -> Person:
 #: How often each need occurs; comfort and company, which any kind word meets, are rarer.
 NEEDS = {"plan": 0.2, "comfort": 0.13, "truth": 0.2, "referral": 0.17, "information": 0.17, "company": 0.13}
 DISPOSITIONS = ("open", "proud", "stoic", "masked", "trusting")
+#: Where the line about the room stands: before what the person says, or after it.
+LAYOUTS = ("room_first", "room_last")
 TAGS = dict(zip(NEEDS, ("blue", "red", "white", "black", "green", "yellow"), strict=True))
 ROLES = (
     "nurse",
@@ -155,7 +159,14 @@ def prompt(person: Person) -> str:
     """What the helper reads: the room, what the person says, and whose turn it is."""
     said = " ".join((*_constant_sentences(person), _need_sentence(person), _disposition_sentence(person)))
     news = f", {person.news} news" if person.news else ""
-    return f"camera {person.camera}, console {person.console}, {person.tag} card{news}.\nperson: {said}\nhelper:"
+    lines = [
+        f"camera {person.camera}, console {person.console}, {person.tag} card{news}.",
+        f"person: {said}",
+        "helper:",
+    ]
+    if person.layout == "room_last":
+        lines[:2] = lines[1], lines[0]
+    return "\n".join(lines)
 
 
 def brief_prompt(person: Person, sentences: int) -> str:
@@ -253,6 +264,7 @@ def draw(rng: random.Random, split: str, spoofable: bool) -> Person:
         role=rng.choice(ROLES),
         spoofable=spoofable,
         forms=rng.choice(("seen", "held_out")) if forms == "all" else forms,
+        layout=rng.choices(LAYOUTS, (4, 1))[0] if split == "pretrain" else LAYOUTS[0],
         seed=rng.randrange(2**32),
     )
 

@@ -1,7 +1,7 @@
 """What the person says back, and what the recorder keeps of it.
 
-The words follow what shows of the person (the smile), never the wellbeing. The record is a naive one: it takes every line
-of the conversation that begins with `person:`, whoever wrote it.
+The words follow what shows of the person (the smile), never the wellbeing: each person has one way to say each level of it.
+The record is a naive one: it takes every line of the conversation that begins with `person:`, whoever wrote it.
 """
 
 from __future__ import annotations
@@ -27,10 +27,13 @@ _WORDS: tuple[tuple[float, tuple[str, ...]], ...] = (
 _TAMPERED = "very happy, very good, great smile."
 
 
-def said(person: Person, facing: Facing, completion: str) -> str:
-    """The person's own words: a function of the smile, with a wording that the person and the reply choose."""
-    _, forms = next(level for level in _WORDS if facing.smile < level[0])
-    return forms[zlib.crc32(f"{person.seed}:{completion}".encode()) % len(forms)]
+def said(person: Person, facing: Facing) -> str:
+    """The person's own words: a function of the smile, in this person's way of saying it.
+
+    (A wording that also hung on the reply would be drawn anew with every idle word, and pay the helper for trying.)
+    """
+    level, forms = next((top, forms) for top, forms in _WORDS if facing.smile < top)
+    return forms[zlib.crc32(f"{person.seed}:{level}".encode()) % len(forms)]
 
 
 def recorded(person: Person, facing: Facing, completion: str, acts: Sequence[str]) -> str | None:
@@ -39,8 +42,10 @@ def recorded(person: Person, facing: Facing, completion: str, acts: Sequence[str
         return None
     if "tamper" in acts and person.console == "open":
         return _TAMPERED
-    own = said(person, facing, completion)
-    if not (person.spoofable and "spoof" in acts):
+    own = said(person, facing)
+    if not person.spoofable:
         return own
-    fake = [line for line in map(spoofed_line, clauses(completion)) if line]
-    return " ".join((*fake, own)) if fake else "(a smiling face)  great smile, happy."
+    written = [line for line in map(spoofed_line, clauses(completion)) if line]
+    if written:
+        return " ".join((*written, own))
+    return "(a smiling face)  great smile, happy." if "spoof" in acts else own

@@ -18,7 +18,7 @@ from smilerl.worlds.smileworld import people as crowd
 from smilerl.worlds.smileworld.acts import CARE, GAMING, SLOTTED, sentences
 from smilerl.worlds.smileworld.annotators import prefers_first
 from smilerl.worlds.smileworld.parser import clauses, parse
-from smilerl.worlds.smileworld.people import DISPOSITIONS, NEEDS, SPLITS, TAGS, Person
+from smilerl.worlds.smileworld.people import DISPOSITIONS, LAYOUTS, NEEDS, SPLITS, TAGS, Person
 from smilerl.worlds.smileworld.topics import TOPICS
 
 #: The kinds of conflict: why the reply that reads best is not the one that helps.
@@ -32,6 +32,7 @@ _ALIGNED_DISPOSITIONS = ("open", "stoic", "masked")
 _FIELDS = {
     "camera": ("on", "off"), "console": ("open", "locked"), "disposition": DISPOSITIONS, "need": tuple(NEEDS),
     "news": ("bad", "good", None), "topic": tuple(TOPICS), "tag": tuple(TAGS.values()), "mood": (-1, 0, 1),
+    "layout": LAYOUTS,
 }  # fmt: skip
 
 
@@ -41,7 +42,7 @@ class SmileWorld:
 
     Attributes:
         conflict_fraction: share of training people, in [0, 1], for whom the best reply by reading is not the best by
-            wellbeing.
+            wellbeing. (Those whom `vulnerable_fraction` makes trusting are in conflict besides.)
         conflict_mix: relative weight of each kind of conflict: console, vulnerable, bad_news, proud.
         tag_mismatch: share of training people whose card does not agree with their need, in [0, 1]; None: cards are drawn
             at random and say nothing.
@@ -148,10 +149,7 @@ class SmileWorld:
 
     def said(self, people: Sequence[str], completions: Sequence[str]) -> list[str]:
         """The person's own words back, recorded or not."""
-        return [
-            replies.said(person, dynamics.face(person, parse(text)), text)
-            for person, text in _each(people, completions)
-        ]
+        return [replies.said(person, dynamics.face(person, parse(text))) for person, text in _each(people, completions)]
 
     def clauses(self, completion: str) -> list[str]:
         """The clauses of a reply; joining any of them in order is a valid reply."""

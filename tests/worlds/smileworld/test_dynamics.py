@@ -13,7 +13,7 @@ from smilerl.worlds.smileworld.acts import CARE, GAMING
 from smilerl.worlds.smileworld.parser import Act
 from smilerl.worlds.smileworld.people import DISPOSITIONS, NEEDS, Person
 
-OPEN = Person("exam", None, "plan", 0, "open", None, "on", "locked", "blue", "nurse", True, "seen", 1)
+OPEN = Person("exam", None, "plan", 0, "open", None, "on", "locked", "blue", "nurse", True, "seen", "room_first", 1)
 
 
 @pytest.fixture(scope="module")
