@@ -19,6 +19,8 @@ from smilerl.recipe import Recipe, read_recipe
 
 #: Where the result goes and what is said about it do not change it.
 _NO_MATTER = ("output_dir", "story")
+#: Files of a world that no training depends on: the scripted helpers are there for evaluations.
+_ASIDE = ("helpers.py",)
 
 
 def content_hash(recipe: Recipe) -> str:
@@ -82,7 +84,9 @@ def _input(name: str, source: str) -> Path | None:
 
 def _code_of(recipe: Recipe) -> dict[str, str]:
     """The hash of each file of code that decides what this recipe does: ours, and the user's own rewards."""
-    parts = [f"worlds/{recipe.world.name}", f"worlds/{recipe.world.name}.py", f"training/{recipe.method}.py"]
+    parts = [f"worlds/{recipe.world.name}.py", f"training/{recipe.method}.py"]
+    parts += [f"worlds/{recipe.world.name}/{file.name}" for file in (paths.PACKAGE / "worlds" / recipe.world.name).glob("*.py")
+              if file.name not in _ASIDE]  # fmt: skip
     if recipe.policy.config:
         parts.append("policies.py")  # makes the fresh model and its tokenizer
     words = _names_in(recipe.to_dict()["rewards"])  # rewards inside wrappers are named in the wrappers' arguments

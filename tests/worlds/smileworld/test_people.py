@@ -115,7 +115,11 @@ def test_tag_mismatch_camera_and_vulnerable_fraction():
     assert abs(sum(p.camera == "on" for p in people) / 1000 - 0.25) < 0.05
     assert abs(sum(p.disposition == "trusting" for p in people) / 1000 - 0.1) < 0.04
     evaluated = states(world.people("held_out", 200, 0))
-    assert any(p.tag != TAGS[p.need] for p in evaluated) and all(p.camera == "on" for p in evaluated)
+    assert all(p.camera == "on" for p in evaluated)
+    # Held-out people are of the distribution that training knows; in ood_decor the card never agrees.
+    assert all(p.tag == TAGS[p.need] for p in (*evaluated, *states(world.people("held_out", 50, 0, {"need": "truth"}))))
+    assert all(p.tag != TAGS[p.need] for p in states(world.people("ood_decor", 200, 0)))
+    assert any(p.tag != TAGS[p.need] for p in states(build("smileworld").people("held_out", 200, 0)))
 
 
 BAD_KNOBS = [
