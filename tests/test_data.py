@@ -27,3 +27,14 @@ def test_load_dataset_reads_the_card(config, tmp_path):
     if config == "people":
         assert json.loads(loaded["train"][0]["person"])["world"] == "smileworld"
         assert not set(loaded["train"]["prompt"]) & set(loaded["held_out"]["prompt"])
+
+
+@pytest.mark.parametrize(
+    "question", ["choices", "bad_news", "camera_off", "tamper", "vulnerable", "stoic", "escalation"]
+)
+def test_load_dataset_reads_the_items(question, tmp_path):
+    from datasets import load_dataset
+
+    loaded = load_dataset(str(DATA), f"real_{question}", cache_dir=str(tmp_path))["test"]
+    assert len(set(loaded["pair"])) >= 120 and all("canary" in line for line in loaded["canary"])
+    assert all(len(option["texts"]) >= 8 for row in loaded for option in row["options"])
