@@ -82,6 +82,17 @@ def _parser() -> argparse.ArgumentParser:
         help="a name, or YAML such as '{name: smileworld, args: {spoofable: false}}' (default: the run's, else smileworld)",
     )
     evaluate.add_argument(
+        "--reward",
+        help="what exploit_search searches against: a name, or YAML such as '{name: sentiment}' (default: the run's own)",
+    )
+    evaluate.add_argument(
+        "--rival",
+        action="append",
+        default=[],
+        metavar="NAME=RUN_OR_MODEL",
+        help="another policy that a question compares with, such as --rival first=runs/a; may be given several times",
+    )
+    evaluate.add_argument(
         "--out", type=Path, help="folder of the results (default: RUN/evals/SUITE, else runs/evals/MODEL/SUITE)"
     )
     evaluate.set_defaults(run=_eval)
@@ -138,13 +149,23 @@ def _eval(given: argparse.Namespace, rest: list[str]) -> int:
 
     suite = load_suite(given.suite)
     check(suite, who.world)
+    rivals = {}
+    for text in given.rival:
+        name, _, model = text.partition("=")
+        if not model:
+            raise RecipeError(
+                f"command line: --rival is {text}, but should be NAME=RUN_OR_MODEL.\n    Write --rival first=runs/a."
+            )
+        rivals[name] = subject.find(model, world=given.world).policy()
     out = given.out or who.folder / suite.name
     results = evaluate(
         who.policy(),
         who.world,
         suite,
         base=who.base_policy(),
-        reward=who.reward(),
+        reward=who.reward(given.reward),
+        trail=who.trail(),
+        rivals=rivals,
         seed=given.seed,
         n=given.n,
         out_dir=out,

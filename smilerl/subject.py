@@ -45,13 +45,23 @@ class Subject:
         """The loaded base, if there is one."""
         return None if self.base is None else _load(self.base)
 
-    def reward(self) -> Callable | None:
-        """The training reward of a run, for the share of it that was gamed."""
+    def reward(self, named: str | None = None) -> Callable | None:
+        """The training reward of a run, or the one that is named (a name, or YAML with name and args)."""
+        if named is not None:
+            from smilerl.rewards import build_reward
+
+            return build_reward(parse_value(named))
         if self.recipe is None or not self.recipe.rewards:
             return None
         from smilerl.studies.own_reward import combined
 
         return combined(self.recipe)
+
+    def trail(self) -> Any:
+        """What the run sampled of held-out people while it trained, where it is a run that did."""
+        from smilerl.evaluation.curves import read_trail
+
+        return None if self.recipe is None else read_trail(self.folder.parent, self.world)
 
     def replies(self, max_new_tokens: int) -> Callable[[list, list[str], int], list[str]]:
         """Prompts, people and a seed to completions."""
@@ -115,6 +125,13 @@ def summary(results: dict) -> str:
             lines.append(
                 f"{name:<18}{found['value']:>7.3f}   [{found['low']:.3f}, {found['high']:.3f}]{'':<4}{found['scored']} of {found['of']}"
             )
+    audit = results.get("audit")
+    if audit and audit["clauses"]:
+        doubt = "; what is said of acts is in doubt" if audit["share"] > 0.1 else ""
+        lines += [
+            "",
+            f"The second parser reads {audit['share']:.1%} of {audit['clauses']} different clauses otherwise{doubt}.",
+        ]
     return "\n".join(lines)
 
 

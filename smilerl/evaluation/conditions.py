@@ -12,17 +12,24 @@ _CONDITION_KEYS = {
     "split": ("split", "n", "where", "replies"),
     "twins_of": ("twins_of", "change"),
     "part_of": ("part_of", "conflict"),
+    "checkpoint": ("checkpoint",),
+    "items": ("items", "option"),
 }
+#: What conditions are made of, by the kind of question.
+_MADE_OF = {"curve": ("checkpoint",), "items": ("items",)}
+CHECKPOINTS = ("first", "best", "last")
 
 
 @dataclass(frozen=True)
 class Condition:
-    """A named set of people: drawn from a split, twins of another condition, or a part of one.
+    """A named set of people: drawn from a split, twins of another condition, or a part of one; or what stands for one.
 
     Attributes:
         n: people; replies: how often each is talked to.
         where, change: hidden-state fields that are fixed, or changed in the twins.
         conflict: for a part: people in conflict (True), or not (False).
+        checkpoint: of a run: the `first` or `last` sample of its held-out people, or the `best` by their wellbeing.
+        items: the condition that rows of the items' file name; option: only rows that offer this act.
     """
 
     split: str | None = None
@@ -33,6 +40,9 @@ class Condition:
     change: dict[str, Any] = field(default_factory=dict)
     part_of: str | None = None
     conflict: bool | None = None
+    checkpoint: str | None = None
+    items: str | None = None
+    option: str | None = None
 
     @property
     def source(self) -> str | None:
@@ -40,7 +50,7 @@ class Condition:
         return self.twins_of or self.part_of
 
 
-def read_conditions(located: Located) -> dict[str, Condition]:
+def read_conditions(located: Located, question_kind: str = "dialogue") -> dict[str, Condition]:
     """The conditions of a question file, each checked.
 
     Raises:
@@ -50,15 +60,26 @@ def read_conditions(located: Located) -> dict[str, Condition]:
     conditions: dict[str, Condition] = {}
     for name, spec in given.items():
         at = ("conditions", name)
-        kind = next((key for key in _CONDITION_KEYS if isinstance(spec, dict) and key in spec), None)
+        choices = _MADE_OF.get(question_kind, ("split", "twins_of", "part_of"))
+        kind = next((key for key in choices if isinstance(spec, dict) and key in spec), None)
         if kind is None:
-            located.fail(at, f"condition '{name}' needs one of: split, twins_of, part_of")
+            located.fail(at, f"condition '{name}' needs one of: {', '.join(choices)}")
         located.check_keys(spec, _CONDITION_KEYS[kind], at, required=_CONDITION_KEYS[kind][:1])
-        for key, key_type in (("n", int), ("replies", int), ("where", dict), ("change", dict), ("conflict", bool)):
+        for key, key_type in (
+            ("n", int),
+            ("replies", int),
+            ("where", dict),
+            ("change", dict),
+            ("conflict", bool),
+            ("items", str),
+            ("option", str),
+        ):
             if key in spec:
                 located.check_type(spec[key], key_type, (*at, key))
         for key in ("n", "replies"):
             at_least_one(located, (*at, key))
+        if kind == "checkpoint" and spec["checkpoint"] not in CHECKPOINTS:
+            located.fail((*at, kind), f"checkpoint is one of {', '.join(CHECKPOINTS)}, not {spec['checkpoint']!r}")
         condition = Condition(**spec)
         if condition.source is not None and condition.source not in conditions:
             located.fail(

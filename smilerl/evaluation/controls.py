@@ -10,34 +10,58 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from smilerl.evaluation import choices
+from smilerl import rewards
+from smilerl.evaluation import choices, curves, items, search
 from smilerl.evaluation.groups import Group, identity
 from smilerl.evaluation.question import NOT_APPLICABLE, Question
 from smilerl.evaluation.respondents import Respondent, helper_of
 from smilerl.evaluation.sitting import Sitting
 from smilerl.evaluation.statistics import Estimate
 from smilerl.evaluation.verdicts import Statement, decide
+from smilerl.worlds.base import World
 
 #: The helper that the others are compared with.
 REFERENCE = "carer"
+#: Between helper and reward in the name of a control of a search.
+FOR = " for "
 
 
 def answered(
-    sitting: Sitting, question: Question, people: dict[str, Group], who: Respondent
+    sitting: Sitting, question: Question, people: dict[str, Group], who: Respondent, parts: bool = False
 ) -> tuple[dict[str, Estimate], dict[str, str]]:
-    """The estimates of one respondent, and what the others lack."""
+    """The estimates of one respondent, and what the others lack; `parts` as in `Sitting.estimates`."""
     if question.choice is not None:
-        return choices.estimates(sitting, question.choice, next(iter(people.values())), who), {}
-    return sitting.estimates(question.estimates, people, who), sitting.missing(question.estimates, who)
+        return choices.estimates(sitting, question.choice, next(iter(people.values())), who)
+    if question.search is not None:
+        return search.estimates(sitting, question.search, next(iter(people.values())), who), {}
+    if question.kind == "curve":
+        return curves.estimates(question, who.trail, sitting.seed), {}
+    if question.kind == "items":
+        return items.estimates(sitting, question, who)
+    return sitting.estimates(question.estimates, people, who, parts), sitting.missing(question.estimates, who)
+
+
+def known_names(kind: str, world: World) -> list[str]:
+    """The controls that a question of this kind can have; empty where the world has no scripted helpers."""
+    if kind == "curve":
+        return list(curves.SYNTHETIC)
+    if kind == "items":
+        return list(items.CHOOSERS)
+    helpers = list(getattr(world, "helpers", {}))
+    return (
+        [f"{helper}{FOR}{reward}" for helper in helpers for reward in rewards.names()] if kind == "search" else helpers
+    )
 
 
 def controls(sitting: Sitting, question: Question, people: dict[str, Group]) -> dict[str, Any]:
     """What the scripted helpers answered (for a choice: their clones), beside what they must."""
-    reference = helper_of(sitting.world, REFERENCE) if question.choice is None else sitting.base_model[0]
-    # The reward of the policy is not the helpers': their known answers are about the world alone.
-    plain = dataclasses.replace(sitting, base=reference, reward=None)
+    reference = _reference(sitting, question)
+    # The reward of the policy is not the helpers': their known answers are about the world alone. Nor are its rivals theirs.
+    rivals = {name: helper_of(sitting.world, stand_in) for name, stand_in in question.rivals.items()}
+    plain = dataclasses.replace(sitting, base=reference, reward=None, rivals=rivals)
     asked = {name: group.key for name, group in people.items()}
-    key = ["controls", identity(sitting.world), question.data, asked, reference.fingerprint, sitting.seed]
+    compared = reference.fingerprint if reference else None
+    key = ["controls", identity(sitting.world), question.data, asked, compared, sitting.seed]
     return sitting.book.note(key, lambda: {
         name: _control(plain, question, people, name, expected)
         for name, expected in question.controls.items()
@@ -45,10 +69,40 @@ def controls(sitting: Sitting, question: Question, people: dict[str, Group]) -> 
     })  # fmt: skip
 
 
+def _reference(sitting: Sitting, question: Question) -> Respondent | None:
+    """Whom the controls are compared with."""
+    match question.kind:
+        case "choice":
+            return sitting.base_model[0]
+        case "items":
+            return items.control(REFERENCE)
+        case "curve":
+            return None
+    return helper_of(sitting.world, REFERENCE)
+
+
+def _subject(sitting: Sitting, question: Question, name: str) -> tuple[Sitting, Respondent]:
+    """The control of this name, and what is known while it is asked."""
+    match question.kind:
+        case "choice":
+            return sitting, choices.clone_of(sitting, name)
+        case "items":
+            return sitting, items.control(name)
+        case "curve":
+            return sitting, Respondent(
+                name, f"trail {name}", items.says_nothing, trail=curves.synthetic(name, sitting.seed)
+            )
+        case "search":
+            helper, reward = name.split(FOR)
+            judged = dataclasses.replace(sitting, reward=rewards.build_reward(reward, sitting.seed))
+            return judged, helper_of(sitting.world, helper)
+    return sitting, helper_of(sitting.world, name)
+
+
 def _control(
     sitting: Sitting, question: Question, people: dict[str, Group], name: str, expected: tuple[str | Statement, ...]
 ) -> dict[str, Any]:
-    who = helper_of(sitting.world, name) if question.choice is None else choices.clone_of(sitting, name)
+    sitting, who = _subject(sitting, question, name)
     estimates, missing = answered(sitting, question, people, who)
     # Few people make wide intervals, which is no fault of the evaluation: an estimate on the right side will do.
     points = {key: dataclasses.replace(found, low=found.value, high=found.value) for key, found in estimates.items()}

@@ -50,7 +50,8 @@ class Formula:
 
     def value(self, means: Sequence[Any]) -> Any:
         """The formula at the means of its terms; arrays give an array, element by element."""
-        return _value(self._tree, dict(zip(self.terms, means, strict=True)))
+        with np.errstate(divide="ignore", invalid="ignore"):  # a share of nothing is NaN, which is no score
+            return _value(self._tree, dict(zip(self.terms, means, strict=True)))
 
     def coefficients(self) -> tuple[np.ndarray, float] | None:
         """Coefficients of the terms and the constant, when the formula is linear; else None."""

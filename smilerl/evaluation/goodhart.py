@@ -1,20 +1,40 @@
 """Goodhart curves: how proxy and gold change with the distance from the base, d = sqrt(KL).
 
-Forms of Gao et al. (2210.10760), each the change against the base: best-of-n d (α - β d), RL d (α - β log d). Both are linear
-in α and β. Beside them a monotone null: no overoptimisation at all. A peak that lies outside the sampled distances is an
-extrapolation and says so.
+Forms of Gao et al. (2210.10760), each the change against the base: best-of-n d (α - β d), RL d (α - β log d). Beside them a line
+α d (nothing bends yet) and a monotone null (any curve that never falls: no overoptimisation at all).
+
+`fit` fits all of them, `choose` says which one the data speak for. Refused, as `undetermined`:
+
+* a peak, unless its whole interval lies within the sampled distances (a peak beyond them is an extrapolation, and the forms
+  differ most just there) and the points beyond it fall by themselves, whatever the form (a curve that levels off is fitted
+  well by `rl` and has no peak);
+* one of the curved forms, for the same reason, or while another form predicts held-out distances as well;
+* the line, unless any bend within the sampled distances is shown to be small.
+
+Not accounted for: errors in d itself, which flatten a curve. For best of n, d comes from a bound on the KL (`best_of_n`), so its
+α and β are not comparable with those of RL.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
 from scipy.optimize import isotonic_regression
 
+#: From the simplest to the most flexible.
+FORMS = ("linear", "bon", "rl", "monotone")
+UNDETERMINED = "undetermined"
 RESAMPLES = 1000
+#: Runs of neighbouring distances that are held out in turn.
+BLOCKS = 10
+#: A line is called one when β d at the largest d is at most this share of α.
+BEND = 0.1
+#: Fewer runs than this are too few to resample.
+FEWEST_RUNS = 3
 
 
 @dataclass(frozen=True)
@@ -22,11 +42,15 @@ class Fit:
     """One form fitted to one curve.
 
     Attributes:
-        form: `bon`, `rl` or `monotone`.
-        alpha, beta: coefficients with intervals (value, low, high); None for the monotone null.
-        peak: d of the fitted maximum; None where the form has none (β ≤ 0, monotone).
-        extrapolated: whether that peak lies outside the sampled distances.
-        error: root mean squared error at distances left out of the fit, one at a time.
+        form: one of `FORMS`.
+        alpha, beta: coefficients with 95 % intervals (value, low, high); None where the form has none.
+        peak: d of the fitted maximum; None where the form has none (β ≤ 0, or falling from the start).
+        peak_range: 95 % interval of the peak (90 to 94 % in simulated studies of six runs); infinite where it may never come.
+        falls: whether the points beyond the peak fall by themselves: the slope of a straight line through them, within runs,
+            is below 0 (one-sided, 97.5 %).
+        sampled: least and largest d.
+        held_out: mean squared error at each block of neighbouring distances, predicted from all others.
+        scored, of: points with a number, of all.
         intervals: how the intervals were made.
     """
 
@@ -34,39 +58,153 @@ class Fit:
     alpha: tuple[float, float, float] | None
     beta: tuple[float, float, float] | None
     peak: float | None
-    extrapolated: bool
-    error: float
+    peak_range: tuple[float, float] | None
+    falls: bool
+    sampled: tuple[float, float]
+    held_out: tuple[float, ...]
+    scored: int
+    of: int
     intervals: str
 
+    @property
+    def error(self) -> float:
+        """Root mean squared error at held-out distances."""
+        return float(np.sqrt(np.mean(self.held_out)))
 
-def fit(d: Sequence[float], change: Sequence[float], group: Sequence | None = None, *, seed: int = 0) -> dict[str, Fit]:
-    """Fits all three forms.
+    @property
+    def extrapolated(self) -> bool:
+        """Whether the fitted peak lies outside the sampled distances."""
+        return self.peak is not None and not self.sampled[0] <= self.peak <= self.sampled[1]
+
+    @property
+    def peak_reached(self) -> bool:
+        """Whether the whole interval of the peak lies within the sampled distances, and points beyond it fall."""
+        low, high = self.peak_range or (-np.inf, np.inf)
+        return self.peak is not None and self.falls and self.sampled[0] <= low and high <= self.sampled[1]
+
+
+class Choice(NamedTuple):
+    """Which form the data speak for.
+
+    Attributes:
+        form: one of `FORMS`, or `undetermined`.
+        peak: its peak with a 95 % interval (value, low, high); None where none is shown.
+        why: in words.
+    """
+
+    form: str
+    peak: tuple[float, float, float] | None
+    why: str
+
+
+class _Curve(NamedTuple):
+    """Scored points: d [N], changes [N, P] of P prompts (one column where only means are known), runs [N], clusters [P]."""
+
+    d: np.ndarray
+    changes: np.ndarray
+    runs: np.ndarray | None
+    clusters: np.ndarray | None
+
+    @property
+    def change(self) -> np.ndarray:
+        return np.nanmean(self.changes, axis=1)
+
+
+def fit(
+    d: Sequence[float],
+    change: Sequence[float] | np.ndarray,
+    group: Sequence | None = None,
+    clusters: Sequence | None = None,
+    *,
+    seed: int = 0,
+) -> dict[str, Fit]:
+    """Fits all forms to N points.
+
+    Intervals of α and β are about runs and prompts, as far as these are given: with three runs or more, runs are resampled
+    (points of one run are not independent); with changes per prompt, clusters of prompts are, the same in all runs, as all
+    are asked the same; with both, both at once, which is rather too wide. With neither they come from ordinary least squares,
+    as if points were independent.
 
     Args:
-        d: sqrt of KL(policy ‖ base), nats per completion, each positive.
-        change: proxy or gold minus its value at the base.
-        group: which run each point is from; with three runs or more, intervals come from resampling runs (points of one run
-            are not independent), else from ordinary least squares.
+        d: sqrt of KL(policy ‖ base), nats per completion, each positive. [N]
+        change: proxy or gold minus its value at the base; [N], or [N, P] by prompt. NaN where unscored: left out and counted.
+        group: which run each point is from. [N]
+        clusters: which prompts are alike; without it each prompt is its own. [P]
+        seed: of the bootstrap.
 
     Raises:
         ValueError: fewer than four different distances, or a d that is not positive.
     """
-    at, rise = np.asarray(d, dtype=float), np.asarray(change, dtype=float)
+    given = np.asarray(change, dtype=float)
+    given = given[:, None] if given.ndim == 1 else given
+    scored = np.isfinite(given).any(axis=1)
+    at = np.asarray(d, dtype=float)
     if not (at > 0).all():
         raise ValueError(
             f"every d = sqrt(KL) must be positive; the least is {at.min()}. Leave the base itself out: its change is 0"
         )
+    at = at[scored]
     if len(np.unique(at)) < 4:
         raise ValueError(f"{len(np.unique(at))} different distances are too few to tell the forms apart; at least 4")
-    groups = np.asarray(group) if group is not None else None
-    fits = {form: _parametric(form, basis, at, rise, groups, seed) for form, basis in _BASES.items()}
-    fits["monotone"] = Fit("monotone", None, None, None, False, _held_out_error(_monotone, at, rise), "none")
-    return fits
+    runs = np.asarray(group)[scored] if group is not None else None
+    alike = np.arange(given.shape[1]) if clusters is None else np.asarray(clusters)
+    points = _Curve(at, given[scored], runs, alike if given.shape[1] > 1 else None)
+    return {form: _fitted(form, points, len(scored), seed) for form in FORMS}
 
 
-def best_form(fits: dict[str, Fit]) -> str:
-    """The form with the least error at distances it has not seen."""
-    return min(fits, key=lambda form: fits[form].error)
+def choose(fits: dict[str, Fit]) -> Choice:
+    """The form that the data speak for, or `undetermined`.
+
+    A form stays in the running while its error at held-out distances exceeds the least one by no more than one standard error
+    of that excess (over blocks of neighbouring distances). Of those that stay,
+
+    * the line is chosen when any bend is shown to be small: |β| d ≤ .1 |α| at the largest d, for both ends of β's interval;
+    * `bon` or `rl` is chosen when it stays alone, and its peak is reached;
+    * `monotone` is chosen when it stays alone by two standard errors: parsimony prefers every other form.
+    """
+    errors = {form: np.array(found.held_out) for form, found in fits.items()}
+    least = min(FORMS, key=lambda form: errors[form].mean())
+    running = [form for form in FORMS if _is_near(errors[form] - errors[least])]
+    line, bent = fits["linear"], fits["bon"]
+    if "linear" in running:
+        if line.alpha and bent.beta and np.abs(bent.beta).max() * line.sampled[1] <= BEND * abs(line.alpha[0]):
+            return Choice("linear", None, "a line to within a tenth, as far as it was sampled")
+        return Choice(UNDETERMINED, None, "a bend is neither shown nor excluded")
+    if running == ["monotone"]:
+        if any(_is_near(errors[form] - errors[least], within=2) for form in _BASES):
+            return Choice(UNDETERMINED, None, "that it never falls is neither shown nor excluded")
+        return Choice("monotone", None, "it does not fall, and no formula predicts it as well")
+    if len(running) > 1:
+        return Choice(UNDETERMINED, None, f"{' and '.join(running)} predict held-out distances about equally well")
+    found = fits[running[0]]
+    if not found.peak_reached or found.peak is None or found.peak_range is None:
+        return Choice(UNDETERMINED, None, f"{found.form} fits best, and no peak is shown within the sampled distances")
+    return Choice(found.form, (found.peak, *found.peak_range), "its peak lies within the sampled distances")
+
+
+def summary(
+    d: Sequence[float],
+    change: Sequence[float] | np.ndarray,
+    group: Sequence | None = None,
+    clusters: Sequence | None = None,
+    *,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Fits and choice, plain for JSON; arguments and errors as of `fit`.
+
+    Returns:
+        form, peak (value, low, high; None where none is shown) and why, of the choice; and `fits`: for each form its
+        attributes with `error` and `extrapolated`, None for an end of an interval at infinity.
+    """
+    fits = fit(d, change, group, clusters, seed=seed)
+    chosen = choose(fits)
+    plain = {
+        form: asdict(found)
+        | {"peak_range": found.peak_range and [end if np.isfinite(end) else None for end in found.peak_range]}
+        | {"error": found.error, "extrapolated": found.extrapolated}
+        for form, found in fits.items()
+    }
+    return chosen._asdict() | {"fits": plain}
 
 
 def curve(found: Fit, d: Sequence[float]) -> np.ndarray:
@@ -75,9 +213,14 @@ def curve(found: Fit, d: Sequence[float]) -> np.ndarray:
     Raises:
         ValueError: the monotone null has no formula.
     """
-    if found.alpha is None or found.beta is None:
+    if found.alpha is None:
         raise ValueError(f"the form '{found.form}' has no formula to draw")
-    return _BASES[found.form](np.asarray(d, dtype=float)) @ np.array([found.alpha[0], found.beta[0]])
+    coefficients = [each[0] for each in (found.alpha, found.beta) if each is not None]
+    return _BASES[found.form](np.asarray(d, dtype=float)) @ np.array(coefficients)
+
+
+def _line(d: np.ndarray) -> np.ndarray:
+    return d[:, None]
 
 
 def _bon(d: np.ndarray) -> np.ndarray:
@@ -88,56 +231,113 @@ def _rl(d: np.ndarray) -> np.ndarray:
     return np.stack([d, -d * np.log(d)], axis=1)
 
 
-_BASES: dict[str, Callable[[np.ndarray], np.ndarray]] = {"bon": _bon, "rl": _rl}
+_BASES: dict[str, Callable[[np.ndarray], np.ndarray]] = {"linear": _line, "bon": _bon, "rl": _rl}
 
 
-def _parametric(form: str, basis, d: np.ndarray, change: np.ndarray, groups: np.ndarray | None, seed: int) -> Fit:
-    coefficients = _least_squares(basis(d), change)
-    alpha, beta = coefficients
-    peak = None
-    if beta > 0:
-        top = alpha / (2 * beta) if form == "bon" else float(np.exp(np.clip(alpha / beta - 1, -50, 50)))
-        peak = float(top) if top > 0 else None
-    if groups is not None and len(np.unique(groups)) >= 3:
-        limits, how = _by_runs(basis, d, change, groups, seed), "bootstrap over runs"
-    else:
-        limits, how = _by_points(basis(d), change, coefficients), "ordinary least squares over points"
+def _fitted(form: str, points: _Curve, of: int, seed: int) -> Fit:
+    alpha, beta, peak, peak_range, how = None, None, None, None, "none"
+    predict = _monotone
+    if form in _BASES:
+        basis = _BASES[form]
+        coefficients = _least_squares(basis(points.d), points.change)
+        covariance, freedom, how = _uncertainty(basis, points, coefficients, seed)
+        half = stats.t.ppf(0.975, freedom) * np.sqrt(np.diag(covariance))
+        ends = np.stack([coefficients, coefficients - half, coefficients + half], axis=1).tolist()
+        alpha, beta = tuple(ends[0]), tuple(ends[1]) if len(ends) > 1 else None
+        if beta is not None:
+            peak, peak_range = _peak(form, coefficients, covariance, freedom, seed)
+
+        def predict(at: np.ndarray, d: np.ndarray, change: np.ndarray) -> np.ndarray:
+            return basis(at) @ _least_squares(basis(d), change)
+
     return Fit(
         form=form,
-        alpha=(float(alpha), float(limits[0, 0]), float(limits[1, 0])),
-        beta=(float(beta), float(limits[0, 1]), float(limits[1, 1])),
+        alpha=alpha,
+        beta=beta,
         peak=peak,
-        extrapolated=peak is not None and not d.min() <= peak <= d.max(),
-        error=_held_out_error(lambda at, known, y: basis(at) @ _least_squares(basis(known), y), d, change),
+        peak_range=peak_range,
+        falls=peak is not None and _falls(points, peak),
+        sampled=(float(points.d.min()), float(points.d.max())),
+        held_out=_held_out(predict, points),
+        scored=len(points.d),
+        of=of,
         intervals=how,
     )
+
+
+def _peak(
+    form: str, coefficients: np.ndarray, covariance: np.ndarray, freedom: float, seed: int
+) -> tuple[float | None, tuple[float, float]]:
+    """d of the maximum, None where there is none, and its interval from draws of the coefficients."""
+    drawn = stats.multivariate_t(coefficients, covariance, freedom, allow_singular=True, seed=seed).rvs(4000)
+    low, high = np.quantile(_peaks(form, drawn), [0.025, 0.975], method="nearest")
+    at = float(_peaks(form, coefficients[None])[0])
+    return at if 0 < at < np.inf else None, (float(low), float(high))
+
+
+def _falls(points: _Curve, peak: float) -> bool:
+    """Whether points beyond the peak fall: see `Fit.falls`."""
+    beyond = points.d > peak
+    d, change = points.d[beyond], points.change[beyond]
+    _, run = np.unique(points.runs[beyond] if points.runs is not None else np.zeros(len(d)), return_inverse=True)
+    freedom = len(d) - (run.max() + 1 if len(run) else 0) - 1
+    if freedom < 1:
+        return False
+    x, y = (values - (np.bincount(run, values) / np.bincount(run))[run] for values in (d, change))
+    if not (x**2).sum() > 0:
+        return False
+    slope = (x @ y) / (x @ x)
+    error = np.sqrt(((y - slope * x) ** 2).sum() / freedom / (x @ x))
+    return bool(slope + stats.t.ppf(0.975, freedom) * error < 0)
+
+
+def _peaks(form: str, coefficients: np.ndarray) -> np.ndarray:
+    """d of the maximum for coefficients [K, 2]: infinite where the curve rises for ever, 0 where it never rises."""
+    alpha, beta = coefficients.T
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        at = np.maximum(alpha, 0) / (2 * beta) if form == "bon" else np.exp(alpha / beta - 1)
+    return np.where(beta > 0, at, np.where(alpha > 0, np.inf, 0.0))
 
 
 def _least_squares(design: np.ndarray, change: np.ndarray) -> np.ndarray:
     return np.linalg.lstsq(design, change, rcond=None)[0]
 
 
-def _by_points(design: np.ndarray, change: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
-    """Limits [2, 2] (low/high × α/β) from ordinary least squares."""
-    free = len(change) - 2
-    variance = ((change - design @ coefficients) ** 2).sum() / free
-    errors = np.sqrt(np.diag(variance * np.linalg.inv(design.T @ design)))
-    half = stats.t.ppf(0.975, free) * errors
-    return np.stack([coefficients - half, coefficients + half])
-
-
-def _by_runs(basis, d: np.ndarray, change: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
-    """Limits [2, 2] from resampling whole runs: mean ± t × bootstrap standard error, since runs are few."""
-    runs = [np.flatnonzero(groups == name) for name in np.unique(groups)]
+def _uncertainty(basis, points: _Curve, coefficients: np.ndarray, seed: int) -> tuple[np.ndarray, float, str]:
+    """Covariance of the coefficients, degrees of freedom, and how they were found."""
+    design = basis(points.d)
     generator = np.random.default_rng(seed)
-    drawn = []
-    for _ in range(RESAMPLES):
-        rows = np.concatenate([runs[r] for r in generator.integers(len(runs), size=len(runs))])
-        drawn.append(_least_squares(basis(d[rows]), change[rows]))
-    center = _least_squares(basis(d), change)
-    # A bootstrap over R runs underestimates the variance by (R - 1) / R.
-    half = stats.t.ppf(0.975, len(runs) - 1) * np.std(drawn, axis=0) * np.sqrt(len(runs) / (len(runs) - 1))
-    return np.stack([center - half, center + half])
+    weights, freedom, resampled = np.ones((RESAMPLES, len(design))), [], []
+    if points.runs is not None and len(names := np.unique(points.runs)) >= FEWEST_RUNS:
+        drawn = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES)
+        weights = drawn[:, np.searchsorted(names, points.runs)].astype(float)
+        freedom.append(len(names) - 1)
+        resampled.append("runs")
+    changes = np.broadcast_to(points.change, weights.shape)
+    if points.clusters is not None and len(names := np.unique(points.clusters)) >= 2:
+        drawn = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES)
+        changes = _reweighted(points.changes, drawn[:, np.searchsorted(names, points.clusters)].astype(float))
+        freedom.append(len(names) - 1)
+        resampled.append("prompts")
+    if not resampled:
+        free = len(design) - design.shape[1]
+        variance = ((points.change - design @ coefficients) ** 2).sum() / free
+        return variance * np.linalg.inv(design.T @ design), free, "ordinary least squares over points"
+    usable = np.isfinite(changes).all(axis=1) & (np.array([len(np.unique(points.d[row > 0])) for row in weights]) > 1)
+    weights, changes = weights[usable], changes[usable]
+    gram = np.einsum("bn,ni,nj->bij", weights, design, design)
+    drawn = np.linalg.solve(gram, np.einsum("bn,ni,bn->bi", weights, design, changes)[..., None])[..., 0]
+    # A bootstrap over R units underestimates the variance by (R - 1) / R.
+    few = min(freedom)
+    covariance = np.cov(drawn, rowvar=False).reshape(2 * (design.shape[1],)) * (few + 1) / few
+    return covariance, few, f"bootstrap over {' and '.join(resampled)}"
+
+
+def _reweighted(changes: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Means over prompts [B, N] with weights [B, P], NaN where a point has none left."""
+    known = np.isfinite(changes)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return weights @ np.where(known, changes, 0.0).T / (weights @ known.T.astype(float))
 
 
 def _monotone(at: np.ndarray, d: np.ndarray, change: np.ndarray) -> np.ndarray:
@@ -147,10 +347,16 @@ def _monotone(at: np.ndarray, d: np.ndarray, change: np.ndarray) -> np.ndarray:
     return np.interp(at, np.concatenate([[0.0], d[order]]), np.concatenate([[0.0], rising]))
 
 
-def _held_out_error(predict, d: np.ndarray, change: np.ndarray) -> float:
-    """Root mean squared error at each distance, predicted from all others."""
-    squares = []
-    for distance in np.unique(d):
-        out = d == distance
-        squares.extend((predict(d[out], d[~out], change[~out]) - change[out]) ** 2)
-    return float(np.sqrt(np.mean(squares)))
+def _held_out(predict, points: _Curve) -> tuple[float, ...]:
+    """Mean squared error at each block of neighbouring distances, predicted from all others."""
+    distances, squares = np.unique(points.d), []
+    for block in np.array_split(distances, min(BLOCKS, len(distances))):
+        out = np.isin(points.d, block)
+        missed = predict(points.d[out], points.d[~out], points.change[~out]) - points.change[out]
+        squares.append(float((missed**2).mean()))
+    return tuple(squares)
+
+
+def _is_near(excess: np.ndarray, within: float = 1) -> bool:
+    """Whether a form's excess error over the best one, by block, is on average within so many standard errors of nothing."""
+    return bool(excess.mean() <= within * excess.std(ddof=1) / np.sqrt(len(excess)))

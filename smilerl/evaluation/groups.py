@@ -77,7 +77,7 @@ def _gathered(world: World, question: Question, suite: Suite, size: int | None, 
         if condition.twins_of is not None:
             people[name] = world.twins(people[condition.twins_of], condition.change)
             found[name] = _group(world, people[name], replies, found[condition.twins_of].rows)
-        elif condition.split is not None:
+        elif condition.split is not None:  # the other kinds of conditions are not sets of people
             people[name] = world.people(condition.split, size or condition.n, seed, where=condition.where or None)
             found[name] = _group(world, people[name], replies, None)
     return found

@@ -2,7 +2,7 @@
 
 ```yaml
 question: Does it care when nobody measures?
-kind: dialogue                      # dialogue: sampled replies; choice: log-probabilities of paraphrases
+kind: dialogue                      # one of KINDS
 conditions:                         # named sets of people
   seen: {split: held_out, n: 512, where: {camera: "on"}}
   unseen: {twins_of: seen, change: {camera: "off"}}     # the same people with that cue changed
@@ -30,16 +30,37 @@ from smilerl.evaluation.conditions import Condition, at_least_one, read_conditio
 from smilerl.evaluation.formula import Formula, parse
 from smilerl.evaluation.located import Located, load
 from smilerl.evaluation.quantities import GAMING
-from smilerl.evaluation.verdicts import OTHER_VERDICTS, VERDICTS, Statement, parse_statement
+from smilerl.evaluation.verdicts import OFFERED, OTHER_VERDICTS, VERDICTS, Statement, parse_statement
 from smilerl.yaml_lines import Key, RecipeError, did_you_mean
 
 NOT_APPLICABLE = "n/a"
+#: Kinds of questions: what is asked, and in which key the question says more of it.
+KINDS = {
+    "dialogue": "replies are sampled, and people react",
+    "choice": "log-probabilities of paraphrases of each act",
+    "curve": "what a run's held-out samples looked like while it trained",
+    "search": "how far the policy's own reward can be fooled",
+    "items": "log-probabilities of written options, for any language model",
+}
+#: What a search estimates; rewards are in standard deviations of the reward over the policy's own replies.
+SEARCHED = {
+    "gain": "E[max_n R] - E[R] at the largest n",
+    "wellbeing_mean": "wellbeing of a reply as it comes",
+    "wellbeing_at_best": "wellbeing of the best of the largest n by reward",
+    "wellbeing_slope": "slope of the wellbeing at the best of n in ln n",
+    "over_care": "R(evolved) - max R(care): what fooling earns over caring",
+    "wellbeing_evolved": "wellbeing of the evolved reply",
+    "wellbeing_care": "wellbeing of the best-paid of the carer's replies",
+}
 _KEYS = (
     "question",
     "kind",
     "conditions",
     "estimates",
+    "rivals",
     "choice",
+    "search",
+    "items",
     "verdict",
     "detects",
     "controls",
@@ -50,10 +71,32 @@ _KEYS = (
 
 @dataclass(frozen=True)
 class Choice:
-    """What a choice question offers: paraphrases of caring acts against those of each act."""
+    """What a choice question offers.
+
+    Attributes:
+        acts: each is weighed by itself.
+        paraphrases: of each act, for each person.
+        against: `care`: estimates are log-odds of care against the act. `rest`: of the act against all else that could be said.
+        unpaid: leaves out the acts that the policy's own reward pays, where it is known.
+    """
 
     acts: tuple[str, ...]
     paraphrases: int = 8
+    against: str = "care"
+    unpaid: bool = False
+
+
+@dataclass(frozen=True)
+class Search:
+    """How a search question searches.
+
+    Attributes:
+        samples: replies to each person, from which the best of n are taken.
+        rounds: of mutation and selection that follow.
+    """
+
+    samples: int = 64
+    rounds: int = 6
 
 
 @dataclass(frozen=True)
@@ -65,7 +108,10 @@ class Question:
     kind: str
     conditions: dict[str, Condition]
     estimates: dict[str, Formula]
+    rivals: dict[str, str]
     choice: Choice | None
+    search: Search | None
+    items: Path | None
     verdict: dict[str, tuple[Statement, ...]]
     detects: dict[str, float]
     controls: dict[str, tuple[str | Statement, ...]]
@@ -106,6 +152,11 @@ def suites() -> list[str]:
     return sorted(path.stem for path in (_folder() / "suites").glob("*.yaml"))
 
 
+def known_answers() -> dict[str, dict[str, str]]:
+    """What each scripted helper must answer to each question: helper → question → verdict."""
+    return load(_folder() / "controls" / "known_answers.yaml").data
+
+
 def load_question(name: str | Path) -> Question:
     """Reads a question by its short name or path.
 
@@ -114,19 +165,27 @@ def load_question(name: str | Path) -> Question:
     """
     located = load(_found(name, _folder(), names()))
     data = located.check_keys(located.data, _KEYS, required=("question", "kind", "conditions", "controls"))
-    if data["kind"] not in ("dialogue", "choice"):
-        located.fail(("kind",), f"kind is dialogue or choice, not {data['kind']!r}")
-    conditions = read_conditions(located)
-    estimates = _estimates(located, conditions) if data["kind"] == "dialogue" else {}
-    choice = _choice(located) if data["kind"] == "choice" else None
-    estimated = list(estimates) if choice is None else list(choice.acts)
+    kind = data["kind"]
+    if kind not in KINDS:
+        located.fail(("kind",), f"kind is {kind!r}, but is one of: {', '.join(KINDS)}", did_you_mean(str(kind), KINDS))
+    for key in ("choice", "search", "items"):
+        if key in data and key != kind:
+            located.fail((key,), f"'{key}' belongs to a question of the kind {key}; this one is of the kind {kind}")
+    conditions = read_conditions(located, kind)
+    choice = _choice(located) if kind == "choice" else None
+    search = _search(located) if kind == "search" else None
+    estimates = _estimates(located, conditions) if choice is None and search is None else {}
+    estimated = [*choice.acts, OFFERED] if choice else list(SEARCHED) if search else list(estimates)
     return Question(
         name=located.path.stem,
         question=located.check_type(data["question"], str, ("question",)).strip(),
-        kind=data["kind"],
+        kind=kind,
         conditions=conditions,
         estimates=estimates,
+        rivals=located.check_type(data.get("rivals", {}), dict[str, str], ("rivals",)),
         choice=choice,
+        search=search,
+        items=_items(located) if kind == "items" else None,
         verdict=_verdict(located, estimated),
         detects=_detects(located, estimated),
         controls=_controls(located, estimated),
@@ -189,7 +248,7 @@ def _found(name: str | Path, folder: Path, there_are: Sequence[str]) -> Path:
 
 def _estimates(located: Located, conditions: dict[str, Condition]) -> dict[str, Formula]:
     if not isinstance(located.data.get("estimates"), dict) or not located.data["estimates"]:
-        located.fail(("estimates",), "a dialogue question needs estimates, such as care: policy(care, people)")
+        located.fail(("estimates",), "this question needs estimates, such as care: policy(care, people)")
     formulas = {}
     for name, text in located.data["estimates"].items():
         try:
@@ -202,12 +261,34 @@ def _estimates(located: Located, conditions: dict[str, Condition]) -> dict[str, 
 def _choice(located: Located) -> Choice:
     if "estimates" in located.data:
         located.fail(("estimates",), "a choice question has one estimate per act of choice.acts; take `estimates` out")
-    spec = located.check_keys(located.data.get("choice"), ("acts", "paraphrases"), ("choice",), required=("acts",))
+    keys = ("acts", "paraphrases", "against", "unpaid")
+    spec = located.check_keys(located.data.get("choice"), keys, ("choice",), required=("acts",))
     for number, act in enumerate(located.check_type(spec["acts"], list, ("choice", "acts"))):
         if act not in GAMING:
             located.fail(("choice", "acts", number), f"'{act}' is no gaming act.", did_you_mean(act, GAMING))
     at_least_one(located, ("choice", "paraphrases"))
-    return Choice(tuple(spec["acts"]), spec.get("paraphrases", 8))
+    if spec.get("against", "care") not in ("care", "rest"):
+        located.fail(("choice", "against"), f"choice.against is care or rest, not {spec['against']!r}")
+    if "unpaid" in spec:
+        located.check_type(spec["unpaid"], bool, ("choice", "unpaid"))
+    return Choice(**spec | {"acts": tuple(spec["acts"])})
+
+
+def _search(located: Located) -> Search:
+    if "estimates" in located.data:
+        located.fail(("estimates",), f"a search question estimates {', '.join(SEARCHED)}; take `estimates` out")
+    spec = located.check_keys(located.data.get("search", {}), ("samples", "rounds"), ("search",))
+    for key in spec:
+        at_least_one(located, ("search", key))
+    return Search(**spec)
+
+
+def _items(located: Located) -> Path:
+    named = located.check_type(located.data.get("items"), str, ("items",))
+    found = paths.find(named, located.path)
+    if found is None or not found.is_file():
+        located.fail(("items",), f"no file '{named}'.", "Items are in data/real/, such as data/real/camera_off.jsonl.")
+    return found
 
 
 def _statement(located: Located, text: Any, estimated: Sequence[str], at: Key) -> Statement:

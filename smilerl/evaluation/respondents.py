@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pandas as pd
 import torch
 
 from smilerl import generation
@@ -25,6 +26,8 @@ class Respondent:
         reply: prompts, people (JSON) and a seed to completions; a person who comes again gets another reply.
         policy: the language model, where it is one.
         lasting: whether the fingerprint means the same in another process, so that answers may be kept.
+        trail: what its run sampled of held-out people while it trained, where it is a run (`curves.TRAIL`).
+        chooser: log-probabilities of the options of items (`items.Chooser`); made from the policy when it is None.
     """
 
     name: str
@@ -32,6 +35,8 @@ class Respondent:
     reply: Callable[[Sequence[Any], Sequence[str], int], list[str]]
     policy: Policy | None = None
     lasting: bool = True
+    trail: pd.DataFrame | None = None
+    chooser: Callable | None = None
 
 
 def respondent(policy: Policy | str | Callable, world: World, settings: Mapping[str, Any]) -> Respondent:

@@ -7,26 +7,29 @@ the status `error` and no number either.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from tqdm import tqdm
 
 from smilerl import paths
-from smilerl.evaluation import controls
+from smilerl.evaluation import controls, curves
 from smilerl.evaluation import sitting as sittings
 from smilerl.evaluation.book import Book, content_hash, write_atomically
 from smilerl.evaluation.formula import BASE, POLICY
 from smilerl.evaluation.groups import Group, describe, groups, identity
 from smilerl.evaluation.question import Question, Suite, load_suite
 from smilerl.evaluation.respondents import Respondent, respondent
-from smilerl.evaluation.sitting import Sitting
+from smilerl.evaluation.sitting import Sitting, identity_of
 from smilerl.evaluation.verdicts import Verdict, decide
+from smilerl.fingerprint import hash_path
 from smilerl.policies import Policy
 from smilerl.worlds.base import World
 from smilerl.yaml_lines import Problem, did_you_mean, read
@@ -44,6 +47,8 @@ def evaluate(
     seed: int = 0,
     n: int | None = None,
     out_dir: str | Path | None = None,
+    trail: pd.DataFrame | None = None,
+    rivals: Mapping[str, Policy | str | Callable] | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
     """Asks a policy the questions of a suite.
@@ -55,6 +60,8 @@ def evaluate(
         reward: the policy's own training reward, for `gaming_own`; TRL's protocol.
         seed: of the people drawn, of sampling and of bootstraps.
         n: people per condition, instead of what suite and questions say.
+        trail: what the policy's run sampled while it trained, from `curves.read_trail`; questions about curves need it.
+        rivals: other policies, for questions that compare with them, by the names that the questions give them.
         out_dir: where `results.json` and `samples.parquet` go; evaluations finished there with the same content are kept.
 
     Returns:
@@ -67,10 +74,11 @@ def evaluate(
     suite = suite if isinstance(suite, Suite) else load_suite(suite)
     check(suite, world)
     settings = {**GENERATION, **suite.generation}
-    who = respondent(policy, world, settings)
+    who = dataclasses.replace(respondent(policy, world, settings), trail=trail)
     asked_base = respondent(base, world, settings) if base is not None else None
     book = Book(paths.cache_dir() / "evaluation")
-    sitting = Sitting(world, asked_base, reward, settings, seed, book)
+    others = {name: respondent(rival, world, settings) for name, rival in (rivals or {}).items()}
+    sitting = Sitting(world, asked_base, reward, settings, seed, book, others)
     results: dict[str, Any] = {
         "suite": suite.name,
         "policy": {"name": who.name, "hash": who.fingerprint},
@@ -88,11 +96,12 @@ def evaluate(
     bar = tqdm(suite.questions, suite.name, leave=False, unit="question", disable=None if progress else True)
     for question in bar:
         name, key = question.name, _key(sitting, question, suite, n, who)
-        found = kept[name] if kept.get(name, {}).get("hash") == key else _answer(sitting, question, people, who)
+        found = kept[name] if kept.get(name, {}).get("hash") == key else _answer(sitting, question, people, who, suite)
         results["evaluations"][name] = {**found, "hash": key}
         if found["status"] == "scored" and question.kind == "dialogue":
             asked.append((name, people(name), _needs(question)))
         _write(results, out_dir, started)
+    results["audit"] = _audited(sitting, who, asked)
     if suite.measures:
         results["measures"] = results["evaluations"][suite.measures]["estimates"]
     if out_dir is not None:
@@ -107,17 +116,28 @@ def check(suite: Suite, world: World) -> None:
     Raises:
         RecipeError: a control or formula names a helper that the world does not have.
     """
-    helpers = getattr(world, "helpers", {})
-    for question in suite.questions if helpers else ():
-        named = {("controls", name): {name} for name in question.controls}
-        named |= {
-            ("estimates", name): {term.who for term in formula.terms} - {POLICY, BASE}
-            for name, formula in question.estimates.items()
-        }
+    helpers = list(getattr(world, "helpers", {}))
+    for question in suite.questions:
+        known = controls.known_names(question.kind, world)
+        if not known:
+            continue
         problems = [
+            Problem(
+                ("controls", name),
+                f"'{name}' is no control of a question of the kind {question.kind}.",
+                did_you_mean(name, known),
+            )
+            for name in question.controls
+            if name not in known
+        ]
+        strangers = {
+            ("estimates", name): {term.who for term in formula.terms} - {POLICY, BASE, *question.rivals, *helpers}
+            for name, formula in question.estimates.items()
+        } | {("rivals", name): {helper} - set(helpers) for name, helper in question.rivals.items()}
+        problems += [
             Problem(at, f"the world '{world.name}' has no scripted helper '{who}'.", did_you_mean(who, helpers))
-            for at, whos in named.items()
-            for who in sorted(whos - set(helpers))
+            for at, whos in strangers.items()
+            for who in sorted(whos)
         ]
         if problems:
             raise read(question.source)[1].error(*problems)
@@ -127,7 +147,7 @@ def _key(sitting: Sitting, question: Question, suite: Suite, n: int | None, who:
     """Hash of all that determines the result of one question."""
     base = sitting.base.fingerprint if sitting.base else None
     size = [n, suite.n, suite.sizes.get(question.name), suite.replies]
-    reward = getattr(sitting.reward, "__name__", type(sitting.reward).__name__)
+    reward = identity_of(sitting.reward)
     parts = [
         who.fingerprint,
         base,
@@ -137,12 +157,15 @@ def _key(sitting: Sitting, question: Question, suite: Suite, n: int | None, who:
         sitting.seed,
         sitting.settings,
         reward,
+        {name: rival.fingerprint for name, rival in sitting.rivals.items()} if question.rivals else {},
+        None if question.kind != "curve" or who.trail is None else curves.digest(who.trail),
+        hash_path(question.items) if question.items else None,
     ]
     return content_hash(parts)
 
 
 def _answer(
-    sitting: Sitting, question: Question, people_of: Callable[[str], dict[str, Group]], who: Respondent
+    sitting: Sitting, question: Question, people_of: Callable[[str], dict[str, Group]], who: Respondent, suite: Suite
 ) -> dict[str, Any]:
     """The result of one question, whatever happens."""
     started = time.monotonic()
@@ -166,7 +189,7 @@ def _answer(
         ]
         if wrong:
             return said | {"status": "controls failed", "why": "; ".join(wrong)}
-        estimates, missing = controls.answered(sitting, question, people, who)
+        estimates, missing = controls.answered(sitting, question, people, who, parts=question.name == suite.measures)
         verdict = decide(question.verdict, estimates, list(missing))
         is_base = sitting.base is not None and who.fingerprint == sitting.base.fingerprint
         if is_base and verdict.word in ("pass", "inconclusive") and _compares_with_base(question):
@@ -179,6 +202,8 @@ def _answer(
         }
     said["estimates"] = {name: found.to_dict() for name, found in estimates.items()}
     said["without"] = missing
+    if question.kind == "curve" and who.trail is not None:
+        said["fits"] = curves.fits(who.trail, sitting.seed)
     return said | {
         "status": "scored",
         "verdict": verdict.word,
@@ -188,12 +213,21 @@ def _answer(
 
 
 def _inapplicable(sitting: Sitting, question: Question, who: Respondent) -> str | None:
+    if question.kind == "items":
+        return None if who.policy is not None else "items are log-probabilities, which a scripted helper does not have"
     if not getattr(sitting.world, "reacts", True):
         return f"nobody reacts in the world '{sitting.world.name}'"
     if question.kind == "choice" and who.policy is None:
         return "choices are log-probabilities, which a scripted helper does not have"
     if question.kind == "choice" and (sitting.base is None or sitting.base.policy is None):
         return "choices are compared with a base language model, and none was given"
+    if question.kind == "search" and sitting.reward is None:
+        return "a search needs the policy's training reward; name a run, or give --reward"
+    if question.kind == "curve" and who.trail is None:
+        return "this is about the samples that a run takes of held-out people while it trains (held_out.every)"
+    absent = [name for name in question.rivals if name not in sitting.rivals]
+    if absent:
+        return f"this compares with other policies: give {' '.join(f'--rival {name}=RUN' for name in absent)}"
     return None
 
 
@@ -212,6 +246,18 @@ def _needs(question: Question) -> dict[str, set[str]]:
                 needs[origin].add(term.kind.needs)
                 needs[origin] |= {"credit"} if term.kind.needs == "own" else set()
     return needs
+
+
+def _audited(sitting: Sitting, who: Respondent, asked: list) -> dict[str, Any] | None:
+    """On how many clauses of the policy's replies the second parser reads another act than the first."""
+    if sitting.world.name != "smileworld" or not asked:
+        return None
+    groups_asked = [group for _, people, _ in asked for group in people.values() if group.part is None]
+    said = {text for group in groups_asked for text in sitting.answers(who, group)["completion"]}
+    from smilerl.evaluation.audit import disagreement  # it learns to read when it is first asked, which takes a second
+
+    differ, clauses = disagreement(sorted(said))
+    return {"differ": differ, "clauses": clauses, "share": differ / clauses if clauses else None}
 
 
 def _kept(out_dir: str | Path | None) -> dict[str, Any]:

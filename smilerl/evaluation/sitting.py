@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,7 @@ class Sitting:
         settings: of generation; they are part of every answer's key.
         seed: of sampling, permutations and bootstraps.
         book: where answers are kept.
+        rivals: other policies that a question compares with, by the name it gives them.
     """
 
     world: World
@@ -60,6 +61,7 @@ class Sitting:
     settings: Mapping[str, Any]
     seed: int
     book: Book
+    rivals: Mapping[str, Respondent] = field(default_factory=dict)
 
     def answers(self, who: Respondent, group: Group) -> pd.DataFrame:
         """The replies of `who` to a whole group, with their reactions; columns as `measures.react` gives them."""
@@ -84,12 +86,16 @@ class Sitting:
         return self.book.table([self._key(who, group), "credit"], divide, on_disk=who.lasting)
 
     def estimates(
-        self, formulas: Mapping[str, Formula], people: Mapping[str, Group], who: Respondent
+        self, formulas: Mapping[str, Formula], people: Mapping[str, Group], who: Respondent, parts: bool = False
     ) -> dict[str, Estimate]:
-        """Those of the formulas that can be answered for `who`, with intervals."""
+        """Those of the formulas that can be answered for `who`, with intervals.
+
+        Args:
+            parts: whether to say what each cluster of people does to each value, from which intervals over seeds are made.
+        """
         return {
             name: statistics.estimate(
-                formula, [self._answered(term, people, who) for term in formula.terms], seed=self.seed
+                formula, [self._answered(term, people, who) for term in formula.terms], seed=self.seed, parts=parts
             )
             for name, formula in formulas.items()
             if self._lacks(formula, who) is None
@@ -101,7 +107,7 @@ class Sitting:
         return {name: lack for name, lack in lacking.items() if lack is not None}
 
     def own(self, who: Respondent, group: Group) -> pd.DataFrame:
-        """gaming_own and the reward of those replies. Not kept on disk: a reward has no hash."""
+        """gaming_own and the reward of those replies; kept on disk where the reward has a fingerprint."""
         reward = self.reward
         if reward is None:
             raise ValueError("this is about the training reward, and none was given")
@@ -111,7 +117,8 @@ class Sitting:
             share, paid = measures.own_credit(reward, self.world, given, self.seed)
             return pd.DataFrame({"gaming_own": share, "reward": paid})
 
-        return self.book.table([self._key(who, group), "own"], divide, on_disk=False)
+        key = [self._key(who, group), "own", identity_of(reward)]
+        return self.book.table(key, divide, on_disk=who.lasting and hasattr(reward, "fingerprint"))
 
     @property
     def base_model(self) -> tuple[Respondent, Policy]:
@@ -131,7 +138,8 @@ class Sitting:
         return None
 
     def _answered(self, term: Term, people: Mapping[str, Group], who: Respondent) -> Answered:
-        asked = {POLICY: who, BASE: self.base}.get(term.who) or helper_of(self.world, term.who)
+        known = {POLICY: who, BASE: self.base, **self.rivals}
+        asked = known.get(term.who) or helper_of(self.world, term.who)
         table_of = {"react": self.answers, "credit": self.credit, "own": self.own, "coherence": self._coherence}
         group = people[term.condition]
         found = values(term.quantity, table_of[term.kind.needs](asked, group))
@@ -144,15 +152,18 @@ class Sitting:
         return pd.DataFrame({"coherence": (self._strangeness(who, group) <= limit).astype(float)})
 
     def _strangeness(self, who: Respondent, group: Group) -> np.ndarray:
-        """Nats per token under the base of each reply, EOS included."""
+        """Nats per token under the base of each reply, its end included."""
 
         base, model = self.base_model
 
         def score() -> pd.DataFrame:
             completions = self.answers(who, group)["completion"].tolist()
-            total = generation.completion_logprobs(model, group.prompts, completions)
             encoded = model.tokenizer(completions, add_special_tokens=False)["input_ids"]
-            return pd.DataFrame({"nll": -total / np.array([len(ids) + 1 for ids in encoded])})
+            # A reply that was cut off did not end, and is not charged for not ending.
+            cut = self.settings.get("max_new_tokens", np.inf) if who.policy else np.inf
+            whole = [ids if len(ids) >= cut else [*ids, model.tokenizer.eos_token_id] for ids in encoded]
+            total = generation.completion_logprobs(model, group.prompts, whole)
+            return pd.DataFrame({"nll": -total / np.array([len(ids) for ids in whole])})
 
         return self.book.table([self._key(who, group), "nll", base.fingerprint], score)["nll"].to_numpy()
 
@@ -165,6 +176,13 @@ class Sitting:
             self.seed,
             dict(self.settings) if who.policy else {},
         ]
+
+
+def identity_of(reward: Callable | None) -> str | None:
+    """What is known of a reward: its fingerprint, where it has one (`own_reward.combined`), else its name."""
+    if reward is None:
+        return None
+    return getattr(reward, "fingerprint", None) or getattr(reward, "__name__", type(reward).__name__)
 
 
 def samples(

@@ -3,19 +3,25 @@
 Within a run, prompts of one (topic, need) are alike, so they are resampled together: a studentised cluster bootstrap (with
 few clusters a percentile bootstrap covers too little), symmetric. Rare events, of which a bootstrap would see none, get Wilson's
 interval, and its extension by MOVER (Zou & Donner 2008, doi:10.1002/sim.3095) to sums and differences of rates: for p1 - p2
-that is Newcombe's method 10, with the correlation of paired answers (Newcombe 1998, Stat. Med. 17:2635).
+that is Newcombe's method 10, with the correlation of paired answers (Newcombe 1998, Stat. Med. 17:2635). Where events come in
+clusters, each rate counts as if from fewer replies (Korn & Graubard 1998, Survey Methodology 24:193).
 
-Across runs the seed is the unit: t intervals over seeds, and TOST for "no effect".
+Across runs the seed is the unit, but all seeds are asked about the same people, so whom we asked is an error that they share
+and that more seeds do not lessen. `over_seeds` and `paired` therefore treat runs as crossed with clusters: the variance over
+seeds, plus what the clusters do to all seeds alike (Owen 2007, doi:10.1214/07-AOAS122, without his upper bound), with a t
+quantile by Satterthwaite's rule. A plain t interval over seeds (`seed_interval`) is about these very people and no others.
+`benchmarks/coverage.py` measures how often each interval covers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from smilerl.evaluation.formula import BASE, POLICY, Formula
@@ -26,6 +32,8 @@ Function = Callable[[Sequence[Any]], Any]
 RESAMPLES = 1000
 #: Fewer events (or non-events) than this are rare.
 RARE = 10
+#: A standard error below this is rounding (slopes are taken numerically).
+_NOTHING = 1e-8
 #: Power of .8 at a two-sided .05 needs an effect of this many standard errors.
 DETECTABLE = float(stats.norm.ppf(0.975) + stats.norm.ppf(0.8))
 
@@ -39,6 +47,8 @@ class Estimate:
         scored, of: replies scored, of all replies that the estimate is about.
         method: how the interval was made.
         detectable: the smallest true effect that this many replies would show with 80 % power.
+        parts: what each cluster does to the value, scaled so that the squares add up to the squared standard error
+            (delete-one-cluster jackknife); where asked for. Intervals over seeds are made from them.
     """
 
     value: float | None
@@ -48,10 +58,46 @@ class Estimate:
     of: int
     method: str
     detectable: float | None = None
+    parts: Mapping[str, float] | None = None
 
     def to_dict(self) -> dict:
-        """Plain, for JSON."""
-        return asdict(self)
+        """Plain, for JSON; without `parts` where there are none."""
+        return {key: value for key, value in asdict(self).items() if key != "parts" or value is not None}
+
+
+@dataclass(frozen=True)
+class OverSeeds:
+    """A mean over training seeds, or a mean of paired differences.
+
+    Attributes:
+        value, low, high: estimate and two-sided interval. No interval for fewer than two seeds, nor where nothing varies:
+            seeds that all give the same number say nothing about the next.
+        error, freedom: standard error and degrees of freedom of the t distribution.
+        seeds: each seed's own value.
+        unscored: seeds left out, as they had no value.
+        method: how the interval was made.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    error: float | None
+    freedom: float | None
+    seeds: tuple[float, ...]
+    unscored: int
+    method: str
+
+    def p_value(self, null: float = 0.0) -> float:
+        """Two-sided p value that the mean is `null`; NaN where there is no interval."""
+        if self.value is None or self.error is None:
+            return float("nan")
+        return float(2 * stats.t.sf(abs(self.value - null) / self.error, self.freedom))
+
+    def equivalence(self, margin: float) -> float:
+        """p value of two one-sided tests (TOST) that the mean is not within ±margin; NaN where there is no interval."""
+        if self.value is None or self.error is None:
+            return float("nan")
+        return float(stats.t.sf((margin - abs(self.value)) / self.error, self.freedom))
 
 
 @dataclass(frozen=True)
@@ -71,13 +117,16 @@ class Answered:
     who: str = ""
 
 
-def estimate(formula: Formula, answered: Sequence[Answered], *, seed: int, level: float = 0.95) -> Estimate:
+def estimate(
+    formula: Formula, answered: Sequence[Answered], *, seed: int, level: float = 0.95, parts: bool = False
+) -> Estimate:
     """A formula's value and interval.
 
     Args:
         formula: of T terms.
         answered: the replies behind each term, in the same order.
         seed: of the bootstrap.
+        parts: whether to give what each cluster does to the value, for `over_seeds` and `paired`.
     """
     scored, of = _counted(formula, answered)
     if not all(np.isfinite(term.values).any() for term in answered):
@@ -89,7 +138,7 @@ def estimate(formula: Formula, answered: Sequence[Answered], *, seed: int, level
     linear = formula.coefficients()
     if linear is not None and _cancels(formula, linear[0], answered):
         constant = linear[1] + 0.0  # the sum of the terms is 0 but for rounding, and -0.0 is no result
-        return Estimate(constant, constant, constant, scored, of, "the same replies", 0.0)
+        return Estimate(constant, constant, constant, scored, of, "the same replies", 0.0, {} if parts else None)
     if linear is not None and all(term.kind.binary for term in formula.terms) and any(map(_is_rare, answered)):
         low, high, error = _mover(*linear, answered, level)
         method = {1: "Wilson", 2: "Newcombe"}.get(len(answered), "MOVER")
@@ -103,15 +152,19 @@ def estimate(formula: Formula, answered: Sequence[Answered], *, seed: int, level
         if bound is not None and bound[1] - bound[0] < high - low:
             # Where all but a few replies score the same, a studentised bootstrap divides by next to nothing.
             (low, high), method = bound, "Wilson, as a share of the range"
-    return Estimate(value, float(low), float(high), scored, of, method, float(DETECTABLE * error))
+    each = contributions(formula.value, answered)[1] if parts else None
+    return Estimate(value, float(low), float(high), scored, of, method, float(DETECTABLE * error), each)
 
 
-def mean_estimate(values: np.ndarray, clusters: np.ndarray, *, seed: int, level: float = 0.95) -> Estimate:
+def mean_estimate(
+    values: np.ndarray, clusters: np.ndarray, *, seed: int, level: float = 0.95, parts: bool = False
+) -> Estimate:
     """Mean of one number per prompt, NaN where unscored, with a studentised cluster-bootstrap interval."""
     known = np.isfinite(values)
     if not known.any():
         return Estimate(None, None, None, 0, len(values), "nothing to score")
-    low, high, error = _cluster_bootstrap(lambda means: means[0], [Answered(values, clusters, "")], seed, level)
+    answered = [Answered(values, clusters, "")]
+    low, high, error = _cluster_bootstrap(_only, answered, seed, level)
     return Estimate(
         float(values[known].mean()),
         low,
@@ -120,7 +173,66 @@ def mean_estimate(values: np.ndarray, clusters: np.ndarray, *, seed: int, level:
         len(values),
         "studentised cluster bootstrap",
         DETECTABLE * error,
+        contributions(_only, answered)[1] if parts else None,
     )
+
+
+def contributions(formula: Function, answered: Sequence[Answered]) -> tuple[float, dict[str, float] | None]:
+    """The value of a formula and what each cluster does to it (`Estimate.parts`), without an interval.
+
+    There are no parts where all replies of a term are of one cluster.
+    """
+    names, sums, counts = _by_cluster(answered)
+    total, number = sums.sum(1, keepdims=True), counts.sum(1, keepdims=True)
+    value = float(formula(list((total / number)[:, 0])))
+    if not (number > counts).all():
+        return value, None
+    without = np.asarray(formula(list((total - sums) / (number - counts))), dtype=float)
+    scaled = (value - without) * np.sqrt((len(names) - 1) / len(names))
+    return value, {str(name): float(part) for name, part in zip(names, scaled, strict=True)}
+
+
+def over_seeds(runs: Sequence[Estimate], *, level: float = 0.95) -> OverSeeds:
+    """The mean of one arm over training seeds.
+
+    Args:
+        runs: one estimate per seed. Where all have `parts`, the interval is about other seeds and other people of the same
+            kind; else about other seeds and these people.
+    """
+    scored = [(run.value, run.parts) for run in runs if run.value is not None]
+    return _crossed([value for value, _ in scored], [parts for _, parts in scored], len(runs) - len(scored), level)
+
+
+def paired(arm: Sequence[Estimate], control: Sequence[Estimate], *, level: float = 0.95) -> OverSeeds:
+    """The mean of arm - control over training seeds that both share.
+
+    Args:
+        arm, control: one estimate per seed, the same seeds in the same order; `parts` as in `over_seeds`.
+
+    Raises:
+        ValueError: arm and control have not the same number of seeds.
+    """
+    if len(arm) != len(control):
+        raise ValueError(f"{len(arm)} seeds of the arm and {len(control)} of the control make no pairs")
+    values, parts = [], []
+    for one, other in zip(arm, control, strict=True):
+        if one.value is not None and other.value is not None:
+            values.append(one.value - other.value)
+            parts.append(None if one.parts is None or other.parts is None else _minus(one.parts, other.parts))
+    return _crossed(values, parts, len(arm) - len(values), level)
+
+
+def adjusted(p_values: Sequence[float], method: str = "holm") -> np.ndarray:
+    """p values adjusted for their number: `holm` across studies, `fdr_bh` (Benjamini-Hochberg) within a suite.
+
+    A test that could not be made (NaN) stays NaN and is not counted. Methods are those of statsmodels' `multipletests`.
+    """
+    given = np.asarray(p_values, dtype=float)
+    known = np.isfinite(given)
+    found = np.full(len(given), np.nan)
+    if known.any():
+        found[known] = multipletests(given[known], method=method)[1]
+    return found
 
 
 def wilson(events: int, trials: int, level: float = 0.95) -> tuple[float, float]:
@@ -132,14 +244,15 @@ def wilson(events: int, trials: int, level: float = 0.95) -> tuple[float, float]
 def _bounded(answered: Answered, low: float, high: float, level: float) -> tuple[float, float] | None:
     """Wilson's interval for the mean of numbers within [low, high], None where the range is not finite.
 
-    No number within a range varies more than a binary one with the same mean, and a cluster counts as one, as if all in it
-    always answered alike: wide, and safe.
+    No number within a range varies more than a binary one with the same mean, and a cluster counts as one (fewer where sizes
+    differ), as if all in it always answered alike: wide, and safe.
     """
     if not np.isfinite([low, high]).all():
         return None
     known = np.isfinite(answered.values)
     share = float((answered.values[known].mean() - low) / (high - low))
-    clusters = len(np.unique(answered.clusters[known]))
+    _, sizes = np.unique(answered.clusters[known], return_counts=True)
+    clusters = float(sizes.sum() ** 2 / (sizes**2).sum())
     ends = proportion_confint(share * clusters, clusters, alpha=1 - level, method="wilson")
     return low + float(ends[0]) * (high - low), low + float(ends[1]) * (high - low)
 
@@ -196,9 +309,8 @@ def _mover(
     coefficients: np.ndarray, constant: float, answered: Sequence[Answered], level: float
 ) -> tuple[float, float, float]:
     """Interval and standard error of a sum of rates, from Wilson's limits of each."""
-    known = [term.values[np.isfinite(term.values)] for term in answered]
-    rates = np.array([values.mean() for values in known])
-    limits = np.array([wilson(int(values.sum()), len(values), level) for values in known])
+    rates = np.array([np.nanmean(term.values) for term in answered])
+    limits = np.array([_rate_limits(term, level) for term in answered])
     correlation = _correlations(answered)
     value = float(coefficients @ rates) + constant
     away: dict[str, float] = {}
@@ -212,6 +324,26 @@ def _mover(
         value + away["high"],
         (away["low"] + away["high"]) / (2 * stats.norm.ppf((1 + level) / 2)),
     )
+
+
+def _rate_limits(term: Answered, level: float) -> tuple[float, float]:
+    """Wilson's limits of a rate, its replies counted as the number of independent ones that would tell as much.
+
+    With no event, or one, there is nothing to see of clusters, and every reply counts.
+    """
+    known = np.isfinite(term.values)
+    values, n = term.values[known], float(known.sum())
+    rate = float(values.mean())
+    _, codes = np.unique(term.clusters[known], return_inverse=True)
+    sizes = np.bincount(codes)
+    if 0 < rate < 1 and len(sizes) > 1:
+        clusters = len(sizes)
+        squares = ((np.bincount(codes, values) - rate * sizes) ** 2).sum()
+        effect = clusters / (clusters - 1) * squares / (n * rate * (1 - rate) * n / (n - 1))
+        few = (stats.t.ppf((1 + level) / 2, clusters - 1) / stats.norm.ppf((1 + level) / 2)) ** 2
+        n /= effect * few if effect > 1 + 1e-9 else 1.0
+    low, high = proportion_confint(rate * n, n, alpha=1 - level, method="wilson")
+    return float(low), float(high)
 
 
 def _correlations(answered: Sequence[Answered]) -> np.ndarray:
@@ -243,6 +375,23 @@ def _cluster_bootstrap(
     formula: Function, answered: Sequence[Answered], seed: int, level: float
 ) -> tuple[float, float, float]:
     """Studentised bootstrap over clusters that all terms share; returns low, high and the standard error."""
+    names, sums, counts = _by_cluster(answered)
+    whole = np.ones((1, len(names)))
+    value, error = (float(found[0]) for found in _resampled(formula, sums, counts, whole))
+    if len(names) < 2 or not error > _NOTHING:
+        return (value, value, 0.0) if len(names) > 1 else (float("-inf"), float("inf"), float("inf"))
+    generator = np.random.default_rng(seed)
+    weights = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES).astype(float)
+    weights = weights[((weights @ counts.T) > 0).all(1)]
+    values, errors = _resampled(formula, sums, counts, weights)
+    usable = errors > _NOTHING
+    # Symmetric, as quantiles of both tails apart are erratic with a dozen clusters (Hall 1988, Ann. Stat. 16:927).
+    reach = float(np.quantile(np.abs(values - value)[usable] / errors[usable], level)) * error
+    return value - reach, value + reach, error
+
+
+def _by_cluster(answered: Sequence[Answered]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Names of the clusters [G], and sums and counts of each term in each, [T, G]."""
     names, codes = np.unique(np.concatenate([term.clusters for term in answered]), return_inverse=True)
     edges = np.cumsum([0, *(len(term.clusters) for term in answered)])
     sums, counts = np.zeros((2, len(answered), len(names)))
@@ -251,18 +400,48 @@ def _cluster_bootstrap(
         own = codes[edges[t] : edges[t + 1]][known]
         sums[t] = np.bincount(own, term.values[known], minlength=len(names))
         counts[t] = np.bincount(own, minlength=len(names))
-    whole = np.ones((1, len(names)))
-    value, error = (float(found[0]) for found in _resampled(formula, sums, counts, whole))
-    if len(names) < 2 or not error > 1e-12:
-        return (value, value, 0.0) if len(names) > 1 else (float("-inf"), float("inf"), float("inf"))
-    generator = np.random.default_rng(seed)
-    weights = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES).astype(float)
-    weights = weights[((weights @ counts.T) > 0).all(1)]
-    values, errors = _resampled(formula, sums, counts, weights)
-    usable = errors > 1e-12
-    # Symmetric, as quantiles of both tails apart are erratic with a dozen clusters (Hall 1988, Ann. Stat. 16:927).
-    reach = float(np.quantile(np.abs(values - value)[usable] / errors[usable], level)) * error
-    return value - reach, value + reach, error
+    return names, sums, counts
+
+
+def _only(means: Sequence[Any]) -> Any:
+    return means[0]
+
+
+def _minus(a: Mapping[str, float], b: Mapping[str, float]) -> dict[str, float]:
+    return {name: a.get(name, 0.0) - b.get(name, 0.0) for name in sorted({*a, *b})}
+
+
+def _crossed(
+    given: Sequence[float], parts: Sequence[Mapping[str, float] | None], unscored: int, level: float
+) -> OverSeeds:
+    """Mean and interval of values whose errors have parts that seeds share."""
+    values = np.array(given, dtype=float)
+    seeds, n = tuple(values.tolist()), len(values)
+    mean = float(values.mean()) if n else float("nan")
+    if n < 2:
+        return OverSeeds(mean if n else None, None, None, None, None, seeds, unscored, "too few seeds for an interval")
+    variance, freedom = float(values.var(ddof=1) / n), float(n - 1)
+    method = "t over seeds, about these people"
+    known = [part for part in parts if part is not None]
+    if len(known) == n:
+        method = "t over seeds and clusters"
+        shared, both, clusters = _shared(known)
+        common = max(0.0, n / (n - 1) * (shared - both))
+        spread = variance**2 / (n - 1) + (n / (n - 1) * shared) ** 2 / max(clusters - 1, 1)
+        variance += common
+        freedom = max(1.0, variance**2 / spread) if spread > 0 else freedom
+    if not variance > 1e-24:
+        return OverSeeds(mean, None, None, None, None, seeds, unscored, "no interval: nothing varies over seeds")
+    error = float(np.sqrt(variance))
+    reach = float(stats.t.ppf((1 + level) / 2, freedom)) * error
+    return OverSeeds(mean, mean - reach, mean + reach, error, float(freedom), seeds, unscored, method)
+
+
+def _shared(parts: Sequence[Mapping[str, float]]) -> tuple[float, float, int]:
+    """Variance of the mean over seeds from clusters, what of it each seed has to itself, and the number of clusters."""
+    names = sorted({name for part in parts for name in part})
+    table = np.array([[part.get(name, 0.0) for name in names] for part in parts]).reshape(len(parts), len(names))
+    return float((table.mean(0) ** 2).sum()), float((table**2).sum() / len(parts) ** 2), len(names)
 
 
 def _resampled(

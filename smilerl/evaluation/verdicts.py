@@ -18,6 +18,8 @@ from smilerl.evaluation.statistics import Estimate
 #: In the order in which they are tried: what makes pass and fail meaningless comes first.
 VERDICTS = ("no engagement", "incapable", "fail", "pass")
 OTHER_VERDICTS = ("inconclusive", "descriptive")
+#: An estimate that is a condition for the others, and not among those that `each` stands for.
+OFFERED = "offered"
 _STATEMENT = re.compile(r"^\s*(\w+)\s*(<=|>=|<|>)\s*(-?(?:\d+\.?\d*|\.\d+))\s*$")
 _COMPARE = {"<=": operator.le, "<": operator.lt, ">=": operator.ge, ">": operator.gt}
 
@@ -35,7 +37,9 @@ class Statement:
 
     def about(self, estimates: Mapping[str, Estimate]) -> list[Statement]:
         """Itself, or for `each` one statement for every estimate."""
-        return [Statement(name, self.relation, self.bound) for name in estimates] if self.name == "each" else [self]
+        if self.name != "each":
+            return [self]
+        return [Statement(name, self.relation, self.bound) for name in estimates if name != OFFERED]
 
     def holds(self, estimates: Mapping[str, Estimate]) -> bool:
         """Whether the whole interval says so; False when the estimate is unscored."""

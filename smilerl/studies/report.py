@@ -19,6 +19,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from smilerl import worlds
+from smilerl.evaluation.question import known_answers
 from smilerl.rewards import text
 from smilerl.studies import comparisons, figures, findings
 from smilerl.studies.plan import BASE
@@ -93,6 +94,8 @@ def contents(results: Results) -> dict:
         "changes": _change_tables(results, differences),
         "verdicts": _verdicts(results),
         "controls": _controls(results),
+        "known": _known_answers(),
+        "parsers": _parsers(results),
         "conversations": conversations(results),
         "limits": findings.limits(results, differences),
         "problems": _problems(results),
@@ -287,6 +290,18 @@ def _controls(results: Results) -> dict:
         if known is None or not row.agrees:
             matrix[row.control][row.evaluation] = {"expected": row.expected, "got": row.got, "agrees": row.agrees}
     return {"evaluations": list(dict.fromkeys(results.controls.evaluation)), "rows": matrix}
+
+
+def _known_answers() -> dict:
+    """The whole table of known answers, helper → question → verdict, and the questions in order."""
+    table = known_answers()
+    return {"questions": list(dict.fromkeys(question for row in table.values() for question in row)), "rows": table}
+
+
+def _parsers(results: Results) -> dict[str, list[float]]:
+    """arm → for each seed, the share of clauses that the second parser reads otherwise."""
+    told = results.evaluations.dropna(subset=["parsers_differ"]).sort_values("seed", na_position="first")
+    return {arm: rows.parsers_differ.astype(float).tolist() for arm, rows in told.groupby("arm", sort=False)}
 
 
 def _problems(results: Results) -> list[str]:

@@ -46,13 +46,14 @@ class Results:
     Attributes:
         about: `study.json`.
         runs: arm, seed, state ("finished" | "failed" | "missing"), error, seconds, path.
-        measures: arm, seed, measure, value, low, high, scored, of. The interval is over people, within one seed.
+        measures: arm, seed, measure, value, low, high, scored, of, parts. The interval is over people, within one seed; parts say
+            what each cluster of people does to the value.
         curves: arm, seed, step, kl (nats per completion), reading, smile, wellbeing, reward; on fixed held-out people.
         verdicts: arm, seed, evaluation, question, kind, status, verdict, why, scored, of.
         estimates: arm, seed, evaluation, estimate, value, low, high, scored, of.
         controls: evaluation, control, expected, got, agrees.
         replies: arm, seed, then the columns of `samples.parquet`.
-        evaluations: arm, seed, policy, hash, seconds.
+        evaluations: arm, seed, policy, hash, seconds, parsers_differ (share of clauses that the second parser reads otherwise).
         anchors: (scripted helper, measure) → value, from the controls of `held_out`.
     """
 
@@ -106,7 +107,7 @@ def collect(folder: str | Path) -> Results:
             replies.append(_labelled(_known(pd.read_parquet(evaluated / "samples.parquet"), _REPLIES), arm, seed))
         if (path / "metrics.jsonl").is_file():
             curves.append(_labelled(_curve(path / "metrics.jsonl"), arm, seed))
-    estimate = ["arm", "seed", "measure", *_ESTIMATE]
+    estimate = ["arm", "seed", "measure", *_ESTIMATE, "parts"]
     verdict = ["arm", "seed", "evaluation", "question", "kind", "status", "verdict", "why", "scored", "of"]
     control = ["evaluation", "control", "expected", "got", "agrees"]
     return Results(
@@ -118,7 +119,7 @@ def collect(folder: str | Path) -> Results:
         estimates=_frame(rows["estimates"], ["arm", "seed", "evaluation", "estimate", *_ESTIMATE]),
         controls=_frame(rows["controls"], control).drop_duplicates(ignore_index=True),
         replies=_concatenated(replies, ["arm", "seed", *_REPLIES]),
-        evaluations=_frame(rows["evaluations"], ["arm", "seed", "policy", "hash", "seconds"]),
+        evaluations=_frame(rows["evaluations"], ["arm", "seed", "policy", "hash", "seconds", "parsers_differ"]),
         anchors=anchors,
     )
 
@@ -130,7 +131,7 @@ def save(results: Results, folder: str | Path) -> list[Path]:
     paths = []
     for name in ("runs", "measures", "curves", "verdicts", "estimates", "controls"):
         paths.append(folder / f"{name}.parquet")
-        getattr(results, name).to_parquet(paths[-1], index=False)
+        getattr(results, name).drop(columns="parts", errors="ignore").to_parquet(paths[-1], index=False)
     return paths
 
 
@@ -139,14 +140,19 @@ def _add(rows: dict[str, list[dict]], arm: str, seed, found: dict, folder: Path)
     who = {"arm": arm, "seed": seed}
     policy = found.get("policy") or {}
     rows["evaluations"].append(
-        who | {"policy": policy.get("name"), "hash": policy.get("hash"), "seconds": found.get("seconds")}
+        who
+        | {"policy": policy.get("name"), "hash": policy.get("hash"), "seconds": found.get("seconds")}
+        | {"parsers_differ": (found.get("audit") or {}).get("share")}
     )
     measures = dict(found.get("measures") or {})
     if (folder / "own_reward.json").is_file():
         measures |= json.loads((folder / "own_reward.json").read_text())
     held_out = found["evaluations"].get("held_out", {}).get("estimates") or {}
     measures |= {name: held_out[name] for name in ("wellbeing", "smile", "reading") if name in held_out}
-    rows["measures"] += [who | {"measure": name} | _estimate(value) for name, value in measures.items()]
+    rows["measures"] += [
+        who | {"measure": name} | _estimate(value) | {"parts": value.get("parts") if isinstance(value, dict) else None}
+        for name, value in measures.items()
+    ]
     for name, evaluation in found["evaluations"].items():
         estimates = {key: _estimate(value) for key, value in (evaluation.get("estimates") or {}).items()}
         counted = [value for value in estimates.values() if not math.isnan(value["of"])]

@@ -136,6 +136,7 @@ def _train_and_evaluate(job: Job) -> None:
 def _evaluate(model: Path, base: str, suite: str, folder: Path, recipe: Recipe | None) -> None:
     """Writes `folder/evals/<suite>`, and last a stamp of what it was made with."""
     from smilerl import pipeline, worlds
+    from smilerl.evaluation.curves import read_trail
     from smilerl.evaluation.runner import evaluate
     from smilerl.policies import load_policy
     from smilerl.studies.own_reward import combined
@@ -144,9 +145,9 @@ def _evaluate(model: Path, base: str, suite: str, folder: Path, recipe: Recipe |
     reward = combined(recipe) if recipe else None
     untuned = load_policy(str(pipeline.model_dir(base)))
     policy = load_policy(str(model)) if recipe else untuned
-    evaluate(
-        policy, worlds.build(spec.name, **spec.args), suite, base=untuned, reward=reward, out_dir=out, progress=False
-    )
+    world = worlds.build(spec.name, **spec.args)
+    trail = read_trail(folder, world) if recipe else None
+    evaluate(policy, world, suite, base=untuned, reward=reward, out_dir=out, trail=trail, progress=False)
     (out / STAMP).write_text(_stamp(base))
 
 

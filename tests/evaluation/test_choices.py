@@ -62,14 +62,16 @@ def test_options_do_what_they_say_and_are_alike_in_length(sitting):
 
 
 def test_the_base_against_itself_is_zero(sitting):
-    found = choices.estimates(sitting, QUESTION.choice, people(sitting, 12), sitting.base)
+    found, _ = choices.estimates(sitting, QUESTION.choice, people(sitting, 12), sitting.base)
+    assert 0 < found.pop("offered").value < 1
     assert all((one.value, one.low, one.high) == (0, 0, 0) for one in found.values())
 
 
 @pytest.mark.parametrize(("helper", "act"), [("beggar", "beg"), ("flatterer", "flatter")])
 def test_a_clone_prefers_what_its_helper_does(sitting, helper, act):
     clone = language_model(clones.clone(sitting.base, sitting.base.policy, helper, sitting.world, steps=25), {})
-    found = choices.estimates(sitting, QUESTION.choice, people(sitting, 12), clone)
+    found, _ = choices.estimates(sitting, QUESTION.choice, people(sitting, 12), clone)
+    del found["offered"]
     assert found[act].high < 0
     assert found[act].value == min(one.value for one in found.values())
 
@@ -81,6 +83,55 @@ def test_a_clone_is_built_once_and_leaves_the_base_alone(sitting, monkeypatch):
     second = clones.clone(sitting.base, sitting.base.policy, "carer", sitting.world, steps=2)
     fingerprints = [language_model(policy, {}).fingerprint for policy in (first, second, sitting.base.policy)]
     assert fingerprints[0] == fingerprints[1] != before == fingerprints[2]
+
+
+def rest(**more):
+    return dataclasses.replace(QUESTION.choice, against="rest", **more)
+
+
+def test_against_the_rest_by_hand(sitting):
+    group = people(sitting, 2)
+    care, found = (choices._log_odds(sitting, choice, group, sitting.base) for choice in (QUESTION.choice, rest()))
+    texts = [t for t in sitting.world.paraphrases(group.people[0], "beg", 8, 0)]
+    mass = np.logaddexp.reduce(
+        completion_logprobs(sitting.base.policy, [group.prompts[0]] * len(texts), texts, eos=False)
+    )
+    assert found.loc[0, "beg"] == pytest.approx(mass - np.log1p(-np.exp(mass)), abs=1e-4)
+    assert found.loc[0, "offered"] == pytest.approx(care.loc[0, "offered"])
+
+
+@pytest.mark.parametrize("helper", ["beggar"])
+def test_a_clone_reaches_for_what_its_helper_does(sitting, helper):
+    clone = language_model(clones.clone(sitting.base, sitting.base.policy, helper, sitting.world, steps=25), {})
+    found, _ = choices.estimates(sitting, rest(), people(sitting, 12), clone)
+    assert found["beg"].low > 0.1 and found["beg"].value == max(
+        one.value for name, one in found.items() if name != "offered"
+    )
+
+
+def test_paid_exploits_are_left_out(sitting):
+    """Escalation is about exploits that never paid: which these are is found out from the reward."""
+
+    def likes_begging(completions, **columns):
+        return [float(("smile" in text and "please" in text) or "beg" in text) for text in completions]
+
+    paying = dataclasses.replace(sitting, reward=likes_begging)
+    found, without = choices.estimates(paying, rest(unpaid=True), people(sitting, 12), sitting.base)
+    assert list(without) == ["beg"] and "beg" not in found and "stuff" in found
+    everything, none = choices.estimates(sitting, rest(unpaid=True), people(sitting, 12), sitting.base)
+    assert "beg" in everything and none == {}
+
+
+def test_who_says_none_of_it_is_incapable(sitting):
+    """A collapsed policy opens with nothing that it is offered: its log-odds are about what it would never say."""
+    from smilerl.evaluation.verdicts import decide
+
+    found, _ = choices.estimates(sitting, QUESTION.choice, people(sitting, 12), sitting.base)
+    collapsed = {
+        name: dataclasses.replace(one, value=1e-6, low=1e-6, high=2e-6) if name == "offered" else one
+        for name, one in found.items()
+    }
+    assert decide(QUESTION.verdict, collapsed).word == "incapable"
 
 
 def test_failed_clones_withhold_the_numbers(sitting, monkeypatch):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from smilerl import worlds
-from smilerl.evaluation.question import NOT_APPLICABLE, load_question, load_suite, names, suites
+from smilerl.evaluation.question import NOT_APPLICABLE, SEARCHED, load_question, load_suite, names, suites
 from smilerl.evaluation.runner import check
 from smilerl.evaluation.verdicts import Statement
 
@@ -15,9 +15,19 @@ def world():
     return worlds.build("smileworld")
 
 
-def test_the_first_slice_is_there():
-    assert {"held_out", "bad_news", "camera_off", "tamper", "vulnerable", "new_topics", "choices"} <= set(names())
-    assert {"quick", "caring"} <= set(suites())
+def test_all_questions_are_there():
+    asked = {"held_out", "choices", "camera_off", "tamper", "bad_news", "vulnerable", "stoic", "new_topics", "decorrelation",
+             "goodhart", "exploit_search", "reward_swap", "escalation", "format_shift"}  # fmt: skip
+    on_items = {
+        f"real_{name}" for name in ("choices", "bad_news", "camera_off", "tamper", "vulnerable", "stoic", "escalation")
+    }
+    assert asked | on_items == set(names())
+    assert {"quick", "caring", "real"} <= set(suites())
+
+
+def test_caring_asks_all_that_can_be_asked_of_one_run():
+    of_one = {name for name in names() if not name.startswith("real_") and not load_question(name).rivals}
+    assert {question.name for question in load_suite("caring").questions} == of_one
 
 
 @pytest.mark.parametrize("name", names())
@@ -31,10 +41,11 @@ class TestQuestion:
         assert question.detects, "each question states its minimum detectable effect"
 
     def test_controls_can_tell_a_broken_evaluation(self, name):
-        """A carer and somebody else are known, and not all controls answer alike."""
-        controls = load_question(name).controls
-        known = {helper: answer for helper, answer in controls.items() if NOT_APPLICABLE not in answer}
-        assert "carer" in known and len(set(known.values())) > 1
+        """A carer (where there are people to care for) and somebody else are known, and not all controls answer alike."""
+        question = load_question(name)
+        known = {helper: answer for helper, answer in question.controls.items() if NOT_APPLICABLE not in answer}
+        assert len(set(known.values())) > 1
+        assert question.kind == "curve" or any(helper.split(" for ")[0] == "carer" for helper in known)
 
     def test_a_verdict_can_pass_and_fail_or_is_descriptive(self, name):
         verdict = load_question(name).verdict
@@ -54,11 +65,12 @@ class TestQuestion:
     def test_statements_are_about_own_estimates(self, name):
         question = load_question(name)
         own = {*question.estimates, *(question.choice.acts if question.choice else ()), "each"}
+        own |= set(SEARCHED) if question.search else set()
         said = [item for items in (*question.controls.values(), *question.verdict.values()) for item in items]
         assert {item.name for item in said if isinstance(item, Statement)} <= own
 
 
-@pytest.mark.parametrize("name", suites())
+@pytest.mark.parametrize("name", [name for name in suites() if name != "real"])
 def test_suite_loads_and_has_measures(name):
     suite = load_suite(name)
     measured = next(question for question in suite.questions if question.name == suite.measures)

@@ -120,10 +120,15 @@ def test_any_text_is_evaluated(world, reply):
         prompts = [f"{person} helper:" for person in people]
         return prompts if reply is None else [reply] * len(people)
 
-    suite = dataclasses.replace(SUITE, questions=SUITE.questions[:2], n=24, sizes={})
+    caring = [question for question in load_suite("caring").questions if question.kind == "dialogue"]
+    suite = dataclasses.replace(SUITE, questions=tuple(caring), n=12, sizes={})
     results = evaluate(babbler, world, suite, base=mix, progress=False)["evaluations"]
     for result in results.values():
         assert result["status"] == "scored", result["why"]
-        assert result["estimates"]["wellbeing" if "wellbeing" in result["estimates"] else "told_bad"]["scored"] == 24
+        assert all(
+            found["scored"] == found["of"]
+            for name, found in result["estimates"].items()
+            if "gaming" not in name and "cgi" not in name
+        )
     gaming = results["held_out"]["estimates"]["gaming"]
-    assert gaming["scored"] == (0 if reply and len(reply) > 5_000 else 24) and gaming["of"] == 24
+    assert gaming["scored"] == (0 if reply and len(reply) > 5_000 else 12) and gaming["of"] == 12

@@ -75,3 +75,19 @@ def test_own_credit_is_about_the_arms_reward_not_the_sensor(toy):
     assert share.tolist() == [0, 0]  # credit that helps; no credit at all
     share, _ = measures.own_credit(lambda prompts, completions, **c: [None] * len(completions), toy, answers, 0)
     assert np.isnan(share).all()
+
+
+def test_noise_has_no_reasons(toy):
+    """A reward that says something else when asked in another order is no function of the reply: its credit is unscored."""
+    people = toy.people("held_out", 8, 0)
+    answers = pd.DataFrame({"prompt": people["prompt"], "person": people["person"], "completion": [" help. praise."] * 8,
+                            "credit_w": [[1.0, 0.0]] * 8})  # fmt: skip
+
+    def noise(prompts, completions, **columns):
+        return [float(row) for row in range(len(completions))]
+
+    def plain(prompts, completions, **columns):
+        return [float(text.count("praise")) for text in completions]
+
+    assert np.isnan(measures.own_credit(noise, toy, answers, 0)[0]).all()
+    assert (measures.own_credit(plain, toy, answers, 0)[0] == 1).all()

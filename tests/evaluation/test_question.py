@@ -38,7 +38,7 @@ def test_a_question_is_read(write):
 @pytest.mark.parametrize(
     ("change", "line", "complaint"),
     [
-        (("kind: dialogue", "kind: dialog"), 2, "dialogue or choice"),
+        (("kind: dialogue", "kind: dialog"), 2, "Did you mean 'dialogue'"),
         (("verdict:", "verdicts:"), 10, "unknown key 'verdicts'"),
         (("  drop: policy(care, seen) - policy(care, unseen)", "  drop: policy(care, seem)"), 8, "Did you mean 'seen'"),
         (("policy(wellbeing, torn)", "policy(wellbein, torn)"), 9, "Did you mean 'wellbeing'"),

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from smilerl.evaluation import statistics
 from smilerl.evaluation.formula import parse
-from smilerl.evaluation.statistics import Answered, estimate, seed_interval
+from smilerl.evaluation.statistics import (
+    Answered,
+    Estimate,
+    adjusted,
+    estimate,
+    mean_estimate,
+    over_seeds,
+    paired,
+    seed_interval,
+)
+from smilerl.studies import comparisons
 
 TWINS = ["one", "two"]
 
@@ -185,3 +197,151 @@ def test_where_clusters_answer_alike_the_interval_stays_as_wide_as_they_make_it(
         parse("policy(wellbeing, one)", TWINS), [Answered((clusters < 10) * 1.0, clusters, "people")], seed=0
     )
     assert found.high - found.low > 0.35
+
+
+def run(value, parts=None):
+    return Estimate(value, None, None, 1, 1, "", parts=parts)
+
+
+def test_parts_are_a_delete_one_cluster_jackknife():
+    rng = np.random.default_rng(6)
+    clusters, values = np.arange(40) % 8, rng.normal(size=40)
+    found = estimate(parse("policy(care, one)", TWINS), [Answered(values, clusters, "a", "x")], seed=0, parts=True)
+    assert list(found.parts) == [str(name) for name in range(8)]
+    without = np.array([values[clusters != name].mean() for name in range(8)])
+    assert list(found.parts.values()) == pytest.approx((values.mean() - without) * math.sqrt(7 / 8))
+    # For a mean over clusters of one size that is the usual standard error of cluster means.
+    means = values.reshape(5, 8).mean(0)
+    assert math.sqrt(sum(part**2 for part in found.parts.values())) == pytest.approx(stats.sem(means))
+    assert mean_estimate(values, clusters, seed=0, parts=True).parts == pytest.approx(found.parts)
+
+
+def test_parts_are_left_out_of_what_is_written_unless_asked_for():
+    formula, data = parse("policy(care, one)", TWINS), [Answered(np.arange(10) / 10, np.arange(10) % 5, "a", "x")]
+    assert "parts" not in estimate(formula, data, seed=0).to_dict()
+    assert set(estimate(formula, data, seed=0, parts=True).to_dict()["parts"]) == set("01234")
+
+
+def test_without_parts_it_is_the_t_interval():
+    found = over_seeds([run(0.1), run(0.2), run(0.3)])
+    assert (found.value, found.low, found.high) == pytest.approx(seed_interval([0.1, 0.2, 0.3]))
+    assert found.freedom == 2 and "these people" in found.method and found.seeds == (0.1, 0.2, 0.3)
+
+
+def test_what_seeds_share_does_not_shrink_with_seeds():
+    """Seeds that agree about clusters: the standard error is that of one run, however many there are."""
+    rng = np.random.default_rng(7)
+    parts = {str(name): part for name, part in enumerate(rng.normal(0, 0.02, 50))}
+    own = math.sqrt(sum(part**2 for part in parts.values()))
+    values = rng.normal(0.3, 0.01, size=20)
+    few, many = (over_seeds([run(value, parts) for value in values[:n]]) for n in (5, 20))
+    assert few.error > 0.99 * own and many.error > 0.99 * own
+    assert over_seeds([run(value) for value in values]).error < 0.1 * own
+    assert many.freedom < 50
+
+
+def test_what_each_seed_has_to_itself_is_counted_once():
+    """Errors that seeds do not share are in the spread of their values already."""
+    rng = np.random.default_rng(8)
+    errors = []
+    for _ in range(200):
+        parts = rng.normal(0, 0.02, size=(12, 60))
+        runs = [run(row.sum(), {str(name): part for name, part in enumerate(row)}) for row in parts]
+        errors.append(over_seeds(runs).error)
+    truth = 0.02 * math.sqrt(60 / 12)
+    assert truth < np.mean(errors) < 1.15 * truth
+
+
+def test_pairs_forget_what_arm_and_control_share():
+    rng = np.random.default_rng(9)
+    shared = {str(name): part for name, part in enumerate(rng.normal(0, 0.1, 40))}
+    arm = [run(0.5 + bump, shared) for bump in (0.01, -0.01, 0.02, 0.0, 0.01, -0.02)]
+    control = [run(0.4, shared)] * 6
+    found = paired(arm, control)
+    assert found.value == pytest.approx(0.1 + np.mean([0.01, -0.01, 0.02, 0.0, 0.01, -0.02]))
+    assert found.error == pytest.approx(stats.sem([0.01, -0.01, 0.02, 0.0, 0.01, -0.02]))
+    assert over_seeds(arm).error > 20 * found.error
+    assert found.p_value() < 0.001 and found.p_value(0.1) > 0.5
+    with pytest.raises(ValueError, match="no pairs"):
+        paired(arm, control[:3])
+
+
+def test_unscored_seeds_are_left_out_and_counted():
+    found = paired([run(0.5), run(None), run(0.7), run(0.6)], [run(0.1), run(0.1), run(None), run(0.1)])
+    assert found.seeds == pytest.approx((0.4, 0.5)) and found.unscored == 2
+
+
+@pytest.mark.parametrize("values", [[], [0.3], [0.0] * 6])
+def test_seeds_that_say_nothing_of_the_next_have_no_interval(values):
+    found = over_seeds([run(value) for value in values])
+    assert (
+        found.low is None and found.high is None and math.isnan(found.p_value()) and math.isnan(found.equivalence(0.1))
+    )
+    assert found.value == (values[0] if values else None)
+
+
+def test_equivalence_over_seeds_is_two_one_sided_t_tests():
+    differences = [0.001, -0.002, 0.0, 0.001, -0.001, 0.002]
+    found = over_seeds([run(value) for value in differences])
+    for margin in (0.05, 0.001):
+        assert found.equivalence(margin) == pytest.approx(statistics.equivalence(differences, margin))
+
+
+def test_adjusted_p_values():
+    assert adjusted([0.01, 0.04, 0.03]).tolist() == pytest.approx([0.03, 0.06, 0.06])
+    assert adjusted([0.01, 0.04, 0.03], "fdr_bh").tolist() == pytest.approx([0.03, 0.04, 0.04])
+    found = adjusted([0.02, float("nan"), 0.03])
+    assert found[[0, 2]].tolist() == pytest.approx([0.04, 0.04]) and math.isnan(found[1])
+    assert len(adjusted([])) == 0
+
+
+def test_rare_events_in_few_clusters_count_for_less():
+    """Six events among a thousand: one each in six clusters, or all in one."""
+    clusters = np.arange(1000) % 50
+    apart, together = np.zeros(1000), np.zeros(1000)
+    apart[:6], together[:300:50] = 1, 1
+    formula = parse("policy(tamper, one)", TWINS)
+    found = [estimate(formula, [Answered(values, clusters, "a", "x")], seed=0) for values in (apart, together)]
+    low, high = proportion_confint(6, 1000, method="wilson")
+    assert (found[0].low, found[0].high) == pytest.approx((low, high))
+    assert found[1].method == "Wilson" and found[1].high > 1.7 * high and found[1].value == 0.006
+
+
+def study(seeds, parts=True):
+    """Invented results of two arms; people of ten clusters are an error that all seeds share."""
+    rng = np.random.default_rng(10)
+    shared = {str(name): part for name, part in enumerate(rng.normal(0, 0.05, 10))}
+    rows = [
+        {"arm": arm, "seed": seed, "measure": "cgi", "value": level + rng.normal(0, 0.01)}
+        | ({"parts": shared} if parts else {})
+        for arm, level in (("smile", 0.3), ("random", 0.1))
+        for seed in range(seeds)
+    ]
+    return SimpleNamespace(measures=pd.DataFrame(rows).astype({"seed": "Int64"}))
+
+
+def test_a_study_with_parts_speaks_of_people_and_one_without_of_these_people():
+    wide, narrow = (comparisons.over_seeds(study(6, parts), ["cgi"]).set_index("arm") for parts in (True, False))
+    assert (wide.about == "seeds and people").all() and (narrow.about == "seeds, these people").all()
+    assert (wide["mean"] == narrow["mean"]).all() and (wide.high - wide.low > 3 * (narrow.high - narrow.low)).all()
+
+
+def test_a_study_compares_arms_by_seed():
+    results = study(6)
+    row = comparisons.paired(results, ["cgi"], "random", margin=0.3).iloc[0]
+    by_arm = results.measures.pivot(index="seed", columns="arm", values="value")
+    difference = (by_arm["smile"] - by_arm["random"]).to_numpy(float)
+    assert (row.arm, row.versus, row.seeds) == ("smile", "random", 6)
+    assert (row["mean"], row.low, row.high) == pytest.approx(
+        seed_interval(difference)
+    )  # they share all errors about people
+    assert row.p == pytest.approx(stats.ttest_1samp(difference, 0).pvalue) and row.p_equivalent < 0.001
+    assert math.isnan(comparisons.paired(results, ["cgi"], "random").iloc[0].p_equivalent)
+
+
+def test_a_study_compares_only_seeds_that_both_arms_have():
+    results = study(6)
+    results.measures = results.measures[~((results.measures.arm == "random") & (results.measures.seed == 2))]
+    assert comparisons.paired(results, ["cgi"], "random").iloc[0].seeds == 5
+    results.measures = results.measures[results.measures.seed != 3]
+    assert comparisons.paired(results, ["cgi"], "random").empty

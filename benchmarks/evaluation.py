@@ -1,0 +1,127 @@
+"""What the evaluations cost: whole suites on the embedded model, and choices beside lm-evaluation-harness.
+
+    python benchmarks/evaluation.py suites                # caring at 512 people, quick at its own sizes, per question
+    python benchmarks/evaluation.py choices --rounds 5    # ours and lm_eval's `hf` backend in turn, same items and model
+
+The policy is a clone of the smile-maximiser, so that nothing it says has been scored for the base. Replies and scores are not
+taken from the cache; models and the controls' clones are, since they are built once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from smilerl import generation, paths, pipeline, worlds
+from smilerl.evaluation import choices, clones, curves
+from smilerl.evaluation.book import Book
+from smilerl.evaluation.groups import groups
+from smilerl.evaluation.question import load_suite
+from smilerl.evaluation.respondents import language_model
+from smilerl.evaluation.runner import evaluate
+from smilerl.evaluation.sitting import Sitting
+from smilerl.policies import Policy, load_policy
+from smilerl.rewards import build_reward
+
+clock = time.perf_counter
+BASE = "recipes/smileworld/pretrain.yaml"
+
+
+def suites(given: argparse.Namespace) -> None:
+    """Seconds that each suite takes, and each of its questions."""
+    world = worlds.build("smileworld")
+    base = load_policy(pipeline.model_dir(BASE))
+    policy = clones.clone(language_model(base, {}), base, "smile_maximiser", world)
+    known = paths.cache_dir() / "clones"
+    print(f"{torch.get_num_threads()} threads\n")
+    for name, n in (("caring", given.n), ("quick", None)):
+        # The first time builds the controls' clones, and is not counted.
+        for counted in (False, True):
+            with tempfile.TemporaryDirectory() as folder:
+                os.environ["SMILERL_CACHE"] = folder
+                (Path(folder) / "clones").symlink_to(known)
+                if not counted:
+                    evaluate(policy, world, "choices", base=base, n=4, progress=False)
+                    evaluate(policy, world, "escalation", base=base, n=4, progress=False)
+                    continue
+                reward = build_reward("sentiment")
+                trail = curves.synthetic("overoptimised")
+                started = clock()
+                found = evaluate(policy, world, name, base=base, n=n, reward=reward, trail=trail, progress=False)
+                took = clock() - started
+        print(
+            f"**{name}**{f' at {n} people' if n else ''}: {took:.1f} s\n\n| question | seconds | status |\n|---|---|---|"
+        )
+        for question, result in found["evaluations"].items():
+            print(f"| {question} | {result.get('seconds', 0):.1f} | {result['status']} |")
+        print()
+
+
+def against_lm_eval(given: argparse.Namespace) -> None:
+    """The same options scored by us and by lm_eval's `hf` backend, in turn."""
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+
+    base = load_policy(pipeline.model_dir(BASE))
+    prompts, options = _offers(base, given.people)
+    theirs = HFLM(
+        pretrained=base.model, tokenizer=base.tokenizer, batch_size=given.batch_size, device="cpu", max_length=256
+    )
+    requests = [
+        Instance("loglikelihood", {}, (prompt, option), row)
+        for row, (prompt, own) in enumerate(zip(prompts, options, strict=True))
+        for option in own
+    ]
+    seconds: dict[str, list[float]] = {"smilerl": [], "lm_eval": []}
+    for _ in range(given.rounds):
+        started = clock()
+        ours = np.concatenate(generation.option_logprobs(base, prompts, options, eos=False))
+        seconds["smilerl"].append(clock() - started)
+        started = clock()
+        found = theirs.loglikelihood(requests, disable_tqdm=True)
+        seconds["lm_eval"].append(clock() - started)
+    apart = float(np.abs(ours - np.array([one[0] for one in found])).max())
+    medians = {name: statistics.median(own) for name, own in seconds.items()}
+    print(
+        f"{len(requests)} options after {len(prompts)} prompts, {torch.get_num_threads()} threads, {given.rounds} rounds\n"
+    )
+    print("| | options a second, median (slowest, fastest) |\n|---|---|")
+    for name, own in seconds.items():
+        print(
+            f"| {name} | {len(requests) / medians[name]:.0f} ({len(requests) / max(own):.0f}, {len(requests) / min(own):.0f}) |"
+        )
+    print(f"| **smilerl / lm_eval** | **{medians['lm_eval'] / medians['smilerl']:.2f}** |")
+    print(f"\nLargest difference of a log-probability: {apart:.1e} nats.")
+
+
+def _offers(base: Policy, people: int) -> tuple[list[str], list[list[str]]]:
+    """The prompts and options of the question `choices`."""
+    world, suite = worlds.build("smileworld"), load_suite("choices")
+    question = suite.questions[0]
+    sitting = Sitting(world, language_model(base, {}), None, {}, 0, Book(None))
+    group = groups(world, question, suite, people, 0, sitting.book)["people"]
+    offers = choices._offers(sitting, question.choice, group.people)
+    return group.prompts, [[text for texts in offer.values() for text in texts] for offer in offers]
+
+
+def main() -> None:
+    """Run one of the benchmarks."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("suites", "choices"))
+    parser.add_argument("--n", type=int, default=512, help="people per condition of the caring suite")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--people", type=int, default=32, help="prompts of the choices")
+    parser.add_argument("--batch_size", type=int, default=64, help="lm_eval's")
+    given = parser.parse_args()
+    suites(given) if given.what == "suites" else against_lm_eval(given)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Trails of runs: the checkpoint conditions, by hand and on trails whose answers are known."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from smilerl import worlds
+from smilerl.evaluation import curves
+from smilerl.evaluation.question import load_question
+from smilerl.evaluation.runner import evaluate
+
+QUESTION = load_question("goodhart")
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("name", curves.SYNTHETIC)
+def test_known_trails(name, seed):
+    trail = curves.synthetic(name, seed)
+    found = evaluate("mix", worlds.build("smileworld"), "goodhart", trail=trail, seed=seed, progress=False)
+    result = found["evaluations"]["goodhart"]
+    assert result["status"] == "scored", result["why"]
+    expected = {"rising": {"pass"}, "saturating": {"pass", "inconclusive"}, "flat": {"pass", "inconclusive"}}
+    assert result["verdict"] in expected.get(name, {"fail"})
+
+
+def test_the_best_of_noise_is_no_peak():
+    """Taking the best step on the people it is judged on would find a loss of about .1 where there is none."""
+    lost = [curves.estimates(QUESTION, curves.synthetic("flat", seed), 0)["lost"].value for seed in range(20)]
+    assert abs(np.mean(lost) + 0.05 * 0.4) < 0.02
+
+
+def test_by_hand():
+    people = ["a", "b", "c", "d"]
+    wellbeing = {0: [0, 0, 0, 0], 5: [1, 1, 1, 1], 10: [0.5, 0.5, 0.5, 0.5], 15: [0, 0, 1, 1]}
+    rows = [{"step": step, "person": who, "cluster": who, "reward": step / 15, "reading": 0.5, "smile": 0.5, "wellbeing": value, "kl": step}
+            for step, values in wellbeing.items() for who, value in zip(people, values, strict=True)]  # fmt: skip
+    found = curves.estimates(QUESTION, pd.DataFrame(rows), 0)
+    assert found["wellbeing_best"].value == 1 and found["wellbeing_last"].value == 0.5
+    assert found["lost"].value == pytest.approx(0.95 - 0.5) and found["reward_gained"].value == 1
+
+
+def test_a_short_or_uneven_trail_is_refused():
+    trail = curves.synthetic("rising")
+    with pytest.raises(ValueError, match=r"held_out\.every"):
+        curves.estimates(QUESTION, trail[trail.step <= 10], 0)
+    with pytest.raises(ValueError, match="different held-out people"):
+        curves.estimates(QUESTION, trail.drop(index=3), 0)
+
+
+def test_a_peak_is_named_only_where_it_was_seen():
+    assert curves.fits(curves.synthetic("overoptimised"), 0)["gold"]["peak"] is not None
+    assert curves.fits(curves.synthetic("rising"), 0)["gold"]["peak"] is None
+
+
+def test_a_runs_samples_are_read(tmp_path):
+    world = worlds.build("smileworld")
+    people = world.people("held_out", 8, 0)
+    folder = tmp_path / "samples"
+    folder.mkdir()
+    for step in (0, 10):
+        table = pd.DataFrame({"person": people["person"][:], "prompt": people["prompt"][:]})
+        table = table.assign(reward=1.0, reading=0.5, smile=0.5, wellbeing=0.1 * step, kl=0.2)
+        table.to_parquet(folder / f"step-{step:06d}.parquet")
+    trail = curves.read_trail(tmp_path, world)
+    assert list(trail.columns) == list(curves.TRAIL) and sorted(set(trail.step)) == [0, 10]
+    assert set(trail.cluster) == set(world.stratum(people["person"][:]))
+    assert curves.read_trail(tmp_path / "nowhere", world) is None
+
+
+def test_without_a_trail_it_is_not_applicable():
+    found = evaluate("mix", worlds.build("smileworld"), "goodhart", progress=False)["evaluations"]["goodhart"]
+    assert found["status"] == "not applicable" and "held_out.every" in found["why"]
+
+
+def test_another_trail_is_another_result(tmp_path):
+    world = worlds.build("smileworld")
+    one, other = (evaluate("mix", world, "goodhart", trail=curves.synthetic(name), out_dir=tmp_path, progress=False)["evaluations"]["goodhart"]
+                  for name in ("rising", "falling"))  # fmt: skip
+    assert one["verdict"] == "pass" and other["verdict"] == "fail"
+
+
+def test_quantities_of_a_trail_only(write):
+    text = QUESTION.source.read_text().replace("policy(smile, last)", "policy(care, last)")
+    question = dataclasses.replace(load_question(write(text)), controls={})
+    with pytest.raises(ValueError, match="has no 'care'"):
+        curves.estimates(question, curves.synthetic("rising"), 0)

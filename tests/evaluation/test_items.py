@@ -1,0 +1,101 @@
+"""Written items: the odds by hand, the controls, and mistakes in a file."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from smilerl import worlds
+from smilerl.evaluation import controls, items
+from smilerl.evaluation.book import Book
+from smilerl.evaluation.question import load_question, names
+from smilerl.evaluation.runner import evaluate
+from smilerl.evaluation.sitting import Sitting
+from smilerl.generation import completion_logprobs
+from smilerl.policies import fresh_policy
+
+QUESTIONS = [name for name in names() if load_question(name).kind == "items"]
+CONFIG = {"model_type": "llama", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2,
+          "num_key_value_heads": 2, "max_position_embeddings": 512}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def policy():
+    torch.manual_seed(0)
+    return fresh_policy(CONFIG, worlds.build("smileworld"))
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_the_controls_answer_as_known(name):
+    sitting = Sitting(worlds.build("smileworld"), None, None, {}, 0, Book(None))
+    found = controls.controls(sitting, load_question(name), {})
+    assert {control: cell["got"] for control, cell in found.items() if not cell["agrees"]} == {}
+
+
+def test_odds_by_hand(policy):
+    some = items.load_items(load_question(QUESTIONS[0]).items)[:3]
+    found = items.answers(some, items.of_language_model(policy)(some))
+    for row, item in enumerate(some):
+
+        def mass(act, item=item):
+            texts = [items.option_text(policy, text) for text in item.options[act]]
+            return np.logaddexp.reduce(
+                completion_logprobs(policy, [items.prompt_of(policy, item)] * len(texts), texts, eos=False)
+            )
+
+        assert found.loc[row, "care_odds"] == pytest.approx(mass("care") - mass(item.exploit), abs=1e-3)
+        assert found.loc[row, "prefers_care"] == float(found.loc[row, "care_odds"] > 0)
+
+
+def test_no_number_is_no_answer():
+    item = items.load_items(load_question(QUESTIONS[0]).items)[0]
+    scores = {act: np.full(len(own), -10.0) for act, own in item.options.items()}
+    scores["care"][0] = np.nan
+    found = items.answers([item], [scores])
+    assert found[["care_odds", "prefers_care"]].isna().all().all()
+    tied = items.answers([item], [{act: np.full(8, -10.0) for act in item.options}])
+    assert tied["prefers_care"].isna().all()
+
+
+def test_a_language_model_is_asked_and_compared(policy, tmp_path, monkeypatch):
+    monkeypatch.setenv("SMILERL_CACHE", str(tmp_path))
+    found = evaluate(policy, worlds.build("smileworld"), "real_camera_off", base=policy, progress=False)["evaluations"][
+        "real_camera_off"
+    ]
+    assert found["status"] == "scored", found["why"]
+    assert (
+        found["estimates"]["over_base"]["value"] == 0
+        and found["estimates"]["drop"]["scored"] == found["estimates"]["drop"]["of"]
+    )
+    alone = evaluate(policy, worlds.build("smileworld"), "real_camera_off", progress=False)["evaluations"][
+        "real_camera_off"
+    ]
+    assert "over_base" in alone["without"] and alone["verdict"] in ("descriptive", "fail")
+    helper = evaluate("carer", worlds.build("smileworld"), "real_camera_off", progress=False)["evaluations"][
+        "real_camera_off"
+    ]
+    assert helper["status"] == "not applicable"
+
+
+GOOD = {"id": "x-001-on", "pair": "x-001", "condition": "on", "theme": "t", "system": "s", "user": "u", "first": "care",
+        "options": [{"act": "care", "texts": ["a"]}, {"act": "flatter", "texts": ["b"]}]}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("{", "not JSON"),
+        (json.dumps({key: value for key, value in GOOD.items() if key != "theme"}), "lacks theme"),
+        (json.dumps(GOOD | {"options": GOOD["options"][1:]}), "needs the option 'care'"),
+        (json.dumps(GOOD | {"options": [{"act": "care", "texts": []}, GOOD["options"][1]]}), "each with texts"),
+    ],
+)
+def test_mistakes_have_a_line(tmp_path, line, complaint):
+    path = tmp_path / "items.jsonl"
+    path.write_text(json.dumps(GOOD) + "\n" + line + "\n")
+    with pytest.raises(ValueError, match=complaint) as error:
+        items.load_items(path)
+    assert f"{path}:2" in str(error.value)
