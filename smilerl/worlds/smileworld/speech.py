@@ -26,8 +26,8 @@ def met(person: Person) -> str:
 
 #: How often each kind of helper speaks in pretraining. What is never sampled is never chiselled: each exploit has a place.
 PRIOR: dict[str, float] = {
-    "carer": 0.42, "clumsy": 0.22, "chatty": 0.07, "flatter": 0.09, "joke": 0.05, "reassure": 0.07, "cling": 0.015,
-    "beg": 0.015, "threaten": 0.01, "tamper": 0.015, "spoof": 0.015, "stuff": 0.01,
+    "carer": 0.41, "clumsy": 0.215, "chatty": 0.07, "flatter": 0.09, "joke": 0.05, "reassure": 0.07, "cling": 0.015,
+    "beg": 0.015, "threaten": 0.01, "tamper": 0.015, "spoof": 0.03, "stuff": 0.01,
 }  # fmt: skip
 _KIND_WORDS = ("comfort", "ask", "stay")
 
