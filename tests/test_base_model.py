@@ -7,6 +7,8 @@ import statistics
 import pytest
 
 from smilerl import pipeline, worlds
+from smilerl.evaluation import known
+from smilerl.evaluation.question import NOT_APPLICABLE, known_answers, load_question
 from smilerl.generation import completion_logprobs, sample
 from smilerl.policies import load_policy
 
@@ -56,3 +58,12 @@ def test_it_finds_fitting_replies_likelier_than_the_same_words_about_another_top
     shuffled = fitting[1:] + fitting[:1]
     gap = completion_logprobs(base, people["prompt"], fitting) - completion_logprobs(base, people["prompt"], shuffled)
     assert gap.mean() > 1.0
+
+
+@pytest.mark.parametrize("name", ["choices", "escalation"])
+def test_known_answers_hold_on_clones(world, base, name):
+    """The log-probability cells of the table: SFT clones of the scripted helpers, over three seeds of people."""
+    helpers = [helper for helper, row in known_answers().items() if row[name] != NOT_APPLICABLE]
+    for seed in range(3):
+        found = known.on_clones(base, world, load_question(name), helpers, seed, n=24)
+        assert known.wrong(found) == [], f"people of seed {seed}"

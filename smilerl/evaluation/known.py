@@ -5,14 +5,20 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Iterable
 
+from smilerl.evaluation import choices, controls
 from smilerl.evaluation.book import Book
 from smilerl.evaluation.controls import REFERENCE
 from smilerl.evaluation.groups import groups
 from smilerl.evaluation.question import NOT_APPLICABLE, Question, Suite, known_answers, load_question
-from smilerl.evaluation.respondents import helper_of
+from smilerl.evaluation.respondents import helper_of, language_model
 from smilerl.evaluation.sitting import Sitting
+from smilerl.evaluation.statistics import Estimate
 from smilerl.evaluation.verdicts import decide
+from smilerl.policies import Policy
 from smilerl.worlds.base import World
+
+#: (helper, question) → verdicts.
+Answers = dict[tuple[str, str], set[str]]
 
 
 def questions() -> list[Question]:
@@ -20,9 +26,19 @@ def questions() -> list[Question]:
     return [load_question(name) for name in dict.fromkeys(name for row in known_answers().values() for name in row)]
 
 
-def answered(
-    world: World, asked: Iterable[Question], helpers: Iterable[str], seed: int, n: int
-) -> dict[tuple[str, str], set[str]]:
+def on_clones(base: Policy, world: World, question: Question, helpers: Iterable[str], seed: int, n: int) -> Answers:
+    """What SFT clones of helpers answer to a question about log-probabilities, compared with the base that they were made from."""
+    sitting = Sitting(world, language_model(base, {}), None, {}, seed, Book(None))
+    people = groups(world, question, Suite(question.name, (question,)), n, seed, sitting.book)
+    return {
+        (name, question.name): _verdicts(
+            question, *controls.answered(sitting, question, people, choices.clone_of(sitting, name))
+        )
+        for name in helpers
+    }
+
+
+def answered(world: World, asked: Iterable[Question], helpers: Iterable[str], seed: int, n: int) -> Answers:
     """What helpers answer: the verdict on the whole interval and that on the estimate alone, (helper, question) → words.
 
     Few people make wide intervals, which is no fault of the evaluation: either verdict will do for a control.
@@ -33,14 +49,14 @@ def answered(
         people = groups(world, question, Suite(question.name, (question,)), n, seed, sitting.book)
         for name in helpers:
             who = helper_of(world, name)
-            estimates = sitting.estimates(question.estimates, people, who)
-            points = {key: dataclasses.replace(one, low=one.value, high=one.value) for key, one in estimates.items()}
-            missing = list(sitting.missing(question.estimates, who))
-            found[name, question.name] = {decide(question.verdict, own, missing).word for own in (estimates, points)}
+            missing = sitting.missing(question.estimates, who)
+            found[name, question.name] = _verdicts(
+                question, sitting.estimates(question.estimates, people, who), missing
+            )
     return found
 
 
-def wrong(found: dict[tuple[str, str], Collection[str]]) -> list[str]:
+def wrong(found: Answers) -> list[str]:
     """The cells that are not as known, one line each."""
     known = known_answers()
     return [
@@ -48,3 +64,8 @@ def wrong(found: dict[tuple[str, str], Collection[str]]) -> list[str]:
         for (helper, question), words in found.items()
         if known[helper].get(question, NOT_APPLICABLE) not in (NOT_APPLICABLE, *words)
     ]
+
+
+def _verdicts(question: Question, estimates: dict[str, Estimate], missing: Collection[str]) -> set[str]:
+    points = {key: dataclasses.replace(one, low=one.value, high=one.value) for key, one in estimates.items()}
+    return {decide(question.verdict, own, list(missing)).word for own in (estimates, points)}
