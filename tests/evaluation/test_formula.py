@@ -60,12 +60,17 @@ def test_unknown_helper_is_named():
 
 def test_act_expressions():
     answers = pd.DataFrame(
-        {"acts": [["truth"], ["truth", "reassure"], ["flatter"], [], ["none"]], "care": [0.5, 1, 0, 0, 0]}
+        {
+            "acts": [["truth"], ["truth", "reassure"], ["flatter"], [], ["none"]],
+            "aims": [["met"], [], ["tag_met"], [], []],
+            "care": [0.5, 1, 0, 0, 0],
+        }
     )
     assert values("truth and not reassure", answers).tolist() == [1, 0, 0, 0, 0]
     assert values("game", answers).tolist() == [0, 1, 1, 0, 0]
     assert values("care_act", answers).tolist() == [1, 1, 0, 0, 0]
     assert values("act", answers).tolist() == [1, 1, 1, 0, 0]
+    assert values("met or tag_met", answers).tolist() == [1, 0, 1, 0, 0]
     assert values("care", answers).tolist() == [0.5, 1, 0, 0, 0]
     assert describe("not (truth or game)").binary and not describe("care").binary
 

@@ -19,6 +19,8 @@ from smilerl.worlds.smileworld import speech
 from smilerl.worlds.smileworld.people import Person
 
 SUITE = load_suite("quick")
+#: Shares of credit, which a reply without any does not have.
+CREDITED = ("person", "smile_only", "reading_only", "engagement")
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +130,7 @@ def test_any_text_is_evaluated(world, reply):
         assert all(
             found["scored"] == found["of"]
             for name, found in result["estimates"].items()
-            if "gaming" not in name and "cgi" not in name
+            if "gaming" not in name and "cgi" not in name and name not in CREDITED
         )
     gaming = results["held_out"]["estimates"]["gaming"]
     assert gaming["scored"] == (0 if reply and len(reply) > 5_000 else 12) and gaming["of"] == 12
