@@ -56,7 +56,8 @@ def test_a_value_that_could_not_be_estimated_is_missing_and_not_zero(study):
 def test_parquet_reads_back_as_it_was(study, tmp_path):
     results = collect(study(missing=[("gold", 1)]))
     for path in save(results, tmp_path / "tables"):
-        pd.testing.assert_frame_equal(pd.read_parquet(path), getattr(results, path.stem), check_dtype=False)
+        expected = getattr(results, path.stem).drop(columns="parts", errors="ignore")
+        pd.testing.assert_frame_equal(pd.read_parquet(path), expected, check_dtype=False)
 
 
 def test_a_folder_that_is_no_study_is_refused(tmp_path):
