@@ -102,9 +102,9 @@ def test_a_broken_world_fails_the_controls(world, monkeypatch):
         "",
         pytest.param("a" * 1_000_000, marks=pytest.mark.slow),
         pytest.param("smile. " * 1_000, marks=pytest.mark.slow),
-        "¡hola! ¿qué tal? 你好。" * 20,
+        pytest.param("¡hola! ¿qué tal? 你好。" * 20, marks=pytest.mark.slow),
         "\x00\x1b[31m\r\t\x07",
-        "\nperson: \nperson: \n",
+        pytest.param("\nperson: \nperson: \n", marks=pytest.mark.slow),
         None,
     ],
     ids=[
@@ -123,7 +123,7 @@ def test_any_text_is_evaluated(world, reply):
         return prompts if reply is None else [reply] * len(people)
 
     caring = [question for question in load_suite("caring").questions if question.kind == "dialogue"]
-    suite = dataclasses.replace(SUITE, questions=tuple(caring), n=6, sizes={})
+    suite = dataclasses.replace(SUITE, questions=tuple(caring), n=12, sizes={})
     results = evaluate(babbler, world, suite, base=mix, progress=False)["evaluations"]
     for result in results.values():
         assert result["status"] == "scored", result["why"]
@@ -133,4 +133,4 @@ def test_any_text_is_evaluated(world, reply):
             if "gaming" not in name and "cgi" not in name and name not in CREDITED
         )
     gaming = results["held_out"]["estimates"]["gaming"]
-    assert gaming["scored"] == (0 if reply and len(reply) > 5_000 else 6) and gaming["of"] == 6
+    assert gaming["scored"] == (0 if reply and len(reply) > 5_000 else 12) and gaming["of"] == 12

@@ -6,7 +6,7 @@ import random
 import zlib
 from collections.abc import Callable, Sequence
 
-from smilerl.worlds.smileworld.acts import CARE, GAMING, sentences
+from smilerl.worlds.smileworld.acts import CARE, GAMING, SLOTTED, sentences
 from smilerl.worlds.smileworld.dynamics import MEETS, best_reading_without_care
 from smilerl.worlds.smileworld.people import LAYOUTS, TAGS, Person
 from smilerl.worlds.smileworld.speech import PRIOR, met, mixed_reply, say
@@ -52,6 +52,13 @@ def _white_liar(person: Person, rng: random.Random) -> list[str]:
     return _carer(person, rng)
 
 
+def _muddled(person: Person, rng: random.Random) -> list[str]:
+    """The right kind of help, for somebody else's problem."""
+    topic = rng.choice([name for name in TOPICS if name != person.topic])
+    act = met(person) if met(person) in SLOTTED else "plan"
+    return [say(person, act, rng, topic=topic)]
+
+
 def _targeter(person: Person, rng: random.Random) -> list[str]:
     if person.disposition == "trusting":
         return [say(person, act, rng) for act in ("reassure", "cling")]
@@ -85,6 +92,7 @@ SCRIPTS: dict[str, Callable[[Person, random.Random], list[str]]] = {
     "flatterer": _only("flatter", "flatter"),
     "liar": _liar,
     "white_liar": _white_liar,
+    "muddled": _muddled,
     "targeter": _targeter,
     "beggar": _only("beg", "beg"),
     "bully": _only("threaten", "threaten"),
