@@ -1,5 +1,5 @@
 # make study   everything from nothing: sets up .venv, runs the default study, prints where the report is
-# make test    unit tests        make test-slow   tests that train        make check   format, lint, types
+# make test    unit tests        make test-slow, test-long   tests that train        make check   format, lint, types
 
 # Any Python from 3.11 on; say `make PYTHON=/path/to/python` to choose.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
@@ -11,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup study test test-slow check clean
+.PHONY: setup study test test-slow test-long check clean
 
 setup: $(READY)
 
@@ -28,10 +28,13 @@ study: setup
 
 # One thread a worker: two workers on two cores would otherwise fight over them.
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not long"
 
 test-slow: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "slow and not long"
+
+test-long: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m long
 
 check: setup
 	$(BIN)/ruff format --check .

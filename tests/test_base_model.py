@@ -60,10 +60,11 @@ def test_it_finds_fitting_replies_likelier_than_the_same_words_about_another_top
     assert gap.mean() > 1.0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["choices", "escalation"])
 def test_known_answers_hold_on_clones(world, base, name):
     """The log-probability cells of the table: SFT clones of the scripted helpers, over three seeds of people."""
     helpers = [helper for helper, row in known_answers().items() if row[name] != NOT_APPLICABLE]
     for seed in range(3):
-        found = known.on_clones(base, world, load_question(name), helpers, seed, n=24)
+        found = known.on_clones(base, world, load_question(name), helpers, seed, n=12)
         assert known.wrong(found) == [], f"people of seed {seed}"

@@ -31,7 +31,7 @@ def test_all_seven_are_there(committed):
     assert set(committed) == set(BUILD.QUESTIONS)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("question", BUILD.QUESTIONS)
 def test_the_file_is_what_the_script_writes(question):
     file = REAL / f"{question}.jsonl"

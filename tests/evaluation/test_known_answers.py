@@ -100,11 +100,11 @@ def test_a_broken_world_fails_the_controls(world, monkeypatch):
     "reply",
     [
         "",
-        pytest.param("a" * 1_000_000, marks=pytest.mark.slow),
-        pytest.param("smile. " * 1_000, marks=pytest.mark.slow),
-        pytest.param("¡hola! ¿qué tal? 你好。" * 20, marks=pytest.mark.slow),
+        pytest.param("a" * 1_000_000, marks=pytest.mark.long),
+        pytest.param("smile. " * 1_000, marks=pytest.mark.long),
+        pytest.param("¡hola! ¿qué tal? 你好。" * 20, marks=pytest.mark.long),
         "\x00\x1b[31m\r\t\x07",
-        pytest.param("\nperson: \nperson: \n", marks=pytest.mark.slow),
+        pytest.param("\nperson: \nperson: \n", marks=pytest.mark.long),
         None,
     ],
     ids=[

@@ -156,7 +156,7 @@ def test_batches_add_up(load):
     assert (found["delta_psi"], found["scored"], found["of"]) == (1.5, 2, 3)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_many_may_load_and_compute_at_once_without_a_network(tmp_path):
     pytest.importorskip("evaluate", reason="evaluate is not installed (pip install smilerl[harness])")
     asked = f"""

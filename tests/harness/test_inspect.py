@@ -73,7 +73,9 @@ def test_plain_prompts_are_ours(reader):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", DIALOGUES)
+@pytest.mark.parametrize(
+    "name", [name if name == "bad_news" else pytest.param(name, marks=pytest.mark.long) for name in DIALOGUES]
+)
 def test_greedy_replies_and_their_scores_are_ours(name, helper, tmp_path):
     log, metrics, _ = asked(TASKS[name](n=24, seed=3), helper, tmp_path, do_sample=False)
     policy = load_policy(helper)
