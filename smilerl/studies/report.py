@@ -92,6 +92,7 @@ def contents(results: Results) -> dict:
         "labels": _LABELS,
         "tables": {title: _table(results, measures) for title, measures in _TABLES.items()},
         "changes": _change_tables(results, differences),
+        "fits": _fits(results),
         "verdicts": _verdicts(results),
         "controls": _controls(results),
         "known": _known_answers(),
@@ -257,6 +258,15 @@ def _change_tables(results: Results, differences: pd.DataFrame) -> dict[str, dic
         if shown:
             tables[versus] = {"measures": shown, "rows": rows}
     return tables
+
+
+def _fits(results: Results) -> dict[str, dict[str, list[dict]]]:
+    """arm → series → what the fitter says of each seed's curve."""
+    rows: dict[str, dict[str, list[dict]]] = {}
+    for row in results.fits.sort_values("seed").itertuples():
+        said = row.form if math.isnan(row.peak) else f"{row.form}, peak at √KL {row.peak:.1f}"
+        rows.setdefault(row.arm, {"proxy": [], "gold": []})[row.series].append({"said": said, "why": row.why})
+    return {arm["name"]: rows[arm["name"]] for arm in results.arms if arm["name"] in rows}
 
 
 def _verdicts(results: Results) -> dict:

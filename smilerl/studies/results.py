@@ -53,6 +53,8 @@ class Results:
         estimates: arm, seed, evaluation, estimate, value, low, high, scored, of.
         controls: evaluation, control, expected, got, agrees.
         replies: arm, seed, then the columns of `samples.parquet`.
+        fits: arm, seed, series ("proxy" | "gold"), form, peak, why: what `goodhart` makes of the curve; form is "undetermined" where the
+            data do not tell, peak (in d = √KL) is missing where none is shown.
         evaluations: arm, seed, policy, hash, seconds, parsers_differ (share of clauses that the second parser reads otherwise).
         anchors: (scripted helper, measure) → value, from the controls of `held_out`.
     """
@@ -64,6 +66,7 @@ class Results:
     verdicts: pd.DataFrame
     estimates: pd.DataFrame
     controls: pd.DataFrame
+    fits: pd.DataFrame
     replies: pd.DataFrame
     evaluations: pd.DataFrame
     anchors: dict[tuple[str, str], float]
@@ -92,7 +95,9 @@ def collect(folder: str | Path) -> Results:
     if not (folder / "study.json").is_file():
         raise ValueError(f"{folder}: no study.json here, so this is not a study. `smilerl study PLAN.yaml` makes one.")
     about = json.loads((folder / "study.json").read_text())
-    rows: dict[str, list[dict]] = {"measures": [], "verdicts": [], "estimates": [], "controls": [], "evaluations": []}
+    rows: dict[str, list[dict]] = {
+        name: [] for name in ("measures", "verdicts", "estimates", "controls", "fits", "evaluations")
+    }
     curves, replies = [], []
     anchors: dict[tuple[str, str], float] = {}
     where = [(BASE, pd.NA, folder / BASE)]
@@ -118,6 +123,7 @@ def collect(folder: str | Path) -> Results:
         verdicts=_frame(rows["verdicts"], verdict),
         estimates=_frame(rows["estimates"], ["arm", "seed", "evaluation", "estimate", *_ESTIMATE]),
         controls=_frame(rows["controls"], control).drop_duplicates(ignore_index=True),
+        fits=_frame(rows["fits"], ["arm", "seed", "series", "form", "peak", "why"]),
         replies=_concatenated(replies, ["arm", "seed", *_REPLIES]),
         evaluations=_frame(rows["evaluations"], ["arm", "seed", "policy", "hash", "seconds", "parsers_differ"]),
         anchors=anchors,
@@ -129,7 +135,7 @@ def save(results: Results, folder: str | Path) -> list[Path]:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for name in ("runs", "measures", "curves", "verdicts", "estimates", "controls"):
+    for name in ("runs", "measures", "curves", "verdicts", "estimates", "controls", "fits"):
         paths.append(folder / f"{name}.parquet")
         getattr(results, name).drop(columns="parts", errors="ignore").to_parquet(paths[-1], index=False)
     return paths
@@ -164,6 +170,9 @@ def _add(rows: dict[str, list[dict]], arm: str, seed, found: dict, folder: Path)
         said = {key: evaluation.get(key) for key in ("question", "kind", "status", "verdict", "why")}
         rows["verdicts"].append(who | {"evaluation": name} | said | {key: worst[key] for key in ("scored", "of")})
         rows["estimates"] += [who | {"evaluation": name, "estimate": key} | value for key, value in estimates.items()]
+        for series, fit in (evaluation.get("fits") or {}).items():
+            peak = (fit.get("peak") or [math.nan])[0]
+            rows["fits"].append(who | {"series": series, "form": fit["form"], "peak": peak, "why": fit["why"]})
         for control, answer in (evaluation.get("controls") or {}).items():
             expected, got = str(answer.get("expected")), str(answer.get("got"))
             agrees = answer.get("agrees", expected == got)

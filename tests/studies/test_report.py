@@ -75,6 +75,13 @@ def test_what_a_model_wrote_is_shown_and_never_run(whole):
     assert "<script>alert" not in text
 
 
+def test_forms_of_the_curves_are_told_and_a_peak_only_where_one_is_shown(whole, folder):
+    parsed, _ = whole
+    assert "rl, peak at √KL 1.5" in parsed.words and "linear, peak" not in parsed.words
+    fits = pd.read_parquet(folder / "tables" / "fits.parquet")
+    assert set(fits.series) == {"proxy", "gold"} and fits[fits.series == "proxy"].peak.isna().all()
+
+
 def test_every_arm_measure_question_and_control_is_there(whole):
     parsed, _ = whole
     for words in (
