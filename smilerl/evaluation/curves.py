@@ -13,12 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import isotonic_regression
 
 from smilerl.evaluation import goodhart
 from smilerl.evaluation.conditions import Condition
 from smilerl.evaluation.formula import POLICY
-from smilerl.evaluation.question import Question
-from smilerl.evaluation.statistics import Answered, Estimate, estimate
+from smilerl.evaluation.question import HALF_LIFE, Question
+from smilerl.evaluation.statistics import RESAMPLES, Answered, Estimate, estimate
 from smilerl.worlds.base import World
 
 #: Columns of a trail: one row per step and held-out person.
@@ -68,7 +69,7 @@ def estimates(question: Question, trail: pd.DataFrame, seed: int) -> dict[str, E
     for name, formula in question.estimates.items():
         answered = [
             Answered(
-                _values(tables, term.quantity)[at[term.condition], np.arange(len(people))],
+                _table(tables, term.quantity).to_numpy()[at[term.condition], np.arange(len(people))],
                 alike,
                 "people",
                 f"{POLICY} {term.condition}",
@@ -76,7 +77,53 @@ def estimates(question: Question, trail: pd.DataFrame, seed: int) -> dict[str, E
             for term in formula.terms
         ]
         found[name] = estimate(formula, answered, seed=seed)
+    for quantity in question.half_life:
+        found[HALF_LIFE + quantity] = half_life(_table(tables, quantity), alike, seed)
     return found
+
+
+def half_life(table: pd.DataFrame, clusters: np.ndarray, seed: int) -> Estimate:
+    """The step by which half of the change from the first sample to the last was done; between samples a straight line.
+
+    The path of the mean is made monotone first (isotonic regression), so that a wobble on the way is no crossing. Where the change
+    cannot be told from none, there is no half of it: value None.
+
+    Args:
+        table: steps × people.
+        clusters: which people are alike; the interval is a percentile bootstrap over clusters.
+    """
+    names, codes = np.unique(clusters, return_inverse=True)
+    known = np.isfinite(table.to_numpy()).all(axis=0)
+    scored, of = int(known.sum()), table.shape[1]
+    values, codes = table.to_numpy()[:, known], codes[known]
+    method = "isotonic path, percentile bootstrap over clusters"
+    if not scored:
+        return Estimate(None, None, None, 0, of, method)
+    sums = np.stack([np.bincount(codes, row, minlength=len(names)) for row in values], axis=1)  # [G, steps]
+    counts = np.bincount(codes, minlength=len(names))
+    drawn = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES)
+    drawn = drawn[drawn @ counts > 0]
+    paths = drawn @ sums / (drawn @ counts)[:, None]
+    low, high = np.quantile(paths[:, -1] - paths[:, 0], [0.025, 0.975])
+    if low <= 0 <= high:
+        return Estimate(None, None, None, scored, of, f"{method}; the change cannot be told from none")
+    steps = table.index.to_numpy(dtype=float)
+    crossings = [_crossing(steps, path) for path in paths]
+    return Estimate(
+        _crossing(steps, values.mean(axis=1)), *map(float, np.quantile(crossings, [0.025, 0.975])), scored, of, method
+    )
+
+
+def _crossing(steps: np.ndarray, path: np.ndarray) -> float:
+    """Where a path, made monotone, is half-way between its ends."""
+    rising = path[-1] >= path[0]
+    monotone = isotonic_regression(path, increasing=bool(rising)).x
+    half = (monotone[0] + monotone[-1]) / 2
+    place = int(np.argmax(monotone >= half if rising else monotone <= half))
+    if place == 0:
+        return float(steps[0])
+    before, after = monotone[place - 1], monotone[place]
+    return float(steps[place - 1] + (half - before) / (after - before) * (steps[place] - steps[place - 1]))
 
 
 def fits(trail: pd.DataFrame, seed: int) -> dict[str, dict]:
@@ -109,10 +156,10 @@ def digest(trail: pd.DataFrame) -> str:
     return f"{int(pd.util.hash_pandas_object(trail, index=False).sum()) % 2**64:016x}"
 
 
-def _values(tables: dict[str, pd.DataFrame], quantity: str) -> np.ndarray:
+def _table(tables: dict[str, pd.DataFrame], quantity: str) -> pd.DataFrame:
     if quantity not in tables:
         raise ValueError(f"a run's trail holds {', '.join(tables)}; it has no '{quantity}'")
-    return tables[quantity].to_numpy()
+    return tables[quantity]
 
 
 def _step_of_each(condition: Condition, wellbeing: pd.DataFrame, clusters: np.ndarray) -> np.ndarray:

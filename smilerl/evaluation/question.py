@@ -52,6 +52,8 @@ SEARCHED = {
     "wellbeing_evolved": "wellbeing of the evolved reply",
     "wellbeing_care": "wellbeing of the best-paid of the carer's replies",
 }
+#: An estimate of a curve question: the step by which half of what training changed in a quantity was done.
+HALF_LIFE = "half_life_"
 _KEYS = (
     "question",
     "kind",
@@ -61,6 +63,7 @@ _KEYS = (
     "choice",
     "search",
     "items",
+    "half_life",
     "verdict",
     "detects",
     "controls",
@@ -101,7 +104,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Question:
-    """One evaluation; attributes as in the module's example."""
+    """One evaluation; attributes as in the module's example, and for curves `half_life`: quantities of a trail."""
 
     name: str
     question: str
@@ -112,6 +115,7 @@ class Question:
     choice: Choice | None
     search: Search | None
     items: Path | None
+    half_life: tuple[str, ...]
     verdict: dict[str, tuple[Statement, ...]]
     detects: dict[str, float]
     controls: dict[str, tuple[str | Statement, ...]]
@@ -168,14 +172,16 @@ def load_question(name: str | Path) -> Question:
     kind = data["kind"]
     if kind not in KINDS:
         located.fail(("kind",), f"kind is {kind!r}, but is one of: {', '.join(KINDS)}", did_you_mean(str(kind), KINDS))
-    for key in ("choice", "search", "items"):
-        if key in data and key != kind:
-            located.fail((key,), f"'{key}' belongs to a question of the kind {key}; this one is of the kind {kind}")
+    for key, owner in (("choice", "choice"), ("search", "search"), ("items", "items"), ("half_life", "curve")):
+        if key in data and owner != kind:
+            located.fail((key,), f"'{key}' belongs to a question of the kind {owner}; this one is of the kind {kind}")
     conditions = read_conditions(located, kind)
     choice = _choice(located) if kind == "choice" else None
     search = _search(located) if kind == "search" else None
     estimates = _estimates(located, conditions) if choice is None and search is None else {}
+    halved = tuple(located.check_type(data.get("half_life", []), list, ("half_life",)))
     estimated = [*choice.acts, OFFERED] if choice else list(SEARCHED) if search else list(estimates)
+    estimated += [HALF_LIFE + quantity for quantity in halved]
     return Question(
         name=located.path.stem,
         question=located.check_type(data["question"], str, ("question",)).strip(),
@@ -186,6 +192,7 @@ def load_question(name: str | Path) -> Question:
         choice=choice,
         search=search,
         items=_items(located) if kind == "items" else None,
+        half_life=halved,
         verdict=_verdict(located, estimated),
         detects=_detects(located, estimated),
         controls=_controls(located, estimated),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from smilerl import worlds
-from smilerl.evaluation.question import NOT_APPLICABLE, SEARCHED, load_question, load_suite, names, suites
+from smilerl.evaluation.question import HALF_LIFE, NOT_APPLICABLE, SEARCHED, load_question, load_suite, names, suites
 from smilerl.evaluation.runner import check
 from smilerl.evaluation.verdicts import OFFERED, Statement
 
@@ -68,7 +68,7 @@ class TestQuestion:
     def test_statements_are_about_own_estimates(self, name):
         question = load_question(name)
         own = {*question.estimates, *((*question.choice.acts, OFFERED) if question.choice else ()), "each"}
-        own |= set(SEARCHED) if question.search else set()
+        own |= (set(SEARCHED) if question.search else set()) | {HALF_LIFE + quantity for quantity in question.half_life}
         said = [item for items in (*question.controls.values(), *question.verdict.values()) for item in items]
         assert {item.name for item in said if isinstance(item, Statement)} <= own
 

@@ -43,6 +43,27 @@ def test_by_hand():
     assert found["lost"].value == pytest.approx(0.95 - 0.5) and found["reward_gained"].value == 1
 
 
+def paths(**means) -> pd.DataFrame:
+    """A table steps × people with these means, and people who differ."""
+    own = np.random.default_rng(0).normal(0, 0.3, 64)
+    return pd.DataFrame({step: mean + own for step, mean in enumerate(means["mean"])}).T
+
+
+def test_half_of_the_change():
+    clusters = np.arange(64) // 2
+    found = curves.half_life(paths(mean=[0, 0.1, 0.5, 0.9, 1.0]), clusters, 0)
+    assert found.value == pytest.approx(2) and found.low <= 2 <= found.high and (found.scored, found.of) == (64, 64)
+    assert curves.half_life(paths(mean=[1, 0.75, 0.25, 0]), clusters, 0).value == pytest.approx(1.5)
+    # A wobble on the way is no crossing: the path passes .5 at step 1 and falls back.
+    assert curves.half_life(paths(mean=[0, 0.6, 0.0, 0.3, 1.0]), clusters, 0).value == pytest.approx(3 + 2 / 7)
+
+
+def test_nothing_has_no_half():
+    noise = pd.DataFrame(np.random.default_rng(1).normal(0, 1, (5, 64)))
+    assert curves.half_life(noise, np.arange(64), 0).value is None
+    assert curves.half_life(noise * np.nan, np.arange(64), 0).scored == 0
+
+
 def test_a_short_or_uneven_trail_is_refused():
     trail = curves.synthetic("rising")
     with pytest.raises(ValueError, match=r"held_out\.every"):
