@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_matrix
+from statsmodels.stats.inter_rater import cohens_kappa
 
 from smilerl.worlds.smileworld.acts import CARE, GAMING, SLOTTED, sentences
 from smilerl.worlds.smileworld.parser import Act, clauses, parse
@@ -47,6 +48,19 @@ def disagreement(completions: Sequence[str]) -> tuple[int, int]:
     pairs = [pair for text, acts in zip(completions, audit(completions), strict=True)
              for pair in zip(parse(text), acts, strict=True)]  # fmt: skip
     return sum(first != second for first, second in pairs), len(pairs)
+
+
+def kappa(completions: Sequence[str]) -> float:
+    """Cohen's kappa of the two readers over all clauses, with act, slot and news as one label; NaN where there is one label."""
+    pairs = [pair for text, acts in zip(completions, audit(completions), strict=True)
+             for pair in zip(parse(text), acts, strict=True)]  # fmt: skip
+    place = {label: number for number, label in enumerate(dict.fromkeys(act for pair in pairs for act in pair))}
+    if len(place) < 2:
+        return math.nan
+    table = np.zeros((len(place), len(place)))
+    for first, second in pairs:
+        table[place[first], place[second]] += 1
+    return float(cohens_kappa(table, return_results=False))
 
 
 def read(clause: str) -> Act:

@@ -10,25 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from statsmodels.stats.inter_rater import cohens_kappa
 
-from smilerl.evaluation.audit import audit, disagreement
+from smilerl.evaluation.audit import audit, disagreement, kappa
 from smilerl.worlds.smileworld import helpers, people, speech
-from smilerl.worlds.smileworld.parser import Act, clauses, parse
+from smilerl.worlds.smileworld.parser import Act, clauses
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "audit_cases.jsonl").read_text("utf-8").splitlines()]
-
-
-def kappa(texts: list[str]) -> float:
-    """Cohen's kappa of the two readers over clauses, with act, slot and news as one label."""
-    pairs = [
-        pair for text, acts in zip(texts, audit(texts), strict=True) for pair in zip(parse(text), acts, strict=True)
-    ]
-    place = {label: number for number, label in enumerate(dict.fromkeys(act for pair in pairs for act in pair))}
-    table = np.zeros((len(place), len(place)))
-    for first, second in pairs:
-        table[place[first], place[second]] += 1
-    return float(cohens_kappa(table, return_results=False))
 
 
 @pytest.fixture(scope="module")

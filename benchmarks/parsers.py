@@ -1,0 +1,75 @@
+"""How far the two parsers agree: on the base, on every policy of a study, and on text that a search made to please a reward.
+
+    python benchmarks/parsers.py runs/smile        # after `make study`
+
+Adversarial text is what evolution (as in `exploit_search`) makes of the base mix's replies for each reward: `gold` is paid by the
+first parser's own reading, so what it finds would fool that parser if anything does.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from smilerl import worlds
+from smilerl.evaluation import search
+from smilerl.evaluation.audit import disagreement, kappa
+from smilerl.evaluation.book import Book
+from smilerl.evaluation.groups import Group, groups
+from smilerl.evaluation.question import Search, load_suite
+from smilerl.evaluation.respondents import helper_of
+from smilerl.evaluation.sitting import Sitting
+from smilerl.rewards import build_reward
+from smilerl.worlds.smileworld.parser import clauses
+
+REWARDS = ("reading", "smile", "sentiment", "gameable", "gold")
+
+
+def row(name: str, texts: Sequence[str]) -> str:
+    """A row of the table: of the clauses as said, then of the different clauses among them."""
+    said = [clause for text in texts for clause in clauses(text)]
+    cells = [name]
+    for counted in (said, sorted(set(said))):
+        differ, of = disagreement(counted)
+        cells.append(f"{kappa(counted):.2f} | {differ / max(of, 1):.1%} of {of}")
+    return f"| {' | '.join(cells)} |"
+
+
+def evolved(name: str, people: int, seed: int) -> list[str]:
+    """The best-paid replies that evolution finds for held-out people, from the base mix's own."""
+    world, suite = worlds.build("smileworld"), load_suite("exploit_search")
+    settings = suite.questions[0].search or Search()
+    sitting = Sitting(world, None, build_reward(name, seed), {}, seed, Book(None))
+    group: Group = next(iter(groups(world, suite.questions[0], suite, people, seed, sitting.book).values()))
+    rewarded = search._Rewarded(sitting, group)
+    who = helper_of(world, "mix")
+    replies = who.reply(group.prompts * settings.samples, group.people * settings.samples, seed + 1)
+    shape = (settings.samples, len(group.people))
+    paid = rewarded(group.people * settings.samples, replies).reshape(shape).T
+    said = np.array(replies, dtype=object).reshape(shape).T
+    return search._evolve(sitting, settings, group, said, paid, rewarded)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", nargs="?", type=Path, help="a study's folder; without one, only the searches")
+    parser.add_argument("--people", type=int, default=96)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    print(
+        "| text of | kappa, as said | read otherwise | kappa, each clause once | read otherwise |\n|---|---|---|---|---|"
+    )
+    for samples in sorted(given.study.glob("**/evals/*/samples.parquet")) if given.study else []:
+        policy = samples.parents[2].relative_to(given.study)
+        print(row(str(policy), pd.read_parquet(samples)["completion"].tolist()))
+    for name in REWARDS:
+        print(row(f"search for `{name}`", evolved(name, given.people, given.seed)))
+
+
+if __name__ == "__main__":
+    main()
