@@ -9,6 +9,7 @@ from smilerl.fingerprint import hash_path
 from smilerl.worlds.smileworld import dynamics
 from tests.training.conftest import make_recipe, own_cache  # noqa: F401
 
+pytestmark = pytest.mark.slow
 TRAINING = {"max_steps": 3, "max_completion_length": 24, "learning_rate": 0.05}
 SHUT = [
     "reading",

@@ -63,6 +63,7 @@ def test_finished_run_is_not_trained_again(make_recipe):  # noqa: F811
     assert again.finished and files == {path: path.stat().st_mtime_ns for path in files}
 
 
+@pytest.mark.slow
 def test_same_recipe_same_weights_other_seed_others(make_recipe):  # noqa: F811
     def trained(name, seed):
         run = pipeline.run_recipe(make_recipe("rloo", name=name, seed=seed))
@@ -78,6 +79,7 @@ def test_nothing_private_is_kept(make_recipe):  # noqa: F811
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= {path.name for path in run.model.iterdir()}
 
 
+@pytest.mark.slow
 def test_base_recipe_is_built_once(make_recipe, own_cache):  # noqa: F811
     base = make_recipe("sft", name="base")
     recipe = make_recipe("rloo", policy={"model_name_or_path": base.source})
@@ -90,6 +92,7 @@ def test_base_recipe_is_built_once(make_recipe, own_cache):  # noqa: F811
     assert pipeline.model_dir(run.path) == run.model
 
 
+@pytest.mark.slow
 def test_two_that_need_a_base_build_it_once(make_recipe, own_cache):  # noqa: F811
     source = make_recipe("sft", name="base").source
     with ThreadPoolExecutor(2) as pool:
@@ -98,12 +101,14 @@ def test_two_that_need_a_base_build_it_once(make_recipe, own_cache):  # noqa: F8
     assert not (first.parent / "earlier").exists()  # nobody started over
 
 
+@pytest.mark.slow
 def test_changed_base_recipe_is_built_anew(make_recipe):  # noqa: F811
     first = pipeline.model_dir(make_recipe("sft", name="base").source)
     second = pipeline.model_dir(make_recipe("sft", name="base", seed=1).source)
     assert first != second and first.is_dir() and second.is_dir()
 
 
+@pytest.mark.slow
 def test_reward_named_by_its_recipe(make_recipe):  # noqa: F811
     base = make_recipe("sft", name="base").source
     judge = make_recipe(

@@ -67,6 +67,7 @@ def test_the_base_against_itself_is_zero(sitting):
     assert all((one.value, one.low, one.high) == (0, 0, 0) for one in found.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("helper", "act"), [("beggar", "beg"), ("flatterer", "flatter")])
 def test_a_clone_prefers_what_its_helper_does(sitting, helper, act):
     clone = language_model(clones.clone(sitting.base, sitting.base.policy, helper, sitting.world, steps=25), {})
@@ -100,6 +101,7 @@ def test_against_the_rest_by_hand(sitting):
     assert found.loc[0, "offered"] == pytest.approx(care.loc[0, "offered"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("helper", ["beggar"])
 def test_a_clone_reaches_for_what_its_helper_does(sitting, helper):
     clone = language_model(clones.clone(sitting.base, sitting.base.policy, helper, sitting.world, steps=25), {})

@@ -114,6 +114,7 @@ def test_a_second_call_does_nothing(plan, trained):
     assert report.stat().st_mtime_ns == written
 
 
+@pytest.mark.slow
 def test_only_what_is_missing_is_run(plan, trained):
     execute.run_study(plan())
     shutil.rmtree("out/gold/seed-1")
@@ -121,12 +122,14 @@ def test_only_what_is_missing_is_run(plan, trained):
     assert trained[4:] == [("gold", 1)]
 
 
+@pytest.mark.slow
 def test_a_new_seed_adds_its_runs(plan, trained):
     execute.run_study(plan())
     execute.run_study(plan("--seeds=[0, 1, 2]"))
     assert sorted(trained[4:]) == [("gold", 2), ("reading", 2)]
 
 
+@pytest.mark.slow
 def test_a_run_without_evaluation_is_evaluated_and_not_trained_again(plan, trained):
     execute.run_study(plan())
     shutil.rmtree("out/gold/seed-1/evals")
@@ -135,6 +138,7 @@ def test_a_run_without_evaluation_is_evaluated_and_not_trained_again(plan, train
     assert Path("out/gold/seed-1/evals/held_out/results.json").is_file()
 
 
+@pytest.mark.slow
 def test_a_changed_recipe_is_run_anew_and_the_earlier_run_kept(plan, trained):
     execute.run_study(plan())
     Path("gold.yaml").write_text(ARM.replace("REWARD", "gold").replace("max_steps: 2", "max_steps: 3"))
@@ -146,6 +150,7 @@ def test_a_changed_recipe_is_run_anew_and_the_earlier_run_kept(plan, trained):
     ]
 
 
+@pytest.mark.slow
 def test_a_failed_arm_is_named_and_the_others_go_on(plan, trained):
     trained.fails = {("reading", 0)}
     finished = execute.run_study(plan())
@@ -166,6 +171,7 @@ def test_two_processes_do_not_run_one_study(plan, trained):
 PREREG = "prereg: {hypothesis: it helps, primary: cgi, direction: gold > reading, sesoi: 0.1}\n"
 
 
+@pytest.mark.slow
 def test_a_hypothesis_written_before_the_first_run_is_recorded_as_such(plan, trained):
     Path("plan.yaml").write_text(PLAN + PREREG)
     execute.run_study(plan())
@@ -174,6 +180,7 @@ def test_a_hypothesis_written_before_the_first_run_is_recorded_as_such(plan, tra
     assert prereg["hash"] == plan().prereg_hash()
 
 
+@pytest.mark.slow
 def test_a_hypothesis_written_or_changed_after_runs_says_so(plan, trained):
     execute.run_study(plan())
     Path("plan.yaml").write_text(PLAN + PREREG)

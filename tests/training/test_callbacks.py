@@ -21,6 +21,7 @@ def model_weights(run) -> torch.Tensor:
     return torch.cat([weight.flatten() for weight in load_policy(run.model).model.parameters()])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["rloo", "grpo"])
 @pytest.mark.parametrize("reward", ["smile", "random"])
 def test_watching_leaves_training_bit_identical(make_recipe, method, reward):
@@ -35,6 +36,7 @@ def test_watching_leaves_training_bit_identical(make_recipe, method, reward):
     assert held_out == [int(method == "grpo"), 3]  # GRPO has beta 0 here: its KL is measured once even unwatched
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("peft", [None, LORA])
 @pytest.mark.parametrize("beta", [0.0, 0.1])
 def test_held_out_kl_is_that_of_the_saved_model(make_recipe, peft, beta):
