@@ -43,7 +43,14 @@ class Subject:
 
     def base_policy(self) -> Policy | None:
         """The loaded base, if there is one."""
-        return None if self.base is None else _load(self.base)
+        if self.base is None:
+            return None
+        policy = _load(self.base)
+        if self.recipe is not None and self.base == self.recipe.policy.model_name_or_path:
+            from smilerl.chat_template import set_defaults
+
+            set_defaults(policy.tokenizer, self.recipe.policy.chat_template_kwargs)  # spoken to as the tuned one is
+        return policy
 
     def reward(self, named: str | None = None) -> Callable | None:
         """The training reward of a run, or the one that is named (a name, or YAML with name and args)."""
