@@ -219,6 +219,7 @@ def _policy(recipe: Recipe, run: Run, world: World, talks: bool) -> Policy:
     fix = "Write a directory, a recipe or a Hub id (org/name); a gated one is asked for on its page and wants `hf auth login`."
     with _told_as(recipe, "policy.model_name_or_path", fix):
         policy = training.method(recipe.method).policy(recipe, world)
+    with _told_as(recipe, "policy.chat_template_kwargs"):
         set_defaults(policy.tokenizer, recipe.policy.chat_template_kwargs)
     if recipe.policy.config is None or not (talks or recipe.policy.peft):
         return policy

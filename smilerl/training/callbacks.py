@@ -243,7 +243,7 @@ def unmoved_randomness() -> Iterator[None]:
     """Afterwards the global generators of Python, NumPy and torch (all devices) are where they were."""
     python, array = random.getstate(), np.random.get_state()
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):  # said aloud, else it warns of many
             yield
     finally:
         random.setstate(python)

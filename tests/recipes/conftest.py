@@ -88,6 +88,7 @@ def small(models, tmp_path) -> Callable[..., Recipe]:
                 "rewards": [_replaced(vars(reward), models) for reward in read.rewards],
                 "training": {**read.training, **said},
                 "data.n": 8,
+                **({"data.args": {"max_completion_length": 6}} if method in ("dpo", "kto") else {}),
                 "held_out": {"every": int(bool(read.held_out.every)), "n": 4},
                 "output_dir": str(tmp_path / "run"),
                 **overrides,

@@ -133,6 +133,15 @@ def test_a_model_that_is_not_there_or_not_for_you_is_told_with_its_line(small, m
     assert len(str(caught.value).splitlines()) <= 10 and not (Path(recipe.output_dir) / "model").exists()
 
 
+def test_a_setting_that_the_template_does_not_know_is_told_with_its_line(small) -> None:
+    recipe = small(RECIPES / "smollm2-360m" / "sft.yaml", **{"policy.chat_template_kwargs": {"enable_thinking": False}})
+    with pytest.raises(
+        RecipeError,
+        match=r"--policy.chat_template_kwargs: .*'enable_thinking', which the model's chat template does not know",
+    ):
+        run_recipe(recipe, progress=False)
+
+
 def test_data_without_the_columns_is_told_with_its_line(small, tmp_path) -> None:
     path = RECIPES / "smollm2-360m" / "sft.yaml"
     (tmp_path / "other.jsonl").write_text('{"question": "q", "answer": "a"}\n')

@@ -79,8 +79,13 @@ class DialogueWorld:
             raise ValueError(f"dialogue: format is {self.format!r}; it is as_is or text")
         if not 0 <= self.held_out_fraction <= 1:
             raise ValueError(f"dialogue: held_out_fraction is {self.held_out_fraction}; it is a share in [0, 1]")
-        if self.path is not None or Path(self.source).exists():
+        if self.is_here:
             _ = self.rows
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the data is on this disk, so that it can be looked at before a run begins; else it is on the Hub."""
+        return self.path is not None or Path(self.source).exists()
 
     @property
     def source(self) -> str:
