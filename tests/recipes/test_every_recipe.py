@@ -102,6 +102,11 @@ def test_every_model_has_each_method_and_reward_and_a_readme_that_names_each_fil
         assert f"## {word}" in readme
 
 
+def test_the_overview_names_every_folder() -> None:
+    overview = (RECIPES / "README.md").read_text()
+    assert not [folder.name for folder in RECIPES.iterdir() if folder.is_dir() and f"`{folder.name}/`" not in overview]
+
+
 @pytest.mark.parametrize("model", ["qwen3-0.6b", "smollm2-360m"])
 def test_the_small_models_have_all_methods_full_and_lora(model: str) -> None:
     recipes = [read_recipe(path) for path in (RECIPES / model).glob("*.yaml")]
