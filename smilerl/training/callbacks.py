@@ -217,7 +217,8 @@ def frozen_base(
     if is_peft_model(model):
         return lambda: _without_adapter(model)
     if initial is not None:
-        initial = initial.to(trainer.accelerator.device)  # it was copied before the trainer moved the policy to its GPU
+        # As TRL does with its own reference: to the policy's GPU, and to compute in the same precision, else the KL begins above 0.
+        initial = trainer.accelerator.prepare_model(initial, evaluation_mode=True)
     return lambda: nullcontext(initial or trainer.accelerator.unwrap_model(trainer.ref_model))
 
 

@@ -111,6 +111,16 @@ def test_prompts_are_written_alike_in_training_and_in_held_out_sampling(small, m
     assert text.startswith("<|im_start|>system\nYou talk with somebody") and text.endswith("<think>\n\n</think>\n\n")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("beta", [0.0, 0.1])
+def test_computing_in_bfloat16_the_base_is_the_policy_before_the_first_step(beta: float, small) -> None:
+    """With beta 0 the base is our own copy, else TRL's reference: each has to compute as the policy does."""
+    said = {"training.bf16": True, "training.beta": beta}
+    run = run_recipe(small(RECIPES / "qwen3-0.6b" / "grpo_sentiment.yaml", **said), progress=False)
+    first, *_, last = [row["held_out/kl"] for row in run.metrics() if "held_out/kl" in row]
+    assert first == 0 and last != 0
+
+
 @pytest.mark.parametrize(
     ("said", "told"),
     [
