@@ -16,6 +16,9 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList,
 
 from smilerl.policies import Policy
 
+#: Numbers in one batch of logits, at most: 2 GB in single precision. A vocabulary of 150,000 fills a GPU in no time.
+_MOST_LOGITS = 2**29
+
 #: Plain text, or chat messages.
 Prompt = str | list[dict[str, str]]
 #: Text, chat messages, or token ids as `sample_ids` returns them (exact: nothing is tokenized again).
@@ -136,7 +139,8 @@ def completion_logprobs(
     answers = _encode_completions(policy, completions, eos)
     sequences = [(prompt, answer) for prompt, answer in zip(encode_prompts(policy, prompts), answers, strict=True)]
     totals = np.zeros(len(sequences))
-    for rows in _batches([len(prompt) + len(answer) for prompt, answer in sequences], batch_size):
+    lengths = [len(prompt) + len(answer) for prompt, answer in sequences]
+    for rows in _batches(lengths, _fitting(policy, batch_size, lengths)):
         batch = [sequences[row] for row in rows]
         inputs, mask = _padded([prompt + answer for prompt, answer in batch], policy, "right")
         logits = policy.model(input_ids=inputs[:, :-1], attention_mask=mask[:, :-1], use_cache=False).logits
@@ -172,7 +176,10 @@ def option_logprobs(
     counts = [len(own) for own in options]
     answers = [_encode_completions(policy, own, eos) for own in options]
     totals: list[np.ndarray] = [np.zeros(0)] * len(prompts)
-    per_batch = max(1, batch_size // max([1, *counts]))
+    batch_size = _fitting(policy, batch_size, [len(answer) for own in answers for answer in own])
+    per_batch = min(
+        max(1, batch_size // max([1, *counts])), _fitting(policy, len(prompts), [len(ids) for ids in prompt_ids])
+    )
     for rows in _batches([len(ids) for ids in prompt_ids], per_batch):
         owner = torch.tensor([place for place, row in enumerate(rows) for _ in range(counts[row])])
         flat = [answer for row in rows for answer in answers[row]]
@@ -278,6 +285,11 @@ def _padded(sequences: list[list[int]], policy: Policy, side: str) -> tuple[torc
     device = policy.model.device
     ids, mask = ([row[part] for row in rows] for part in (0, 1))
     return torch.tensor(ids, dtype=torch.long, device=device), torch.tensor(mask, dtype=torch.long, device=device)
+
+
+def _fitting(policy: Policy, size: int, lengths: Sequence[int]) -> int:
+    """At most `size` sequences, fewer where their logits would not fit."""
+    return max(1, min(size, _MOST_LOGITS // (max([1, *lengths]) * policy.model.config.get_text_config().vocab_size)))
 
 
 def _batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:

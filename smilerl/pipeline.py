@@ -14,6 +14,7 @@ import fcntl
 import hashlib
 import importlib.metadata
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -25,11 +26,12 @@ from accelerate.utils import is_peft_model
 from datasets import Dataset, DatasetDict
 from transformers import Trainer, set_seed
 
-from smilerl import paths, training, worlds
+from smilerl import paths, sharding, training, worlds
+from smilerl.chat_template import set_defaults
 from smilerl.fingerprint import hash_path
 from smilerl.policies import Policy, load_policy
-from smilerl.recipe import Recipe, load_recipe
-from smilerl.rewards import build_rewards, is_async
+from smilerl.recipe import Recipe, RecipeError, load_recipe
+from smilerl.rewards import RewardError, build_rewards, is_async
 from smilerl.run import Run
 from smilerl.training.callbacks import HeldOut, Metrics, Progress, Sampled, frozen_base, hushed
 from smilerl.worlds.base import EvaluationKey, World, opened, sealed
@@ -122,18 +124,26 @@ def _own_run(recipe: Recipe) -> Iterator[Run]:
 
 
 def _train(recipe: Recipe, run: Run, progress: bool) -> None:
+    unwatched = sharding.why_unwatched(recipe)
     set_seed(recipe.seed)
     arm, method = _title(recipe), training.method(recipe.method)
     making_data = getattr(method, "CHANNELS", ())
-    world = worlds.build(recipe.world.name, **recipe.world.args)
+    with _told_as(recipe, "world.args"):
+        world = worlds.build(recipe.world.name, **recipe.world.args)
     with sealed(arm, making_data):  # building a reward may run the user's code
         rewards = build_rewards(recipe.rewards, recipe.seed, world)
-        dataset = method.dataset(recipe, world)
+        if sharding.sharded(recipe):
+            rewards = [sharding.with_whole_models(reward) for reward in rewards]
+        with _told_as(recipe, "world.args"):
+            dataset = method.dataset(recipe, world)
     channels = sorted({name for reward in rewards for name in reward.channels})
     learnt_from = sorted({name for reward in rewards for name in getattr(reward, "learnt_from", ())})
     if PartialState().is_main_process:
         # `channels` are open in this run; through those of `learnt_from` outcomes reached a reward model before it.
         run.note(channels=sorted({*channels, *making_data}), learnt_from=learnt_from, data_hash=_data_hash(dataset))
+        if unwatched:
+            run.note(unwatched=unwatched)
+            print(f"{arm}  {unwatched}", file=sys.stderr, flush=True)
     key = EvaluationKey()
     with hushed():
         with sealed(arm, channels, key):
@@ -146,6 +156,18 @@ def _train(recipe: Recipe, run: Run, progress: bool) -> None:
         run.finish()
 
 
+@contextmanager
+def _told_as(recipe: Recipe, key: str, fix: str = "") -> Iterator[None]:
+    """What data or a model on the Hub turn out to be is told as a mistake in the recipe, at the key that names them."""
+    try:
+        yield
+    except (RecipeError, RewardError):
+        raise
+    except (ValueError, OSError) as error:
+        first, *more = str(error).strip().splitlines() or [type(error).__name__]
+        raise recipe.error(key, first, " ".join([*more, fix]).strip()) from error
+
+
 def _title(recipe: Recipe) -> str:
     return f"{Path(recipe.source).stem} (seed {recipe.seed})"
 
@@ -153,11 +175,12 @@ def _title(recipe: Recipe) -> str:
 def _trainer(
     recipe: Recipe, run: Run, world: World, dataset, rewards: list[Callable], progress: bool, key: EvaluationKey
 ) -> Trainer:
-    """The trainer with all that watches it."""
+    """The trainer with all that watches it; held-out people only where each process has the whole model."""
     talks = "max_completion_length" in training.method(recipe.method).CONFIG.__dataclass_fields__
+    watched = talks and sharding.sharded(recipe) is None
     policy = _policy(recipe, run, world, talks)
     initial = None
-    if talks and not (training.keeps_base(recipe) or is_peft_model(policy.model)):
+    if watched and not (training.keeps_base(recipe) or is_peft_model(policy.model)):
         initial = copy.deepcopy(policy.model).eval().requires_grad_(False)
     bar = Progress(_title(recipe))
 
@@ -175,7 +198,7 @@ def _trainer(
         output_dir=run.checkpoints,
     )
     # With beta 0 TRL measures no KL, so it is measured at least once, at the end.
-    if talks and (recipe.held_out.every or trainer.args.beta == 0):
+    if watched and (recipe.held_out.every or trainer.args.beta == 0):
         held_out = recipe.held_out
         watch = HeldOut(
             world.people(held_out.split, held_out.n, held_out.seed),
@@ -193,7 +216,11 @@ def _trainer(
 
 def _policy(recipe: Recipe, run: Run, world: World, talks: bool) -> Policy:
     """What is trained. TRL's reference model and an adapter's base are found by path, so a fresh policy gets one."""
-    policy = training.method(recipe.method).policy(recipe, world)
+    fix = "Write a directory, a recipe or a Hub id (org/name); a gated one is asked for on its page and wants `hf auth login`."
+    with _told_as(recipe, "policy.model_name_or_path", fix):
+        policy = training.method(recipe.method).policy(recipe, world)
+    with _told_as(recipe, "policy.chat_template_kwargs"):
+        set_defaults(policy.tokenizer, recipe.policy.chat_template_kwargs)
     if recipe.policy.config is None or not (talks or recipe.policy.peft):
         return policy
     initial = run.path / "initial"

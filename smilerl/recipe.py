@@ -44,6 +44,7 @@ class PolicySpec:
         dtype: of the weights.
         peft: keys of `peft.LoraConfig`; null trains every parameter.
         attn_implementation: as transformers names it.
+        chat_template_kwargs: what the chat template is told each time, such as `{enable_thinking: false}`; see `chat_template`.
     """
 
     model_name_or_path: str | None = None
@@ -51,6 +52,7 @@ class PolicySpec:
     dtype: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
     peft: dict[str, Any] | None = None
     attn_implementation: str | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,10 @@ class Recipe:
         """Plain data that `yaml_lines.dump` writes and `read_recipe` reads back as an equal recipe (but for `source`)."""
         plain = {name: getattr(self, name) for name in _KEYS}
         plain |= {name: dataclasses.asdict(plain[name]) for name in _SECTIONS}
+        if (
+            self.policy.chat_template_kwargs is None
+        ):  # unsaid, so that runs from before there was this key keep their hash
+            del plain["policy"]["chat_template_kwargs"]
         return plain | {"rewards": [dataclasses.asdict(reward) for reward in self.rewards]}
 
     def content_hash(self) -> str:

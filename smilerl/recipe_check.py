@@ -43,6 +43,10 @@ def check(recipe: Recipe) -> None:
 def _peft_problems(recipe: Recipe) -> list[Problem]:
     if recipe.policy.peft is None:
         return []
+    if recipe.training.get("use_vllm") and recipe.policy.dtype != "float32":
+        text = f"at each step TRL merges the adapter into the base for vLLM and takes it out again; in {recipe.policy.dtype} that wears the base away."
+        fix = "Write `dtype: float32` under policy, train without `peft`, or without vLLM (huggingface/trl issue 6688)."
+        return [Problem(("training", "use_vllm"), text, fix)]
     from peft import LoraConfig
 
     peft, hints, key = recipe.policy.peft, typing.get_type_hints(LoraConfig), ("policy", "peft")

@@ -39,11 +39,18 @@ class Subject:
 
     def policy(self) -> Policy | str:
         """The loaded model, or the helper's name."""
-        return self.name if self.model is None else _load(self.model)
+        return self.name if self.model is None else _load(self.model, self.recipe)
 
     def base_policy(self) -> Policy | None:
         """The loaded base, if there is one."""
-        return None if self.base is None else _load(self.base)
+        if self.base is None:
+            return None
+        policy = _load(self.base, self.recipe)
+        if self.recipe is not None and self.base == self.recipe.policy.model_name_or_path:
+            from smilerl.chat_template import set_defaults
+
+            set_defaults(policy.tokenizer, self.recipe.policy.chat_template_kwargs)  # spoken to as the tuned one is
+        return policy
 
     def reward(self, named: str | None = None) -> Callable | None:
         """The training reward of a run, or the one that is named (a name, or YAML with name and args)."""
@@ -69,7 +76,7 @@ class Subject:
             return lambda prompts, people, seed: self.world.helpers[self.name](people, seed)
         from smilerl.generation import sample
 
-        policy = _load(self.model)
+        policy = _load(self.model, self.recipe)
         return lambda prompts, people, seed: sample(policy, prompts, max_new_tokens=max_new_tokens, seed=seed)
 
 
@@ -145,7 +152,9 @@ def _world(text: str) -> Any:
     return worlds.build(spec["name"], **(spec.get("args") or {}))
 
 
-def _load(name: str) -> Policy:
+def _load(name: str, recipe: Recipe | None = None) -> Policy:
+    """A model, on the GPU where there is one; of a run, in the precision that its recipe trains in."""
+    import torch
     from transformers.utils import logging
 
     from smilerl import pipeline
@@ -155,4 +164,8 @@ def _load(name: str) -> Policy:
         logging.disable_progress_bar()  # bars are for terminals
 
     place = paths.find(name)
-    return load_policy(str(pipeline.model_dir(place)) if place is not None and place.is_file() else name)
+    return load_policy(
+        str(pipeline.model_dir(place)) if place is not None and place.is_file() else name,
+        dtype=recipe.policy.dtype if recipe is not None else "float32",
+        device="cuda" if torch.cuda.is_available() else None,
+    )

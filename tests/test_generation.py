@@ -69,6 +69,22 @@ def test_batch_size_does_not_change_logprobs(policy):
     assert np.abs(alone - together).max() < 1e-5 * max(1, np.abs(alone).max())
 
 
+def test_a_large_vocabulary_is_scored_in_smaller_batches_with_the_same_result(policy, monkeypatch):
+    """A batch of logits of a real vocabulary would not fit; 64 of these sequences would hold 64 x 33 x 43 numbers."""
+    whole = generation.completion_logprobs(policy, PROMPTS, COMPLETIONS)
+    options = [list(COMPLETIONS[place : place + 2]) for place in range(8)]
+    several = generation.option_logprobs(policy, PROMPTS[:8], options)
+    most, seen = 3000, []
+    monkeypatch.setattr(generation, "_MOST_LOGITS", most)
+    sum_logprobs = generation._sum_logprobs
+    monkeypatch.setattr(
+        generation, "_sum_logprobs", lambda logits, *rest: seen.append(logits.numel()) or sum_logprobs(logits, *rest)
+    )
+    np.testing.assert_allclose(generation.completion_logprobs(policy, PROMPTS, COMPLETIONS), whole, atol=1e-5)
+    np.testing.assert_allclose(generation.option_logprobs(policy, PROMPTS[:8], options), several, atol=1e-5)
+    assert max(seen) <= most and len(seen) > 8
+
+
 def test_options_share_the_prompt_and_not_the_score(policy):
     options = [texts(1 + row % 4, 0, 9, row) for row in range(16)]
     for size in (1, 64):

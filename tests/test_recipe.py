@@ -1,4 +1,4 @@
-"""Recipes: what is written, what is overridden, what is equal. Mistakes are in test_bad_input.py."""
+"""Recipes: what is written, what is overridden, what is equal. Mistakes are in test_bad_input.py, those that ship in recipes/."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smilerl.recipe import Recipe, RecipeError, RewardSpec, load_recipe, parse_overrides, read_recipe
+from smilerl.recipe import RecipeError, RewardSpec, load_recipe, parse_overrides, read_recipe
 from smilerl.yaml_lines import dump, parse_value, read
 
 GOOD = """\
@@ -152,12 +152,15 @@ def test_any_plain_data_survives_dump_and_read(tmp_path_factory: pytest.TempPath
     assert read(file)[0] == data
 
 
-def _recipes() -> list[Path]:
-    """Every YAML file under recipes/ but those that are no recipes for one run."""
-    recipes = Path(__file__).resolve().parent.parent / "recipes"
-    return sorted(path for path in recipes.rglob("*.yaml") if not {"studies", "accelerate"} & set(path.parts))
+def test_a_key_that_nobody_used_leaves_the_hash_of_older_runs_as_it_was(good: Path) -> None:
+    assert "chat_template_kwargs" not in read_recipe(good).to_dict()["policy"]
+    said = read_recipe(good, {"policy.chat_template_kwargs": {"enable_thinking": False}})
+    assert said.content_hash() != read_recipe(good).content_hash()
 
 
-@pytest.mark.parametrize("path", _recipes(), ids=lambda path: "/".join(path.parts[-2:]))
-def test_every_recipe_that_ships_loads(path: Path) -> None:
-    assert isinstance(load_recipe(path), Recipe)
+def test_an_adapter_on_a_bfloat16_base_is_not_handed_to_vllm(good: Path) -> None:
+    """TRL would merge it into the base and take it out again at each step, and the base would not be what it was."""
+    said = {"policy.peft": {"r": 4}, "training.use_vllm": True, "policy.dtype": "bfloat16"}
+    with pytest.raises(RecipeError, match=r"--training.use_vllm: .*wears the base away.\n    Write `dtype: float32`"):
+        load_recipe(good, said)
+    assert load_recipe(good, said | {"policy.dtype": "float32"})

@@ -135,7 +135,10 @@ def _train_and_evaluate(job: Job) -> None:
 
 def _evaluate(model: Path, base: str, suite: str, folder: Path, recipe: Recipe | None) -> None:
     """Writes `folder/evals/<suite>`, and last a stamp of what it was made with."""
+    import torch
+
     from smilerl import pipeline, worlds
+    from smilerl.chat_template import set_defaults
     from smilerl.evaluation.curves import read_trail
     from smilerl.evaluation.runner import evaluate
     from smilerl.policies import load_policy
@@ -143,8 +146,14 @@ def _evaluate(model: Path, base: str, suite: str, folder: Path, recipe: Recipe |
 
     spec, out = world_of(base), folder / "evals" / suite
     reward = combined(recipe) if recipe else None
-    untuned = load_policy(str(pipeline.model_dir(base)))
-    policy = load_policy(str(model)) if recipe else untuned
+    loading = {
+        "dtype": recipe.policy.dtype if recipe else "float32",
+        "device": "cuda" if torch.cuda.is_available() else None,
+    }
+    untuned = load_policy(str(pipeline.model_dir(base)), **loading)
+    if recipe:
+        set_defaults(untuned.tokenizer, recipe.policy.chat_template_kwargs)  # spoken to as the tuned one is
+    policy = load_policy(str(model), **loading) if recipe else untuned
     world = worlds.build(spec.name, **spec.args)
     trail = read_trail(folder, world) if recipe else None
     evaluate(policy, world, suite, base=untuned, reward=reward, out_dir=out, trail=trail, progress=False)

@@ -82,7 +82,8 @@ class HeldOut(TrainerCallback):
 
     Logged as `held_out/<name>`: `kl`, the mean of log π − log π_base over the completions sampled at temperature 1, in nats per
     completion (`kl_se` is its standard error); `length` in tokens; and whatever `score` returns. Training goes on as if nothing had been sampled: no random state is moved. Under a distributed
-    launch the main process samples alone, so the model must be whole in each process (not FSDP, not DeepSpeed ZeRO-3).
+    launch the main process samples alone, so the model must be whole in each process (not FSDP, not DeepSpeed ZeRO-3; see
+    `smilerl.sharding`).
     """
 
     def __init__(
@@ -110,7 +111,16 @@ class HeldOut(TrainerCallback):
         self.last: int | None = None
 
     def on_train_begin(self, args, state, control, model=None, **kwargs):
-        """Measure the base, before the first step."""
+        """Measure the base, before the first step.
+
+        Raises:
+            RuntimeError: this process has slices of the weights alone; sampling would wait for the others for ever.
+        """
+        if not is_whole(model):
+            raise RuntimeError(
+                "held-out people cannot be sampled: the weights are split over the processes, by other means than the launcher's "
+                "environment or the recipe's fsdp and deepspeed, which are looked at. Set held_out.every to 0 and beta above 0."
+            )
         if self.every:
             self._measure(model, state)
 
@@ -206,7 +216,20 @@ def frozen_base(
     model = trainer.accelerator.unwrap_model(trainer.model)
     if is_peft_model(model):
         return lambda: _without_adapter(model)
+    if initial is not None:
+        # As TRL does with its own reference: to the policy's GPU, and to compute in the same precision, else the KL begins above 0.
+        initial = trainer.accelerator.prepare_model(initial, evaluation_mode=True)
     return lambda: nullcontext(initial or trainer.accelerator.unwrap_model(trainer.ref_model))
+
+
+def is_whole(model: torch.nn.Module) -> bool:
+    """Whether a model's weights are all here, and not slices (FSDP2) or emptied in turn (ZeRO-3, FSDP1)."""
+    from torch.distributed.tensor import DTensor
+
+    return not any(
+        isinstance(weight, DTensor) or hasattr(weight, "ds_id") or type(weight).__name__ == "FlatParameter"
+        for weight in model.parameters()
+    )
 
 
 @contextmanager
@@ -221,7 +244,7 @@ def unmoved_randomness() -> Iterator[None]:
     """Afterwards the global generators of Python, NumPy and torch (all devices) are where they were."""
     python, array = random.getstate(), np.random.get_state()
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):  # said aloud, else it warns of many
             yield
     finally:
         random.setstate(python)

@@ -53,6 +53,11 @@ def world_of(tmp_path):
         ({"prompt": [S, U], "completion": [A]}, {"format": "text"}, ("be kind\nperson: hi\nhelper:", " ho", None)),
         ({"prompt": [U], "chosen": [A], "rejected": [A]}, {"format": "text"}, ("person: hi\nhelper:", " ho", " ho")),
         ({"prompt": "p", "completion": "c"}, {"format": "text"}, ("p", "c", None)),
+        ({"prompt": [U], "completion": [A]}, {"system": "be kind"}, ([S, U], [A], None)),
+        ({"prompt": [{**S, "content": "be cruel"}, U]}, {"system": "be kind"}, ([S, U], None, None)),
+        ({"chosen": [U, A], "rejected": [U, A]}, {"system": "be kind"}, ([S, U], [A], [A])),
+        ({"prompt": [U], "completion": [A]}, {"system": "be kind", "format": "text"}, ("be kind\nperson: hi\nhelper:", " ho", None)),
+        ({"prompt": "p", "completion": " c"}, {"system": "be kind"}, ("be kind\np", " c", None)),
     ],
 )  # fmt: skip
 def test_every_form_of_row_becomes_prompt_completion_rejected(world_of, item, args, row):
@@ -98,6 +103,47 @@ def test_a_broken_row_is_named_by_file_and_line(tmp_path, line, args, says):
 def test_what_cannot_be_built_is_said(args, says):
     with pytest.raises(ValueError, match=says):
         worlds.build("dialogue", **args)
+
+
+def test_what_the_helper_is_told_changes_nothing_about_who_is_held_out(world_of):
+    people = [
+        {json.dumps(prompt).split("prompt ")[1] for prompt in world_of(*numbered(200), held_out_fraction=0.3, **told).people("held_out", 200, 0)["prompt"]}
+        for told in ({}, {"system": "be kind"})
+    ]  # fmt: skip
+    assert people[0] == people[1] and people[0]
+
+
+def test_a_data_set_on_the_hub_is_read_when_it_is_needed_and_not_before(monkeypatch):
+    asked = []
+
+    def load(name, config, split):
+        asked.append((name, config, split))
+        return [{"prompt": f"p{number}"} for number in range(20)]
+
+    monkeypatch.setattr("datasets.load_dataset", load)
+    world = worlds.build("dialogue", dataset="somebody/talks", source_split="train")
+    assert not asked
+    assert len(world.people("train", 5, 0)) == 5 and asked == [("somebody/talks", None, "train")]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        FileNotFoundError("Dataset 'somebody/talks' doesn't exist on the Hub or cannot be accessed."),
+        FileNotFoundError("Dataset 'somebody/talks' is a gated dataset on the Hub. Visit its page to ask for access."),
+        ConnectionError("Couldn't reach 'somebody/talks' on the Hub (OfflineModeIsEnabled)"),
+        ValueError("Unknown split \"trian\". Should be one of ['train', 'test']."),
+    ],
+)
+def test_a_data_set_that_is_not_there_is_said_with_what_to_do(monkeypatch, error):
+    def load(name, config, split):
+        raise error
+
+    monkeypatch.setattr("datasets.load_dataset", load)
+    with pytest.raises(ValueError) as caught:
+        worlds.build("dialogue", dataset="somebody/talks").people("train", 5, 0)
+    assert str(error) in str(caught.value) and "hf auth login" in str(caught.value)
+    assert len(str(caught.value).splitlines()) <= 10
 
 
 def test_an_empty_file_is_said(world_of):

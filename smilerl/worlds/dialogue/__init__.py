@@ -16,6 +16,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Literal
 
 from datasets import Dataset
@@ -37,9 +38,14 @@ class DialogueWorld:
         format: `as_is`, or `text`: messages are written out as `person: ...` and `helper: ...`, for models without a chat
             template.
         roles: what roles of the data mean, such as `{seeker: user, supporter: assistant}`.
+        system: what the helper is told before each talk, as a system message (or a first line, in plain text); it takes the
+            place of one that the data has.
         held_out_fraction: share of prompts (or groups) in the split `held_out`, in [0, 1]; by a hash, so it never depends on
             their order.
         max_prompt_chars: rows with a longer prompt are left out.
+
+    Data on this disk is read at once, so that mistakes in it are found early; a data set on the Hub when it is first needed, so
+    that a recipe can be checked without a download.
 
     Raises:
         ValueError: nothing there, a broken line (file:line), no such column (lists those there are), an unknown role.
@@ -54,6 +60,7 @@ class DialogueWorld:
     group_column: str | None = None
     format: Literal["as_is", "text"] = "as_is"
     roles: dict[str, str] = field(default_factory=dict)
+    system: str | None = None
     held_out_fraction: float = 0.1
     max_prompt_chars: int | None = None
 
@@ -72,7 +79,13 @@ class DialogueWorld:
             raise ValueError(f"dialogue: format is {self.format!r}; it is as_is or text")
         if not 0 <= self.held_out_fraction <= 1:
             raise ValueError(f"dialogue: held_out_fraction is {self.held_out_fraction}; it is a share in [0, 1]")
-        _ = self.rows  # mistakes in the data are found now, before a model loads
+        if self.is_here:
+            _ = self.rows
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the data is on this disk, so that it can be looked at before a run begins; else it is on the Hub."""
+        return self.path is not None or Path(self.source).exists()
 
     @property
     def source(self) -> str:
@@ -83,7 +96,8 @@ class DialogueWorld:
     def rows(self) -> tuple[Row, ...]:
         """All rows of both splits, in the data's order."""
         raw = jsonl(self.source) if self.path is not None else hub(self.source, self.config, self.source_split)
-        reader = Reader(self.prompt_column, self.completion_column, self.group_column, self.format, self.roles)
+        columns = self.prompt_column, self.completion_column, self.group_column
+        reader = Reader(*columns, self.format, self.roles, self.system)
         rows = [reader.row(item, where) for where, item in raw]
         kept = tuple(
             row for row in rows if self.max_prompt_chars is None or len(plain(row.prompt)) <= self.max_prompt_chars

@@ -34,12 +34,17 @@ class Reader:
     group_column: str | None
     format: str
     roles: dict[str, str]
+    system: str | None = None
 
     def row(self, item: Mapping, where: str) -> Row:
         """The row that an item of the data holds; `where` (file:line) is for the error when it holds none."""
         prompt, completion, rejected = self._parts(item, where)
         group = prompt if self.group_column is None else _at(item, self.group_column, where)
         bucket = int(hashlib.sha256(key(group).encode()).hexdigest()[:12], 16) / 16**12
+        if (
+            self.system is not None
+        ):  # after the bucket: who is in which split does not depend on what the helper is told
+            prompt = _told(self.system, prompt)
         if self.format == "text":
             speaks = isinstance(prompt, list)
             prompt = _written(prompt) if speaks else prompt
@@ -126,14 +131,25 @@ def jsonl(path: str) -> Iterator[tuple[str, Mapping]]:
 
 
 def hub(name: str, config: str | None, split: str) -> Iterator[tuple[str, Mapping]]:
-    """Where and what of each row of a HF dataset: a Hub id, a local folder, or what `save_to_disk` wrote."""
+    """Where and what of each row of a HF dataset: a Hub id, a local folder, or what `save_to_disk` wrote.
+
+    Raises:
+        ValueError: it is not there, or not for you, or the Hub cannot be reached.
+    """
     from datasets import load_dataset, load_from_disk
 
     if (Path(name) / "state.json").is_file() or (Path(name) / "dataset_dict.json").is_file():
         saved = load_from_disk(name)
         rows = saved[split] if isinstance(saved, dict) else saved
     else:
-        rows = load_dataset(name, config, split=split)
+        try:
+            rows = load_dataset(name, config, split=split)
+        except (OSError, ValueError) as error:  # not there, gated, offline; no such config or split
+            raise ValueError(
+                f"dialogue: the data set '{name}' could not be loaded: {_first_line(error)}\n"
+                "Give dataset: an id on the Hub (org/name) or a folder, with config and source_split. A gated one has to be asked "
+                "for on its page and wants `hf auth login`; without a network, path: a JSONL file"
+            ) from error
     for number, item in enumerate(rows):
         yield f"{name}, row {number}", item
 
@@ -177,6 +193,16 @@ def plain(said: str | list[dict]) -> str:
 def key(value) -> str:
     """Sixteen hex digits that stand for any JSON value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]
+
+
+def _told(system: str, prompt: str | list[dict]) -> str | list[dict]:
+    if isinstance(prompt, str):
+        return f"{system}\n{prompt}"
+    return [{"role": "system", "content": system}, *(message for message in prompt if message["role"] != "system")]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def _short(value) -> str:
