@@ -14,6 +14,7 @@ import fcntl
 import hashlib
 import importlib.metadata
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -140,10 +141,36 @@ def _train(recipe: Recipe, run: Run, progress: bool) -> None:
             trainer = _trainer(recipe, run, world, dataset, rewards, progress, key)
             trainer.train()
             if trainer.eval_dataset is not None:
-                trainer.evaluate()
+                _evaluate(recipe, trainer, dataset, run, progress)
         _save(trainer, run)
     if PartialState().is_main_process:
         run.finish()
+
+
+def _evaluate(recipe: Recipe, trainer: Trainer, dataset, run: Run, progress: bool) -> None:
+    """How it fares with the data to test on; where a method measures it itself, its numbers with their intervals."""
+    own = getattr(training.method(recipe.method), "evaluate", None)
+    if own is None:
+        trainer.evaluate()
+        return
+    found = own(trainer, dataset)
+    if PartialState().is_main_process:
+        run.log({"step": trainer.state.global_step, **found})
+        if progress:
+            print(f"{_title(recipe)}  {_agreed(found)}", file=sys.stderr, flush=True)
+
+
+def _agreed(found: dict[str, float | None]) -> str:
+    """The accuracy on held-out pairs, for the screen."""
+    value, low, high = (found[f"eval_accuracy{end}"] for end in ("", "_low", "_high"))
+    if value is None:
+        return (
+            f"none of {found['eval_pairs_of']} held-out pairs is short enough to be scored: raise training.max_length"
+        )
+    return (
+        f"accuracy {value:.3f} [{low:.3f}, {high:.3f}] on {found['eval_pairs']} of {found['eval_pairs_of']} held-out pairs; "
+        f"preferring the shorter reply: {found['eval_shorter']:.3f}"
+    )
 
 
 def _title(recipe: Recipe) -> str:
