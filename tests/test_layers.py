@@ -18,7 +18,11 @@ LAYERS = (
     ("recipe_check",),  # asks worlds, rewards and methods whether they take what a recipe gives them
     ("training", "evaluation"),
     ("pipeline", "studies", "hub"),
-    ("subject", "chat"),  # whom the command line means, and talking to them
+    (
+        "subject",
+        "chat",
+        "preflight",
+    ),  # whom the command line means, talking to them, and looking at rewards before a run
     ("train", "cli"),
 )
 #: The only imports that go up, each with its reason.
