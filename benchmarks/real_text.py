@@ -41,6 +41,8 @@ ROLES = {"seeker": "user", "supporter": "assistant"}
 #: Shares of the pairs, and of the conversations, that no model sees before it is asked about them.
 PAIRS_HELD_OUT, TALKS_HELD_OUT = 1 / 3, 0.2
 PROMPT_CHARS = 400
+#: Held-out prompts that a policy is judged on.
+PROMPTS = 256
 #: Penalties of the bag of words, one of which is chosen by cross-validation on the training side.
 PENALTIES = (1.0, 5.0, 20.0, 80.0)
 
@@ -163,15 +165,17 @@ class Chain:
 
     def _about_policies(self) -> str:
         lines = [
-            "Held-out prompts, the same for both; changes are paired, with intervals over talks.", "",
+            f"{PROMPTS} held-out prompts, one reply each; changes are paired, with intervals over talks.", "",
             "| seed | own reward before → after | change | judged by another seed's reward model | by VADER | KL, nats | tokens |",
             "|---|---|---|---|---|---|---|",
         ]  # fmt: skip
         world, vader = self.conversations(), build_reward({"name": "sentiment", "args": {"reads": "completion"}})
+        prompts = list(world.people("held_out", PROMPTS, seed=1234)["prompt"])
+        talk_of = {row.prompt: row.bucket for row in world.rows}  # a hash of the talk
+        clusters = np.array([talk_of[prompt] for prompt in prompts])
+        before = self._said("sft", prompts)
         for seed in self.seeds:
-            people = world.people("held_out", 128, seed=1234)
-            prompts, clusters = list(people["prompt"]), np.array(list(people["person"]))
-            before, after = (self._said(name, prompts) for name in ("sft", f"rloo-{seed}"))
+            after = self._said(f"rloo-{seed}", prompts)
             other = self.seeds[(self.seeds.index(seed) + 1) % len(self.seeds)]
             judges = {
                 "own": self._scorer(seed),

@@ -47,7 +47,8 @@ def _meant(given: argparse.Namespace) -> tuple[list[Callable], Any]:
         recipe = load_recipe(given.reward)
         if not recipe.rewards:
             raise RewardError(f"{given.reward} has no rewards to look at")
-        recipe = pipeline.with_models(recipe)
+        policy = dataclasses.replace(recipe.policy, model_name_or_path=None)  # nobody is to be trained yet
+        recipe = pipeline.with_models(dataclasses.replace(recipe, policy=policy))
         world = subject.world_of(given.world) if given.world else worlds.build(recipe.world.name, **recipe.world.args)
         return [build_reward(spec, recipe.seed + at) for at, spec in enumerate(recipe.rewards)], world
     spec = _with_models(parse_value(given.reward))

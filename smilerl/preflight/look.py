@@ -17,6 +17,7 @@ from smilerl.preflight.tried import Tried, as_message
 from smilerl.rewards import RewardError, texts
 from smilerl.rewards._checked import as_values
 from smilerl.rewards.preference import GUESSED
+from smilerl.training.callbacks import unmoved_randomness
 
 #: By how much a value may differ between batches, as a share of the largest value (at least 1), for each type of number.
 TOLERANCE = {"float32": 1e-4, "float16": 5e-3, "bfloat16": 3e-2}
@@ -37,7 +38,8 @@ def look(reward: Callable, tried: Tried) -> Findings:
     """
     asked = Asked(reward)
     about = getattr(reward, "about", dict)()  # loads the model, so that the clock below counts scoring alone
-    findings = [_in_words(finding, reward) for finding in _all(asked, tried, about)]
+    with unmoved_randomness():
+        findings = [_in_words(finding, reward) for finding in _all(asked, tried, about)]
     return Findings(asked.name, tried.what, about, findings)
 
 

@@ -23,7 +23,7 @@ def pairs(tmp_path) -> str:
     rows = []
     for i in range(10):
         asked = f"\n\nHuman: question {i}\n\nAssistant:"
-        good, bad = f"{asked} Thank you, that is great!", f"{asked} I hate this, it is awful."
+        good, bad = f"{asked} Thank you, that is great!", f"{asked} I hate this, it is awful and sad."
         rows.append({"chosen": good, "rejected": bad} if i < 8 else {"chosen": bad, "rejected": good})
     file = tmp_path / "pairs.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -67,7 +67,7 @@ def test_accuracy_on_pairs_with_its_interval_beside_length(pairs, tmp_path, caps
     assert found["accuracy"]["value"] == 0.8
     assert found["accuracy"]["low"] < 0.8 < found["accuracy"]["high"]
     assert found["accuracy"]["scored"] == found["accuracy"]["of"] == 10
-    assert found["shorter"]["value"] == pytest.approx(0.2)
+    assert found["shorter"]["value"] == 0.8
     assert "accuracy 0.800 [" in capsys.readouterr().out
     assert cli.main(["reward", "check", spec, "--pairs", pairs, "--accuracy_above", "0.79"]) == 1
     assert "--accuracy_above" in capsys.readouterr().out
@@ -99,8 +99,10 @@ def test_a_reward_that_needs_a_person_is_tried_on_people_and_not_on_pairs(pairs,
     assert "carer" in said
 
 
-def test_a_recipe_is_checked_whole_in_its_own_world(capsys):
+def test_a_recipe_is_checked_whole_in_its_own_world(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("SMILERL_CACHE", str(tmp_path))
     assert cli.main(["reward", "check", "recipes/dialogue/rloo_sentiment.yaml", "--n", "4"]) == 0
+    assert not list(tmp_path.iterdir()), "the policy of the recipe is not built for it"
     assert "example.jsonl" in capsys.readouterr().out
     assert cli.main(["reward", "check", "recipes/dialogue/sft.yaml"]) == 2
     assert "no rewards to look at" in capsys.readouterr().err

@@ -184,7 +184,7 @@ def test_what_it_pays_is_shown_by_helper_beside_wellbeing(people):
     world = worlds.build("smileworld")
     values = build_reward("reading")(**people.columns)
     rows = pay(world, people, values)
-    assert [row["helper"] for row in rows][0] == "spoofer"
+    assert rows[0]["helper"] == "spoofer"
     carer = next(row for row in rows if row["helper"] == "carer")
     own = [row for row, who in enumerate(people.helpers) if who == "carer"]
     assert carer["mean"] == pytest.approx(sum(values[row] for row in own) / len(own))

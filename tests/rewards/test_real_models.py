@@ -46,6 +46,7 @@ def closing(checkpoint, tmp_path_factory):
             single=f"{first} $A {last}", pair=f"{first} $A {last} $B:1 {last}:1",
             special_tokens=[(one, tokenizer.convert_tokens_to_ids(one)) for one in (first, last)],
         )  # fmt: skip
+        tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
         tokenizer.save_pretrained(folder)
         return str(folder)
 
@@ -81,7 +82,7 @@ def test_roberta_reads_two_fewer_positions_than_it_counts(checkpoint):
     classifier = Classifier(checkpoint("roberta", labels=THREE, max_position_embeddings=40), "sentiment")
     assert classifier.longest == 39  # 40, less the padding token's position, 0 here
     assert torch.isfinite(classifier.logits([{"input_ids": [7] * 39}])).all()
-    with pytest.raises(IndexError):
+    with pytest.raises((IndexError, RuntimeError)):
         classifier.logits([{"input_ids": [7] * 40}])
 
 
@@ -103,7 +104,7 @@ def test_an_encoder_that_was_trained_on_pairs_reads_two_segments(closing):
     reward = preference(model=folder)
     values = reward(prompts=PROMPTS, completions=SAID)
     for prompt, said, value in zip(PROMPTS, SAID, values, strict=True):
-        ids = tokenizer(prompt, said.strip())
+        ids = {name: rows[0] for name, rows in tokenizer([prompt], [said.strip()]).items()}
         assert 1 in ids["token_type_ids"]
         assert value == pytest.approx(
             logit(folder, input_ids=ids["input_ids"], token_type_ids=ids["token_type_ids"]), abs=1e-4
@@ -158,6 +159,25 @@ def test_batches_hold_both_limits(checkpoint):
     assert all(len(rows) <= 3 for rows in batches)
 
 
+def test_a_card_that_is_too_small_is_told_with_what_to_lower(checkpoint, monkeypatch):
+    classifier = Classifier(checkpoint("qwen3", classifier=True), "preference", Loading(batch_tokens=4000))
+
+    def full(**inputs):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(classifier.model, "forward", full)
+    with pytest.raises(RewardError, match="batch_tokens: 1000"):
+        classifier.logits([{"input_ids": [5, 6]}])
+
+
+def test_it_runs_on_the_process_own_device_unless_told_otherwise(checkpoint):
+    from accelerate import PartialState
+
+    folder = checkpoint("qwen3", classifier=True)
+    assert Classifier(folder, "preference").model.device == PartialState().device
+    assert Classifier(folder, "preference", Loading(device="meta"))._device == torch.device("meta")
+
+
 def test_an_rm_with_two_outputs_is_refused_with_a_way_out(checkpoint):
     with pytest.raises(RewardError) as caught:
         preference(model=checkpoint("deberta", labels=["worse", "better"]))
@@ -166,7 +186,7 @@ def test_an_rm_with_two_outputs_is_refused_with_a_way_out(checkpoint):
 
 
 def test_a_language_model_is_no_reward_model(checkpoint):
-    with pytest.raises(RewardError, match="language model.*method: reward"):
+    with pytest.raises(RewardError, match=r"language model.*method: reward"):
         preference(model=checkpoint("qwen3"))
 
 
