@@ -121,7 +121,7 @@ class Chain:
 
     def make_report(self) -> None:
         """Markdown on standard output, and in report.md."""
-        parts = [self._about_pairs(), self._about_policies(), self._about_statements()]
+        parts = [self._about_pairs(), self._about_policies(), self._about_statements(), self._about_time()]
         text = "\n\n".join(parts)
         (self.folder / "report.md").write_text(text + "\n", encoding="utf-8")
         print(text)
@@ -219,6 +219,10 @@ class Chain:
             lines.append(f"| {file.stem} ({len(items)}) | {' | '.join(map(_cell, found))} |")
         return "\n".join(lines)
 
+    def _about_time(self) -> str:
+        seconds = json.loads((self.folder / "seconds.json").read_text())
+        return "Seconds to train: " + ", ".join(f"{name} {took:.0f}" for name, took in sorted(seconds.items())) + "."
+
 
 class _Said:
     """What a policy said: texts, log-ratios to the helper before tuning in nats, and mean length in tokens."""
@@ -228,7 +232,12 @@ class _Said:
 
 
 #: Settings that were chosen here, on the training side; all else is in the recipes.
-RM = {"training.num_train_epochs": 2, "training.learning_rate": 0.0003}
+RM = {
+    "training.num_train_epochs": 2,
+    "training.learning_rate": 0.0003,
+    "training.per_device_train_batch_size": 8,
+    "training.max_length": 320,
+}
 RLOO = {
     "training.max_steps": 30,
     "training.max_completion_length": 32,

@@ -73,16 +73,18 @@ def evaluate(trainer: RewardTrainer, dataset: DatasetDict) -> dict[str, float | 
     Returns:
         `eval_loss` and the rest of the trainer's own; `eval_accuracy` over pairs (TRL's own is a mean over batches, the last
         of which is smaller) with `eval_accuracy_low` and `_high`; `eval_pairs` scored, of `eval_pairs_of` (TRL leaves out those
-        longer than `max_length`); `eval_shorter`, the accuracy of preferring the shorter reply.
+        longer than `max_length`); `eval_margin`, by how much the chosen reply scores higher; `eval_shorter`, the accuracy of
+        preferring the shorter reply.
     """
     kept, every = trainer.eval_dataset, dataset["test"]
     table: list[list[float | None]] = [[None] * len(every), [None] * len(every)]
-    metrics = {}
+    metrics: dict[str, float | None] = {}
     if len(kept):
         found = trainer.predict(kept, metric_key_prefix="eval")
-        metrics = found.metrics
-        for row, scores in zip(kept[_ROW], found.predictions.reshape(len(kept), 2).tolist(), strict=True):
-            table[0][row], table[1][row] = scores
+        scores = found.predictions.reshape(len(kept), 2)
+        metrics = {**found.metrics, "eval_margin": float((scores[:, 0] - scores[:, 1]).mean())}
+        for row, own in zip(kept[_ROW], scores.tolist(), strict=True):
+            table[0][row], table[1][row] = own
     agreed = agreement(every["prompt"], every["chosen"], every["rejected"], table)
     return {
         **metrics,

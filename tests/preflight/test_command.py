@@ -49,6 +49,15 @@ def test_a_reward_of_the_house_passes_and_shows_what_it_pays(tmp_path, capsys):
     }
 
 
+def test_help_shows_how(capsys):
+    with pytest.raises(SystemExit) as left:
+        cli.main(["reward", "check", "--help"])
+    assert left.value.code == 0
+    said = capsys.readouterr().out
+    assert "smilerl reward check sentiment" in said
+    assert "--pairs" in said
+
+
 def test_a_broken_one_exits_with_1_and_a_misspelt_one_with_2(tmp_path, capsys, monkeypatch):
     (tmp_path / "mine.py").write_text(BROKEN)
     monkeypatch.chdir(tmp_path)
