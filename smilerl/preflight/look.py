@@ -62,7 +62,7 @@ def _all(asked: Asked, tried: Tried, about: Mapping[str, Any]) -> Iterator[Findi
     yield _values(values)
     yield _numbers(raw, values)
     yield _spread(values, tried)
-    yield from pure(asked, tried)
+    yield from _purity(asked, tried)
     yield from _batches(asked, tried, values, about)
     yield from _lengths(asked.reward, tried, about)
     yield _form(asked, tried, values, about)
@@ -70,6 +70,20 @@ def _all(asked: Asked, tried: Tried, about: Mapping[str, Any]) -> Iterator[Findi
         "speed", "ok", f"{len(tried) / took:,.0f} texts a second; a step of {STEP} completions: {took / len(tried) * STEP:.2g} s",
         numbers={"texts_per_second": len(tried) / took},
     )  # fmt: skip
+
+
+def _purity(asked: Asked, tried: Tried) -> list[Finding]:
+    try:
+        return list(pure(asked, tried))
+    except Exception as error:  # noqa: BLE001
+        return [
+            Finding(
+                "twice",
+                "fails",
+                f"the second time: {_first_line(error)}",
+                "It works once only: does it use up a file or a list?",
+            )
+        ]
 
 
 def _values(values: Sequence[float | None]) -> Finding:

@@ -29,7 +29,7 @@ def pure(asked: Asked, tried: Tried) -> Iterator[Finding]:
         found.append(_plain(asked(columns)))
         left.append(_states())
         moved.append(left[-1] != before)
-    yield _twice(found)
+    yield _twice(found, len(tried))
     changed = sorted({name for columns in given for name, values in columns.items() if values != tried.columns[name]})
     if changed:
         fix = "It writes to the trainer's own lists. Make a copy, or build new ones."
@@ -46,7 +46,10 @@ def pure(asked: Asked, tried: Tried) -> Iterator[Finding]:
         yield Finding("generators", "note", "it draws from a global generator", fix)
 
 
-def _twice(found: list[list[Any]]) -> Finding:
+def _twice(found: list[list[Any]], n: int) -> Finding:
+    if any(len(values) != n for values in found):
+        fix = "It works once only: does it use up a file or a list?"
+        return Finding("twice", "fails", f"the second time it gave {len(found[0])} values for {n} texts", fix)
     different = sum(not _same(a, b) for a, b in zip(*found, strict=True))
     if not different:
         return Finding("twice", "ok", "the same values the second time", numbers={"different": 0})

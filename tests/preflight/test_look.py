@@ -94,6 +94,14 @@ class Counter:
         return [value + self.calls for value in length(prompts, completions)]
 
 
+class Once(Counter):
+    """Uses itself up."""
+
+    def __call__(self, prompts, completions, **columns):
+        super().__call__(prompts, completions)
+        return length(prompts, completions) if self.calls == 1 else []
+
+
 class Schedule(Counter):
     """The same, with its state where a trainer can save it."""
 
@@ -146,6 +154,10 @@ def test_a_broken_reward_fails_its_own_check(reward, checks):
 
 def test_a_counter_without_a_state_is_impure():
     assert "twice" in failed(Counter())
+
+
+def test_what_works_once_only_is_told_so_and_not_a_traceback():
+    assert "twice" in failed(Once())
 
 
 def test_what_it_was_tried_on_is_left_as_it_was():
