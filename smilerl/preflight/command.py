@@ -94,7 +94,7 @@ def _format(reward: Callable, world: Any, given: argparse.Namespace) -> str:
         return given.format
     if world is not None and hasattr(world, "format"):
         return world.format
-    about = getattr(reward, "about", dict)()
+    about: dict[str, Any] = getattr(reward, "about", dict)()
     reads_messages = about.get("chat template") and not str(about.get("reads", "")).startswith(("joined", "one text"))
     return "messages" if reads_messages else "as_is"
 

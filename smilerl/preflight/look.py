@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from smilerl.preflight.asking import Asked
-from smilerl.preflight.findings import Finding, Findings
+from smilerl.preflight.findings import Finding, Findings, Status
 from smilerl.preflight.purity import pure
 from smilerl.preflight.tried import Tried, as_message
 from smilerl.rewards import RewardError, texts
@@ -37,7 +37,9 @@ def look(reward: Callable, tried: Tried) -> Findings:
         tried: at least two texts.
     """
     asked = Asked(reward)
-    about = getattr(reward, "about", dict)()  # loads the model, so that the clock below counts scoring alone
+    about: dict[str, Any] = getattr(
+        reward, "about", dict
+    )()  # loads the model, so that the clock below counts scoring alone
     with unmoved_randomness():
         findings = [_in_words(finding, reward) for finding in _all(asked, tried, about)]
     return Findings(asked.name, tried.what, about, findings)
@@ -189,7 +191,7 @@ def _lengths(reward: Callable, tried: Tried, about: Mapping[str, Any]) -> Iterat
         f"a longer one {'is ' if about['too long'] == 'unscored' else ''}{about['too long']}"
     )
     fix = "Raise max_length in the reward's args if the model reads more; else shorter prompts (max_prompt_chars) or max_completion_length."
-    status = "fails" if share > TOO_LONG else "note" if share else "ok"
+    status: Status = "fails" if share > TOO_LONG else "note" if share else "ok"
     yield Finding(
         "truncated",
         status,

@@ -79,4 +79,9 @@ def _seed(seed: int) -> None:
 
 
 def _states() -> tuple:
-    return random.getstate(), np.random.get_state()[1].tobytes(), torch.get_rng_state().numpy().tobytes()
+    array: Any = np.random.get_state(legacy=False)
+    return (
+        random.getstate(),
+        (array["state"]["key"].tobytes(), array["state"]["pos"]),
+        torch.get_rng_state().numpy().tobytes(),
+    )

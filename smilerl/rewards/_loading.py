@@ -147,7 +147,8 @@ def _why_not(path: str, reward: str, error: Exception) -> str:
     """What to do about a model that cannot be had."""
     from huggingface_hub.errors import GatedRepoError
 
-    causes, cause = [], error
+    causes: list[BaseException] = []
+    cause: BaseException | None = error
     while cause is not None:
         causes.append(cause)
         cause = cause.__cause__ or cause.__context__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
 import torch
 
@@ -76,6 +77,11 @@ def no_single(prompts, completions, **columns):
 
 def draws(prompts, completions, **columns):
     return [value + random.random() for value in length(prompts, completions)]
+
+
+def draws_one_of_numpy(prompts, completions, **columns):
+    np.random.random()
+    return length(prompts, completions)
 
 
 def seeds(prompts, completions, **columns):
@@ -154,6 +160,12 @@ def test_a_broken_reward_fails_its_own_check(reward, checks):
 
 def test_a_counter_without_a_state_is_impure():
     assert "twice" in failed(Counter())
+
+
+def test_a_single_draw_from_a_global_generator_is_noted():
+    found = {one.name: one.status for one in look(draws_one_of_numpy, TRIED).findings}
+    assert found["generators"] == "note"
+    assert {one.name: one.status for one in look(length, TRIED).findings}["generators"] == "ok"
 
 
 def test_what_works_once_only_is_told_so_and_not_a_traceback():

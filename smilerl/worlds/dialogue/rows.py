@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from smilerl import paths
 
@@ -85,7 +86,7 @@ class Reader:
 
     def _pair(self, item: Mapping, where: str) -> tuple:
         """Prompt, chosen and rejected reply of two whole talks: the prompt is what they share."""
-        talks = []
+        talks: list[Any] = []
         for name in ("chosen", "rejected"):
             value = item.get(name)
             if value is None:
@@ -180,7 +181,7 @@ def _last_reply(talk: str | list[dict], where: str) -> tuple:
     return before + turn, reply
 
 
-def _shared(chosen: str | list[dict], rejected: str | list[dict], where: str) -> tuple:
+def _shared(chosen: Any, rejected: Any, where: str) -> tuple:
     """Two whole talks as what they share up to a turn of the helper, and how each goes on.
 
     Mostly they differ in the last reply alone; where they parted earlier, each continuation holds the turns since.
