@@ -1,4 +1,4 @@
-"""The command `smilerl`: train, eval, study, report, chat. Each imports what it needs when it is called."""
+"""The command `smilerl`: train, eval, study, report, chat, reward check. Each imports what it needs when it is called."""
 
 from __future__ import annotations
 
@@ -127,7 +127,50 @@ def _parser() -> argparse.ArgumentParser:
     chat.add_argument("--seed", type=int, default=0, help="of people and sampling (default: 0)")
     chat.add_argument("--max_new_tokens", type=_count, default=64, help="of a reply (default: 64)")
     chat.set_defaults(run=_chat)
+    _add_reward(commands)
     return parser
+
+
+def _add_reward(commands) -> None:
+    raw = argparse.RawDescriptionHelpFormatter
+    reward = commands.add_parser("reward", help="look at a reward before a run is spent on it")
+    actions = reward.add_subparsers(dest="action", required=True, metavar="action")
+    check = actions.add_parser(
+        "check", help="what any reward must pass before a run", formatter_class=raw,
+        description="Asks a reward the same things in several ways: alone and in a batch, twice, in another order, as messages. Shows how its model is\n"
+        "read to, what is too long for it, what scripted helpers earn, and on real pairs how often it agrees with people. Exit code 1: a check failed.",
+        epilog="  smilerl reward check sentiment\n"
+        "  smilerl reward check '{name: preference, args: {model: runs/rm/model}}' --pairs pairs.jsonl\n"
+        "  smilerl reward check my_rewards.py:kindness --world '{name: dialogue, args: {path: talks.jsonl, format: text}}'\n"
+        "  smilerl reward check recipes/smileworld/rloo_preference.yaml       all rewards of a recipe, in its world",
+    )  # fmt: skip
+    check.add_argument("reward", metavar="REWARD", help="a name, a dotted path, YAML with name and args, or a recipe")
+    check.add_argument(
+        "--world",
+        help="whose prompts: a name, or YAML with name and args (default: smileworld; with --pairs, the pairs)",
+    )
+    check.add_argument(
+        "--pairs", help="JSONL of chosen and rejected: transcripts as of hh-rlhf, messages, or text with a prompt"
+    )
+    check.add_argument(
+        "--format", choices=["as_is", "text", "messages"], help="how to read the pairs (default: as its model reads)"
+    )
+    check.add_argument(
+        "--accuracy_above",
+        type=float,
+        metavar="SHARE",
+        help="fail unless the whole interval of the accuracy is above this",
+    )
+    check.add_argument("--n", type=_count, help="people of the world (default: 32), and pairs (default: all)")
+    check.add_argument("--seed", type=int, default=0, help="of the draw of people (default: 0)")
+    check.add_argument("--out", type=Path, help="write what was found as JSON")
+    check.set_defaults(run=_reward_check)
+
+
+def _reward_check(given: argparse.Namespace, rest: list[str]) -> int:
+    from smilerl.preflight.command import check
+
+    return check(given)
 
 
 def _train(given: argparse.Namespace, rest: list[str]) -> int:

@@ -150,7 +150,7 @@ def _train(recipe: Recipe, run: Run, progress: bool) -> None:
             trainer = _trainer(recipe, run, world, dataset, rewards, progress, key)
             trainer.train()
             if trainer.eval_dataset is not None:
-                trainer.evaluate()
+                _evaluate(recipe, trainer, dataset, run, progress)
         _save(trainer, run)
     if PartialState().is_main_process:
         run.finish()
@@ -166,6 +166,32 @@ def _told_as(recipe: Recipe, key: str, fix: str = "") -> Iterator[None]:
     except (ValueError, OSError) as error:
         first, *more = str(error).strip().splitlines() or [type(error).__name__]
         raise recipe.error(key, first, " ".join([*more, fix]).strip()) from error
+
+
+def _evaluate(recipe: Recipe, trainer: Trainer, dataset, run: Run, progress: bool) -> None:
+    """How it fares with the data to test on; where a method measures it itself, its numbers with their intervals."""
+    own = getattr(training.method(recipe.method), "evaluate", None)
+    if own is None:
+        trainer.evaluate()
+        return
+    found = own(trainer, dataset)
+    if PartialState().is_main_process:
+        run.log({"step": trainer.state.global_step, **found})
+        if progress:
+            print(f"{_title(recipe)}  {_agreed(found)}", file=sys.stderr, flush=True)
+
+
+def _agreed(found: dict[str, float | None]) -> str:
+    """The accuracy on held-out pairs, for the screen."""
+    value, low, high = (found[f"eval_accuracy{end}"] for end in ("", "_low", "_high"))
+    if value is None:
+        return (
+            f"none of {found['eval_pairs_of']} held-out pairs is short enough to be scored: raise training.max_length"
+        )
+    return (
+        f"accuracy {value:.3f} [{low:.3f}, {high:.3f}] on {found['eval_pairs']} of {found['eval_pairs_of']} held-out pairs; "
+        f"preferring the shorter reply: {found['eval_shorter']:.3f}"
+    )
 
 
 def _title(recipe: Recipe) -> str:

@@ -99,11 +99,11 @@ def find(name: str, *, world: str | None = None, base: str | None = None, helper
                 f"{place}: this run is {run.state}, so it has no final model.\n    Train it first: smilerl train {run.recipe.source}"
             )
         recipe = run.recipe
-        built = _world(world) if world else worlds.build(recipe.world.name, **recipe.world.args)
+        built = world_of(world) if world else worlds.build(recipe.world.name, **recipe.world.args)
         return Subject(
             str(name), built, run.path / "evals", str(run.model), base or recipe.policy.model_name_or_path, recipe
         )
-    built = _world(world or "smileworld")
+    built = world_of(world or "smileworld")
     helpers = getattr(built, "helpers", {})
     folder = Path("runs") / "evals" / Path(name).name
     if name in helpers and (helper or place is None):
@@ -142,7 +142,8 @@ def summary(results: dict) -> str:
     return "\n".join(lines)
 
 
-def _world(text: str) -> Any:
+def world_of(text: str) -> Any:
+    """The world that the command line means by a name, or YAML with name and args."""
     given = parse_value(text)
     spec: dict[str, Any] = given if isinstance(given, dict) else {"name": str(given)}
     if set(spec) - {"name", "args"} or "name" not in spec:

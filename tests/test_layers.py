@@ -19,7 +19,11 @@ LAYERS = (
     ("training", "evaluation"),
     ("sharding",),  # what of training cannot be done where the weights are split over processes
     ("pipeline", "studies", "hub"),
-    ("subject", "chat"),  # whom the command line means, and talking to them
+    (
+        "subject",
+        "chat",
+        "preflight",
+    ),  # whom the command line means, talking to them, and looking at rewards before a run
     ("train", "cli"),
 )
 #: The only imports that go up, each with its reason.

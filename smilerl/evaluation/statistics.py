@@ -177,6 +177,21 @@ def mean_estimate(
     )
 
 
+def rate_estimate(values: np.ndarray, clusters: np.ndarray, *, level: float = 0.95) -> Estimate:
+    """The mean of 0s and 1s (½ for undecided), NaN where unscored, with Wilson's interval.
+
+    Values that go together count as fewer independent ones (Korn & Graubard 1998), as in `estimate`.
+    """
+    known = np.isfinite(values)
+    if not known.any():
+        return Estimate(None, None, None, 0, len(values), "nothing to score")
+    low, high = _rate_limits(Answered(values, clusters, ""), level)
+    error = (high - low) / (2 * float(stats.norm.ppf((1 + level) / 2)))
+    return Estimate(
+        float(values[known].mean()), low, high, int(known.sum()), len(values), "Wilson, by cluster", DETECTABLE * error
+    )
+
+
 def contributions(formula: Function, answered: Sequence[Answered]) -> tuple[float, dict[str, float] | None]:
     """The value of a formula and what each cluster does to it (`Estimate.parts`), without an interval.
 

@@ -54,13 +54,13 @@ def checked(reward: Callable, name: str | None = None, seed: int = 0) -> Callabl
         with _named(label), streams.own():
             values = reward(prompts=_copied(prompts), completions=_copied(completions), **_copied(columns))
         with _located(reward):
-            return _values(label, values, completions)
+            return as_values(label, values, completions)
 
     async def run_async(prompts, completions, **columns):
         with _named(label):
             values = await reward(prompts=_copied(prompts), completions=_copied(completions), **_copied(columns))
         with _located(reward):
-            return _values(label, values, completions)
+            return as_values(label, values, completions)
 
     def state_dict() -> dict:
         inner = reward.state_dict() if hasattr(reward, "state_dict") else None
@@ -94,8 +94,12 @@ def _located(reward: Callable) -> Iterator[None]:
         raise RewardError(f"{code.co_filename}:{code.co_firstlineno}: {error}") from None
 
 
-def _values(name: str, values, completions) -> list[float | None]:
-    """`values` as a list of finite floats and Nones, one a completion."""
+def as_values(name: str, values, completions) -> list[float | None]:
+    """`values` as a list of finite floats and Nones, one a completion; NaN becomes None.
+
+    Raises:
+        RewardError: a wrong length, a value that is no number, ±inf.
+    """
     if hasattr(values, "tolist"):  # a tensor or an array
         values = values.tolist()
     if not isinstance(values, (list, tuple)):

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from typing import Any
 
 import torch
 
 from smilerl.rewards._checked import RewardError
+from smilerl.rewards._loading import DTYPES, base_of, load_model, load_tokenizer, read_config
 
-DTYPES = ("float32", "bfloat16", "float16", "auto")
+#: One tokenized text: `input_ids`, and `token_type_ids` where the model tells two segments apart by them.
+Encoded = Mapping[str, Sequence[int]]
+
+
+@dataclass(frozen=True)
+class Loading:
+    """Where and how a model runs.
+
+    Attributes:
+        dtype: of the weights; None: bfloat16 on CUDA, float32 elsewhere. The head is float32 in any case.
+        device: such as "cuda:0"; None: this process's own (its rank's card, which the policy shares).
+        batch_size: texts in a forward pass, at most.
+        batch_tokens: tokens in a forward pass, padding included, at most (but one text always goes through).
+    """
+
+    dtype: str | None = None
+    device: str | None = None
+    batch_size: int = 64
+    batch_tokens: int = 32768
 
 
 class Classifier:
@@ -19,88 +39,145 @@ class Classifier:
     Args:
         model: a directory (adapter directories included) or a Hub id.
         reward: the reward that asks, for its error messages.
-        dtype: of the weights.
-        device: such as "cuda:0"; the current accelerator when None, else the CPU.
-        batch_size: texts per forward pass.
 
     Raises:
-        RewardError: there is nothing there, or it is no model.
+        RewardError: there is nothing there, it is gated, or it is no model.
     """
 
-    def __init__(
-        self, model: str, *, reward: str, dtype: str = "float32", device: str | None = None, batch_size: int = 64
-    ) -> None:
-        if str(model).endswith((".yaml", ".yml")):
+    def __init__(self, model: str, reward: str, loading: Loading | None = None) -> None:
+        self.path, self.name, self._loading = str(model), reward, loading or Loading()
+        if self.path.endswith((".yaml", ".yml")):
             raise RewardError(
                 f"the reward '{reward}' got the recipe '{model}' as its model. `smilerl train` builds it first; here, name the directory that it built"
             )
-        if dtype not in DTYPES:
-            raise RewardError(f"the reward '{reward}' takes dtype: {', '.join(DTYPES)}, not {dtype!r}")
-        self.path, self.name, self._dtype, self._device, self._batch_size = (
-            str(model),
-            reward,
-            dtype,
-            device,
-            batch_size,
-        )
-        self.is_adapter = (Path(model) / "adapter_config.json").is_file()
+        if self._loading.dtype not in (None, *DTYPES):
+            raise RewardError(f"the reward '{reward}' takes dtype: {', '.join(DTYPES)}, not {self._loading.dtype!r}")
+        for setting in ("batch_size", "batch_tokens"):
+            if getattr(self._loading, setting) < 1:
+                raise RewardError(
+                    f"the reward '{reward}' takes {setting}: at least 1, not {getattr(self._loading, setting)}"
+                )
+        self.is_adapter = base_of(self.path) is not None
         if not self.is_adapter:
-            self.config = self._read_config()
-
-    def _read_config(self):
-        from transformers import AutoConfig
-
-        try:
-            return AutoConfig.from_pretrained(self.path)
-        except (OSError, ValueError) as error:
-            first = str(error).strip().splitlines()[0]
-            raise RewardError(
-                f"no model for the reward '{self.name}' at '{self.path}', neither a directory with config.json nor a Hub id.\n{first}"
-            ) from None
+            self.config = read_config(self.path, reward)
 
     @cached_property
     def tokenizer(self):
         """Of the model. Texts longer than the model reads lose their beginning where they are truncated."""
-        from transformers import AutoTokenizer
-
-        return AutoTokenizer.from_pretrained(self.path, truncation_side="left")
+        return load_tokenizer(self.path)
 
     @cached_property
     def model(self) -> torch.nn.Module:
         """The weights, in evaluation mode."""
-        if self.is_adapter:
-            from peft import AutoPeftModelForSequenceClassification as Auto
-
-            model = Auto.from_pretrained(self.path, num_labels=1, dtype=self._dtype)
-        else:
-            from transformers import AutoModelForSequenceClassification as Auto
-
-            model = Auto.from_pretrained(self.path, dtype=self._dtype)
-        current = f"cuda:{torch.cuda.current_device()}" if torch.cuda.is_available() else "cpu"
-        return model.to(self._device or current).eval().requires_grad_(False)
+        return load_model(self.path, self.name, self._loading.dtype, self._device)
 
     @property
+    def _device(self) -> torch.device:
+        if self._loading.device is not None:
+            return torch.device(self._loading.device)
+        from accelerate import PartialState
+
+        return PartialState().device  # the rank's own, whether or not anybody has called torch.cuda.set_device
+
+    @cached_property
     def longest(self) -> int:
         """Most tokens that the model can read."""
-        positions = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        return min(self.tokenizer.model_max_length, positions or self.tokenizer.model_max_length)
+        positions = getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or -1
+        limits = [self.tokenizer.model_max_length, positions - self._positions_before_the_first()]
+        return min(limit for limit in limits if limit > 0)
+
+    def _positions_before_the_first(self) -> int:
+        """RoBERTa counts positions from its padding token on, so that two of 514 are never a text's."""
+        for name, module in self.model.named_modules():
+            if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
+                return module.padding_idx + 1
+        return 0
+
+    @cached_property
+    def closes_texts(self) -> bool:
+        """Whether the tokenizer itself ends a text with a special token, as encoders' do ([SEP], </s>)."""
+        closed, open_ = (self.tokenizer("a", add_special_tokens=add)["input_ids"] for add in (True, False))
+        return len(closed) > len(open_) and closed[-1] != open_[-1]
+
+    def about(self) -> dict[str, Any]:
+        """What of the model a user should see before it judges anything."""
+        tokenizer, config = self.tokenizer, self.model.config
+        pad = config.get_text_config().pad_token_id
+        return {
+            "model": self.path,
+            "architecture": (config.architectures or [type(self.model).__name__])[0],
+            "outputs": [str(config.id2label[label]) for label in sorted(config.id2label)],
+            "dtype": str(next(self.model.parameters()).dtype).removeprefix("torch."),
+            "device": str(self.model.device),
+            "reads at most": self.longest,
+            "EOS": tokenizer.eos_token,
+            "padding": "none named: one text at a time" if pad is None else f"right, with {tokenizer.decode([pad])!r}",
+            "chat template": tokenizer.chat_template is not None,
+        }
 
     @torch.inference_mode()
-    def logits(self, token_ids: Sequence[Sequence[int]]) -> torch.Tensor:
-        """float32 logits, shape [N, labels], of N tokenized texts; batched by length so that little is padding."""
-        order = sorted(range(len(token_ids)), key=lambda row: len(token_ids[row]))
-        # Without a padding token the model reads the last position: right for one text, wrong for a padded batch.
-        pad = self.model.config.get_text_config().pad_token_id
-        size = self._batch_size if pad is not None else 1
-        logits = torch.empty(len(token_ids), self.model.config.num_labels)
-        for start in range(0, len(order), size):
-            rows = order[start : start + size]
-            width = max(len(token_ids[row]) for row in rows)
-            ids = torch.full((len(rows), width), 0 if pad is None else pad)
-            mask = torch.zeros_like(ids)
-            for i, row in enumerate(rows):
-                ids[i, : len(token_ids[row])] = torch.tensor(token_ids[row])
-                mask[i, : len(token_ids[row])] = 1
-            device = self.model.device
-            logits[rows] = self.model(input_ids=ids.to(device), attention_mask=mask.to(device)).logits.float().cpu()
+    def logits(self, encoded: Sequence[Encoded]) -> torch.Tensor:
+        """float32 logits, shape [N, labels], of N tokenized texts; NaN for a text without a token.
+
+        Batched by length, the longest first, so that little is padding and a card that is too small fails at once.
+
+        Raises:
+            RewardError: the device's memory is too small, or tokenizer and model do not belong together.
+        """
+        lengths = [len(one["input_ids"]) for one in encoded]
+        self._check_ids(encoded)
+        logits = torch.full((len(encoded), self.model.config.num_labels), float("nan"))
+        for rows in self._batches(lengths):
+            try:
+                found = self.model(**self._padded([encoded[row] for row in rows])).logits
+            except torch.cuda.OutOfMemoryError:
+                raise RewardError(
+                    f"the model of the reward '{self.name}' ran out of memory on {self.model.device} with {len(rows)} texts of up to "
+                    f"{max(lengths[row] for row in rows)} tokens. In its args: batch_tokens: {max(1, self._loading.batch_tokens // 4)}, "
+                    "or dtype: bfloat16, or device: another one (cpu works)"
+                ) from None
+            logits[rows] = found.float().cpu()
         return logits
+
+    def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
+        """Row numbers in batches within both limits; rows without a token are in none."""
+        # Without a padding token the model reads the last position: right for one text, wrong for a padded batch.
+        most = self._loading.batch_size if self.model.config.get_text_config().pad_token_id is not None else 1
+        batch: list[int] = []
+        for row in sorted((row for row, length in enumerate(lengths) if length), key=lambda row: -lengths[row]):
+            wide = lengths[batch[0]] if batch else lengths[row]
+            if batch and (len(batch) == most or (len(batch) + 1) * wide > self._loading.batch_tokens):
+                yield batch
+                batch = []
+            batch.append(row)
+        if batch:
+            yield batch
+
+    def _padded(self, batch: Sequence[Encoded]) -> dict[str, torch.Tensor]:
+        """Padded on the right, whatever the tokenizer's own side: both kinds of pooling (first token, last token) then work."""
+        pad = self.model.config.get_text_config().pad_token_id or 0
+        width = max(len(one["input_ids"]) for one in batch)
+        filling = {"input_ids": pad, "token_type_ids": 0, "attention_mask": 0}
+        padded = {}
+        for name in [*batch[0], "attention_mask"]:
+            rows = [list(one[name]) if name in one else [1] * len(one["input_ids"]) for one in batch]
+            padded[name] = torch.tensor([row + [filling[name]] * (width - len(row)) for row in rows]).to(
+                self.model.device
+            )
+        return padded
+
+    def _check_ids(self, encoded: Sequence[Encoded]) -> None:
+        """A token that the model has no embedding for is an unreadable crash on a GPU."""
+        known = self.model.get_input_embeddings().num_embeddings
+        largest = max((max(one["input_ids"], default=0) for one in encoded), default=0)
+        if largest >= known:
+            raise RewardError(
+                f"the tokenizer of the model '{self.path}' makes token {largest}, and the model knows {known}: they do not belong together. "
+                "Save the tokenizer that it was trained with into its directory"
+            )
+
+
+def rows_of(encoding: Mapping[str, Sequence[Sequence[int]]]) -> list[Encoded]:
+    """A tokenizer's output for N texts as N rows; segment ids only where they tell segments apart."""
+    names = ["input_ids"] + (["token_type_ids"] if any(map(any, encoding.get("token_type_ids", []))) else [])
+    return [dict(zip(names, row, strict=True)) for row in zip(*(encoding[name] for name in names), strict=True)]

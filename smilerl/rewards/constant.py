@@ -16,6 +16,7 @@ def build(value: float = 0.0) -> Callable:
     def constant(prompts, completions, **columns) -> list[float | None]:
         return [float(value)] * len(completions)
 
+    constant.by_design = ("spread",)  # of what `smilerl reward check` finds
     return constant
 
 

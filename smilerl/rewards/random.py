@@ -38,6 +38,8 @@ def build(mean: float = 0.0, std: float = 1.0, like=None, fresh: bool = True, se
 class _Random:
     def __init__(self, mean: float, std: float, like: Callable | None, fresh: bool, seed: int) -> None:
         self.__name__ = "random"
+        #: What `smilerl reward check` finds in it is what it is for.
+        self.by_design = ("order", "batch") if fresh else ()
         self.channels = tuple(getattr(like, "channels", ()))
         self.needs_reaction = getattr(like, "needs_reaction", False)
         self._mean, self._std, self._like, self._fresh, self._seed = mean, std, like, fresh, seed

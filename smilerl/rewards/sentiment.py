@@ -7,12 +7,13 @@ model, a two-label classifier would silently be optimised for label 0, which usu
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 from smilerl.rewards import RewardError, observed, texts
-from smilerl.rewards._classifier import Classifier
+from smilerl.rewards._classifier import Classifier, Loading, rows_of
 
 _READS = ("transcript", "completion")
 
@@ -21,8 +22,9 @@ def build(
     model: str | None = None,
     reads: str = "transcript",
     labels: Mapping | None = None,
-    dtype: str = "float32",
+    dtype: str | None = None,
     batch_size: int = 64,
+    batch_tokens: int = 32768,
     max_length: int | None = None,
     device: str | None = None,
 ) -> Callable:
@@ -34,30 +36,37 @@ def build(
             prompts to which nobody reacts.
         labels: what the model's labels mean where their names do not say, `{positive: LABEL_1, negative: LABEL_0}`; a list of
             labels counts together.
-        dtype, batch_size, device: of the model.
-        max_length: tokens that the model sees, at most; longer texts lose their beginning.
+        dtype: of the weights; bfloat16 on CUDA and float32 elsewhere when None.
+        batch_size, batch_tokens: texts, and tokens with padding, in one forward pass, at most.
+        max_length: tokens that the model sees, at most; longer texts lose their beginning (logged as `sentiment/truncated`).
+        device: such as "cuda:0"; the process's own when None.
     """
     if reads not in _READS:
         raise RewardError(f"the reward 'sentiment' takes reads: {' or '.join(_READS)}, not {reads!r}")
     if model is None and labels is not None:
         raise RewardError("the reward 'sentiment' takes labels only with a model: VADER has none")
-    score = (
-        _vader
-        if model is None
-        else _model_scorer(model, labels, max_length, dtype=dtype, batch_size=batch_size, device=device)
-    )
+    loading = Loading(dtype, device, batch_size, batch_tokens)
+    scorer = None if model is None else _Scorer(model, labels, max_length, loading)
+
+    def said_by(completions, person) -> list[str | None]:
+        if reads == "completion":
+            return list(texts(completions))
+        return [one.transcript for one in observed("sentiment", completions, person)]
 
     def sentiment(prompts, completions, *, person=None, **columns) -> list[float | None]:
-        said = (
-            texts(completions)
-            if reads == "completion"
-            else [o.transcript for o in observed("sentiment", completions, person)]
-        )
+        said = said_by(completions, person)
         distinct = list(dict.fromkeys(one for one in said if one is not None))
-        scores = dict(zip(distinct, score(distinct), strict=True))
+        scores = dict(zip(distinct, _vader(distinct) if scorer is None else scorer(distinct), strict=True))
+        if scorer is not None and "log_metric" in columns and distinct:
+            columns["log_metric"]("sentiment/truncated", scorer.truncated(distinct))
         return [None if one is None else scores[one] for one in said]
 
     sentiment.needs_reaction = reads == "transcript"
+    if scorer is not None:
+        sentiment.about = scorer.about
+        sentiment.tokens = lambda prompts, completions, *, person=None, **columns: scorer.tokens(
+            said_by(completions, person)
+        )
     return sentiment
 
 
@@ -123,32 +132,50 @@ def _analyzer():
     return SentimentIntensityAnalyzer()
 
 
-def _model_scorer(model: str, labels: Mapping | None, max_length: int | None, **loading) -> Callable:
-    classifier = Classifier(model, reward="sentiment", **loading)
-    if classifier.is_adapter:
-        raise RewardError(
-            f"the sentiment model '{model}' is an adapter, whose labels cannot be read: merge it into its base and save that"
-        )
-    if classifier.config.num_labels == 1:
-        raise RewardError(
-            f"the sentiment model '{model}' has one output. A reward model is the reward 'preference': {{name: preference, args: {{model: {model}}}}}"
-        )
-    if getattr(classifier.config, "problem_type", None) == "multi_label_classification":
-        raise RewardError(
-            f"the sentiment model '{model}' gives several labels at once; sentiment needs one whose labels exclude each other"
-        )
-    values = label_values(classifier.config.id2label, labels)
+class _Scorer:
+    """A text classifier as numbers in [-1, 1]."""
 
-    def score(said: Sequence[str]) -> list[float]:
+    def __init__(self, model: str, labels: Mapping | None, max_length: int | None, loading: Loading) -> None:
+        self._classifier = classifier = Classifier(model, "sentiment", loading)
+        if classifier.is_adapter:
+            raise RewardError(
+                f"the sentiment model '{model}' is an adapter, whose labels cannot be read: merge it into its base and save that"
+            )
+        if classifier.config.num_labels == 1:
+            raise RewardError(
+                f"the sentiment model '{model}' has one output. A reward model is the reward 'preference': {{name: preference, args: {{model: {model}}}}}"
+            )
+        if getattr(classifier.config, "problem_type", None) == "multi_label_classification":
+            raise RewardError(
+                f"the sentiment model '{model}' gives several labels at once; sentiment needs one whose labels exclude each other"
+            )
+        self._values, self._max_length = label_values(classifier.config.id2label, labels), max_length
+
+    @property
+    def longest(self) -> int:
+        return min(self._max_length or self._classifier.longest, self._classifier.longest)
+
+    def __call__(self, said: Sequence[str]) -> list[float | None]:
         if not said:
             return []
-        # RoBERTa counts two more positions than it can read, and few tokenizers say how many they mean: 512 is safe.
-        longest = max_length or min(classifier.longest, 512)
-        ids = classifier.tokenizer(list(said), truncation=True, max_length=longest)["input_ids"]
-        probabilities = classifier.logits(ids).softmax(-1)
-        return [sum(p * v for p, v in zip(row, values, strict=True)) for row in probabilities.tolist()]
+        encoding = self._classifier.tokenizer(list(said), truncation=True, max_length=self.longest)
+        probabilities = self._classifier.logits(rows_of(encoding)).softmax(-1).tolist()
+        scores = [sum(p * v for p, v in zip(row, self._values, strict=True)) for row in probabilities]
+        # A text without a token, and a model that computes no number, are no neutral mood.
+        return [None if math.isnan(score) else score for score in scores]
 
-    return score
+    def about(self) -> dict:
+        names = self._classifier.about()
+        worth = dict(zip(names["outputs"], self._values, strict=True))
+        return {**names, "labels": worth, "reads": "one text", "too long": "loses its beginning", "limit": self.longest}
+
+    def tokens(self, said: Sequence[str | None]) -> list[int | None]:
+        """How many tokens each text has, before any is left out."""
+        return [None if one is None else len(self._classifier.tokenizer(one)["input_ids"]) for one in said]
+
+    def truncated(self, said: Sequence[str]) -> float:
+        """The share of texts of which the model does not see the beginning."""
+        return sum(length > self.longest for length in self.tokens(said) if length is not None) / len(said)
 
 
 reward = build()

@@ -33,6 +33,7 @@ def build(reward="sentiment", across: str = "people", seed: int = 0) -> Callable
         return [None if source is None else values[source] for source in sources]
 
     shuffled.channels = tuple(getattr(inner, "channels", ()))
+    shuffled.by_design = ("batch", "order")  # of what `smilerl reward check` finds
     shuffled.needs_reaction = getattr(inner, "needs_reaction", False)
     return shuffled
 

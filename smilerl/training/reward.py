@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
+import torch
 from datasets import DatasetDict
 from trl import RewardConfig, RewardTrainer
 
+from smilerl.evaluation.pairs import agreement
 from smilerl.policies import Policy, reward_model_of
+from smilerl.rewards.preference import JOINED, TRAINED_ON
 from smilerl.training import arguments, peft_config
 
 CONFIG = RewardConfig
 #: Who compares the replies. They know part of the wellbeing; the model learns from their frozen labels alone.
 CHANNELS = ("annotators",)
+_ROW = "row"
 
 
 def policy(recipe, world) -> Policy:
     """The body of the recipe's policy with a fresh head of one number."""
-    return Policy(*reward_model_of(recipe.policy), "reward model")
+    model, tokenizer = reward_model_of(recipe.policy)
+    setattr(model.config, TRAINED_ON, JOINED)  # RewardTrainer's form; the reward `preference` reads it to a model so
+    return Policy(model, tokenizer, "reward model")
 
 
 def dataset(recipe, world) -> DatasetDict:
-    """Pairs, `data.n` to train on and `held_out.n` more to test on: columns `prompt`, `chosen`, `rejected`."""
-    data = recipe.data
-    pairs = world.pairs(data.n + recipe.held_out.n, data.seed, **data.args)
-    pairs = pairs.select_columns(["prompt", "chosen", "rejected"])
-    return DatasetDict(train=pairs.select(range(data.n)), test=pairs.select(range(data.n, data.n + recipe.held_out.n)))
+    """Pairs, `data.n` to train on and `held_out.n` more to test on: columns `prompt`, `chosen`, `rejected`.
+
+    Where a world has pairs by split, those to test on are of `held_out.split`, which shares no prompt with the others.
+    """
+    data, held_out = recipe.data, recipe.held_out
+    if "split" in inspect.signature(world.pairs).parameters:
+        train = world.pairs(data.n, data.seed, split=data.split, **data.args)
+        test = world.pairs(held_out.n, held_out.seed, split=held_out.split, **data.args)
+    else:
+        pairs = world.pairs(data.n + held_out.n, data.seed, **data.args)
+        train, test = pairs.select(range(data.n)), pairs.select(range(data.n, data.n + held_out.n))
+    columns = ["prompt", "chosen", "rejected"]
+    return DatasetDict(train=train.select_columns(columns), test=test.select_columns(columns))
 
 
 def make_trainer(recipe, *, policy: Policy, dataset, reward_funcs=(), callbacks=(), output_dir: Path) -> RewardTrainer:
@@ -45,7 +60,43 @@ def make_trainer(recipe, *, policy: Policy, dataset, reward_funcs=(), callbacks=
         processing_class=policy.tokenizer,
         args=arguments(RewardConfig, recipe, output_dir),
         train_dataset=dataset["train"],
-        eval_dataset=dataset["test"],
+        eval_dataset=dataset["test"].add_column(_ROW, list(range(len(dataset["test"])))),
         peft_config=peft_config(recipe.policy, "SEQ_CLS"),
         callbacks=list(callbacks),
+        preprocess_logits_for_metrics=_paired,
     )
+
+
+def evaluate(trainer: RewardTrainer, dataset: DatasetDict) -> dict[str, float | None]:
+    """Agreement with the pairs to test on, to be logged. All processes of a launch call it together.
+
+    Returns:
+        `eval_loss` and the rest of the trainer's own; `eval_accuracy` over pairs (TRL's own is a mean over batches, the last
+        of which is smaller) with `eval_accuracy_low` and `_high`; `eval_pairs` scored, of `eval_pairs_of` (TRL leaves out those
+        longer than `max_length`); `eval_margin`, by how much the chosen reply scores higher; `eval_shorter`, the accuracy of
+        preferring the shorter reply.
+    """
+    kept, every = trainer.eval_dataset, dataset["test"]
+    table: list[list[float | None]] = [[None] * len(every), [None] * len(every)]
+    metrics: dict[str, float | None] = {}
+    if len(kept):
+        found = trainer.predict(kept, metric_key_prefix="eval")
+        scores = found.predictions.reshape(len(kept), 2)
+        metrics = {**found.metrics, "eval_margin": float((scores[:, 0] - scores[:, 1]).mean())}
+        for row, own in zip(kept[_ROW], scores.tolist(), strict=True):
+            table[0][row], table[1][row] = own
+    agreed = agreement(every["prompt"], every["chosen"], every["rejected"], table)
+    return {
+        **metrics,
+        "eval_accuracy": agreed.accuracy.value,
+        "eval_accuracy_low": agreed.accuracy.low,
+        "eval_accuracy_high": agreed.accuracy.high,
+        "eval_pairs": agreed.accuracy.scored,
+        "eval_pairs_of": agreed.accuracy.of,
+        "eval_shorter": agreed.shorter.value,
+    }
+
+
+def _paired(logits: torch.Tensor, labels) -> torch.Tensor:
+    """A batch's scores [2B, 1], chosen above rejected, as one row a pair, [B, 2]."""
+    return torch.stack(logits.squeeze(-1).float().chunk(2), dim=1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 from datasets import Dataset
@@ -11,6 +13,7 @@ from smilerl import paths, worlds
 from smilerl.worlds import channels
 from smilerl.worlds.base import Observation
 
+HH = Path(os.environ.get("SMILERL_REAL_DATA") or "/nonexistent") / "hh-rlhf" / "harmless_base_test_1500.jsonl"
 EXAMPLE = "recipes/dialogue/example.jsonl"
 U, A, S = (
     {"role": role, "content": content} for role, content in (("user", "hi"), ("assistant", "ho"), ("system", "be kind"))
@@ -48,6 +51,27 @@ def world_of(tmp_path):
             {},
             ("\n\nHuman: a\n\nAssistant:", " b", " c"),
         ),
+        (
+            {"chosen": "\n\nHuman: hi\n\nAssistant: ho", "rejected": "\n\nHuman: hi\n\nAssistant: no\n\nno"},
+            {"format": "messages"},
+            ([U], [A], [{**A, "content": "no\n\nno"}]),
+        ),
+        (
+            {"chosen": "\n\nHuman: hi\n\nAssistant: ho", "rejected": "\n\nHuman: hi\n\nAssistant: no"},
+            {"format": "text"},
+            ("person: hi\nhelper:", " ho", " no"),
+        ),
+        (  # the two talks part before their last replies
+            {"chosen": "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant: d", "rejected": "\n\nHuman: a\n\nAssistant: e"},
+            {},
+            ("\n\nHuman: a\n\nAssistant:", " b\n\nHuman: c\n\nAssistant: d", " e"),
+        ),
+        (
+            {"chosen": "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant: d", "rejected": "\n\nHuman: a\n\nAssistant: e"},
+            {"format": "text"},
+            ("person: a\nhelper:", " b\nperson: c\nhelper: d", " e"),
+        ),
+        ({"chosen": [U, A, U, A], "rejected": [U, A]}, {}, ([U], [A, U, A], [A])),
         ({"prompt": [U, {**U, "content": "there"}]}, {}, ([{**U, "content": "hi\nthere"}], None, None)),
         ({"prompt": [{"role": "seeker", "content": "x"}]}, {"roles": {"seeker": "user"}}, ([{**U, "content": "x"}], None, None)),
         ({"prompt": [S, U], "completion": [A]}, {"format": "text"}, ("be kind\nperson: hi\nhelper:", " ho", None)),
@@ -78,6 +102,21 @@ def test_every_form_of_row_becomes_prompt_completion_rejected(world_of, item, ar
         ('{"prompt": [{"role": "seeker", "content": "x"}]}', {}, "roles: {seeker: user}"),
         ('{"prompt": [{"role": "user", "content": "x"}], "completion": "y"}', {}, "both must be of one kind"),
         ('{"chosen": "no turns", "rejected": "none"}', {}, "a whole transcript is expected"),
+        (
+            '{"chosen": "no turns", "rejected": "none"}',
+            {"format": "messages"},
+            "chosen: a whole transcript is expected",
+        ),
+        (
+            '{"chosen": "\\n\\nHuman: a\\n\\nAssistant: b", "rejected": "\\n\\nHuman: z\\n\\nAssistant: b"}',
+            {},
+            "share no beginning up to a reply",
+        ),
+        (
+            '{"chosen": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "rejected": "\\n\\nAssistant: b"}',
+            {},
+            "both must be of one kind",
+        ),
         ('{"prompt": "p"}', {"group_column": "talk"}, "no 'talk' here"),
     ],
 )
@@ -174,6 +213,32 @@ def test_a_group_stays_together(world_of):
     assert train.isdisjoint(held_out)
     assert train
     assert held_out
+
+
+def test_talks_with_one_opening_stay_on_one_side_however_they_are_written(world_of):
+    items = [
+        {
+            "chosen": f"\n\nHuman: opening {i // 4}\n\nAssistant: {i}\n\nHuman: go on\n\nAssistant: yes",
+            "rejected": f"\n\nHuman: opening {i // 4}\n\nAssistant: {i}\n\nHuman: go on\n\nAssistant: no",
+        }
+        for i in range(400)
+    ]
+    sides = []
+    for form in ("as_is", "text", "messages"):
+        buckets = [row.bucket for row in world_of(*items, format=form).rows]
+        assert all(buckets[i] == buckets[i // 4 * 4] for i in range(400))
+        sides.append(buckets)
+    assert sides[0] == sides[1] == sides[2]
+    assert len(set(sides[0])) == 100
+
+
+@pytest.mark.skipif(not HH.is_file(), reason="no real pairs: set SMILERL_REAL_DATA to the folder that holds hh-rlhf/")
+def test_real_transcripts_lose_nothing():
+    items = [json.loads(line) for line in HH.read_text(encoding="utf-8").splitlines()]
+    rows = worlds.build("dialogue", path=str(HH), held_out_fraction=0).rows
+    assert len(rows) == len(items) == 1500
+    for item, row in zip(items, rows, strict=True):
+        assert (row.prompt + row.completion, row.prompt + row.rejected) == (item["chosen"], item["rejected"])
 
 
 def test_people_are_distinct_at_most_n_and_fixed_by_the_seed(world_of):

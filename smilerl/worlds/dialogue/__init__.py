@@ -34,9 +34,11 @@ class DialogueWorld:
         dataset: instead: Hub id or local folder for `datasets.load_dataset`, with `config` and `source_split`.
         prompt_column: text or messages; `prompt`, `messages`, `chosen`, whichever is there, when None.
         completion_column: the reply, for SFT.
-        group_column: rows that agree in it go to the same split, such as turns of one talk; by prompt when None.
-        format: `as_is`, or `text`: messages are written out as `person: ...` and `helper: ...`, for models without a chat
-            template.
+        group_column: rows that agree in it go to the same split, such as turns of one talk; when None, by prompt (whole
+            transcripts by their first turn).
+        format: `as_is`; `text`: messages are written out as `person: ...` and `helper: ...`, for models without a chat
+            template; `messages`: whole transcripts (`\\n\\nHuman: ... \\n\\nAssistant: ...`) become messages, for models with one.
+            `text` reads such transcripts too.
         roles: what roles of the data mean, such as `{seeker: user, supporter: assistant}`.
         system: what the helper is told before each talk, as a system message (or a first line, in plain text); it takes the
             place of one that the data has.
@@ -58,7 +60,7 @@ class DialogueWorld:
     prompt_column: str | None = None
     completion_column: str = "completion"
     group_column: str | None = None
-    format: Literal["as_is", "text"] = "as_is"
+    format: Literal["as_is", "text", "messages"] = "as_is"
     roles: dict[str, str] = field(default_factory=dict)
     system: str | None = None
     held_out_fraction: float = 0.1
@@ -75,8 +77,8 @@ class DialogueWorld:
                 "dialogue: give either path: a JSONL file, or dataset: a Hub id or folder. "
                 "On the command line: --world.args.path=talks.jsonl"
             )
-        if self.format not in ("as_is", "text"):
-            raise ValueError(f"dialogue: format is {self.format!r}; it is as_is or text")
+        if self.format not in ("as_is", "text", "messages"):
+            raise ValueError(f"dialogue: format is {self.format!r}; it is as_is or text or messages")
         if not 0 <= self.held_out_fraction <= 1:
             raise ValueError(f"dialogue: held_out_fraction is {self.held_out_fraction}; it is a share in [0, 1]")
         if self.is_here:

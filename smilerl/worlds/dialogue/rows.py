@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from smilerl import paths
 
 #: How roles are written in plain text: as the embedded world does, so that the same tools read both.
 SPEAKER = {"user": "person", "assistant": "helper"}
+#: How whole talks are written in one text, as Anthropic's hh-rlhf does.
 _TRANSCRIPT_TURN = "\n\nAssistant:"
+_TURNS = {"Human": "user", "Assistant": "assistant"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Reader:
     def row(self, item: Mapping, where: str) -> Row:
         """The row that an item of the data holds; `where` (file:line) is for the error when it holds none."""
         prompt, completion, rejected = self._parts(item, where)
-        group = prompt if self.group_column is None else _at(item, self.group_column, where)
+        group = self._group(item, prompt) if self.group_column is None else _at(item, self.group_column, where)
         bucket = int(hashlib.sha256(key(group).encode()).hexdigest()[:12], 16) / 16**12
         if (
             self.system is not None
@@ -51,24 +55,29 @@ class Reader:
             completion, rejected = (_spoken(reply, speaks) for reply in (completion, rejected))
         return Row(prompt, completion, rejected, bucket)
 
-    def _parts(self, item: Mapping, where: str) -> tuple:
-        """Prompt, completion and rejected completion of an item, plain or as messages; the last two may be None."""
-        column = self.prompt_column or next(
+    def _group(self, item: Mapping, prompt: str | list[dict]) -> str | list[dict]:
+        """What rows of one split may share: the prompt, or of whole transcripts their opening, with which many talks begin."""
+        talk = item.get("chosen")
+        if self._column(item) == "chosen" and isinstance(talk, str):
+            return talk.partition(_TRANSCRIPT_TURN)[0]
+        return prompt
+
+    def _column(self, item: Mapping) -> str:
+        return self.prompt_column or next(
             (name for name in ("prompt", "messages", "chosen") if item.get(name) is not None), "prompt"
         )
+
+    def _parts(self, item: Mapping, where: str) -> tuple:
+        """Prompt, completion and rejected completion of an item, plain or as messages; the last two may be None."""
+        column = self._column(item)
+        if column == "chosen":
+            return self._pair(item, where)
         prompt = self._said(_at(item, column, where), f"{where}: {column}", "user")
         replies = {name: item.get(name) for name in (self.completion_column, "chosen", "rejected")}
         said = {
             name: None if value is None else self._said(value, f"{where}: {name}", "assistant")
             for name, value in replies.items()
         }
-        if column == "chosen":
-            prompt, chosen = _last_reply(prompt, f"{where}: {column}")
-            return (
-                prompt,
-                chosen,
-                None if said["rejected"] is None else _last_reply(said["rejected"], f"{where}: rejected")[1],
-            )
         completion = said[self.completion_column] if said[self.completion_column] is not None else said["chosen"]
         if isinstance(prompt, list) and completion is None and column != "prompt":  # a whole talk
             if len(prompt) > 1 and prompt[-1]["role"] == "assistant":
@@ -79,6 +88,22 @@ class Reader:
                 f"{where}: the prompt is {'messages' if prompt_is_talk else 'text'} and the reply is not: both must be of one kind"
             )
         return prompt, completion, said["rejected"]
+
+    def _pair(self, item: Mapping, where: str) -> tuple:
+        """Prompt, chosen and rejected reply of two whole talks: the prompt is what they share."""
+        talks: list[Any] = []
+        for name in ("chosen", "rejected"):
+            value = item.get(name)
+            if value is None:
+                talks.append(None)
+            elif isinstance(value, str) and self.format != "as_is":
+                talks.append(self._said(_messages(value, f"{where}: {name}"), f"{where}: {name}", "assistant"))
+            else:
+                talks.append(self._said(value, f"{where}: {name}", "assistant"))
+        chosen, rejected = talks
+        if rejected is None:
+            return (*_last_reply(chosen, f"{where}: chosen"), None)
+        return _shared(chosen, rejected, where)
 
     def _said(self, value, where: str, role: str) -> str | list[dict]:
         """Text as it is; messages (or a single one) with known roles, neighbours of one role joined."""
@@ -168,10 +193,50 @@ def _last_reply(talk: str | list[dict], where: str) -> tuple:
         return talk[:-1], talk[-1:]
     before, turn, reply = talk.rpartition(_TRANSCRIPT_TURN)
     if not turn:
-        raise ValueError(
-            f"{where}: a whole transcript is expected, with its last turn after {_TRANSCRIPT_TURN!r}; or give the data a column 'prompt'"
-        )
+        raise ValueError(_no_transcript(where))
     return before + turn, reply
+
+
+def _shared(chosen: Any, rejected: Any, where: str) -> tuple:
+    """Two whole talks as what they share up to a turn of the helper, and how each goes on.
+
+    Mostly they differ in the last reply alone; where they parted earlier, each continuation holds the turns since.
+    """
+    if type(chosen) is not type(rejected):
+        raise ValueError(f"{where}: chosen and rejected are of two kinds, text and messages: both must be of one kind")
+    if isinstance(chosen, str):
+        if _TRANSCRIPT_TURN not in chosen or _TRANSCRIPT_TURN not in rejected:
+            raise ValueError(_no_transcript(f"{where}: {'rejected' if _TRANSCRIPT_TURN in chosen else 'chosen'}"))
+        limit = min(len(chosen), len(rejected))
+        same = next((at for at in range(limit) if chosen[at] != rejected[at]), limit)
+        cut = chosen.rfind(_TRANSCRIPT_TURN, 0, same) + len(_TRANSCRIPT_TURN)
+        if cut < len(_TRANSCRIPT_TURN):
+            raise ValueError(_no_shared(where))
+        return chosen[:cut], chosen[cut:], rejected[cut:]
+    limit = min(len(chosen), len(rejected)) - 1
+    cut = next((at for at in range(limit) if chosen[at] != rejected[at]), limit)
+    while cut > 0 and not chosen[cut]["role"] == rejected[cut]["role"] == "assistant":
+        cut -= 1
+    if cut < 1:
+        raise ValueError(_no_shared(where))
+    return chosen[:cut], chosen[cut:], rejected[cut:]
+
+
+def _messages(talk: str, where: str) -> list[dict]:
+    """The turns of a transcript as messages."""
+    parts = re.split(rf"(?:^|\n\n)({'|'.join(_TURNS)}):", talk)
+    if len(parts) < 3 or parts[0].strip():
+        raise ValueError(_no_transcript(where))
+    turns = zip(parts[1::2], parts[2::2], strict=True)
+    return [{"role": _TURNS[who], "content": said.strip()} for who, said in turns]
+
+
+def _no_transcript(where: str) -> str:
+    return f"{where}: a whole transcript is expected, with its last turn after {_TRANSCRIPT_TURN!r}; or give the data a column 'prompt'"
+
+
+def _no_shared(where: str) -> str:
+    return f"{where}: chosen and rejected share no beginning up to a reply, so they do not compare two replies to one prompt"
 
 
 def _written(messages: list[dict]) -> str:
@@ -182,7 +247,8 @@ def _written(messages: list[dict]) -> str:
 def _spoken(reply, after_messages: bool):
     if reply is None or not after_messages:
         return reply
-    return f" {plain(reply).strip()}"
+    first, *later = reply if isinstance(reply, list) else [{"role": "assistant", "content": reply}]
+    return "\n".join([f" {first['content'].strip()}", *(f"{SPEAKER[m['role']]}: {m['content']}" for m in later)])
 
 
 def plain(said: str | list[dict]) -> str:

@@ -1,0 +1,168 @@
+"""Loads a HF sequence classifier whole and as it was trained, or says why not.
+
+Much goes wrong here without a word: a head that the checkpoint does not hold is made of random numbers, a sharded launch
+leaves a second model without its weights, and half precision rounds a reward of 9 to the nearest sixteenth.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from smilerl.rewards._checked import RewardError
+
+DTYPES = ("float32", "bfloat16", "float16", "auto")
+
+
+def read_config(path: str, reward: str):
+    """The configuration of the model in a directory or on the Hub.
+
+    Raises:
+        RewardError: nothing is there, it is no model, or it is gated.
+    """
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(path)
+    except (OSError, ValueError) as error:
+        raise RewardError(_why_not(path, reward, error)) from None
+
+
+def base_of(path: str) -> str | None:
+    """The model that an adapter directory belongs to; None where it holds no adapter."""
+    file = Path(path) / "adapter_config.json"
+    return json.loads(file.read_text())["base_model_name_or_path"] if file.is_file() else None
+
+
+def load_tokenizer(path: str):
+    """The model's own tokenizer (an adapter's base has it where the adapter does not); it truncates on the left."""
+    from transformers import AutoTokenizer
+
+    base = base_of(path)
+    own = base is None or (Path(path) / "tokenizer_config.json").is_file()
+    return AutoTokenizer.from_pretrained(path if own else base, truncation_side="left")
+
+
+def load_model(path: str, reward: str, dtype: str | None, device: torch.device) -> nn.Module:
+    """The weights in evaluation mode on a device, the head in float32 whatever `dtype` is.
+
+    Args:
+        reward: the reward that asks, for its error messages.
+        dtype: one of `DTYPES`; None: bfloat16 on a CUDA device, which halves the memory, and float32 elsewhere.
+
+    Raises:
+        RewardError: weights are missing from the checkpoint, so that they would be random.
+    """
+    named = dtype or ("bfloat16" if device.type == "cuda" else "float32")
+    with _whole():
+        model = _adapted(path, reward, named) if base_of(path) is not None else _plain(path, reward, named)
+    config = model.config.get_text_config()
+    if getattr(config, "use_cache", None):
+        config.use_cache = (
+            False  # else each pass keeps the keys and values of every layer, for a next token never asked for
+        )
+    return _with_exact_head(model.to(device).eval().requires_grad_(False))
+
+
+def _plain(path: str, reward: str, dtype: str) -> nn.Module:
+    from transformers import AutoModelForSequenceClassification
+
+    model, found = AutoModelForSequenceClassification.from_pretrained(path, dtype=dtype, output_loading_info=True)
+    missing = sorted(found["missing_keys"])
+    if missing:
+        raise RewardError(
+            f"the model '{path}' of the reward '{reward}' has no weights for {', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}: "
+            "they would be random numbers. It is no trained classifier but the body of one. Name one that is, or train it: method: reward"
+        )
+    return model
+
+
+def _adapted(path: str, reward: str, dtype: str) -> nn.Module:
+    from peft import AutoPeftModelForSequenceClassification
+    from safetensors import safe_open
+
+    weights, base = Path(path) / "adapter_model.safetensors", base_of(path)
+    if weights.is_file() and not (base and _is_classifier(base)):
+        with safe_open(weights, "pt") as held:
+            if not any(f".{head}." in key for key in held.keys() for head in ("score", "classifier")):  # noqa: SIM118
+                raise RewardError(
+                    f"the adapter '{path}' of the reward '{reward}' holds no head, and its base {base} is no classifier: scores would be "
+                    "random numbers. Train it with task_type SEQ_CLS, or modules_to_save: [score]"
+                )
+    return AutoPeftModelForSequenceClassification.from_pretrained(path, num_labels=1, dtype=dtype)
+
+
+def _is_classifier(path: str) -> bool:
+    from transformers import AutoConfig
+
+    try:
+        architectures = AutoConfig.from_pretrained(path).architectures or []
+    except (OSError, ValueError):
+        return False
+    return any("ForSequenceClassification" in name for name in architectures)
+
+
+def _with_exact_head(model: nn.Module) -> nn.Module:
+    """The last layer in float32: bfloat16 has 8 bits, so rewards between 8 and 16 would be multiples of 1/16."""
+    outputs = model.config.num_labels
+    for name, module in model.named_modules():
+        # LoRA's own matrices can have as many outputs.
+        if isinstance(module, nn.Linear) and module.out_features == outputs and "lora_" not in name:
+            if module.weight.dtype in (torch.bfloat16, torch.float16):
+                module.float()
+                module.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(), *inputs[1:]))
+    return model
+
+
+@contextmanager
+def _whole() -> Iterator[None]:
+    """Within this block weights are loaded whole in every process, even where the policy's are to be split.
+
+    `from_pretrained` looks at settings of the process: under ZeRO-3 it would give each rank a slice, and under FSDP with
+    efficient loading it leaves all ranks but the first without weights, for a wrapping that a reward never gets.
+    """
+    from transformers.integrations import deepspeed
+
+    reference, variable = deepspeed._hf_deepspeed_config_weak_ref, "FSDP_CPU_RAM_EFFICIENT_LOADING"
+    before = os.environ.get(variable)
+    deepspeed.unset_hf_deepspeed_config()
+    os.environ[variable] = "false"
+    try:
+        yield
+    finally:
+        deepspeed._hf_deepspeed_config_weak_ref = reference
+        if before is None:
+            del os.environ[variable]
+        else:
+            os.environ[variable] = before
+
+
+def _why_not(path: str, reward: str, error: Exception) -> str:
+    """What to do about a model that cannot be had."""
+    from huggingface_hub.errors import GatedRepoError
+
+    causes: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        causes.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    if any(isinstance(one, GatedRepoError) for one in causes):
+        return (
+            f"the model '{path}' of the reward '{reward}' is gated. Accept its conditions on https://huggingface.co/{path}, then log in: "
+            "hf auth login (or set HF_TOKEN)"
+        )
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    offline = " HF_HUB_OFFLINE is set, so only what is in the cache is found." if _offline() else ""
+    return f"no model for the reward '{reward}' at '{path}', neither a directory with config.json nor a Hub id.{offline}\n{first}"
+
+
+def _offline() -> bool:
+    from huggingface_hub.constants import is_offline_mode
+
+    return is_offline_mode()
