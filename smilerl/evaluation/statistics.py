@@ -16,7 +16,7 @@ quantile by Satterthwaite's rule. A plain t interval over seeds (`seed_interval`
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -175,6 +175,58 @@ def mean_estimate(
         DETECTABLE * error,
         contributions(_only, answered)[1] if parts else None,
     )
+
+
+def share_estimate(values: np.ndarray, clusters: np.ndarray, *, seed: int, level: float = 0.95) -> Estimate:
+    """Mean of one number in [0, 1] per reply, NaN where unscored: as `mean_estimate`, but where (nearly) all score the same, and a
+    bootstrap would see no width, by Wilson's method."""
+    known = np.isfinite(values)
+    found = mean_estimate(values, clusters, seed=seed, level=level)
+    if not known.any():
+        return found
+    answered = Answered(values[known], clusters[known], "")
+    binary = bool(np.isin(answered.values, (0, 1)).all())
+    if binary and _is_rare(answered):
+        low, high = _rate_limits(answered, level)
+        return replace(found, low=low, high=high, method="Wilson")
+    if found.low == found.high:
+        bound = _bounded(answered, 0, 1, level)
+        return (
+            found
+            if bound is None
+            else replace(found, low=bound[0], high=bound[1], method="Wilson, as a share of the range")
+        )
+    return replace(found, low=max(0.0, found.low or 0.0), high=min(1.0, found.high or 0.0))
+
+
+def smooth_estimate(
+    function: Function,
+    terms: Sequence[np.ndarray],
+    clusters: np.ndarray,
+    *,
+    seed: int,
+    limits: tuple[float, float] = (-np.inf, np.inf),
+    level: float = 0.95,
+) -> Estimate:
+    """A smooth function of means, such as a correlation, with a studentised cluster-bootstrap interval.
+
+    Args:
+        function: of the means of T terms; NaN where it is not defined, which gives an estimate without a value.
+        terms: T arrays [N] of one number per reply, NaN where unscored.
+        limits: that the function cannot pass.
+    """
+    known = np.isfinite(np.array(terms)).all(0)
+    scored, of = int(known.sum()), len(clusters)
+    if not scored:
+        return Estimate(None, None, None, 0, of, "nothing to score")
+    answered = [Answered(np.asarray(term, dtype=float)[known], clusters[known], "") for term in terms]
+    with np.errstate(divide="ignore", invalid="ignore"):  # a resample in which nothing varies has no correlation
+        value = float(function([term.values.mean() for term in answered]))
+        if not np.isfinite(value):
+            return Estimate(None, None, None, scored, of, "undefined: nothing varies")
+        low, high, error = _cluster_bootstrap(function, answered, seed, level)
+    low, high = max(low, limits[0]), min(high, limits[1])
+    return Estimate(value, low, high, scored, of, "studentised cluster bootstrap", DETECTABLE * error)
 
 
 def contributions(formula: Function, answered: Sequence[Answered]) -> tuple[float, dict[str, float] | None]:
