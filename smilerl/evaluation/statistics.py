@@ -177,26 +177,25 @@ def mean_estimate(
     )
 
 
-def share_estimate(values: np.ndarray, clusters: np.ndarray, *, seed: int, level: float = 0.95) -> Estimate:
-    """Mean of one number in [0, 1] per reply, NaN where unscored: as `mean_estimate`, but where (nearly) all score the same, and a
-    bootstrap would see no width, by Wilson's method."""
+def bounded_estimate(
+    values: np.ndarray, clusters: np.ndarray, *, low: float = 0.0, high: float = 1.0, seed: int, level: float = 0.95
+) -> Estimate:
+    """Mean of one number within [low, high] per reply, NaN where unscored.
+
+    As `mean_estimate`, but where all (or nearly all, of 0 and 1) score the same, and a bootstrap would see no width, by Wilson's method.
+    """
     known = np.isfinite(values)
     found = mean_estimate(values, clusters, seed=seed, level=level)
     if not known.any():
         return found
     answered = Answered(values[known], clusters[known], "")
-    binary = bool(np.isin(answered.values, (0, 1)).all())
-    if binary and _is_rare(answered):
-        low, high = _rate_limits(answered, level)
-        return replace(found, low=low, high=high, method="Wilson")
-    if found.low == found.high:
-        bound = _bounded(answered, 0, 1, level)
-        return (
-            found
-            if bound is None
-            else replace(found, low=bound[0], high=bound[1], method="Wilson, as a share of the range")
-        )
-    return replace(found, low=max(0.0, found.low or 0.0), high=min(1.0, found.high or 0.0))
+    if np.isin(answered.values, (0, 1)).all() and _is_rare(answered) and (low, high) == (0, 1):
+        ends = _rate_limits(answered, level)
+        return replace(found, low=ends[0], high=ends[1], method="Wilson")
+    assert found.low is not None and found.high is not None
+    if found.high - found.low < _NOTHING and (bound := _bounded(answered, low, high, level)) is not None:
+        return replace(found, low=bound[0], high=bound[1], method="Wilson, as a share of the range")
+    return replace(found, low=max(low, found.low), high=min(high, found.high))
 
 
 def smooth_estimate(

@@ -22,7 +22,7 @@ from scipy import stats
 from smilerl.evaluation.judges.judge import Judge, reasons
 from smilerl.evaluation.judges.rubric import Rubric
 from smilerl.evaluation.judges.verdict import Verdict
-from smilerl.evaluation.statistics import mean_estimate, share_estimate, smooth_estimate
+from smilerl.evaluation.statistics import bounded_estimate, mean_estimate, smooth_estimate
 
 #: Replies to one person whose true wellbeing differs by less are not put in order.
 SAME = 0.1
@@ -58,7 +58,7 @@ def by_scale(rubric: Rubric, verdicts: Sequence[Verdict], table: pd.DataFrame, s
         "estimates": {
             "pearson": correlation(judged, true, clusters, seed),
             "spearman": correlation(_ranks(judged), _ranks(np.where(np.isnan(judged), np.nan, true)), clusters, seed),
-            "right_order": share_estimate(order, pairs, seed=seed).to_dict(),
+            "right_order": bounded_estimate(order, pairs, seed=seed).to_dict(),
             "bias": mean_estimate(error, clusters, seed=seed).to_dict(),
             "absolute_error": mean_estimate(np.abs(error), clusters, seed=seed).to_dict(),
             "error_with_length": correlation(error, words, clusters, seed),

@@ -14,7 +14,7 @@ from smilerl.evaluation.book import write_atomically
 from smilerl.evaluation.judges.agreement import values
 from smilerl.evaluation.judges.judge import Item, Judge, build_judge, speaker_spec
 from smilerl.evaluation.respondents import Respondent, respondent
-from smilerl.evaluation.statistics import mean_estimate
+from smilerl.evaluation.statistics import bounded_estimate, mean_estimate
 from smilerl.worlds.base import World
 
 #: Held-out prompts, where nobody says how many.
@@ -65,6 +65,7 @@ def ask(
         "unscored": {},
     }
     tables: dict[str, pd.DataFrame] = {}
+    worth = judge.rubric.worth
     for name, one in (("policy", who), ("base", base)):
         if one is not None:
             completions = one.reply(prompts, persons, seed)
@@ -73,7 +74,7 @@ def ask(
             )
             tables[name] = pd.concat([spoken, judged(judge, prompts, completions)], axis=1)
             found = tables[name]["judged_wellbeing"].to_numpy(float)
-            said[name] = mean_estimate(found, clusters, seed=seed).to_dict()
+            said[name] = bounded_estimate(found, clusters, low=worth[0], high=worth[1], seed=seed).to_dict()
             said["unscored"][name] = _count(tables[name]["why_not"])
     if "base" in tables:
         change = tables["policy"]["judged_wellbeing"].to_numpy(float) - tables["base"]["judged_wellbeing"].to_numpy(
@@ -100,6 +101,8 @@ def add(
         ValueError: no such speaker.
     """
     judge = build_judge(speaker_spec(spec), "wellbeing", seed=seed)
+    if hasattr(judge.speaker, "check"):
+        judge.speaker.check()
     who = respondent(policy, world, results["generation"])
     other = None if base is None else respondent(base, world, results["generation"])
     results["judged"] = ask(judge, world, who, other, n=n, seed=seed, out_dir=out_dir)

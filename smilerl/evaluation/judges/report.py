@@ -37,6 +37,8 @@ def judges_of(speaker: str, rubrics: Sequence[str], **settings: Any) -> list[Jud
     """
     spec, read = speaker_spec(speaker), [load_rubric(rubric.strip()) for rubric in rubrics]
     who = speakers.build(spec)
+    if hasattr(who, "check"):
+        who.check()  # whether it can be reached, before anything is sampled
     return [Judge(who, rubric, spec, **settings) for rubric in read]
 
 
@@ -75,6 +77,8 @@ def put_to_the_test(
             found["robustness"] = robustness(judge, world, table.head(n_robust), seed)
         settings = {"samples": judge.samples, "temperature": judge.temperature, "max_new_tokens": judge.max_new_tokens}
         results["rubrics"][judge.rubric.judges] = {"rubric": judge.rubric.data, **settings, **found}
+    if hasattr(judges[0].speaker, "usage"):  # calls, tokens and cost, where the speaker counts them
+        results["usage"] = dict(vars(judges[0].speaker.usage))
     results = _plain(results)
     if out is not None:
         write_atomically(out / "judge.json", json.dumps(results, indent=1))
@@ -99,6 +103,7 @@ def as_table(results: Mapping[str, Any]) -> str:
                 f"  {row['score']:<7g}{row['worth']:>10.2f}   {_shown(row['true'])}  n {row['true']['of']}"
                 for row in found["calibration"]
             ]
+        lines += _liked(found.get("by_helper", {}))
         if "acts" in found:
             lines += ["", f"  {'act':<12}{'done':>6}{'named':>7}   kappa"]
             lines += [
@@ -106,7 +111,24 @@ def as_table(results: Mapping[str, Any]) -> str:
                 for act, row in found["acts"].items()
             ]
         lines += _robust(found.get("robustness", {}))
+    if "usage" in results:
+        lines += [
+            "",
+            f"asked: {', '.join(f'{name} {value}' for name, value in results['usage'].items() if value is not None)}",
+        ]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _liked(found: Mapping[str, Any]) -> list[str]:
+    """Each helper by judge and by truth, first whom the judge likes too much."""
+    rows = sorted(
+        ((row["judged"] - row["true"], name, row) for name, row in found.items() if row["judged"] is not None),
+        reverse=True,
+    )
+    if not rows:
+        return []
+    lines = ["", f"  {'helper':<20}{'judged':>7}{'true':>7}{'n':>5}"]
+    return lines + [f"  {name:<20}{row['judged']:>7.2f}{row['true']:>7.2f}{row['n']:>5}" for _, name, row in rows]
 
 
 def _robust(found: Mapping[str, Any]) -> list[str]:

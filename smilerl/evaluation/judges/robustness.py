@@ -18,7 +18,7 @@ from smilerl.evaluation.judges.judge import Item, Judge
 from smilerl.evaluation.judges.rubric import Rubric
 from smilerl.evaluation.judges.transcripts import truth
 from smilerl.evaluation.judges.verdict import Verdict
-from smilerl.evaluation.statistics import mean_estimate, share_estimate
+from smilerl.evaluation.statistics import bounded_estimate, mean_estimate
 from smilerl.worlds.base import World
 
 #: What the other movements are compared with.
@@ -91,7 +91,7 @@ def _movement(
     )
     lost = sum(a.why_not is None and b.why_not is not None for a, b in zip(old, new, strict=True))
     estimates = {
-        name: share_estimate(column, clusters, seed=seed).to_dict()
+        name: bounded_estimate(column, clusters, seed=seed).to_dict()
         for name, column in (("moved", moved), ("toward", toward))
     }
     if not rubric.labels:
