@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--judge",
         metavar="SPEAKER",
-        help="also have the replies to held-out people judged, by '{name: endpoint, args: {...}}', as where nobody knows the truth",
+        help="also have replies to held-out people judged, as where nobody knows the truth: '{name: endpoint, args: {url: ..., model: ...}}'",
     )
     evaluate.add_argument(
         "--out", type=Path, help="folder of the results (default: RUN/evals/SUITE, else runs/evals/MODEL/SUITE)"

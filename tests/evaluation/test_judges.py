@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import random
 import re
 import zlib
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from smilerl import cli, speakers, worlds
@@ -391,28 +391,25 @@ def test_replies_of_a_world_without_truth_are_judged(tmp_path):
         for text in (" i am sorry.", " go away.")
     )
     rule = {" i am sorry.": 6, " go away.": 2}
-    said = judged.ask(
-        judge(lambda prompt, reply: rule[reply] if "i am 3" not in prompt else None),
-        world,
-        kind,
-        rude,
-        n=40,
-        out_dir=tmp_path,
-    )
-    assert said["policy"]["value"] == pytest.approx(WELLBEING.value(6)) and said["base"]["value"] == pytest.approx(
-        WELLBEING.value(2)
-    )
-    assert said["difference"]["value"] == pytest.approx(4 * 4 / 6)
-    assert (
-        said["policy"]["scored"] == 29
-        and said["policy"]["of"] == 40
-        and said["unscored"]["policy"] == {"no answer": 11}
-    )
-    import pandas as pd
 
+    def rate(prompt, reply):
+        return rule[reply] if "i am 3" not in prompt else None
+
+    judges = [judge(rate), judge(lambda prompt, reply: "comfort" if "sorry" in reply else "nothing", ACTS)]
+    said = judged.ask(judges, world, kind, rude, n=40, out_dir=tmp_path)
+    policy, base = (said[who]["wellbeing"] for who in ("policy", "base"))
+    assert policy["estimate"]["value"] == pytest.approx(WELLBEING.value(6)) and policy["estimate"]["low"] < 1
+    assert base["estimate"]["value"] == pytest.approx(WELLBEING.value(2))
+    assert said["difference"]["value"] == pytest.approx(4 * 4 / 6)
+    assert (policy["scored"], policy["of"], policy["unscored"]) == (29, 40, {"no answer": 11})
+    assert (
+        said["policy"]["acts"]["acts"]["comfort"]["value"] == 1
+        and said["base"]["acts"]["acts"]["comfort"]["value"] == 0
+    )
     table = pd.read_parquet(tmp_path / "judged.parquet")
-    assert len(table) == 80 and table["judged_wellbeing"].isna().sum() == 22
-    assert "29 of 40 (11 no answer)" in judged.summary(said) and "judged" in judged.summary(said)
+    assert len(table) == 80 and table["wellbeing"].isna().sum() == table["wellbeing_why_not"].notna().sum() == 22
+    shown = judged.summary(said)
+    assert "scored 29 of 40 (11 no answer)" in shown and "judged, not known" in shown and "comfort 100%" in shown
 
 
 def test_eval_with_a_judge_adds_it_to_the_results(tmp_path, monkeypatch, capsys):
@@ -420,13 +417,11 @@ def test_eval_with_a_judge_adds_it_to_the_results(tmp_path, monkeypatch, capsys)
     out = tmp_path / "out"
     code = cli.main(["eval", "carer", "--suite", "bad_news", "--n", "16", "--judge", "{name: fake}", "--out", str(out)])
     results = json.loads((out / "results.json").read_text())
-    assert (
-        code == 0
-        and results["judged"]["policy"]["value"] == pytest.approx(WELLBEING.value(5))
-        and results["judged"]["policy"]["of"] == 16
-    )
+    found = results["judged"]["policy"]
+    assert code == 0 and found["wellbeing"]["of"] == 16
+    assert found["wellbeing"]["estimate"]["value"] == pytest.approx(WELLBEING.value(5))
+    assert found["acts"]["scored"] == 0 and found["acts"]["unscored"] == {"out of range": 16}  # `5` is no act
     assert "bad_news" in results["evaluations"] and "as judged by a judge" in capsys.readouterr().out
-    assert not math.isnan(results["judged"]["policy"]["low"])
 
 
 def test_a_transcript_may_show_what_the_person_said_back():

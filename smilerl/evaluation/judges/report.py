@@ -73,7 +73,7 @@ def put_to_the_test(
     }
     for judge in judges:
         found = agreement(judge, table, seed)
-        if n_robust:
+        if n_robust > 0:
             found["robustness"] = robustness(judge, world, table.head(n_robust), seed)
         settings = {"samples": judge.samples, "temperature": judge.temperature, "max_new_tokens": judge.max_new_tokens}
         results["rubrics"][judge.rubric.judges] = {"rubric": judge.rubric.data, **settings, **found}
