@@ -92,10 +92,11 @@ def several_turns(people: Dataset, n: int, answer: Answer) -> Callable[[list, An
         group = trainer.num_generations if trainer.model.training else trainer.num_generations_eval
         _reply(talks, trainer, *trainer._generate_single_turn(prompt_ids, images, more, group))
         for _ in range(n - 1):
-            said = answer([talk.person for talk in talks], [talk.reply for talk in talks])
-            for talk, words in zip(talks, said, strict=True):
+            going = [talk for talk in talks if not talk.cut]
+            said = answer([talk.person for talk in going], [talk.reply for talk in going]) if going else []
+            for talk, words in zip(going, said, strict=True):
                 _hear(talk, words, trainer)
-            # All go on, also those that were cut: a sharded model generates on every process or on none.
+            # A reply is generated for all, and not used where they were cut: a sharded model generates on every process or on none.
             contexts = [talk.prompt_ids + talk.ids for talk in talks]
             _reply(talks, trainer, *trainer._generate_single_turn(contexts, None, {}, 1))
         logged = [talk.logprobs for talk in talks]
@@ -170,7 +171,7 @@ def _reply(talks: list[_Talk], trainer: Any, replies: list[list[int]], logprobs:
 
 def _hear(talk: _Talk, words: str | None, trainer: Any) -> None:
     """What the person says back, and that it is the helper's turn again."""
-    if talk.cut or words is None:
+    if words is None:
         talk.cut = True
         return
     if isinstance(talk.prompt, str):
