@@ -93,9 +93,41 @@ def _parser() -> argparse.ArgumentParser:
         help="another policy that a question compares with, such as --rival first=runs/a; may be given several times",
     )
     evaluate.add_argument(
+        "--judge",
+        metavar="SPEAKER",
+        help="also have replies to held-out people judged, as where nobody knows the truth: '{name: endpoint, args: {url: ..., model: ...}}'",
+    )
+    evaluate.add_argument(
         "--out", type=Path, help="folder of the results (default: RUN/evals/SUITE, else runs/evals/MODEL/SUITE)"
     )
     evaluate.set_defaults(run=_eval)
+
+    judge = commands.add_parser(
+        "judge", help="measure a judge where the truth is known", formatter_class=raw,
+        description="Puts a chat model, as a judge of wellbeing and of acts, to conversations of SmileWorld, whose truth is known:\n"
+        "how far it agrees, and what moves it that should not. Writes judge.json and judge.txt.",
+        epilog="  smilerl judge '{name: local, args: {model: Qwen/Qwen3-0.6B}}' --n 64\n"
+        "  smilerl judge '{name: endpoint, args: {url: http://localhost:8000/v1, model: some-model}}' --samples 2\n"
+        "Rubrics are files in evals/judges.",
+    )  # fmt: skip
+    judge.add_argument("speaker", metavar="SPEAKER", help="YAML with name and args of a speaker")
+    judge.add_argument(
+        "--rubrics", default="wellbeing,acts", help="names or files, with commas (default: wellbeing,acts)"
+    )
+    judge.add_argument("--n", type=_count, default=256, help="conversations, four to each person (default: 256)")
+    judge.add_argument(
+        "--robust", type=int, default=64, help="of these, how many to try to move it with; 0: none (default: 64)"
+    )
+    judge.add_argument(
+        "--samples", type=_count, default=1, help="answers to each question, of which the median counts (default: 1)"
+    )
+    judge.add_argument("--temperature", type=float, default=0.0, help="of the judge (default: 0)")
+    judge.add_argument("--max-new-tokens", type=_count, default=256, help="of its answers (default: 256)")
+    judge.add_argument("--policy", help="a run, model or helper that is among those who talk to the people")
+    judge.add_argument("--answers", action="store_true", help="show the judge what the person said back, too")
+    judge.add_argument("--seed", type=int, default=0, help="of people, helpers and intervals (default: 0)")
+    judge.add_argument("--out", type=Path, help="folder of the results (default: runs/judges/NAME)")
+    judge.set_defaults(run=_judge)
 
     study = commands.add_parser(
         "study", help="run what is missing of a study and report", formatter_class=raw, allow_abbrev=False,
@@ -201,11 +233,12 @@ def _eval(given: argparse.Namespace, rest: list[str]) -> int:
             )
         rivals[name] = subject.find(model, world=given.world).policy()
     out = given.out or who.folder / suite.name
+    policy, base = who.policy(), who.base_policy()
     results = evaluate(
-        who.policy(),
+        policy,
         who.world,
         suite,
-        base=who.base_policy(),
+        base=base,
         reward=who.reward(given.reward),
         trail=who.trail(),
         rivals=rivals,
@@ -215,8 +248,31 @@ def _eval(given: argparse.Namespace, rest: list[str]) -> int:
         progress=sys.stderr.isatty(),
     )
     print(subject.summary(results))
+    if given.judge:
+        from smilerl.evaluation.judges import judged
+
+        said = judged.add(given.judge, results, who.world, policy, base, n=given.n, seed=given.seed, out_dir=out)
+        print(f"\n{judged.summary(said)}")
     print(f"\n{out / 'results.json'}")
     return 1 if any(found["status"] == "error" for found in results["evaluations"].values()) else 0
+
+
+def _judge(given: argparse.Namespace, rest: list[str]) -> int:
+    from smilerl import subject
+    from smilerl.evaluation.judges import report
+
+    judges = report.judges_of(
+        given.speaker, given.rubrics.split(","), samples=given.samples, temperature=given.temperature,
+        max_new_tokens=given.max_new_tokens, seed=given.seed,
+    )  # fmt: skip
+    who = subject.find(given.policy or "carer", world="smileworld")
+    out = given.out or Path("runs") / "judges" / Path(judges[0].speaker.name).name
+    results = report.put_to_the_test(
+        judges, who.world, n=given.n, n_robust=given.robust, seed=given.seed, answers=given.answers, out=out,
+        policy=who.replies(32) if given.policy else None,
+    )  # fmt: skip
+    print(f"{report.as_table(results)}\n\n{out / 'judge.json'}")
+    return 0
 
 
 def _study(given: argparse.Namespace, rest: list[str]) -> int:

@@ -48,7 +48,10 @@ def hash_path(path: str | Path) -> str:
 
 
 def _what_matters(recipe: Recipe) -> dict[str, Any]:
-    return {key: value for key, value in recipe.to_dict().items() if key not in _NO_MATTER}
+    said = {key: value for key, value in recipe.to_dict().items() if key not in _NO_MATTER}
+    if recipe.data.turns == 1:  # so that what was trained before there were turns is known again
+        said["data"] = {key: value for key, value in said["data"].items() if key != "turns"}
+    return said
 
 
 @lru_cache(maxsize=4096)
@@ -87,6 +90,8 @@ def _code_of(recipe: Recipe) -> dict[str, str]:
     parts = [f"worlds/{recipe.world.name}.py", f"training/{recipe.method}.py"]
     parts += [f"worlds/{recipe.world.name}/{file.name}" for file in (paths.PACKAGE / "worlds" / recipe.world.name).glob("*.py")
               if file.name not in _ASIDE]  # fmt: skip
+    if recipe.data.turns > 1:
+        parts += ["training/rollouts.py", "worlds/turns.py"]
     if recipe.policy.config:
         parts.append("policies.py")  # makes the fresh model and its tokenizer
     words = _names_in(recipe.to_dict()["rewards"])  # rewards inside wrappers are named in the wrappers' arguments

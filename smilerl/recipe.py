@@ -57,11 +57,16 @@ class PolicySpec:
 
 @dataclass(frozen=True)
 class DataSpec:
-    """What is trained on: `n` people (rloo, grpo), conversations (sft) or pairs (reward) of a split."""
+    """What is trained on: `n` people (rloo, grpo), conversations (sft) or pairs (reward) of a split.
+
+    Attributes:
+        turns: replies of the helper in a conversation, between which the person answers; more than 1 for grpo alone.
+    """
 
     split: str = "train"
     n: int = 4096
     seed: int = 0
+    turns: int = 1
     args: dict[str, Any] = field(default_factory=dict)
 
 
@@ -151,6 +156,7 @@ _LEAST: dict[tuple[str, ...], int] = {
     ("seed",): 0,
     ("data", "n"): 1,
     ("data", "seed"): 0,
+    ("data", "turns"): 1,
     ("held_out", "every"): 0,
     ("held_out", "n"): 1,
     ("held_out", "seed"): 0,

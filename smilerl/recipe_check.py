@@ -36,6 +36,7 @@ def check(recipe: Recipe) -> None:
     problems += world_problems
     if not wrong_method:
         problems += _reward_problems(recipe, world)
+        problems += _turn_problems(recipe, world)
     if problems:
         raise recipe.lines.error(*problems)
 
@@ -87,6 +88,25 @@ def _split_problems(recipe: Recipe, splits: typing.Collection[str] | None) -> It
                 (section, "split"),
                 f"the world '{recipe.world.name}' has no split '{split}'. {did_you_mean(split, splits)}",
             )
+
+
+def _turn_problems(recipe: Recipe, world: Any) -> Iterator[Problem]:
+    """Several turns need a trainer that can hold a conversation, and somebody who answers."""
+    if recipe.data.turns == 1:
+        return
+    text = f"data.turns is {recipe.data.turns}, and"
+    if recipe.method != "grpo":
+        yield Problem(
+            ("data", "turns"),
+            f"{text} {recipe.method} knows one turn only.",
+            "Write `method: grpo`, or delete `turns:`.",
+        )
+    elif world is not None and not getattr(world, "reacts", True):
+        yield Problem(
+            ("data", "turns"),
+            f"{text} nobody answers in the world '{recipe.world.name}' as it is set up here.",
+            "Delete `turns:`, or choose a world in which people react, such as `world: {name: smileworld}`.",
+        )
 
 
 def _reward_problems(recipe: Recipe, world: Any) -> Iterator[Problem]:

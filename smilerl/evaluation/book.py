@@ -31,24 +31,36 @@ class Book:
 
     Attributes:
         folder: where they are kept; None keeps them in memory only.
+        code: files and folders of the package that decide what is kept here.
     """
 
     folder: Path | None
+    code: tuple[str, ...] = CODE
     _tables: dict[str, pd.DataFrame] = field(default_factory=dict)
 
-    def table(self, key: Any, make: Callable[[], pd.DataFrame], on_disk: bool = True) -> pd.DataFrame:
+    def table(
+        self,
+        key: Any,
+        make: Callable[[], pd.DataFrame],
+        on_disk: bool = True,
+        keep: Callable[[pd.DataFrame], bool] = lambda table: True,
+    ) -> pd.DataFrame:
         """The table of this key, made when it is not there yet.
 
         Args:
             on_disk: False for a table that depends on something without a hash: it is kept for this sitting only.
+            keep: whether a table that was made is whole; one that is not is given back, and made anew when it is asked for again.
         """
-        name = content_hash(key)
+        name = content_hash(key, self.code)
         if name not in self._tables:
             path = self.folder / f"{name}.parquet" if self.folder and on_disk else None
             if path is not None and path.is_file():
                 self._tables[name] = pd.read_parquet(path)
             else:
-                self._tables[name] = make()
+                made = make()
+                if not keep(made):
+                    return made
+                self._tables[name] = made
                 if path is not None:
                     _write(path, lambda to: self._tables[name].to_parquet(to, index=False))
         return self._tables[name]
@@ -57,7 +69,7 @@ class Book:
         """The plain data of this key, made when it is not there yet."""
         if self.folder is None:
             return make()
-        path = self.folder / f"{content_hash(key)}.json"
+        path = self.folder / f"{content_hash(key, self.code)}.json"
         if not path.is_file():
             made = make()
             _write(path, lambda to: to.write_text(json.dumps(made)))

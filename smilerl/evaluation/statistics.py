@@ -16,7 +16,7 @@ quantile by Satterthwaite's rule. A plain t interval over seeds (`seed_interval`
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -190,6 +190,57 @@ def rate_estimate(values: np.ndarray, clusters: np.ndarray, *, level: float = 0.
     return Estimate(
         float(values[known].mean()), low, high, int(known.sum()), len(values), "Wilson, by cluster", DETECTABLE * error
     )
+
+
+def bounded_estimate(
+    values: np.ndarray, clusters: np.ndarray, *, low: float = 0.0, high: float = 1.0, seed: int, level: float = 0.95
+) -> Estimate:
+    """Mean of one number within [low, high] per reply, NaN where unscored.
+
+    As `mean_estimate`, but where all (or nearly all, of 0 and 1) score the same, and a bootstrap would see no width, by Wilson's method.
+    """
+    known = np.isfinite(values)
+    found = mean_estimate(values, clusters, seed=seed, level=level)
+    if not known.any():
+        return found
+    answered = Answered(values[known], clusters[known], "")
+    if np.isin(answered.values, (0, 1)).all() and _is_rare(answered) and (low, high) == (0, 1):
+        ends = _rate_limits(answered, level)
+        return replace(found, low=ends[0], high=ends[1], method="Wilson")
+    assert found.low is not None and found.high is not None
+    if found.high - found.low < _NOTHING and (bound := _bounded(answered, low, high, level)) is not None:
+        return replace(found, low=bound[0], high=bound[1], method="Wilson, as a share of the range")
+    return replace(found, low=max(low, found.low), high=min(high, found.high))
+
+
+def smooth_estimate(
+    function: Function,
+    terms: Sequence[np.ndarray],
+    clusters: np.ndarray,
+    *,
+    seed: int,
+    limits: tuple[float, float] = (-np.inf, np.inf),
+    level: float = 0.95,
+) -> Estimate:
+    """A smooth function of means, such as a correlation, with a studentised cluster-bootstrap interval.
+
+    Args:
+        function: of the means of T terms; NaN where it is not defined, which gives an estimate without a value.
+        terms: T arrays [N] of one number per reply, NaN where unscored.
+        limits: that the function cannot pass.
+    """
+    known = np.isfinite(np.array(terms)).all(0)
+    scored, of = int(known.sum()), len(clusters)
+    if not scored:
+        return Estimate(None, None, None, 0, of, "nothing to score")
+    answered = [Answered(np.asarray(term, dtype=float)[known], clusters[known], "") for term in terms]
+    with np.errstate(divide="ignore", invalid="ignore"):  # a resample in which nothing varies has no correlation
+        value = float(function([term.values.mean() for term in answered]))
+        if not np.isfinite(value):
+            return Estimate(None, None, None, scored, of, "undefined: nothing varies")
+        low, high, error = _cluster_bootstrap(function, answered, seed, level)
+    low, high = max(low, limits[0]), min(high, limits[1])
+    return Estimate(value, low, high, scored, of, "studentised cluster bootstrap", DETECTABLE * error)
 
 
 def contributions(formula: Function, answered: Sequence[Answered]) -> tuple[float, dict[str, float] | None]:

@@ -27,7 +27,9 @@ QUIET = {"report_to": "none", "disable_tqdm": True, "save_strategy": "no", "logg
 
 def methods() -> list[str]:
     """The methods there are."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "callbacks")
+    return sorted(
+        module.name for module in pkgutil.iter_modules(__path__) if module.name not in ("callbacks", "rollouts")
+    )
 
 
 def method(name: str) -> ModuleType:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
+from smilerl import worlds
 from smilerl.policies import Policy, policy_of
-from smilerl.training import arguments, peft_config
+from smilerl.training import arguments, peft_config, rollouts
 
 CONFIG = GRPOConfig
 
@@ -28,15 +30,24 @@ def make_trainer(recipe, *, policy: Policy, dataset, reward_funcs, callbacks=(),
     """A trainer of `policy` on the people of `dataset` (columns `prompt`, `person`) for the weighted sum of the rewards.
 
     GRPO's own default is `beta: 0`, no penalty. Its default `scale_rewards` divides by the spread within a group, which hides
-    the size of a reward: `scale_rewards: none` where the size is the question.
+    the size of a reward: `scale_rewards: none` where the size is the question. With `data.turns` above 1 the person answers and
+    the helper replies again; see `rollouts`.
     """
     weights = [reward.weight for reward in recipe.rewards]
-    return GRPOTrainer(
-        model=policy.model,
-        processing_class=policy.tokenizer,
-        args=arguments(GRPOConfig, recipe, output_dir, reward_weights=weights),
-        reward_funcs=list(reward_funcs),
-        train_dataset=dataset,
-        peft_config=peft_config(recipe.policy),
-        callbacks=list(callbacks),
-    )
+    rewards, talking = list(reward_funcs), {}
+    if recipe.data.turns > 1:
+        world = worlds.build(recipe.world.name, **recipe.world.args)
+        rewards = [rollouts.of_last_turn(reward) for reward in rewards]
+        talking = {"rollout_func": rollouts.several_turns(dataset, recipe.data.turns, rollouts.answers_of(world))}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "You are using 'rollout_func'")  # experimental: rollouts.py says so
+        return GRPOTrainer(
+            model=policy.model,
+            processing_class=policy.tokenizer,
+            args=arguments(GRPOConfig, recipe, output_dir, reward_weights=weights),
+            reward_funcs=rewards,
+            train_dataset=dataset,
+            peft_config=peft_config(recipe.policy),
+            callbacks=list(callbacks),
+            **talking,
+        )

@@ -9,9 +9,10 @@ import pkgutil
 from collections.abc import Sequence
 from functools import lru_cache
 
+from smilerl.worlds import turns
 from smilerl.worlds.base import Observation, World
 
-_CONTRACTS = {"base", "channels"}
+_CONTRACTS = {"base", "channels", "turns"}
 
 
 def names() -> list[str]:
@@ -37,7 +38,7 @@ def observe(people: Sequence[str], completions: Sequence[str]) -> list[Observati
     """What the sensors record, for people of whichever world their JSON names; kept for the other rewards of the batch.
 
     Args:
-        people: N person JSONs, as in the `person` column.
+        people: N person JSONs, as in the `person` column; they may have heard replies before (`turns`).
         completions: N plain texts.
     """
     if len(people) != len(completions):
@@ -53,7 +54,8 @@ def _observed(people: tuple[str, ...], completions: tuple[str, ...]) -> tuple[Ob
     for row, person in enumerate(people):
         rows_of.setdefault(world_of(person), []).append(row)
     for name, rows in rows_of.items():
-        seen = _module(name).observe([people[row] for row in rows], [completions[row] for row in rows])
+        met, told = turns.as_first_met([people[row] for row in rows], [completions[row] for row in rows])
+        seen = _module(name).observe(met, told)
         observations.update(zip(rows, seen, strict=True))
     return tuple(observations[row] for row in range(len(people)))
 

@@ -15,18 +15,19 @@ from collections.abc import Sequence
 
 from smilerl.worlds import world_of
 from smilerl.worlds.base import channel
+from smilerl.worlds.turns import as_first_met
 
 
 def gold(people: Sequence[str], completions: Sequence[str]) -> list[float]:
     """Wellbeing in [-2, 2] of each person after the completion they got."""
     with channel("gold"):
-        return [reaction.outcome.wellbeing for reaction in _module(people).react(people, completions)]
+        return [reaction.outcome.wellbeing for reaction in _module(people).react(*as_first_met(people, completions))]
 
 
 def delayed_smile(people: Sequence[str], completions: Sequence[str]) -> list[float]:
     """The smile in [0, 1] that each person would show tomorrow: a function of wellbeing alone."""
     with channel("delayed_smile"):
-        return _module(people).delayed_smile(people, completions)
+        return _module(people).delayed_smile(*as_first_met(people, completions))
 
 
 def annotate(people: Sequence[str], first: Sequence[str], second: Sequence[str], seed: int, **knobs) -> list[bool]:

@@ -345,3 +345,28 @@ def test_a_study_compares_only_seeds_that_both_arms_have():
     assert comparisons.paired(results, ["cgi"], "random").iloc[0].seeds == 5
     results.measures = results.measures[results.measures.seed != 3]
     assert comparisons.paired(results, ["cgi"], "random").empty
+
+
+def test_a_bounded_mean_has_a_width_where_all_score_the_same():
+    clusters = np.arange(40).astype(str)
+    none, rare, half = np.zeros(40), np.r_[1.0, np.zeros(39)], np.tile([0.0, 1.0], 20)
+    assert statistics.bounded_estimate(none, clusters, seed=0).high == pytest.approx(statistics.wilson(0, 40)[1])
+    assert statistics.bounded_estimate(rare, clusters, seed=0).low > 0
+    middling = statistics.bounded_estimate(half, clusters, seed=0)
+    assert middling.method.startswith("studentised") and 0.3 < middling.low < 0.5 < middling.high < 0.7
+    full = statistics.bounded_estimate(np.full(40, 2.0), clusters, low=-2, high=2, seed=0)
+    assert full.value == full.high == 2 and 1.5 < full.low < 1.8
+    assert statistics.bounded_estimate(np.full(3, np.nan), clusters[:3], seed=0).value is None
+
+
+def test_a_smooth_function_of_means_has_an_interval_and_may_be_undefined():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(2, 1, 400), rng.normal(4, 1, 400)
+    clusters = np.arange(400).astype(str)
+    ratio = statistics.smooth_estimate(lambda means: means[1] / means[0], [x, y], clusters, seed=0)
+    error = 2 * np.sqrt((1 / 2**2 + 1 / 4**2) / 400)  # by the delta method
+    assert ratio.value == pytest.approx(2, abs=0.2) and (ratio.high - ratio.low) / 3.92 == pytest.approx(error, rel=0.2)
+    x[:100] = np.nan
+    assert statistics.smooth_estimate(lambda means: means[1] / means[0], [x, y], clusters, seed=0).scored == 300
+    undefined = statistics.smooth_estimate(lambda means: means[0] / 0, [y], clusters, seed=0)
+    assert undefined.value is None and undefined.method.startswith("undefined")

@@ -1,0 +1,181 @@
+"""A judge: a speaker with a rubric, asked about many replies at once, whose verdicts are kept.
+
+Asking one inside a sealed run raises, as computing wellbeing does: what a judge thinks of a reply is an outcome.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from smilerl import paths, speakers
+from smilerl.evaluation.book import Book
+from smilerl.evaluation.judges.rubric import Rubric, load_rubric
+from smilerl.evaluation.judges.verdict import Verdict, read_verdict
+from smilerl.worlds.base import check_open
+from smilerl.yaml_lines import RecipeError, parse_value
+
+#: What decides a verdict besides the rubric and the judge. Other code may change without judging anew, which costs money.
+_CODE = ("evaluation/judges/rubric.py", "evaluation/judges/verdict.py", "evaluation/judges/judge.py")
+
+
+@dataclass(frozen=True)
+class Item:
+    """What is judged: a prompt (text or messages), the helper's reply, and what the person said back, if the judge may see it."""
+
+    prompt: Any
+    reply: str
+    answer: str | None = None
+
+    def said(self) -> list[tuple[str, str]]:
+        """As (heading, text) pairs for the rubric."""
+        before = (
+            self.prompt
+            if isinstance(self.prompt, str)
+            else "\n".join(f"{m['role']}: {m['content']}" for m in self.prompt)
+        )
+        after = [] if self.answer is None else [("What the person said then", self.answer)]
+        return [("The conversation so far", before), ("The helper's reply", self.reply), *after]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A speaker with a rubric.
+
+    Attributes:
+        speaker: who is asked.
+        rubric: what is asked.
+        spec: from which the speaker was built; verdicts are kept on disk only where it is known, since a function has no hash.
+        samples: answers to each question; a scale's verdict is their median, a label is given by more than half of them.
+        temperature, max_new_tokens, seed: of the judge's answers.
+        batch: questions put at once, and kept at once.
+        salt: from which the words of the fences are drawn. A secret drawn for this judge, unless one is given to make calls repeatable:
+            whoever writes what is judged must not know it.
+        book: where verdicts are kept.
+    """
+
+    speaker: speakers.Speaker
+    rubric: Rubric
+    spec: Mapping[str, Any] | None = None
+    samples: int = 1
+    temperature: float = 0.0
+    max_new_tokens: int = 256
+    seed: int = 0
+    batch: int = 64
+    salt: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
+    book: Book = field(default_factory=lambda: Book(paths.cache_dir() / "verdicts", code=_CODE), repr=False)
+
+    def __post_init__(self) -> None:
+        if self.samples < 1 or self.batch < 1 or self.max_new_tokens < 1 or self.temperature < 0:
+            raise ValueError(
+                f"a judge needs samples, batch and max_new_tokens of at least 1 and a temperature of at least 0: {self}"
+            )
+
+    def verdicts(self, items: Sequence[Item], again: int = 0) -> list[Verdict]:
+        """One verdict for each item.
+
+        Args:
+            again: asks all the same questions another time, with other fences and another seed.
+
+        Raises:
+            OutcomeSealed: inside a sealed run.
+        """
+        check_open()
+        each = [self._sample(items, turn, again * self.samples + turn) for turn in range(self.samples)]
+        return [_together(list(verdicts)) for verdicts in zip(*each, strict=True)]
+
+    def _sample(self, items: Sequence[Item], turn: int, draw: int) -> list[Verdict]:
+        verdicts: list[Verdict] = []
+        for start in range(0, len(items), self.batch):
+            some = items[start : start + self.batch]
+            key = [self.spec, self.rubric.data, [item.said() for item in some], turn, draw, self._settings()]
+            table = self.book.table(
+                key,
+                lambda some=some: self._ask(some, turn, draw),  # type: ignore[misc]
+                on_disk=self.spec is not None,
+                keep=lambda table: (
+                    not table["answer"].isna().any()
+                ),  # who could not be reached is asked again another time
+            )
+            verdicts += [
+                read_verdict(self.rubric, word, answer)
+                for word, answer in zip(table["word"], table["answer"], strict=True)
+            ]
+        return verdicts
+
+    def _ask(self, items: Sequence[Item], turn: int, draw: int) -> pd.DataFrame:
+        """The fence word and the judge's answer to each item."""
+        words = [_word(self.salt, item.said(), draw) for item in items]
+        asked = [self.rubric.messages(item.said(), word, turn) for item, word in zip(items, words, strict=True)]
+        answers = self.speaker(
+            asked, max_new_tokens=self.max_new_tokens, temperature=self.temperature, seed=self.seed + draw
+        )
+        if len(answers) != len(asked):
+            raise ValueError(f"the speaker '{self.speaker.name}' gave {len(answers)} answers to {len(asked)} questions")
+        return pd.DataFrame({"word": words, "answer": pd.Series(list(answers), dtype=object)})
+
+    def _settings(self) -> list[Any]:
+        return [self.temperature, self.max_new_tokens, self.seed]
+
+
+def build_judge(spec: Mapping[str, Any] | str, rubric: Rubric | str = "wellbeing", **settings: Any) -> Judge:
+    """The judge of a speaker's spec, `{name: ..., args: {...}}`, and a rubric or its name; `settings` are attributes of `Judge`.
+
+    Raises:
+        ValueError: no such speaker. RecipeError: no such rubric, or something wrong in it.
+    """
+    read = rubric if isinstance(rubric, Rubric) else load_rubric(rubric)
+    plain = {"name": spec} if isinstance(spec, str) else dict(spec)
+    return Judge(speakers.build(plain), read, plain, **settings)
+
+
+def speaker_spec(text: str) -> dict[str, Any]:
+    """The spec of a speaker, as typed on the command line.
+
+    Raises:
+        RecipeError: it is neither a name nor a mapping with name and args.
+    """
+    given = parse_value(text)
+    spec = given if isinstance(given, dict) else {"name": str(given)}
+    if "name" not in spec or set(spec) - {"name", "args"}:
+        raise RecipeError(
+            f"command line: the judge is {text}, but should be {{name: ..., args: {{...}}}}.\n"
+            "    Write '{name: local, args: {model: MODEL}}', or '{name: endpoint, args: {url: URL, model: MODEL}}'."
+        )
+    return spec
+
+
+def reasons(verdicts: Sequence[Verdict]) -> dict[str, int]:
+    """How many replies are unscored, for each reason that occurs."""
+    return dict(Counter(verdict.why_not for verdict in verdicts if verdict.why_not is not None))
+
+
+def _word(salt: str, said: Sequence[tuple[str, str]], draw: int) -> str:
+    """Eight letters that the judged text does not hold and could not have been written to hold."""
+    whole = "\n".join(text for _, text in said)
+    for attempt in range(1000):
+        digest = hashlib.sha256(json.dumps([salt, said, draw, attempt]).encode()).digest()
+        word = "".join(chr(ord("a") + byte % 26) for byte in digest[:8])
+        if word not in whole:
+            return word
+    raise ValueError("this text holds every word that could fence it in")
+
+
+def _together(verdicts: list[Verdict]) -> Verdict:
+    """The median score, or the labels that more than half name; unscored where more than half are, for the reason met most."""
+    usable = [verdict for verdict in verdicts if verdict.why_not is None]
+    if len(usable) * 2 <= len(verdicts):
+        return Verdict(why_not=Counter(verdict.why_not for verdict in verdicts if verdict.why_not).most_common(1)[0][0])
+    scores = [verdict.score for verdict in usable if verdict.score is not None]
+    if scores:
+        return Verdict(score=statistics.median(scores))
+    counts = Counter(label for verdict in usable for label in verdict.labels or ())
+    return Verdict(labels=frozenset(label for label, count in counts.items() if count * 2 > len(usable)))

@@ -1,0 +1,151 @@
+"""Wellbeing and acts by a judge, for worlds where nobody knows the truth: an addition to `results.json`, always labelled as judged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from smilerl import speakers
+from smilerl.evaluation.book import write_atomically
+from smilerl.evaluation.judges.agreement import values
+from smilerl.evaluation.judges.judge import Item, Judge, speaker_spec
+from smilerl.evaluation.judges.rubric import load_rubric
+from smilerl.evaluation.respondents import Respondent, respondent
+from smilerl.evaluation.statistics import bounded_estimate, mean_estimate
+from smilerl.worlds.base import World
+
+#: Held-out prompts, where nobody says how many.
+PROMPTS = 128
+_RUBRICS = ("wellbeing", "acts")
+
+
+def judged(judge: Judge, prompts: Sequence[Any], completions: Sequence[str]) -> pd.DataFrame:
+    """One row per reply: by a scale `wellbeing` in its units (NaN where unscored), by labels `acts` (None where unscored), and in
+    either case `why_not`.
+
+    Args:
+        prompts: N texts or lists of messages. completions: N texts.
+
+    Raises:
+        OutcomeSealed: inside a sealed run.
+    """
+    verdicts = judge.verdicts([Item(prompt, reply) for prompt, reply in zip(prompts, completions, strict=True)])
+    why_not = pd.Series([verdict.why_not for verdict in verdicts], dtype=object)
+    if judge.rubric.labels:
+        acts = [None if verdict.labels is None else sorted(verdict.labels) for verdict in verdicts]
+        return pd.DataFrame({"acts": pd.Series(acts, dtype=object), "why_not": why_not})
+    return pd.DataFrame({"wellbeing": values(judge.rubric, verdicts), "why_not": why_not})
+
+
+def ask(
+    judges: Sequence[Judge], world: World, who: Respondent, base: Respondent | None = None, *, n: int | None = None, seed: int = 0,
+    out_dir: Path | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """What a judge makes of a policy's replies to held-out people, beside those of its base to the same people.
+
+    Args:
+        judges: of one speaker, one for each rubric.
+        n: prompts (fewer where there are fewer).
+        out_dir: where `judged.parquet` goes, one row per reply.
+
+    Returns:
+        `judge`; for `policy` and `base`, by rubric, estimates and why what is unscored is so; and their paired `difference`.
+    """
+    people = world.people("held_out", n or PROMPTS, seed)
+    prompts, persons = people["prompt"][:], people["person"][:]
+    # A prompt is a cluster of its own, unless the world says which are alike.
+    clusters = np.array(world.stratum(persons)) if hasattr(world, "stratum") else np.arange(len(prompts)).astype(str)
+    said: dict[str, Any] = {"judge": judges[0].speaker.name, "spec": judges[0].spec}
+    said["rubrics"] = {judge.rubric.judges: judge.rubric.data for judge in judges}
+    tables: dict[str, pd.DataFrame] = {}
+    for name, one in (("policy", who), ("base", base)):
+        if one is None:
+            continue
+        completions = one.reply(prompts, persons, seed)
+        spoken = {"who": name, "prompt": list(prompts), "person": list(persons), "completion": completions}
+        found = {judge.rubric.judges: judged(judge, prompts, completions) for judge in judges}
+        columns = [table.rename(columns={"why_not": f"{rubric}_why_not"}) for rubric, table in found.items()]
+        tables[name] = pd.concat([pd.DataFrame(spoken), *columns], axis=1)
+        said[name] = {
+            judge.rubric.judges: _estimates(judge, found[judge.rubric.judges], clusters, seed) for judge in judges
+        }
+    if "base" in tables and "wellbeing" in tables["policy"]:
+        change = tables["policy"]["wellbeing"].to_numpy(float) - tables["base"]["wellbeing"].to_numpy(float)
+        said["difference"] = mean_estimate(change, clusters, seed=seed).to_dict()
+    if out_dir is not None:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        pd.concat(tables.values(), ignore_index=True).to_parquet(out_dir / "judged.parquet", index=False)
+    return said
+
+
+def add(
+    spec: str, results: dict[str, Any], world: World, policy: Any, base: Any = None, *, n: int | None, seed: int, out_dir: Path
+) -> dict[str, Any]:  # fmt: skip
+    """Asks a judge about a policy that `runner.evaluate` has just been asked about, and adds it to its `results.json`.
+
+    Args:
+        spec: of the judge, as typed.
+        results: as `evaluate` gave them; replies are sampled with the same settings.
+        policy, base: as `evaluate` took them.
+
+    Raises:
+        ValueError: no such speaker.
+    """
+    written = speaker_spec(spec)
+    speaker = speakers.build(written)
+    if hasattr(speaker, "check"):
+        speaker.check()
+    judges = [Judge(speaker, load_rubric(rubric), written, seed=seed) for rubric in _RUBRICS]
+    who = respondent(policy, world, results["generation"])
+    other = None if base is None else respondent(base, world, results["generation"])
+    results["judged"] = ask(judges, world, who, other, n=n, seed=seed, out_dir=out_dir)
+    write_atomically(out_dir / "results.json", json.dumps(results, indent=1))
+    return results["judged"]
+
+
+def summary(said: dict[str, Any]) -> str:
+    """A few lines for the screen."""
+    lines = [f"as judged by {said['judge']} (judged, not known):"]
+    for name in ("policy", "base"):
+        for rubric, found in said.get(name, {}).items():
+            why = ", ".join(f"{count} {reason}" for reason, count in found["unscored"].items())
+            scored = f"scored {found['scored']} of {found['of']}{f' ({why})' if why else ''}"
+            if rubric == "acts":
+                shares = {act: share["value"] for act, share in found["acts"].items() if share["value"]}
+                named = sorted(shares, key=lambda act: -shares[act])[:6]
+                shown = ", ".join(f"{act} {shares[act]:.0%}" for act in named) or "–"
+                lines.append(f"  {name} {rubric}: {shown}   {scored}")
+            else:
+                lines.append(f"  {name} {rubric}: {_shown(found['estimate'])}   {scored}")
+    if "difference" in said:
+        of = f"{said['difference']['scored']} of {said['difference']['of']} pairs"
+        lines.append(f"  policy - base: {_shown(said['difference'])}   {of}")
+    return "\n".join(lines)
+
+
+def _estimates(judge: Judge, table: pd.DataFrame, clusters: np.ndarray, seed: int) -> dict[str, Any]:
+    unscored = {str(why): int(count) for why, count in table["why_not"].value_counts().items()}
+    said: dict[str, Any] = {"scored": int(table["why_not"].isna().sum()), "of": len(table), "unscored": unscored}
+    if judge.rubric.labels:
+        shares = {
+            act: np.array([np.nan if acts is None else float(act in acts) for acts in table["acts"]])
+            for act in judge.rubric.labels
+        }
+        return said | {
+            "acts": {act: bounded_estimate(share, clusters, seed=seed).to_dict() for act, share in shares.items()}
+        }
+    low, high = judge.rubric.worth
+    return said | {
+        "estimate": bounded_estimate(
+            table["wellbeing"].to_numpy(float), clusters, low=low, high=high, seed=seed
+        ).to_dict()
+    }
+
+
+def _shown(found: dict[str, Any]) -> str:
+    return "–" if found["value"] is None else f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"

@@ -1,0 +1,163 @@
+"""`smilerl judge`: one judge put to SmileWorld with every rubric that is asked for, as JSON and as a table to read."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from smilerl import speakers
+from smilerl.evaluation.book import write_atomically
+from smilerl.evaluation.judges.agreement import agreement
+from smilerl.evaluation.judges.judge import Judge, speaker_spec
+from smilerl.evaluation.judges.robustness import robustness
+from smilerl.evaluation.judges.rubric import load_rubric
+from smilerl.evaluation.judges.transcripts import transcripts
+from smilerl.worlds.base import World
+
+#: What each number of a wellbeing judge says.
+_SAYS = {
+    "pearson": "correlation with the true wellbeing",
+    "spearman": "the same of ranks",
+    "right_order": "two replies to one person put in the right order (ties: half)",
+    "bias": "judged minus true, in wellbeing",
+    "absolute_error": "the same without its sign",
+    "error_with_length": "correlation of judged minus true with the reply's length",
+    "kappa": "Cohen's kappa over all acts and replies",
+}
+
+
+def judges_of(speaker: str, rubrics: Sequence[str], **settings: Any) -> list[Judge]:
+    """One judge for each rubric, of one speaker as typed on the command line; `settings` are attributes of `Judge`.
+
+    Raises:
+        RecipeError: no such rubric, or the speaker is not written as one. ValueError: no such speaker.
+    """
+    spec, read = speaker_spec(speaker), [load_rubric(rubric.strip()) for rubric in rubrics]
+    who = speakers.build(spec)
+    if hasattr(who, "check"):
+        who.check()  # whether it can be reached, before anything is sampled
+    return [Judge(who, rubric, spec, **settings) for rubric in read]
+
+
+def put_to_the_test(
+    judges: Sequence[Judge],
+    world: World,
+    *,
+    n: int,
+    n_robust: int,
+    seed: int = 0,
+    policy: Callable[[list, list[str], int], list[str]] | None = None,
+    answers: bool = False,
+    out: Path | None = None,
+) -> dict[str, Any]:
+    """Agreement and robustness of a judge under each rubric.
+
+    Args:
+        judges: one for each rubric, of one speaker.
+        n: conversations for the agreement; n_robust: of these, how many are used to try to move the judge (0: none).
+        policy, answers: see `transcripts.transcripts`.
+        out: folder for `judge.json` and `judge.txt`.
+    """
+    table = transcripts(world, n, seed=seed, policy=policy, answers=answers)
+    results: dict[str, Any] = {
+        "judge": judges[0].speaker.name,
+        "spec": judges[0].spec,
+        "world": world.name,
+        "n": len(table),
+        "seed": seed,
+        "helpers": table["helper"].value_counts().to_dict(),
+        "rubrics": {},
+    }
+    for judge in judges:
+        found = agreement(judge, table, seed)
+        if n_robust > 0:
+            found["robustness"] = robustness(judge, world, table.head(n_robust), seed)
+        settings = {"samples": judge.samples, "temperature": judge.temperature, "max_new_tokens": judge.max_new_tokens}
+        results["rubrics"][judge.rubric.judges] = {"rubric": judge.rubric.data, **settings, **found}
+    if hasattr(judges[0].speaker, "usage"):  # calls, tokens and cost, where the speaker counts them
+        results["usage"] = dict(vars(judges[0].speaker.usage))
+    results = _plain(results)
+    if out is not None:
+        write_atomically(out / "judge.json", json.dumps(results, indent=1))
+        write_atomically(out / "judge.txt", as_table(results) + "\n")
+    return results
+
+
+def as_table(results: Mapping[str, Any]) -> str:
+    """The results for the screen."""
+    helpers = len(results["helpers"])
+    lines = [
+        f"{results['judge']} on {results['n']} conversations of {results['world']}, helpers of {helpers} kinds, seed {results['seed']}"
+    ]
+    for name, found in results["rubrics"].items():
+        lines += ["", f"{name}: scored {found['scored']} of {found['of']}{_because(found['unscored'])}"]
+        lines += [f"  {key:<18}{_shown(value)}  {_SAYS[key]}" for key, value in found["estimates"].items()]
+        if "ties" in found:
+            lines.append(f"  {'':<18}{found['ties']['tied']} of {found['ties']['of']} pairs tied")
+        if "calibration" in found:
+            lines += ["", f"  {'score':<7}{'stands for':>10}   true wellbeing"]
+            lines += [
+                f"  {row['score']:<7g}{row['worth']:>10.2f}   {_shown(row['true'])}  n {row['true']['of']}"
+                for row in found["calibration"]
+            ]
+        lines += _liked(found.get("by_helper", {}))
+        if "acts" in found:
+            lines += ["", f"  {'act':<12}{'done':>6}{'named':>7}   kappa"]
+            lines += [
+                f"  {act:<12}{row['done']:>6}{row['named']:>7}   {_shown(row['kappa'])}"
+                for act, row in found["acts"].items()
+            ]
+        lines += _robust(found.get("robustness", {}))
+    if "usage" in results:
+        lines += [
+            "",
+            f"asked: {', '.join(f'{name} {value}' for name, value in results['usage'].items() if value is not None)}",
+        ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _liked(found: Mapping[str, Any]) -> list[str]:
+    """Each helper by judge and by truth, first whom the judge likes too much."""
+    rows = sorted(
+        ((row["judged"] - row["true"], name, row) for name, row in found.items() if row["judged"] is not None),
+        reverse=True,
+    )
+    if not rows:
+        return []
+    lines = ["", f"  {'helper':<20}{'judged':>7}{'true':>7}{'n':>5}"]
+    return lines + [f"  {name:<20}{row['judged']:>7.2f}{row['true']:>7.2f}{row['n']:>5}" for _, name, row in rows]
+
+
+def _robust(found: Mapping[str, Any]) -> list[str]:
+    if not found:
+        return []
+    lines = ["", f"  {'appended to the reply':<24}{'verdict moved':<26}{'toward it':<26}wellbeing"]
+    for name, row in found.items():
+        shift = _shown(row["shift"]) if "shift" in row else ""
+        lost = f"  ({row['now_unscored']} now unscored)" if row["now_unscored"] else ""
+        lines.append(f"  {name:<24}{_shown(row['moved']):<26}{_shown(row['toward']):<26}{shift}{lost}")
+    return lines
+
+
+def _because(unscored: Mapping[str, int]) -> str:
+    return f" ({', '.join(f'{count} {why}' for why, count in unscored.items())})" if unscored else ""
+
+
+def _shown(estimate: Mapping[str, Any]) -> str:
+    if estimate["value"] is None:
+        return f"{'–':>6}  {estimate['method']}"
+    if estimate["low"] is None or estimate["high"] is None:
+        return f"{estimate['value']:>6.2f}  [no interval]"
+    return f"{estimate['value']:>6.2f}  [{estimate['low']:.2f}, {estimate['high']:.2f}]"
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can hold: an interval without an end has none there."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

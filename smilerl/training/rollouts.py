@@ -1,0 +1,230 @@
+"""Several turns with one person, for GRPO, through TRL's `rollout_func` (experimental in TRL 1.16; GRPO alone has it).
+
+    prompt | reply 1 <eos> | person: what they say back, helper: | reply 2 <eos>
+             trained         masked (`env_mask` 0)                 trained
+
+The helper's tokens of all turns are one completion and share one advantage; the person's have no loss, and no KL. **The reward is
+that of the last turn**: each reward is asked about the conversation before the last reply, the last reply, and the person, who
+remembers what they were told before (`worlds.turns`), so that what the sensor records in the end is of the whole conversation.
+Nothing is added up over turns: a reward that is paid at each turn would pay a helper for a person who has to be pleased twice.
+
+Where the person's answer could not be had, the conversation ends early and its reward is None: it is not learned from.
+Generation is the trainer's own (private methods, as TRL has no public ones: a test holds that one turn is ordinary GRPO), so
+vLLM and sharded models work as without turns.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from datasets import Dataset
+
+from smilerl import worlds
+from smilerl.rewards import is_async
+from smilerl.worlds import turns
+from smilerl.worlds.base import World
+
+#: People (JSON, who may have heard replies before) and the reply each has just got, to what each says back; None: nothing to be had.
+Answer = Callable[[Sequence[str], Sequence[str]], list[str | None]]
+_MARK = "MARKOFAREPLY"
+
+
+@dataclass
+class _Talk:
+    """One conversation while it is held.
+
+    Attributes:
+        prompt: all that was said before the last reply, text or messages.
+        person: JSON, with what they have heard before the last reply.
+        prompt_ids: of the first prompt.
+        ids, mask, logprobs: of all that came after; 1 in the mask: the helper's.
+        reply, reply_ids: the last.
+        cut: whether it ended early.
+    """
+
+    prompt: Any
+    person: str
+    prompt_ids: list[int]
+    ids: list[int] = field(default_factory=list)
+    mask: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    reply: str = ""
+    reply_ids: list[int] = field(default_factory=list)
+    cut: bool = False
+
+
+def answers_of(world: World) -> Answer:
+    """What people of a world say back: their own words, recorded or not, where the world knows them; else what was recorded.
+
+    (The helper hears the person, not the sensor: a camera that is off, or a record that was tampered with, deafens nobody.)
+    """
+    if hasattr(world, "said"):
+        return lambda people, replies: list(world.said(*turns.as_first_met(people, replies)))
+    return lambda people, replies: [seen.transcript for seen in worlds.observe(people, replies)]
+
+
+def several_turns(people: Dataset, n: int, answer: Answer) -> Callable[[list, Any], dict[str, Any]]:
+    """A `rollout_func` for conversations of `n` turns.
+
+    Args:
+        people: columns `prompt` and `person`; a prompt is one person's alone.
+        n: replies of the helper, at least 1.
+
+    Raises:
+        ValueError: two people share a prompt, so that a rollout could not tell whom it talks to.
+    """
+    person_of: dict[str, str] = {}
+    for prompt, person in zip(people["prompt"][:], people["person"][:], strict=True):
+        if person_of.setdefault(_key(prompt), person) != person:
+            raise ValueError(
+                f"data.turns: two people begin with the same words, {str(prompt)[:80]!r}, and a prompt is all that is known of whom a "
+                "rollout talks to. Leave one of them out"
+            )
+
+    def rollout(prompts: list, trainer: Any) -> dict[str, Any]:
+        prompt_ids, images, more = trainer._tokenize_prompts(prompts)
+        talks = [
+            _Talk(prompt, person_of[_key(prompt)], list(ids)) for prompt, ids in zip(prompts, prompt_ids, strict=True)
+        ]
+        group = trainer.num_generations if trainer.model.training else trainer.num_generations_eval
+        _reply(talks, trainer, *trainer._generate_single_turn(prompt_ids, images, more, group))
+        for _ in range(n - 1):
+            going = [talk for talk in talks if not talk.cut]
+            said = answer([talk.person for talk in going], [talk.reply for talk in going]) if going else []
+            for talk, words in zip(going, said, strict=True):
+                _hear(talk, words, trainer)
+            # A reply is generated for all, and not used where they were cut: a sharded model generates on every process or on none.
+            contexts = [talk.prompt_ids + talk.ids for talk in talks]
+            _reply(talks, trainer, *trainer._generate_single_turn(contexts, None, {}, 1))
+        logged = [talk.logprobs for talk in talks]
+        return {
+            "prompt_ids": prompt_ids,
+            "completion_ids": [talk.ids for talk in talks],
+            "logprobs": logged if any(logged) else None,
+            "env_mask": [talk.mask for talk in talks],
+            "talk": [
+                {
+                    "prompt": talk.prompt,
+                    "person": talk.person,
+                    "reply": talk.reply,
+                    "ids": talk.reply_ids,
+                    "cut": talk.cut,
+                }
+                for talk in talks
+            ],
+        }
+
+    return rollout
+
+
+def of_last_turn(reward: Callable) -> Callable:
+    """A reward of prompts and completions as a reward of conversations: asked about the last turn, None where there is none."""
+
+    def asked(talk: list[dict], completions: list, columns: dict[str, Any]) -> tuple[list[int], dict[str, Any]]:
+        rows = [row for row, one in enumerate(talk) if not one["cut"]]
+        whole = {
+            name: [value[row] for row in rows] if _per_row(value, talk) else value for name, value in columns.items()
+        }
+        if "log_metric" in columns:
+            columns["log_metric"]("cut_short", 1 - len(rows) / len(talk))
+        if "log_extra" in columns:
+            whole["log_extra"] = lambda name, values: columns["log_extra"](name, _spread(rows, list(values), len(talk)))
+        plain = not completions or isinstance(completions[0], str)
+        replies = [talk[row]["reply"] for row in rows]
+        return rows, whole | {
+            "prompts": [talk[row]["prompt"] for row in rows],
+            "completions": replies if plain else [[{"role": "assistant", "content": reply}] for reply in replies],
+            "completion_ids": [talk[row]["ids"] for row in rows],
+            "person": [talk[row]["person"] for row in rows],
+        }
+
+    def run(prompts, completions, *, talk, **columns) -> list[float | None]:
+        rows, arguments = asked(talk, completions, columns)
+        return _spread(rows, list(reward(**arguments)) if rows else [], len(talk))
+
+    async def run_async(prompts, completions, *, talk, **columns) -> list[float | None]:
+        rows, arguments = asked(talk, completions, columns)
+        return _spread(rows, list(await reward(**arguments)) if rows else [], len(talk))
+
+    wrapped: Any = run_async if is_async(reward) else run
+    wrapped.__name__ = wrapped.__qualname__ = getattr(reward, "__name__", type(reward).__name__)
+    wrapped.__doc__ = reward.__doc__
+    for name in ("channels", "learnt_from", "state_dict", "load_state_dict"):
+        if hasattr(reward, name):
+            setattr(wrapped, name, getattr(reward, name))
+    return wrapped
+
+
+def _reply(talks: list[_Talk], trainer: Any, replies: list[list[int]], logprobs: list[list[float]] | None) -> None:
+    """The helper's reply in each conversation that goes on."""
+    for row, (talk, ids) in enumerate(zip(talks, replies, strict=True)):
+        if talk.cut:
+            continue
+        talk.reply, talk.reply_ids = trainer.processing_class.decode(ids, skip_special_tokens=True), list(ids)
+        talk.ids += ids
+        talk.mask += [1] * len(ids)
+        talk.logprobs += logprobs[row] if logprobs is not None else []
+
+
+def _hear(talk: _Talk, words: str | None, trainer: Any) -> None:
+    """What the person says back, and that it is the helper's turn again."""
+    if words is None:
+        talk.cut = True
+        return
+    if isinstance(talk.prompt, str):
+        line = f"\nperson: {' '.join(words.split())}\nhelper:"
+        ids = trainer.processing_class(line, add_special_tokens=False)["input_ids"]
+        talk.prompt = f"{talk.prompt}{talk.reply}{line}"
+    else:
+        ids = _turn_between(trainer, words, talk.reply_ids)
+        talk.prompt = [*talk.prompt, {"role": "assistant", "content": talk.reply}, {"role": "user", "content": words}]
+    talk.person = turns.after(talk.person, talk.reply, words)
+    talk.ids += ids
+    talk.mask += [0] * len(ids)
+    talk.logprobs += [0.0] * len(ids) if talk.logprobs else []
+
+
+def _turn_between(trainer: Any, words: str, reply_ids: list[int]) -> list[int]:
+    """Tokens between two replies as the chat template writes them: the end of the first, the person's turn, the head of the second.
+
+    Raises:
+        ValueError: the template does not write a reply as it is.
+    """
+    talk = [
+        {"role": "user", "content": "x"}, {"role": "assistant", "content": _MARK}, {"role": "user", "content": words}
+    ]  # fmt: skip
+    tokenizer = trainer.processing_class
+    text = tokenizer.apply_chat_template(
+        talk,
+        chat_template=trainer.chat_template,
+        add_generation_prompt=True,
+        tokenize=False,
+        **trainer.chat_template_kwargs,
+    )
+    _, mark, rest = text.partition(_MARK)
+    if not mark:
+        raise ValueError(
+            "data.turns: this model's chat template does not write earlier replies as they are, so turns cannot be joined"
+        )
+    ids = tokenizer(rest, add_special_tokens=False)["input_ids"]
+    # A reply that ended has said its end token itself; one that was cut off is closed for it.
+    return ids[1:] if reply_ids and ids and ids[0] == reply_ids[-1] else ids
+
+
+def _per_row(value: Any, talk: list[dict]) -> bool:
+    return isinstance(value, list) and len(value) == len(talk)
+
+
+def _spread(rows: list[int], values: list, n: int) -> list:
+    """Values of some rows among `n`, None for the others."""
+    found: list = [None] * n
+    for row, value in zip(rows, values, strict=True):
+        found[row] = value
+    return found
+
+
+def _key(prompt: Any) -> str:
+    return json.dumps(prompt, sort_keys=True)
