@@ -12,9 +12,12 @@ import pandas as pd
 
 from smilerl import speakers
 from smilerl.evaluation.book import write_atomically
-from smilerl.evaluation.judges.agreement import values
+from smilerl.evaluation.judges.agreement import by_labels, by_scale, values
 from smilerl.evaluation.judges.judge import Item, Judge, speaker_spec
+from smilerl.evaluation.judges.report import plain
 from smilerl.evaluation.judges.rubric import load_rubric
+from smilerl.evaluation.judges.transcripts import truth
+from smilerl.evaluation.judges.verdict import Verdict
 from smilerl.evaluation.respondents import Respondent, respondent
 from smilerl.evaluation.statistics import bounded_estimate, mean_estimate
 from smilerl.worlds.base import World
@@ -34,7 +37,14 @@ def judged(judge: Judge, prompts: Sequence[Any], completions: Sequence[str]) -> 
     Raises:
         OutcomeSealed: inside a sealed run.
     """
-    verdicts = judge.verdicts([Item(prompt, reply) for prompt, reply in zip(prompts, completions, strict=True)])
+    return _frame(judge, _verdicts(judge, prompts, completions))
+
+
+def _verdicts(judge: Judge, prompts: Sequence[Any], completions: Sequence[str]) -> list[Verdict]:
+    return judge.verdicts([Item(prompt, reply) for prompt, reply in zip(prompts, completions, strict=True)])
+
+
+def _frame(judge: Judge, verdicts: Sequence[Verdict]) -> pd.DataFrame:
     why_not = pd.Series([verdict.why_not for verdict in verdicts], dtype=object)
     if judge.rubric.labels:
         acts = [None if verdict.labels is None else sorted(verdict.labels) for verdict in verdicts]
@@ -54,7 +64,8 @@ def ask(
         out_dir: where `judged.parquet` goes, one row per reply.
 
     Returns:
-        `judge`; for `policy` and `base`, by rubric, estimates and why what is unscored is so; and their paired `difference`.
+        `judge`; for `policy` and `base`, by rubric, estimates and why what is unscored is so; and their paired `difference`. In a world
+        whose truth is known (SmileWorld), `agreement` of the judge with it on these very replies.
     """
     people = world.people("held_out", n or PROMPTS, seed)
     prompts, persons = people["prompt"][:], people["person"][:]
@@ -68,12 +79,19 @@ def ask(
             continue
         completions = one.reply(prompts, persons, seed)
         spoken = {"who": name, "prompt": list(prompts), "person": list(persons), "completion": completions}
-        found = {judge.rubric.judges: judged(judge, prompts, completions) for judge in judges}
-        columns = [table.rename(columns={"why_not": f"{rubric}_why_not"}) for rubric, table in found.items()]
-        tables[name] = pd.concat([pd.DataFrame(spoken), *columns], axis=1)
-        said[name] = {
-            judge.rubric.judges: _estimates(judge, found[judge.rubric.judges], clusters, seed) for judge in judges
-        }
+        columns = [pd.DataFrame(spoken)]
+        said[name] = {}
+        for judge in judges:
+            verdicts = _verdicts(judge, prompts, completions)
+            table = _frame(judge, verdicts)
+            said[name][judge.rubric.judges] = _estimates(judge, table, clusters, seed)
+            if getattr(world, "helpers", {}):  # where helpers are scripted, what they do is known
+                known = {"reply": completions, "person": list(persons), "cluster": clusters, "helper": name}
+                true = pd.DataFrame(known | truth(world, persons, completions))
+                agrees = by_labels if judge.rubric.labels else by_scale
+                said[name][judge.rubric.judges]["agreement"] = agrees(judge.rubric, verdicts, true, seed)["estimates"]
+            columns.append(table.rename(columns={"why_not": f"{judge.rubric.judges}_why_not"}))
+        tables[name] = pd.concat(columns, axis=1)
     if "base" in tables and "wellbeing" in tables["policy"]:
         change = tables["policy"]["wellbeing"].to_numpy(float) - tables["base"]["wellbeing"].to_numpy(float)
         said["difference"] = mean_estimate(change, clusters, seed=seed).to_dict()
@@ -103,7 +121,7 @@ def add(
     judges = [Judge(speaker, load_rubric(rubric), written, seed=seed) for rubric in _RUBRICS]
     who = respondent(policy, world, results["generation"])
     other = None if base is None else respondent(base, world, results["generation"])
-    results["judged"] = ask(judges, world, who, other, n=n, seed=seed, out_dir=out_dir)
+    results["judged"] = plain(ask(judges, world, who, other, n=n, seed=seed, out_dir=out_dir))
     write_atomically(out_dir / "results.json", json.dumps(results, indent=1))
     return results["judged"]
 
@@ -122,6 +140,11 @@ def summary(said: dict[str, Any]) -> str:
                 lines.append(f"  {name} {rubric}: {shown}   {scored}")
             else:
                 lines.append(f"  {name} {rubric}: {_shown(found['estimate'])}   {scored}")
+            for measure in ("pearson", "kappa"):
+                if measure in found.get("agreement", {}):
+                    lines.append(
+                        f"    {measure} with the truth, which is known here: {_shown(found['agreement'][measure])}"
+                    )
     if "difference" in said:
         of = f"{said['difference']['scored']} of {said['difference']['of']} pairs"
         lines.append(f"  policy - base: {_shown(said['difference'])}   {of}")
@@ -148,4 +171,8 @@ def _estimates(judge: Judge, table: pd.DataFrame, clusters: np.ndarray, seed: in
 
 
 def _shown(found: dict[str, Any]) -> str:
-    return "–" if found["value"] is None else f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+    if found["value"] is None:
+        return f"– ({found['method']})"
+    if found["low"] is None or found["high"] is None:
+        return f"{found['value']:.3f} [no interval]"
+    return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
