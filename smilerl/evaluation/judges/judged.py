@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,37 @@ def judged(judge: Judge, prompts: Sequence[Any], completions: Sequence[str]) -> 
     return _frame(judge, _verdicts(judge, prompts, completions))
 
 
+@dataclass(frozen=True)
+class _Met:
+    """Held-out people: N prompts (text or messages), N person JSONs, which of them are alike, and the seed of intervals."""
+
+    prompts: list[Any]
+    people: list[str]
+    clusters: np.ndarray
+    seed: int
+
+
+def _met(world: World, n: int, seed: int) -> _Met:
+    people = world.people("held_out", n, seed)
+    prompts, persons = list(people["prompt"][:]), list(people["person"][:])
+    # A prompt is a cluster of its own, unless the world says which are alike.
+    alike = world.stratum(persons) if hasattr(world, "stratum") else list(map(str, range(len(prompts))))
+    return _Met(prompts, persons, np.array(alike), seed)
+
+
+def _asked(judge: Judge, world: World, met: _Met, completions: list[str]) -> tuple[dict[str, Any], pd.DataFrame]:
+    """What one judge makes of replies to these people: estimates, and a row for each reply."""
+    verdicts = _verdicts(judge, met.prompts, completions)
+    table = _frame(judge, verdicts)
+    said = _estimates(judge, table, met)
+    if getattr(world, "helpers", {}):  # where helpers are scripted, what they do is known
+        known = {"reply": completions, "person": met.people, "cluster": met.clusters, "helper": "judged"}
+        true = pd.DataFrame(known | truth(world, met.people, completions))
+        agrees = by_labels if judge.rubric.labels else by_scale
+        said["agreement"] = agrees(judge.rubric, verdicts, true, met.seed)["estimates"]
+    return said, table
+
+
 def _verdicts(judge: Judge, prompts: Sequence[Any], completions: Sequence[str]) -> list[Verdict]:
     return judge.verdicts([Item(prompt, reply) for prompt, reply in zip(prompts, completions, strict=True)])
 
@@ -67,34 +99,22 @@ def ask(
         `judge`; for `policy` and `base`, by rubric, estimates and why what is unscored is so; and their paired `difference`. In a world
         whose truth is known (SmileWorld), `agreement` of the judge with it on these very replies.
     """
-    people = world.people("held_out", n or PROMPTS, seed)
-    prompts, persons = people["prompt"][:], people["person"][:]
-    # A prompt is a cluster of its own, unless the world says which are alike.
-    clusters = np.array(world.stratum(persons)) if hasattr(world, "stratum") else np.arange(len(prompts)).astype(str)
+    met = _met(world, n or PROMPTS, seed)
     said: dict[str, Any] = {"judge": judges[0].speaker.name, "spec": judges[0].spec}
     said["rubrics"] = {judge.rubric.judges: judge.rubric.data for judge in judges}
     tables: dict[str, pd.DataFrame] = {}
     for name, one in (("policy", who), ("base", base)):
-        if one is None:
-            continue
-        completions = one.reply(prompts, persons, seed)
-        spoken = {"who": name, "prompt": list(prompts), "person": list(persons), "completion": completions}
-        columns = [pd.DataFrame(spoken)]
-        said[name] = {}
-        for judge in judges:
-            verdicts = _verdicts(judge, prompts, completions)
-            table = _frame(judge, verdicts)
-            said[name][judge.rubric.judges] = _estimates(judge, table, clusters, seed)
-            if getattr(world, "helpers", {}):  # where helpers are scripted, what they do is known
-                known = {"reply": completions, "person": list(persons), "cluster": clusters, "helper": name}
-                true = pd.DataFrame(known | truth(world, persons, completions))
-                agrees = by_labels if judge.rubric.labels else by_scale
-                said[name][judge.rubric.judges]["agreement"] = agrees(judge.rubric, verdicts, true, seed)["estimates"]
-            columns.append(table.rename(columns={"why_not": f"{judge.rubric.judges}_why_not"}))
-        tables[name] = pd.concat(columns, axis=1)
+        if one is not None:
+            spoken = pd.DataFrame({"who": name, "prompt": met.prompts, "person": met.people})
+            spoken["completion"] = one.reply(met.prompts, met.people, seed)
+            columns, said[name] = [spoken], {}
+            for judge in judges:
+                said[name][judge.rubric.judges], table = _asked(judge, world, met, spoken["completion"].tolist())
+                columns.append(table.rename(columns={"why_not": f"{judge.rubric.judges}_why_not"}))
+            tables[name] = pd.concat(columns, axis=1)
     if "base" in tables and "wellbeing" in tables["policy"]:
         change = tables["policy"]["wellbeing"].to_numpy(float) - tables["base"]["wellbeing"].to_numpy(float)
-        said["difference"] = mean_estimate(change, clusters, seed=seed).to_dict()
+        said["difference"] = mean_estimate(change, met.clusters, seed=seed).to_dict()
     if out_dir is not None:
         out_dir.mkdir(parents=True, exist_ok=True)
         pd.concat(tables.values(), ignore_index=True).to_parquet(out_dir / "judged.parquet", index=False)
@@ -151,7 +171,7 @@ def summary(said: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _estimates(judge: Judge, table: pd.DataFrame, clusters: np.ndarray, seed: int) -> dict[str, Any]:
+def _estimates(judge: Judge, table: pd.DataFrame, met: _Met) -> dict[str, Any]:
     unscored = {str(why): int(count) for why, count in table["why_not"].value_counts().items()}
     said: dict[str, Any] = {"scored": int(table["why_not"].isna().sum()), "of": len(table), "unscored": unscored}
     if judge.rubric.labels:
@@ -160,12 +180,14 @@ def _estimates(judge: Judge, table: pd.DataFrame, clusters: np.ndarray, seed: in
             for act in judge.rubric.labels
         }
         return said | {
-            "acts": {act: bounded_estimate(share, clusters, seed=seed).to_dict() for act, share in shares.items()}
+            "acts": {
+                act: bounded_estimate(share, met.clusters, seed=met.seed).to_dict() for act, share in shares.items()
+            }
         }
     low, high = judge.rubric.worth
     return said | {
         "estimate": bounded_estimate(
-            table["wellbeing"].to_numpy(float), clusters, low=low, high=high, seed=seed
+            table["wellbeing"].to_numpy(float), met.clusters, low=low, high=high, seed=met.seed
         ).to_dict()
     }
 
