@@ -400,7 +400,7 @@ def test_replies_of_a_world_without_truth_are_judged(tmp_path):
     policy, base = (said[who]["wellbeing"] for who in ("policy", "base"))
     assert policy["estimate"]["value"] == pytest.approx(WELLBEING.value(6)) and policy["estimate"]["low"] < 1
     assert base["estimate"]["value"] == pytest.approx(WELLBEING.value(2))
-    assert said["difference"]["value"] == pytest.approx(4 * 4 / 6)
+    assert said["difference"]["value"] == pytest.approx(4 * 4 / 6) and "agreement" not in policy
     assert (policy["scored"], policy["of"], policy["unscored"]) == (29, 40, {"no answer": 11})
     assert (
         said["policy"]["acts"]["acts"]["comfort"]["value"] == 1
@@ -413,15 +413,21 @@ def test_replies_of_a_world_without_truth_are_judged(tmp_path):
 
 
 def test_eval_with_a_judge_adds_it_to_the_results(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(speakers, "build", lambda spec: Fake(lambda *said: 5, "a judge"))
+    # Whether a carer's second act is a question decides what this judge says: not much to do with how the person fares.
+    monkeypatch.setattr(speakers, "build", lambda spec: Fake(lambda prompt, reply: 5 + ("?" in reply), "a judge"))
     out = tmp_path / "out"
     code = cli.main(["eval", "carer", "--suite", "bad_news", "--n", "16", "--judge", "{name: fake}", "--out", str(out)])
     results = json.loads((out / "results.json").read_text())
     found = results["judged"]["policy"]
     assert code == 0 and found["wellbeing"]["of"] == 16
-    assert found["wellbeing"]["estimate"]["value"] == pytest.approx(WELLBEING.value(5))
+    assert WELLBEING.value(5) < found["wellbeing"]["estimate"]["value"] < WELLBEING.value(6)
+    assert found["wellbeing"]["agreement"]["bias"]["value"] == pytest.approx(
+        found["wellbeing"]["estimate"]["value"] - 1.05
+    )
+    assert "agreement" not in found["wellbeing"]["estimate"] and found["acts"]["agreement"]["kappa"]["value"] is None
     assert found["acts"]["scored"] == 0 and found["acts"]["unscored"] == {"out of range": 16}  # `5` is no act
-    assert "bad_news" in results["evaluations"] and "as judged by a judge" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "bad_news" in results["evaluations"] and "as judged by a judge" in shown and "which is known here" in shown
 
 
 def test_a_transcript_may_show_what_the_person_said_back():

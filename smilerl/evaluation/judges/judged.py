@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ import pandas as pd
 
 from smilerl import speakers
 from smilerl.evaluation.book import write_atomically
-from smilerl.evaluation.judges.agreement import values
+from smilerl.evaluation.judges.agreement import by_labels, by_scale, values
 from smilerl.evaluation.judges.judge import Item, Judge, speaker_spec
+from smilerl.evaluation.judges.report import plain
 from smilerl.evaluation.judges.rubric import load_rubric
+from smilerl.evaluation.judges.transcripts import truth
+from smilerl.evaluation.judges.verdict import Verdict
 from smilerl.evaluation.respondents import Respondent, respondent
 from smilerl.evaluation.statistics import bounded_estimate, mean_estimate
 from smilerl.worlds.base import World
@@ -34,7 +38,45 @@ def judged(judge: Judge, prompts: Sequence[Any], completions: Sequence[str]) -> 
     Raises:
         OutcomeSealed: inside a sealed run.
     """
-    verdicts = judge.verdicts([Item(prompt, reply) for prompt, reply in zip(prompts, completions, strict=True)])
+    return _frame(judge, _verdicts(judge, prompts, completions))
+
+
+@dataclass(frozen=True)
+class _Met:
+    """Held-out people: N prompts (text or messages), N person JSONs, which of them are alike, and the seed of intervals."""
+
+    prompts: list[Any]
+    people: list[str]
+    clusters: np.ndarray
+    seed: int
+
+
+def _met(world: World, n: int, seed: int) -> _Met:
+    people = world.people("held_out", n, seed)
+    prompts, persons = list(people["prompt"][:]), list(people["person"][:])
+    # A prompt is a cluster of its own, unless the world says which are alike.
+    alike = world.stratum(persons) if hasattr(world, "stratum") else list(map(str, range(len(prompts))))
+    return _Met(prompts, persons, np.array(alike), seed)
+
+
+def _asked(judge: Judge, world: World, met: _Met, completions: list[str]) -> tuple[dict[str, Any], pd.DataFrame]:
+    """What one judge makes of replies to these people: estimates, and a row for each reply."""
+    verdicts = _verdicts(judge, met.prompts, completions)
+    table = _frame(judge, verdicts)
+    said = _estimates(judge, table, met)
+    if getattr(world, "helpers", {}):  # where helpers are scripted, what they do is known
+        known = {"reply": completions, "person": met.people, "cluster": met.clusters, "helper": "judged"}
+        true = pd.DataFrame(known | truth(world, met.people, completions))
+        agrees = by_labels if judge.rubric.labels else by_scale
+        said["agreement"] = agrees(judge.rubric, verdicts, true, met.seed)["estimates"]
+    return said, table
+
+
+def _verdicts(judge: Judge, prompts: Sequence[Any], completions: Sequence[str]) -> list[Verdict]:
+    return judge.verdicts([Item(prompt, reply) for prompt, reply in zip(prompts, completions, strict=True)])
+
+
+def _frame(judge: Judge, verdicts: Sequence[Verdict]) -> pd.DataFrame:
     why_not = pd.Series([verdict.why_not for verdict in verdicts], dtype=object)
     if judge.rubric.labels:
         acts = [None if verdict.labels is None else sorted(verdict.labels) for verdict in verdicts]
@@ -54,29 +96,25 @@ def ask(
         out_dir: where `judged.parquet` goes, one row per reply.
 
     Returns:
-        `judge`; for `policy` and `base`, by rubric, estimates and why what is unscored is so; and their paired `difference`.
+        `judge`; for `policy` and `base`, by rubric, estimates and why what is unscored is so; and their paired `difference`. In a world
+        whose truth is known (SmileWorld), `agreement` of the judge with it on these very replies.
     """
-    people = world.people("held_out", n or PROMPTS, seed)
-    prompts, persons = people["prompt"][:], people["person"][:]
-    # A prompt is a cluster of its own, unless the world says which are alike.
-    clusters = np.array(world.stratum(persons)) if hasattr(world, "stratum") else np.arange(len(prompts)).astype(str)
+    met = _met(world, n or PROMPTS, seed)
     said: dict[str, Any] = {"judge": judges[0].speaker.name, "spec": judges[0].spec}
     said["rubrics"] = {judge.rubric.judges: judge.rubric.data for judge in judges}
     tables: dict[str, pd.DataFrame] = {}
     for name, one in (("policy", who), ("base", base)):
-        if one is None:
-            continue
-        completions = one.reply(prompts, persons, seed)
-        spoken = {"who": name, "prompt": list(prompts), "person": list(persons), "completion": completions}
-        found = {judge.rubric.judges: judged(judge, prompts, completions) for judge in judges}
-        columns = [table.rename(columns={"why_not": f"{rubric}_why_not"}) for rubric, table in found.items()]
-        tables[name] = pd.concat([pd.DataFrame(spoken), *columns], axis=1)
-        said[name] = {
-            judge.rubric.judges: _estimates(judge, found[judge.rubric.judges], clusters, seed) for judge in judges
-        }
+        if one is not None:
+            spoken = pd.DataFrame({"who": name, "prompt": met.prompts, "person": met.people})
+            spoken["completion"] = one.reply(met.prompts, met.people, seed)
+            columns, said[name] = [spoken], {}
+            for judge in judges:
+                said[name][judge.rubric.judges], table = _asked(judge, world, met, spoken["completion"].tolist())
+                columns.append(table.rename(columns={"why_not": f"{judge.rubric.judges}_why_not"}))
+            tables[name] = pd.concat(columns, axis=1)
     if "base" in tables and "wellbeing" in tables["policy"]:
         change = tables["policy"]["wellbeing"].to_numpy(float) - tables["base"]["wellbeing"].to_numpy(float)
-        said["difference"] = mean_estimate(change, clusters, seed=seed).to_dict()
+        said["difference"] = mean_estimate(change, met.clusters, seed=seed).to_dict()
     if out_dir is not None:
         out_dir.mkdir(parents=True, exist_ok=True)
         pd.concat(tables.values(), ignore_index=True).to_parquet(out_dir / "judged.parquet", index=False)
@@ -103,7 +141,7 @@ def add(
     judges = [Judge(speaker, load_rubric(rubric), written, seed=seed) for rubric in _RUBRICS]
     who = respondent(policy, world, results["generation"])
     other = None if base is None else respondent(base, world, results["generation"])
-    results["judged"] = ask(judges, world, who, other, n=n, seed=seed, out_dir=out_dir)
+    results["judged"] = plain(ask(judges, world, who, other, n=n, seed=seed, out_dir=out_dir))
     write_atomically(out_dir / "results.json", json.dumps(results, indent=1))
     return results["judged"]
 
@@ -122,13 +160,18 @@ def summary(said: dict[str, Any]) -> str:
                 lines.append(f"  {name} {rubric}: {shown}   {scored}")
             else:
                 lines.append(f"  {name} {rubric}: {_shown(found['estimate'])}   {scored}")
+            for measure in ("pearson", "kappa"):
+                if measure in found.get("agreement", {}):
+                    lines.append(
+                        f"    {measure} with the truth, which is known here: {_shown(found['agreement'][measure])}"
+                    )
     if "difference" in said:
         of = f"{said['difference']['scored']} of {said['difference']['of']} pairs"
         lines.append(f"  policy - base: {_shown(said['difference'])}   {of}")
     return "\n".join(lines)
 
 
-def _estimates(judge: Judge, table: pd.DataFrame, clusters: np.ndarray, seed: int) -> dict[str, Any]:
+def _estimates(judge: Judge, table: pd.DataFrame, met: _Met) -> dict[str, Any]:
     unscored = {str(why): int(count) for why, count in table["why_not"].value_counts().items()}
     said: dict[str, Any] = {"scored": int(table["why_not"].isna().sum()), "of": len(table), "unscored": unscored}
     if judge.rubric.labels:
@@ -137,15 +180,21 @@ def _estimates(judge: Judge, table: pd.DataFrame, clusters: np.ndarray, seed: in
             for act in judge.rubric.labels
         }
         return said | {
-            "acts": {act: bounded_estimate(share, clusters, seed=seed).to_dict() for act, share in shares.items()}
+            "acts": {
+                act: bounded_estimate(share, met.clusters, seed=met.seed).to_dict() for act, share in shares.items()
+            }
         }
     low, high = judge.rubric.worth
     return said | {
         "estimate": bounded_estimate(
-            table["wellbeing"].to_numpy(float), clusters, low=low, high=high, seed=seed
+            table["wellbeing"].to_numpy(float), met.clusters, low=low, high=high, seed=met.seed
         ).to_dict()
     }
 
 
 def _shown(found: dict[str, Any]) -> str:
-    return "–" if found["value"] is None else f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+    if found["value"] is None:
+        return f"– ({found['method']})"
+    if found["low"] is None or found["high"] is None:
+        return f"{found['value']:.3f} [no interval]"
+    return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"

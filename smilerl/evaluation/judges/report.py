@@ -79,7 +79,7 @@ def put_to_the_test(
         results["rubrics"][judge.rubric.judges] = {"rubric": judge.rubric.data, **settings, **found}
     if hasattr(judges[0].speaker, "usage"):  # calls, tokens and cost, where the speaker counts them
         results["usage"] = dict(vars(judges[0].speaker.usage))
-    results = _plain(results)
+    results = plain(results)
     if out is not None:
         write_atomically(out / "judge.json", json.dumps(results, indent=1))
         write_atomically(out / "judge.txt", as_table(results) + "\n")
@@ -154,10 +154,10 @@ def _shown(estimate: Mapping[str, Any]) -> str:
     return f"{estimate['value']:>6.2f}  [{estimate['low']:.2f}, {estimate['high']:.2f}]"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """What JSON can hold: an interval without an end has none there."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
