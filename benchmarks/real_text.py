@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import re
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.optimize import minimize
+from transformers.utils import logging
 
 from smilerl import worlds
 from smilerl.evaluation.forced_choice import load_items, match_rate
@@ -328,6 +330,8 @@ def main() -> None:
         parser.error(
             "no real text: set SMILERL_REAL_DATA, or --data, to the folder that holds esconv/, hh-rlhf/ and anthropic-evals/"
         )
+    if not sys.stderr.isatty():
+        logging.disable_progress_bar()  # bars are for terminals
     chain = Chain(Path(given.data), given.folder, given.seeds)
     for stage in [given.stage] if given.stage else STAGES:
         getattr(chain, f"make_{stage}")()

@@ -275,6 +275,7 @@ def test_conversations_and_pairs_are_drawn_from_the_train_split(world_of):
     assert set(pairs.column_names) == {"prompt", "chosen", "rejected"}
     assert set(conversations["prompt"]) == set(pairs["prompt"]) == train
     assert set(world.pairs(5, 0, split="held_out")["prompt"]).isdisjoint(train)
+    assert len(world.pairs(1000, 0, split="held_out")) == 40 - len(train)  # to test on: as many as there are
     assert all(row["completion"] == row["prompt"].removeprefix("prompt") for row in conversations)
     with pytest.raises(ValueError, match="1000 pairs are asked for"):
         world.pairs(1000, 0)

@@ -135,10 +135,10 @@ class DialogueWorld:
         """`n` rows of a split as `prompt`, `chosen` and `rejected`, for reward models and DPO.
 
         Raises:
-            ValueError: the data has no pairs, or fewer than `n` (some are set aside for testing, so their number must hold).
+            ValueError: the data has no pairs, or fewer than `n` to train on. (Of those to test on there are at most `n`.)
         """
         rows = [row for row in self._split(split) if row.rejected is not None]
-        if 0 < len(rows) < n:
+        if split == "train" and 0 < len(rows) < n:
             raise ValueError(
                 f"dialogue: {n} pairs are asked for, and {self.source} has {len(rows)}: lower data.n or held_out.n"
             )
