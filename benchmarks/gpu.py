@@ -20,6 +20,7 @@ import random
 import statistics
 import tempfile
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -290,6 +291,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         given.weights = "float32"
     elif not torch.cuda.is_available():
         parser.error("there is no GPU here. Write --tiny to see that it runs.")
+    warnings.simplefilter("ignore", FutureWarning)  # on names that TRL's own configs use
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     datasets.disable_progress_bars()

@@ -146,14 +146,11 @@ def _evaluate(model: Path, base: str, suite: str, folder: Path, recipe: Recipe |
 
     spec, out = world_of(base), folder / "evals" / suite
     reward = combined(recipe) if recipe else None
-    loading = {
-        "dtype": recipe.policy.dtype if recipe else "float32",
-        "device": "cuda" if torch.cuda.is_available() else None,
-    }
-    untuned = load_policy(str(pipeline.model_dir(base)), **loading)
+    dtype, device = recipe.policy.dtype if recipe else "float32", "cuda" if torch.cuda.is_available() else None
+    untuned = load_policy(str(pipeline.model_dir(base)), dtype=dtype, device=device)
     if recipe:
         set_defaults(untuned.tokenizer, recipe.policy.chat_template_kwargs)  # spoken to as the tuned one is
-    policy = load_policy(str(model), **loading) if recipe else untuned
+    policy = load_policy(str(model), dtype=dtype, device=device) if recipe else untuned
     world = worlds.build(spec.name, **spec.args)
     trail = read_trail(folder, world) if recipe else None
     evaluate(policy, world, suite, base=untuned, reward=reward, out_dir=out, trail=trail, progress=False)
