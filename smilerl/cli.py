@@ -144,11 +144,13 @@ def _eval(given: argparse.Namespace, rest: list[str]) -> int:
     from smilerl import subject
 
     who = subject.find(given.model, world=given.world, base=given.base)
+    from smilerl import speakers
     from smilerl.evaluation.question import load_suite
     from smilerl.evaluation.runner import check, evaluate
 
     suite = load_suite(given.suite)
     check(suite, who.world)
+    who.check()
     rivals = {}
     for text in given.rival:
         name, _, model = text.partition("=")
@@ -172,6 +174,8 @@ def _eval(given: argparse.Namespace, rest: list[str]) -> int:
         progress=sys.stderr.isatty(),
     )
     print(subject.summary(results))
+    for name, spent in speakers.usage().items():
+        print(f"\n{name}: {speakers.Usage(**spent).line()}")
     print(f"\n{out / 'results.json'}")
     return 1 if any(found["status"] == "error" for found in results["evaluations"].values()) else 0
 
@@ -207,6 +211,7 @@ def _chat(given: argparse.Namespace, rest: list[str]) -> int:
     from smilerl import chat, subject
 
     who = subject.find(name, world=given.world, helper=given.helper is not None)
+    who.check()
     conversation = chat.Conversation(who.world, who.replies(given.max_new_tokens), who.name, given.seed)
     if sys.stdin.isatty():
         print(f"\n{chat.HELP}")

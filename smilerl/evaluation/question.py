@@ -101,7 +101,10 @@ class Search:
 
 @dataclass(frozen=True)
 class Question:
-    """One evaluation; attributes as in the module's example."""
+    """One evaluation; attributes as in the module's example.
+
+    `lacking` says which estimates a world cannot answer, and why; see `askable`.
+    """
 
     name: str
     question: str
@@ -119,6 +122,7 @@ class Question:
     known_failures: str
     source: Path
     data: dict = field(repr=False, compare=False)
+    lacking: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -138,16 +138,17 @@ def observed(name: str, completions: Sequence, person: Sequence[str] | None) -> 
             f"the reward '{name}' needs the dataset column 'person' beside 'prompt'. "
             "The people of a world have it: smilerl.worlds.build('smileworld').people('train', n=1024, seed=0)"
         )
-    observations = worlds.observe(person, texts(completions))
-    if any(o.transcript is None and o.reading is None and o.smile is None for o in observations):
-        raise RewardError(_no_reaction(name, worlds.world_of(person[0])))
-    return observations
+    stranger = next((one for one in person if not worlds.reacts(one)), None)
+    if stranger is not None:
+        raise RewardError(_no_reaction(name, worlds.world_of(stranger)))
+    return worlds.observe(person, texts(completions))
 
 
 def _no_reaction(name: str, world: str) -> str:
     return (
         f"the reward '{name}' scores how a person reacts, and nobody in the world '{world}' reacts yet. Score what the helper says "
-        "instead, {name: sentiment, args: {reads: completion}}, or choose the world 'smileworld'"
+        "instead, {name: sentiment, args: {reads: completion}}, let a model play the people (the world's args, "
+        "people: {speaker: ...}), or choose the world 'smileworld'"
     )
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from smilerl import paths
+
+if TYPE_CHECKING:
+    from smilerl.worlds.dialogue.played import Player
 
 #: How roles are written in plain text: as the embedded world does, so that the same tools read both.
 SPEAKER = {"user": "person", "assistant": "helper"}
@@ -23,6 +27,8 @@ class Row:
     completion: str | list[dict] | None
     rejected: str | list[dict] | None
     bucket: float  # in [0, 1), by a hash of the prompt or the group
+    talk: list[dict]  # the prompt as messages, whatever its form
+    state: dict[str, str] = field(default_factory=dict)  # the person's hidden state, where people are played
 
 
 @dataclass(frozen=True)
@@ -34,17 +40,20 @@ class Reader:
     group_column: str | None
     format: str
     roles: dict[str, str]
+    player: Player | None = None
 
     def row(self, item: Mapping, where: str) -> Row:
         """The row that an item of the data holds; `where` (file:line) is for the error when it holds none."""
         prompt, completion, rejected = self._parts(item, where)
         group = prompt if self.group_column is None else _at(item, self.group_column, where)
         bucket = int(hashlib.sha256(key(group).encode()).hexdigest()[:12], 16) / 16**12
+        talk = prompt if isinstance(prompt, list) else [{"role": "user", "content": prompt}]
+        state = {} if self.player is None else self.player.state(item, where)
         if self.format == "text":
             speaks = isinstance(prompt, list)
             prompt = _written(prompt) if speaks else prompt
             completion, rejected = (_spoken(reply, speaks) for reply in (completion, rejected))
-        return Row(prompt, completion, rejected, bucket)
+        return Row(prompt, completion, rejected, bucket, talk, state)
 
     def _parts(self, item: Mapping, where: str) -> tuple:
         """Prompt, completion and rejected completion of an item, plain or as messages; the last two may be None."""
