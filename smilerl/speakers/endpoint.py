@@ -95,9 +95,11 @@ class Endpoint:
                 "Write url: http://127.0.0.1:8000/v1, and key_env: NAME where a key is needed"
             )
         try:
-            httpx.URL(self._address)
+            port = httpx.URL(self._address).port or 1
         except httpx.InvalidURL as error:
             raise SpeakerError(f"the speaker 'endpoint': url is no address: {error}") from None
+        if port > 65535:
+            raise SpeakerError(f"the speaker 'endpoint': url is no address: there is no port {port}")
         if self.key_env is not None and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", self.key_env):
             raise SpeakerError(
                 "the speaker 'endpoint': key_env is the name of an environment variable in capitals, such as OPENAI_API_KEY; "
@@ -147,28 +149,30 @@ class Endpoint:
         bodies = {key: body for body, key in keys}
         replies = {key: reply for key in bodies if (reply := self._kept(key)) is not None}
         self.usage.cached += len(replies)
-        troubles: list[_Trouble] = []
         missing = {key: body for key, body in bodies.items() if key not in replies}
         if missing:
-            replies |= self._fetch(missing, len(bodies), troubles)
+            replies |= self._fetch(missing, len(bodies))
         return [replies[key].text if key in replies else None for _, key in keys]
 
-    def _fetch(self, bodies: Mapping[str, dict], of: int, troubles: list[_Trouble]) -> dict[str, Reply]:
+    def _fetch(self, bodies: Mapping[str, dict], of: int) -> dict[str, Reply]:
         """The replies to these requests, several at a time; stops all of them as soon as it is clear that this is no gap."""
-        stop, replies, _ = threading.Event(), {}, self._client  # made here, once, and not by several threads
+        stop, replies, failed = threading.Event(), dict[str, Reply](), 0
+        _ = self._client  # made here, once, and not by several threads
         pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="endpoint")
         try:
             waiting: dict[Future, str] = {pool.submit(self._ask, body, stop): key for key, body in bodies.items()}
             for done in as_completed(waiting):
                 try:
-                    reply = replies[waiting[done]] = done.result()
+                    reply = done.result()
                 except _Trouble as trouble:
-                    troubles.append(trouble)
+                    failed += 1
                     self.usage.failed += 1
                     self.usage.trouble = self._hidden(str(trouble))
-                    if trouble.fatal or len(troubles) > self.most_failed * of:
-                        raise self._error(trouble, f"{len(troubles)} of {of} conversations found no reply. ") from None
-                else:
+                    if trouble.fatal or failed > self.most_failed * of:
+                        raise self._error(trouble, f"{failed} of {of} conversations found no reply. ") from None
+                    continue
+                if reply is not None:  # not one that was stopped because of another's trouble
+                    replies[waiting[done]] = reply
                     self._count(reply)
                     self._keep(waiting[done], bodies[waiting[done]], reply)
         finally:
@@ -176,20 +180,24 @@ class Endpoint:
             pool.shutdown(wait=True, cancel_futures=True)
         return replies
 
-    def _ask(self, body: dict, stop: threading.Event) -> Reply:
-        """Tries until there is a reply, or trouble that will not pass."""
+    def _ask(self, body: dict, stop: threading.Event) -> Reply | None:
+        """Tries until there is a reply, trouble that will not pass, or a reason to stop that another request has met: None."""
         wait = self.first_wait
-        for left in range(self.retries, -1, -1):
+        for tried in range(1, self.retries + 2):
+            if stop.is_set():
+                return None
             try:
                 return self._try(body)
             except _Trouble as trouble:
-                pause = max(trouble.wait, wait * random.Random().uniform(0.5, 1.0))
+                if trouble.fatal:
+                    stop.set()  # from here, since the next request would be on its way before anybody else knew
                 if not trouble.again or trouble.wait > self.longest_wait:
                     raise
-                if not left or stop.wait(min(pause, self.longest_wait)):
-                    raise _Trouble(f"{trouble} ({self.retries + 1 - left} tries)", fix=trouble.fix) from None
+                if tried > self.retries:
+                    raise _Trouble(f"{trouble} ({tried} tries)", fix=trouble.fix) from None
+                stop.wait(min(max(trouble.wait, wait * random.Random().uniform(0.5, 1.0)), self.longest_wait))
                 wait *= 2
-        raise AssertionError("the last try returns or raises")
+        return None
 
     def _try(self, body: dict) -> Reply:
         try:
