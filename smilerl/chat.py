@@ -107,7 +107,7 @@ class Conversation:
     def say(self, line: str) -> None:
         """The person says a line (or what they would say), the helper replies, the person reacts."""
         prompt = with_words(self.prompt, line) if line else self.prompt
-        person = self.world.saying(self.person, prompt) if line and hasattr(self.world, "saying") else self.person
+        person = self.world.saying(self.person, line) if line and hasattr(self.world, "saying") else self.person
         self._said += 1
         completion = self.reply([prompt], [person], self.seed + self._said)[0]
         self.write(_shown(self.name, completion.strip() or "(says nothing)"))

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from smilerl import paths, worlds
 from smilerl.rewards._checked import RewardError, checked, is_async
+from smilerl.rewards._reported import reported
 from smilerl.worlds.base import Observation, World
 
 __all__ = [
@@ -61,7 +62,7 @@ def build_rewards(specs: Sequence, seed: int = 0, world: World | None = None) ->
             raise RewardError(_no_reaction(name, world.name))
         taken[name] = taken.get(name, 0) + 1
         own_name = name if taken[name] == 1 else f"{name}_{taken[name]}"
-        rewards.append(checked(reward, name=own_name, seed=seed + position))
+        rewards.append(reported(checked(reward, name=own_name, seed=seed + position)))
     return rewards
 
 

@@ -271,7 +271,7 @@ def test_retry_after_is_honoured_as_seconds_and_as_a_date(server) -> None:
     server.requests.clear()
     server.behaviour = lambda h, b, n: send(h, b"", 503, Retry_After="Wed, 21 Oct 2099 07:28:00 GMT")
     began = time.monotonic()
-    with pytest.raises(SpeakerError, match="it asks for .* s of patience"):
+    with pytest.raises(SpeakerError, match=r"it asks for .* s of patience"):
         talk(at(server), "b")
     assert len(server.requests) == 1, "nobody waits for years"
     assert time.monotonic() - began < 5
@@ -295,7 +295,7 @@ def test_waits_grow(server, monkeypatch) -> None:
 def test_the_key_comes_from_the_environment_and_goes_nowhere(server, monkeypatch, tmp_path) -> None:
     speaker = at(server, key_env="MY_KEY")
     monkeypatch.delenv("MY_KEY", raising=False)
-    with pytest.raises(SpeakerError, match="MY_KEY is not set.*\n.*export MY_KEY="):
+    with pytest.raises(SpeakerError, match=r"MY_KEY is not set.*\n.*export MY_KEY="):
         speaker.check()
     assert not server.requests
     monkeypatch.setenv("MY_KEY", f"{KEY}\n")

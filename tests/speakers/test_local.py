@@ -80,7 +80,7 @@ def test_a_talk_too_long_for_the_model_is_a_gap_and_nothing_but_such_an_error(ch
 def test_the_preflight_loads_no_weights_and_finds_what_is_missing(checkpoint, monkeypatch, tmp_path) -> None:
     monkeypatch.setattr("smilerl.policies.load_policy", lambda *args, **more: pytest.fail("weights were loaded"))
     speaker(checkpoint("qwen3")).check()
-    with pytest.raises(SpeakerError, match="no chat template.*Instruct"):
+    with pytest.raises(SpeakerError, match=r"no chat template.*Instruct"):
         speaker(checkpoint("qwen3", chat=False)).check()
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # nobody is to be waited for
     for name in (str(tmp_path / "nowhere"), "nobody/has-this-model"):

@@ -206,13 +206,10 @@ class DialogueWorld:
         """What each person says, recorded or not; None where it was not of the form asked for."""
         return played.said(people, completions)
 
-    def saying(self, person: str, prompt: str | list[dict]) -> str:
-        """The same person, who has said what the prompt says."""
-        if self.player is None:
-            return person
+    def saying(self, person: str, words: str) -> str:
+        """The same person, who has said these words last."""
         told = json.loads(person)
-        talk = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
-        return json.dumps(told | {"talk": [turn for turn in talk if turn["role"] != "system"]})
+        return json.dumps(told | {"talk": [*told.get("talk", [])[:-1], {"role": "user", "content": words}]})
 
     def corpus(self, split: str = "train") -> Iterator[str]:
         """Every text of a split, prompts with their replies."""

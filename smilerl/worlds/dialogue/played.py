@@ -17,7 +17,7 @@ from smilerl.worlds.base import Observation, Outcome, Reaction, check_open
 from smilerl.worlds.dialogue.script import Asked, Kind, ask, read_wellbeing, read_words
 
 #: The hidden state: what a row of the data may say of a person. `situation` is needed, the others help.
-STATE = ("situation", "need", "disposition", "unsaid", "bad_news", "camera")
+STATE = ("situation", "need", "disposition", "unsaid", "facts", "bad_news", "camera")
 #: After so many answers it is clear whether a speaker can do this at all.
 _FIRST = 48
 
