@@ -11,7 +11,8 @@ import yaml
 from smilerl import chat, cli, pipeline, speakers, worlds
 from smilerl.evaluation.runner import evaluate
 from smilerl.fingerprint import hash_path
-from smilerl.recipe import load_recipe
+from smilerl.recipe import RecipeError, load_recipe
+from smilerl.run import Run
 from smilerl.speakers import SpeakerError
 from smilerl.worlds.base import OutcomeSealed
 from tests.speakers.conftest import completion, own_surroundings, send, server  # noqa: F401
@@ -104,6 +105,29 @@ def test_who_cannot_be_reached_is_found_out_before_anything_is_loaded(make_recip
     assert told.count(server.url) == 2
     assert "Start the server" in told and "Traceback" not in told
     assert cli.main(["eval", "nobody/model", "--suite", "played", "--world", json.dumps({"name": "dialogue", "args": recipe.world.args})]) == 2  # fmt: skip
+
+
+def test_an_endpoint_that_dies_in_the_middle_stops_the_run_and_says_so(make_recipe, server) -> None:  # noqa: F811
+    server.behaviour = lambda h, b, n: play(h, b, n) if n < 14 else send(h, b"out of memory", 500)
+    recipe = make_recipe(args(at(server)))
+    with pytest.raises(SpeakerError, match=r"HTTP 500: out of memory \(2 tries\)"):
+        pipeline.run_recipe(recipe, progress=False)
+    run = Run.open(recipe.output_dir)
+    assert run.state == "failed"
+    assert server.url in run.status["error"]
+    assert not run.model.exists()
+    server.behaviour = play
+    assert pipeline.run_recipe(recipe, progress=False).finished, "and the recipe can be run again"
+
+
+def test_a_recipe_names_the_line_of_a_player_that_is_not_there(make_recipe) -> None:
+    for model, says in (
+        ("runs/nowhere/model", "and there is nothing there"),
+        ("recipes/dialogue/sft.yaml", "is a recipe"),
+    ):
+        with pytest.raises(RecipeError, match=says) as caught:
+            make_recipe(args({"name": "local", "args": {"model": model}}))
+        assert ".yaml:" in str(caught.value).split(" ")[0]
 
 
 def nosy(prompts, completions, *, person, **columns):

@@ -24,7 +24,7 @@ class Local:
     """A causal language model that is loaded when it is first spoken to.
 
     Attributes:
-        model: directory, adapter directory or Hub id.
+        model: directory (a run's, too), adapter directory or Hub id.
         dtype: of the weights; None: bfloat16 on a GPU, float32 elsewhere.
         device: None: where the policy of this process is.
         batch_size: conversations at once.
@@ -43,6 +43,10 @@ class Local:
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise SpeakerError(f"the speaker 'local': batch_size is {self.batch_size}, but should be at least 1")
+        if self.model.endswith((".yaml", ".yml")):
+            raise SpeakerError(
+                f"the speaker 'local': '{self.model}' is a recipe, and a model is needed. Train it, and write its run directory"
+            )
 
     @property
     def name(self) -> str:
@@ -54,7 +58,7 @@ class Local:
         """Of the weights where they are a directory; the id of a model on the Hub."""
         from smilerl.fingerprint import hash_path
 
-        return hash_path(self.model) if Path(self.model).is_dir() else self.model
+        return hash_path(self._found()) if Path(self._found()).is_dir() else self.model
 
     def check(self) -> None:
         """Whether the model is there and has a chat template; loads no weights.
