@@ -312,6 +312,8 @@ def test_the_key_comes_from_the_environment_and_goes_nowhere(server, monkeypatch
     [
         ({"key_env": KEY}, "key_env is the name of an environment variable"),
         ({"url": f"http://me:{KEY}@host/v1"}, "without a user name"),
+        ({"url": f"http://host/v1?key={KEY}"}, "'key' looks like a place for a key"),
+        ({"extra": {"api_key": KEY}}, "'api_key' looks like a place for a key"),
         ({"url": "localhost:8000"}, "no http"),
         ({"url": "http://host:99999999/v1"}, "no address|no http"),
         ({"retries": -1}, "retries is -1, but should be at least 0"),
