@@ -213,7 +213,6 @@ def test_a_speaker_who_can_hardly_ever_be_read_is_an_error(scripted, tmp_path) -
     world = build(tmp_path, scripted, rows, {"least_scored": 0.0})
     seen = worlds.observe(world.people("train", 60, 0)["person"], ["great"] * 60)
     assert sum(one.transcript is None for one in seen) == 60
-    assert played.scored(world.player) == {"words": "0 of 60"}
 
 
 # ---- rewards -----------------------------------------------------------------------------------------------------------
@@ -284,6 +283,19 @@ def test_held_out_people_may_come_from_a_file_of_their_own(scripted, tmp_path) -
     assert len(world.people("train", 9, 0)) == 3
     with pytest.raises(ValueError, match=r"3 prompts of .* are in held_out_from"):
         build(tmp_path, scripted, held_out_from=str(tmp_path / "people.jsonl"))
+
+
+def test_held_out_people_may_be_another_split_of_a_data_set(scripted, tmp_path) -> None:
+    from datasets import Dataset
+
+    for split, names in (("train", "ab"), ("test", "c")):
+        rows = [{"prompt": f"{name}?", "situation": name} for name in names]
+        Dataset.from_list(rows).to_parquet(tmp_path / "data" / f"{split}.parquet")
+    world = worlds.build(
+        "dialogue", dataset=str(tmp_path / "data"), held_out_from="test", people={"speaker": scripted}
+    )  # fmt: skip
+    assert sorted(world.people("train", 9, 0)["prompt"]) == ["a?", "b?"]
+    assert [json.loads(person)["situation"] for person in world.people("held_out", 9, 0)["person"]] == ["c"]
 
 
 def test_the_digest_sees_the_data_and_the_player(scripted, tmp_path) -> None:

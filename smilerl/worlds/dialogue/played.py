@@ -119,12 +119,6 @@ def said(people: Sequence[str], completions: Sequence[str]) -> list[str | None]:
     return [read_words(answer, mark)[0] for _, answer, mark in _answers("words", people, completions)]
 
 
-def scored(player: Player) -> dict[str, str]:
-    """Of each question, in how many of this process's cases an answer had the form asked for: `M of N`."""
-    written = json.dumps(player.settings)
-    return {kind: f"{tally.scored} of {tally.of}" for (kind, who), tally in _tallies.items() if who == written}
-
-
 @dataclass
 class _Tally:
     scored: int = 0
