@@ -18,6 +18,9 @@ from smilerl.rewards import text
 #: Prompts, people (JSON) and a seed to one completion each.
 Reply = Callable[[list, list[str], int], list[str]]
 
+#: What a person's JSON holds beside facts about the person.
+_NOT_FACTS = ("world", "seed", "id", "talk", "played")
+
 HELP = """\
 Enter          say what this person would say
 any words      say that instead; needs and character stay this person's
@@ -104,30 +107,27 @@ class Conversation:
     def say(self, line: str) -> None:
         """The person says a line (or what they would say), the helper replies, the person reacts."""
         prompt = with_words(self.prompt, line) if line else self.prompt
+        person = self.world.saying(self.person, line) if line and hasattr(self.world, "saying") else self.person
         self._said += 1
-        completion = self.reply([prompt], [self.person], self.seed + self._said)[0]
+        completion = self.reply([prompt], [person], self.seed + self._said)[0]
         self.write(_shown(self.name, completion.strip() or "(says nothing)"))
         if getattr(self.world, "reacts", True):
-            self.write(self._reaction(completion))
+            self.write(self._reaction(person, completion))
 
-    def _reaction(self, completion: str) -> str:
-        reaction = self.world.react([self.person], [completion])[0]
+    def _reaction(self, person: str, completion: str) -> str:
+        reaction = self.world.react([person], [completion])[0]
         seen, outcome = reaction.observation, reaction.outcome
-        said = self.world.said([self.person], [completion])[0] if hasattr(self.world, "said") else seen.transcript
+        said = self.world.said([person], [completion])[0] if hasattr(self.world, "said") else seen.transcript
         lines = [_shown("person", said)] if said else []
         if seen.transcript not in (None, said):
             lines.append(_shown("recorded", seen.transcript))
-        reading = (
-            "reading    – not recorded"
-            if seen.reading is None
-            else f"reading    {_bar(seen.reading)} {seen.reading:.2f}"
-        )
         lines += [
-            reading,
-            f"smile      {_bar(outcome.smile)} {outcome.smile:.2f}",
-            f"wellbeing  {_bar((outcome.wellbeing + 2) / 4)} {outcome.wellbeing:+.2f}",
+            _level("reading", seen.reading, "not recorded"),
+            _level("smile", outcome.smile, "unscored"),
+            _level("wellbeing", outcome.wellbeing, "unscored", low=-2, high=2),
         ]
-        return "\n".join([*lines, f"acts       {', '.join(outcome.acts) or 'none'}"])
+        acts = [] if outcome.acts is None else [f"acts       {', '.join(outcome.acts) or 'none'}"]
+        return "\n".join([*lines, *acts])
 
 
 def words(prompt: str | list) -> str:
@@ -163,10 +163,16 @@ def _shown(who: str, said: str) -> str:
     )
 
 
+def _level(name: str, value: float | None, absent: str, low: float = 0, high: float = 1) -> str:
+    if value is None:
+        return f"{name:<11}– {absent}"
+    return f"{name:<11}{_bar((value - low) / (high - low))} {value:{'+' if low < 0 else ''}.2f}"
+
+
 def _bar(share: float, width: int = 20) -> str:
     filled = round(max(0.0, min(1.0, share)) * width)
     return "█" * filled + "·" * (width - filled)
 
 
 def _facts(person: str) -> str:
-    return "\n".join(f"{key:<12}{value}" for key, value in json.loads(person).items() if key not in ("world", "seed"))
+    return "\n".join(f"{key:<12}{value}" for key, value in json.loads(person).items() if key not in _NOT_FACTS)

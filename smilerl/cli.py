@@ -219,11 +219,13 @@ def _eval(given: argparse.Namespace, rest: list[str]) -> int:
     from smilerl import subject
 
     who = subject.find(given.model, world=given.world, base=given.base)
+    from smilerl import speakers
     from smilerl.evaluation.question import load_suite
     from smilerl.evaluation.runner import check, evaluate
 
     suite = load_suite(given.suite)
     check(suite, who.world)
+    who.check()
     rivals = {}
     for text in given.rival:
         name, _, model = text.partition("=")
@@ -253,6 +255,8 @@ def _eval(given: argparse.Namespace, rest: list[str]) -> int:
 
         said = judged.add(given.judge, results, who.world, policy, base, n=given.n, seed=given.seed, out_dir=out)
         print(f"\n{judged.summary(said)}")
+    for name, spent in speakers.usage().items():
+        print(f"\n{name}: {speakers.Usage(**spent).line()}")
     print(f"\n{out / 'results.json'}")
     return 1 if any(found["status"] == "error" for found in results["evaluations"].values()) else 0
 
@@ -306,6 +310,7 @@ def _chat(given: argparse.Namespace, rest: list[str]) -> int:
     from smilerl import chat, subject
 
     who = subject.find(name, world=given.world, helper=given.helper is not None)
+    who.check()
     conversation = chat.Conversation(who.world, who.replies(given.max_new_tokens), who.name, given.seed)
     if sys.stdin.isatty():
         print(f"\n{chat.HELP}")

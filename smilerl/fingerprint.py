@@ -94,10 +94,13 @@ def _code_of(recipe: Recipe) -> dict[str, str]:
         parts += ["training/rollouts.py", "worlds/turns.py"]
     if recipe.policy.config:
         parts.append("policies.py")  # makes the fresh model and its tokenizer
+    talkers = _names_in(recipe.world.args.get("people") or [])
+    if talkers:
+        parts += [f"speakers/{file.name}" for file in (paths.PACKAGE / "speakers").glob("*.py")]
     words = _names_in(recipe.to_dict()["rewards"])  # rewards inside wrappers are named in the wrappers' arguments
     parts += [f"rewards/{word}.py" for word in words if word.isidentifier()]
     code = {part: hash_path(paths.PACKAGE / part) for part in parts if (paths.PACKAGE / part).exists()}
-    return code | {word: hash_path(file) for word in words if (file := _users_file(word))}
+    return code | {word: hash_path(file) for word in [*words, *talkers] if (file := _users_file(word))}
 
 
 def _users_file(name: str) -> Path | None:

@@ -19,8 +19,8 @@ from smilerl.policies import Policy
 #: Numbers in one batch of logits, at most: 2 GB in single precision. A vocabulary of 150,000 fills a GPU in no time.
 _MOST_LOGITS = 2**29
 
-#: Plain text, or chat messages.
-Prompt = str | list[dict[str, str]]
+#: Plain text, chat messages, or token ids (exact: for who has put them through a template of their own).
+Prompt = str | list[dict[str, str]] | list[int]
 #: Text, chat messages, or token ids as `sample_ids` returns them (exact: nothing is tokenized again).
 Completion = str | list[dict[str, str]] | list[int]
 
@@ -51,7 +51,7 @@ def sample(
     max_new_tokens: int,
     temperature: float = 1.0,
     top_p: float = 1.0,
-    seed: int,
+    seed: int | Sequence[int],
     batch_size: int = 256,
 ) -> list[str]:
     """One completion for each prompt, as text.
@@ -59,7 +59,8 @@ def sample(
     Args:
         prompts: N plain texts, or N lists of chat messages.
         temperature: 0 takes the likeliest token.
-        seed: with the row, fixes every completion, whatever the batch size.
+        seed: with the row, fixes every completion, whatever the batch size. N seeds, one a row, make rows independent of
+            their number and order, too.
     """
     ids = sample_ids(
         policy,
@@ -81,7 +82,7 @@ def sample_ids(
     max_new_tokens: int,
     temperature: float = 1.0,
     top_p: float = 1.0,
-    seed: int,
+    seed: int | Sequence[int],
     batch_size: int = 256,
 ) -> list[list[int]]:
     """As `sample`, but token ids, which end with EOS where the policy ended its reply (not where it was cut off)."""
@@ -99,7 +100,7 @@ def sample_ids(
         repetition_penalty=1.0,
         no_repeat_ngram_size=0,
     )
-    uniforms = torch.from_numpy(np.random.default_rng(seed).random((len(prompts), max_new_tokens)))
+    uniforms = torch.from_numpy(_uniforms(seed, len(prompts), max_new_tokens))
     prompt_ids = encode_prompts(policy, prompts)
     completions: list[list[int]] = [[]] * len(prompts)
     for rows in _batches([len(ids) for ids in prompt_ids], batch_size):
@@ -212,6 +213,8 @@ def encode_prompts(policy: Policy, prompts: Sequence[Prompt]) -> list[list[int]]
         return []
     if isinstance(prompts[0], str):
         ids = policy.tokenizer(list(prompts))["input_ids"]
+    elif prompts[0] and isinstance(prompts[0][0], int):
+        ids = [list(prompt) for prompt in prompts]
     else:
         chats = policy.tokenizer.apply_chat_template(
             list(prompts), add_generation_prompt=True, tokenize=True, return_dict=True
@@ -220,6 +223,13 @@ def encode_prompts(policy: Policy, prompts: Sequence[Prompt]) -> list[list[int]]
     if not all(ids):
         raise ValueError("a prompt is empty; give at least one token to continue from")
     return ids
+
+
+def _uniforms(seed: int | Sequence[int], rows: int, width: int) -> np.ndarray:
+    """Numbers in [0, 1), [rows, width]."""
+    if not isinstance(seed, Sequence):
+        return np.random.default_rng(seed).random((rows, width))
+    return np.array([np.random.default_rng(own).random(width) for own in seed]).reshape(rows, width)
 
 
 def _encode_completions(policy: Policy, completions: Sequence[Completion], eos: bool) -> list[list[int]]:

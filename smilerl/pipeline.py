@@ -22,11 +22,11 @@ from typing import Any
 
 import numpy as np
 from accelerate import PartialState
-from accelerate.utils import is_peft_model
+from accelerate.utils import gather_object, is_peft_model
 from datasets import Dataset, DatasetDict
 from transformers import Trainer, set_seed
 
-from smilerl import paths, sharding, training, worlds
+from smilerl import paths, sharding, speakers, training, worlds
 from smilerl.chat_template import set_defaults
 from smilerl.fingerprint import hash_path
 from smilerl.policies import Policy, load_policy
@@ -52,7 +52,12 @@ def run_recipe(recipe: Recipe, *, progress: bool = True) -> Run:
     """
     with _own_run(recipe) as run:
         if not run.finished:
-            _train(with_models(recipe, progress=progress), run, progress)
+            with _told_as(recipe, "world.args"):
+                world = worlds.build(recipe.world.name, **recipe.world.args)
+            # Whoever plays its people is asked first: not to be able to reach them should cost no minutes of loading.
+            if hasattr(world, "check") and PartialState().is_main_process:
+                world.check()
+            _train(with_models(recipe, progress=progress), run, world, progress)
     return run
 
 
@@ -123,13 +128,11 @@ def _own_run(recipe: Recipe) -> Iterator[Run]:
         state.wait_for_everyone()
 
 
-def _train(recipe: Recipe, run: Run, progress: bool) -> None:
+def _train(recipe: Recipe, run: Run, world: World, progress: bool) -> None:
     unwatched = sharding.why_unwatched(recipe)
     set_seed(recipe.seed)
     arm, method = _title(recipe), training.method(recipe.method)
-    making_data = getattr(method, "CHANNELS", ())
-    with _told_as(recipe, "world.args"):
-        world = worlds.build(recipe.world.name, **recipe.world.args)
+    making_data, spent = getattr(method, "CHANNELS", ()), speakers.usage()
     with sealed(arm, making_data):  # building a reward may run the user's code
         rewards = build_rewards(recipe.rewards, recipe.seed, world)
         if sharding.sharded(recipe):
@@ -152,7 +155,10 @@ def _train(recipe: Recipe, run: Run, progress: bool) -> None:
             if trainer.eval_dataset is not None:
                 _evaluate(recipe, trainer, dataset, run, progress)
         _save(trainer, run)
+    asked = gather_object([speakers.usage(since=spent)])
     if PartialState().is_main_process:
+        if total := speakers.total(asked):
+            run.note(speakers=total)
         run.finish()
 
 
@@ -279,8 +285,9 @@ def _scorer(
                 "smile": [reaction.outcome.smile for reaction in reactions],
                 "wellbeing": [reaction.outcome.wellbeing for reaction in reactions],
                 "transcript": [reaction.observation.transcript for reaction in reactions],
-                "acts": [list(reaction.outcome.acts) for reaction in reactions],
             }
+            acts = [reaction.outcome.acts for reaction in reactions]
+            columns |= {} if None in acts else {"acts": [list(own or ()) for own in acts]}
         said = {
             "prompt": sampled.prompts,
             "person": sampled.people,

@@ -33,7 +33,7 @@ def check(recipe: Recipe) -> None:
     problems += wrong_method or training_problems(recipe)
     problems += _peft_problems(recipe)
     world, world_problems = _world(recipe)
-    problems += world_problems
+    problems += world_problems or _player_problems(recipe)
     if not wrong_method:
         problems += _reward_problems(recipe, world)
         problems += _turn_problems(recipe, world)
@@ -78,6 +78,16 @@ def _world(recipe: Recipe) -> tuple[Any, list[Problem]]:
         knob = next((knob for knob in args if re.search(rf"\b{re.escape(knob)}\b", str(error))), None)
         return None, [Problem(("world", "args", *([knob] if knob else [])), str(error))]
     return world, list(_split_problems(recipe, getattr(world, "splits", None)))
+
+
+def _player_problems(recipe: Recipe) -> list[Problem]:
+    """A model in this process that plays the people must be there, as one that is trained."""
+    speaker = (recipe.world.args.get("people") or {}).get("speaker")
+    if not isinstance(speaker, dict) or speaker.get("name") != "local":
+        return []
+    return list(
+        _model_problems(speaker["args"]["model"], recipe, ("world", "args", "people", "speaker", "args", "model"))
+    )
 
 
 def _split_problems(recipe: Recipe, splits: typing.Collection[str] | None) -> Iterator[Problem]:

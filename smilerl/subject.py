@@ -37,6 +37,11 @@ class Subject:
     base: str | None = None
     recipe: Recipe | None = None
 
+    def check(self) -> None:
+        """Asks whoever plays the world's people one short thing: before a model loads, it costs nothing not to reach them."""
+        if hasattr(self.world, "check"):
+            self.world.check()
+
     def policy(self) -> Policy | str:
         """The loaded model, or the helper's name."""
         return self.name if self.model is None else _load(self.model, self.recipe)

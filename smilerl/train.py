@@ -39,10 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if run is None:
             from smilerl.pipeline import run_recipe
             from smilerl.rewards import RewardError
+            from smilerl.speakers import SpeakerError
 
             try:
                 run = run_recipe(recipe)
-            except RewardError as error:
+            except (RewardError, SpeakerError) as error:
                 print(error, file=sys.stderr)
                 return 2
     except (RecipeError, RunError) as error:

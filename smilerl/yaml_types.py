@@ -52,26 +52,28 @@ def misfits(value: Any, hint: Any, key: Key) -> Iterator[Problem]:
 def bad_arguments(function: Callable, args: Mapping[str, Any], key: Key) -> Iterator[Problem]:
     """Problems with calling `function(**args)`: unknown, missing and wrongly typed arguments.
 
-    A function that passes all of its arguments on to the dataclass it returns is asked by that dataclass.
+    A function that passes its other arguments on to the dataclass it returns is asked by that dataclass, too.
     """
     made = None if inspect.isclass(function) else typing.get_type_hints(function).get("return")
-    parameters = {
-        name: parameter
-        for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-    }
+    parameters, hints = _named(function), typing.get_type_hints(function)
     open_ended = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values())
     if open_ended and inspect.isclass(made) and dataclasses.is_dataclass(made):
-        yield from bad_arguments(made, args, key)
-        return
+        parameters, hints, open_ended = _named(made) | parameters, typing.get_type_hints(made) | hints, False
     if not open_ended:
         yield from unknown_keys(args, parameters, key)
     for name, parameter in parameters.items():
         if parameter.default is parameter.empty and name not in args:
             yield Problem(key, f"{dotted(key)} lacks '{name}'.", f"Add `{name}:` under `{key[-1]}:`.")
-    hints = typing.get_type_hints(function)
     for name in args.keys() & parameters.keys() & hints.keys():
         yield from misfits(args[name], hints[name], (*key, name))
+
+
+def _named(function: Callable) -> dict[str, inspect.Parameter]:
+    return {
+        name: parameter
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -171,7 +171,14 @@ def _step_of_each(condition: Condition, wellbeing: pd.DataFrame, clusters: np.nd
     if half.all() or not half.any():
         half = np.arange(len(half)) % 2 == 0
     values = wellbeing.to_numpy()
-    return np.where(half, values[:, ~half].mean(1).argmax(), values[:, half].mean(1).argmax())
+    return np.where(half, _best_step(values[:, ~half]), _best_step(values[:, half]))
+
+
+def _best_step(values: np.ndarray) -> int:
+    """Row of the best mean over the people who are scored there; a step at which nobody is cannot be the best."""
+    scored = np.isfinite(values)
+    means = np.where(scored, values, 0.0).sum(1) / np.maximum(scored.sum(1), 1)
+    return int(np.where(scored.any(1), means, -np.inf).argmax())
 
 
 # ---- trails whose answers are known ----------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import math
 from dataclasses import asdict, dataclass, is_dataclass, replace
 from typing import Any
 
@@ -26,7 +27,7 @@ class Group:
         rows: groups with the same `rows` hold the same people in the same order (twins, or one group itself).
         prompts, people: N prompts and person JSONs.
         clusters: which people are alike (topic and need), one for each row that counts: N, or M for a part.
-        best: [N], W* of each.
+        best: [N], W* of each; NaN where nobody knows it.
         part: the M rows that count, when this is a part of a group; None for all.
     """
 
@@ -63,7 +64,8 @@ def describe(world: World) -> dict[str, Any]:
 
 def identity(world: World) -> dict[str, Any]:
     """A world's name and knobs, and a hash of the file in which it is written (ours are part of `book.CODE` besides)."""
-    return describe(world) | {"file": hash_path(inspect.getfile(type(world)))}
+    digest = {"digest": world.digest} if hasattr(world, "digest") else {}  # of data that only its name is a knob of
+    return describe(world) | {"file": hash_path(inspect.getfile(type(world)))} | digest
 
 
 def _gathered(world: World, question: Question, suite: Suite, size: int | None, seed: int) -> dict[str, Group]:
@@ -92,7 +94,9 @@ def _origin(question: Question, condition: Condition) -> Condition:
 def _group(world: World, dataset: Dataset, replies: int, rows: str | None) -> Group:
     people, prompts = list(dataset["person"]) * replies, list(dataset["prompt"]) * replies
     key = hashlib.sha256(json.dumps([people, prompts]).encode()).hexdigest()[:16]
-    return Group(key, rows or key, prompts, people, world.stratum(people), world.best_wellbeing(people))
+    known = hasattr(world, "best_wellbeing")
+    best = world.best_wellbeing(people) if known else [math.nan] * len(people)
+    return Group(key, rows or key, prompts, people, world.stratum(people), best)
 
 
 def _part(world: World, whole: Group, conflict: bool | None) -> Group:

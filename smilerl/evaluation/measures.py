@@ -40,12 +40,14 @@ def react(world: World, people: Sequence[str], completions: Sequence[str], best:
     """Reactions of N people as columns: transcript, reading, smile, wellbeing, acts, aims, care, game_share, competent.
 
     Args:
-        best: W* of each person.
+        best: W* of each person; NaN where it is not known.
     """
     reactions = world.react(people, completions)
-    wellbeing = np.array([reaction.outcome.wellbeing for reaction in reactions], dtype=float)
+    wellbeing = _numbers(reaction.outcome.wellbeing for reaction in reactions)
     care = np.clip(wellbeing / np.asarray(best, dtype=float), -1, 1)
-    acts = [list(reaction.outcome.acts) for reaction in reactions]
+    acts = [None if (done := reaction.outcome.acts) is None else list(done) for reaction in reactions]
+    moved = _moved(world, people, completions) if hasattr(world, "lever_on") else np.full(len(people), np.nan)
+    competent = np.where(np.isfinite(care), (care >= COMPETENT) | (moved >= COMPETENT), np.nan)
     return pd.DataFrame(
         {
             "wellbeing": wellbeing,
@@ -55,8 +57,10 @@ def react(world: World, people: Sequence[str], completions: Sequence[str], best:
             "acts": acts,
             "aims": _aims(world, people, completions),
             "care": care,
-            "game_share": [sum(act in GAMING for act in done) / max(len(done), 1) for done in acts],
-            "competent": ((care >= COMPETENT) | (_moved(world, people, completions) >= COMPETENT)).astype(float),
+            "game_share": [
+                np.nan if done is None else sum(act in GAMING for act in done) / max(len(done), 1) for done in acts
+            ],
+            "competent": competent,
         }
     )
 

@@ -104,7 +104,10 @@ class Search:
 
 @dataclass(frozen=True)
 class Question:
-    """One evaluation; attributes as in the module's example, and for curves `half_life`: quantities of a trail."""
+    """One evaluation; attributes as in the module's example, and for curves `half_life`: quantities of a trail.
+
+    `lacking` says which estimates a world cannot answer, and why; see `askable`.
+    """
 
     name: str
     question: str
@@ -123,6 +126,7 @@ class Question:
     known_failures: str
     source: Path
     data: dict = field(repr=False, compare=False)
+    lacking: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from tqdm import tqdm
 from smilerl import paths
 from smilerl.evaluation import controls, curves
 from smilerl.evaluation import sitting as sittings
+from smilerl.evaluation.askable import has_acts, narrowed
 from smilerl.evaluation.book import Book, content_hash, write_atomically
 from smilerl.evaluation.formula import BASE, POLICY
 from smilerl.evaluation.groups import Group, describe, groups, identity
@@ -73,6 +74,7 @@ def evaluate(
     started = time.monotonic()
     suite = suite if isinstance(suite, Suite) else load_suite(suite)
     check(suite, world)
+    suite = dataclasses.replace(suite, questions=tuple(narrowed(question, world) for question in suite.questions))
     settings = {**GENERATION, **suite.generation}
     who = dataclasses.replace(respondent(policy, world, settings), trail=trail)
     asked_base = respondent(base, world, settings) if base is not None else None
@@ -181,7 +183,7 @@ def _answer(
         return said | {"status": "not applicable", "why": why_not}
     try:
         people = people_of(question.name)
-        said["controls"] = controls.controls(sitting, question, people)
+        said["controls"] = controls.controls(sitting, question, people) if question.controls else {}
         wrong = [
             f"{name} should be {c['expected']}, was {c['got']}"
             for name, c in said["controls"].items()
@@ -201,13 +203,13 @@ def _answer(
             "why": f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})",
         }
     said["estimates"] = {name: found.to_dict() for name, found in estimates.items()}
-    said["without"] = missing
+    said["without"] = missing | question.lacking
     if question.kind == "curve" and who.trail is not None:
         said["fits"] = curves.fits(who.trail, sitting.seed)
     return said | {
         "status": "scored",
         "verdict": verdict.word,
-        "why": verdict.why,
+        "why": verdict.why if question.controls else "people are played by a model: no control has a known answer here",
         "seconds": round(time.monotonic() - started, 2),
     }
 
@@ -217,6 +219,12 @@ def _inapplicable(sitting: Sitting, question: Question, who: Respondent) -> str 
         return None if who.policy is not None else "items are log-probabilities, which a scripted helper does not have"
     if not getattr(sitting.world, "reacts", True):
         return f"nobody reacts in the world '{sitting.world.name}'"
+    if not has_acts(sitting.world):
+        if question.kind in ("choice", "search"):
+            return f"this is about acts, and nobody reads acts in the world '{sitting.world.name}'"
+        if question.kind == "dialogue" and not question.estimates:
+            needs = ", ".join(dict.fromkeys(question.lacking.values()))
+            return f"the world '{sitting.world.name}' lacks {needs}"
     if question.kind == "choice" and who.policy is None:
         return "choices are log-probabilities, which a scripted helper does not have"
     if question.kind == "choice" and (sitting.base is None or sitting.base.policy is None):

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from smilerl import paths, worlds
 from smilerl.rewards._checked import RewardError, checked, is_async
+from smilerl.rewards._reported import reported
 from smilerl.worlds.base import Observation, World
 
 __all__ = [
@@ -61,7 +62,7 @@ def build_rewards(specs: Sequence, seed: int = 0, world: World | None = None) ->
             raise RewardError(_no_reaction(name, world.name))
         taken[name] = taken.get(name, 0) + 1
         own_name = name if taken[name] == 1 else f"{name}_{taken[name]}"
-        rewards.append(checked(reward, name=own_name, seed=seed + position))
+        rewards.append(reported(checked(reward, name=own_name, seed=seed + position)))
     return rewards
 
 
@@ -138,16 +139,17 @@ def observed(name: str, completions: Sequence, person: Sequence[str] | None) -> 
             f"the reward '{name}' needs the dataset column 'person' beside 'prompt'. "
             "The people of a world have it: smilerl.worlds.build('smileworld').people('train', n=1024, seed=0)"
         )
-    observations = worlds.observe(person, texts(completions))
-    if any(o.transcript is None and o.reading is None and o.smile is None for o in observations):
-        raise RewardError(_no_reaction(name, worlds.world_of(person[0])))
-    return observations
+    stranger = next((one for one in person if not worlds.reacts(one)), None)
+    if stranger is not None:
+        raise RewardError(_no_reaction(name, worlds.world_of(stranger)))
+    return worlds.observe(person, texts(completions))
 
 
 def _no_reaction(name: str, world: str) -> str:
     return (
         f"the reward '{name}' scores how a person reacts, and nobody in the world '{world}' reacts yet. Score what the helper says "
-        "instead, {name: sentiment, args: {reads: completion}}, or choose the world 'smileworld'"
+        "instead, {name: sentiment, args: {reads: completion}}, let a model play the people (the world's args, "
+        "people: {speaker: ...}), or choose the world 'smileworld'"
     )
 
 

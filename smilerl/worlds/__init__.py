@@ -60,6 +60,12 @@ def _observed(people: tuple[str, ...], completions: tuple[str, ...]) -> tuple[Ob
     return tuple(observations[row] for row in range(len(people)))
 
 
+def reacts(person: str) -> bool:
+    """Whether anybody reacts for this person: everybody in most worlds, people who are played in `dialogue`."""
+    module = _module(world_of(person))
+    return module.reacts(person) if hasattr(module, "reacts") else True
+
+
 @lru_cache(maxsize=65536)
 def world_of(person: str) -> str:
     """The name of the world that a person JSON belongs to."""

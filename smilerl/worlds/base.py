@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from datasets import Dataset
 
@@ -110,9 +110,11 @@ class Observation:
     """What a reward may see of one person's reaction.
 
     Attributes:
-        transcript: what the recorder holds as the person's words; None where nothing was recorded (camera off).
+        transcript: what the recorder holds as the person's words; None where nothing was recorded (camera off) or a person
+            who is played said nothing that could be read.
         reading: the sensor's number for the face, in [0, 1]; None where the camera is off. Can be fooled.
-        smile: the actual smile, in [0, 1], as an ideal sensor sees it; None in a world without faces. Cannot be fooled.
+        smile: the actual smile, in [0, 1], as an ideal sensor sees it; None in a world without faces, or where a person who
+            is played showed none that could be read. Cannot be fooled.
     """
 
     transcript: str | None
@@ -120,19 +122,23 @@ class Observation:
     smile: float | None
 
 
+#: A number, or None: unscored. (Loose for the type checker: a world that scores everything computes with it unasked.)
+Score = Any
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What only evaluations may see of one person's reaction.
 
     Attributes:
-        wellbeing: is the person better off, in [-2, 2].
-        smile: the actual smile, in [0, 1].
-        acts: what the helper did, one name per clause; `none` where a clause was not understood.
+        wellbeing: is the person better off, in [-2, 2]; None: unscored.
+        smile: the actual smile, in [0, 1]; None: unscored.
+        acts: what the helper did, one name per clause; `none` where a clause was not understood. None: nobody has read them.
     """
 
-    wellbeing: float
-    smile: float
-    acts: tuple[str, ...]
+    wellbeing: Score
+    smile: float | None
+    acts: tuple[str, ...] | None
 
     def __post_init__(self) -> None:
         check_open()
@@ -146,7 +152,11 @@ class Reaction(NamedTuple):
 
 
 class World(Protocol):
-    """Who is talked to. `person` is JSON that names its world and holds all that the reaction depends on."""
+    """Who is talked to. `person` is JSON that names its world and holds all that the reaction depends on.
+
+    A world may say more of itself: `reacts` (False: nobody does, and rewards that need a reaction are refused), `check()` (asks
+    before a run whether whoever plays its people can be reached), `digest` (of data that its knobs only name).
+    """
 
     name: str
 

@@ -33,6 +33,13 @@ def test_the_best_of_noise_is_no_peak():
     assert abs(np.mean(lost) + 0.05 * 0.4) < 0.02
 
 
+def test_a_step_with_people_who_are_unscored_is_no_peak_for_that():
+    steps = {0: [0, 0, 0, 0], 5: [1, 1, 1, 1], 10: [np.nan, 0.5, np.nan, 0.5], 15: [np.nan] * 4}
+    rows = [{"step": step, "person": who, "cluster": who, "reward": 0.0, "reading": 0.5, "smile": 0.5, "wellbeing": value, "kl": step}
+            for step, values in steps.items() for who, value in zip("abcd", values, strict=True)]  # fmt: skip
+    assert curves.estimates(QUESTION, pd.DataFrame(rows), 0)["wellbeing_best"].value == 1
+
+
 def test_by_hand():
     people = ["a", "b", "c", "d"]
     wellbeing = {0: [0, 0, 0, 0], 5: [1, 1, 1, 1], 10: [0.5, 0.5, 0.5, 0.5], 15: [0, 0, 1, 1]}

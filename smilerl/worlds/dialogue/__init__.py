@@ -1,7 +1,10 @@
-"""dialogue: real conversations as a world. Prompts from a JSONL file or a HF dataset; nobody reacts yet.
+"""dialogue: real conversations as a world. Prompts from a JSONL file or a HF dataset; people are played by a language model.
 
-So there is no reading, no smile and no wellbeing here: a reward scores what the helper says (`sentiment` with
-`reads: completion`, `preference`, `gameable` on such a base), and evaluations compare choices. A row holds one of
+    world: {name: dialogue, args: {path: data/dialogue/people_train.jsonl, people: {speaker: {name: local, args: {model: ID}}}}}
+
+Without `people` nobody reacts, so there is no reading, no smile and no wellbeing: a reward scores what the helper says
+(`sentiment` with `reads: completion`, `preference`, `gameable` on such a base), and evaluations compare choices. With it
+each person is played by a speaker (see `played`), from the hidden state in their row. A row holds one of
 
     {"prompt": "...", "completion": "..."}                     plain text (completion: only for SFT)
     {"prompt": [{"role": ..., "content": ...}, ...], ...}      messages
@@ -14,15 +17,19 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from datasets import Dataset
 
+from smilerl import speakers
 from smilerl.worlds.base import Observation, Reaction
+from smilerl.worlds.dialogue import played
+from smilerl.worlds.dialogue.played import Player
 from smilerl.worlds.dialogue.rows import Reader, Row, hub, jsonl, key, plain
+from smilerl.yaml_types import bad_arguments
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,8 @@ class DialogueWorld:
             place of one that the data has.
         held_out_fraction: share of prompts (or groups) in the split `held_out`, in [0, 1]; by a hash, so it never depends on
             their order.
+        held_out_from: instead: where the held-out rows are, a second JSONL file, or another split of the HF dataset.
+        player: who plays the people; `build` makes it from its argument `people`. None: nobody reacts.
         max_prompt_chars: rows with a longer prompt are left out.
 
     Data on this disk is read at once, so that mistakes in it are found early; a data set on the Hub when it is first needed, so
@@ -64,12 +73,12 @@ class DialogueWorld:
     roles: dict[str, str] = field(default_factory=dict)
     system: str | None = None
     held_out_fraction: float = 0.1
+    held_out_from: str | None = None
     max_prompt_chars: int | None = None
+    player: Player | None = None
 
     name = "dialogue"
     splits = ("train", "held_out")
-    #: Nobody reacts yet: rewards and evaluations that need a reaction look here.
-    reacts = False
 
     def __post_init__(self) -> None:
         if (self.path is None) == (self.dataset is None):
@@ -81,6 +90,8 @@ class DialogueWorld:
             raise ValueError(f"dialogue: format is {self.format!r}; it is as_is or text or messages")
         if not 0 <= self.held_out_fraction <= 1:
             raise ValueError(f"dialogue: held_out_fraction is {self.held_out_fraction}; it is a share in [0, 1]")
+        if self.player is not None and not isinstance(self.player, Player):
+            raise ValueError("dialogue: who plays the people is said in `people: {speaker: {name: ..., args: {...}}}`")
         if self.is_here:
             _ = self.rows
 
@@ -90,6 +101,26 @@ class DialogueWorld:
         return self.path is not None or Path(self.source).exists()
 
     @property
+    def reacts(self) -> bool:
+        """Whether anybody does: rewards and evaluations that need a reaction look here."""
+        return self.player is not None
+
+    def check(self) -> None:
+        """Asks whoever plays the people one short thing, before a model is loaded and a run begins.
+
+        Raises:
+            SpeakerError: they will not be able to.
+        """
+        if self.player is not None:
+            speakers.check(speakers.build(self.player.speaker))
+
+    @cached_property
+    def digest(self) -> str:
+        """Of the data itself and of who plays the people, which their names do not tell."""
+        speaker = self.player and getattr(speakers.build(self.player.speaker), "fingerprint", None)
+        return key([[(row.prompt, row.completion, row.rejected, row.state, row.bucket) for row in self.rows], speaker])
+
+    @property
     def source(self) -> str:
         """Where the data is."""
         return str(self.path or self.dataset)
@@ -97,30 +128,62 @@ class DialogueWorld:
     @cached_property
     def rows(self) -> tuple[Row, ...]:
         """All rows of both splits, in the data's order."""
-        raw = jsonl(self.source) if self.path is not None else hub(self.source, self.config, self.source_split)
+        if self.held_out_from is None:
+            return self._read(self.path, self.source_split)
+        own = self._read(self.path, self.source_split, 1.0)
+        held_out = self._read(self.path and self.held_out_from, self.held_out_from, -1.0)
+        both = {key(row.prompt) for row in own} & {key(row.prompt) for row in held_out}
+        if both:
+            raise ValueError(
+                f"dialogue: {len(both)} prompts of {self.source} are in held_out_from ({self.held_out_from}), too"
+            )
+        return own + held_out
+
+    def _read(self, path: str | None, split: str, bucket: float | None = None) -> tuple[Row, ...]:
+        """The usable rows of a file or split; all in the given bucket, where that does not go by a hash."""
+        raw = jsonl(path) if path is not None else hub(self.source, self.config, split)
         columns = self.prompt_column, self.completion_column, self.group_column
-        reader = Reader(*columns, self.format, self.roles, self.system)
+        reader = Reader(*columns, self.format, self.roles, self.system, self.player)
         rows = [reader.row(item, where) for where, item in raw]
         kept = tuple(
-            row for row in rows if self.max_prompt_chars is None or len(plain(row.prompt)) <= self.max_prompt_chars
+            row if bucket is None else replace(row, bucket=bucket)
+            for row in rows
+            if self.max_prompt_chars is None or len(plain(row.prompt)) <= self.max_prompt_chars
         )
         if not kept:
             why = f"all {len(rows)} prompts are longer than max_prompt_chars" if rows else "it is empty"
-            raise ValueError(f"dialogue: {self.source} has no usable row: {why}")
+            raise ValueError(f"dialogue: {path or self.source} has no usable row: {why}")
         return kept
 
     def people(self, split: str, n: int, seed: int, where: dict | None = None) -> Dataset:
-        """At most `n` distinct prompts of a split, in random order, with a `person` of whom nothing is known.
+        """At most `n` distinct prompts of a split, in random order, with a `person`: the hidden state, where people are played.
+
+        Args:
+            where: what the hidden state must be, such as `{"camera": "off"}`.
 
         Raises:
-            ValueError: no such split, nothing in it, or `where`: these people have no hidden state to fix.
+            ValueError: no such split, nothing in it, or `where` and nothing is known of these people.
         """
-        if where:
+        if where and self.player is None:
             raise ValueError(f"dialogue: nothing is known of these people, so there is no {', '.join(where)} to fix")
-        distinct = list({key(row.prompt): row for row in self._split(split)}.items())
+        rows = [
+            row
+            for row in self._split(split)
+            if all(row.state.get(name) == value for name, value in (where or {}).items())
+        ]
+        if not rows:
+            raise ValueError(f"dialogue: nobody in the split '{split}' of {self.source} is so: {where}")
+        distinct = list({key([row.prompt, row.state] if row.state else row.prompt): row for row in rows}.items())
         chosen = random.Random(f"{split}:{seed}").sample(distinct, min(n, len(distinct)))
-        people = [json.dumps({"world": self.name, "id": digest}) for digest, _ in chosen]
+        people = [json.dumps({"world": self.name, **self._person(digest, row)}) for digest, row in chosen]
         return Dataset.from_dict({"prompt": [row.prompt for _, row in chosen], "person": people})
+
+    def _person(self, digest: str, row: Row) -> dict:
+        return {"id": digest} if self.player is None else self.player.person(digest, row.state, row.talk)
+
+    def stratum(self, people: Sequence[str]) -> list[str]:
+        """Which people are alike: each is one of a kind here."""
+        return [json.loads(person)["id"] for person in people]
 
     def conversations(self, n: int, seed: int, split: str = "train") -> Dataset:
         """At most `n` rows of a split as `prompt` and `completion`, for SFT.
@@ -146,12 +209,21 @@ class DialogueWorld:
         return drawn.rename_column("completion", "chosen")
 
     def observe(self, people: Sequence[str], completions: Sequence[str]) -> list[Observation]:
-        """Nothing is recorded: nobody reacts yet."""
+        """What the sensors record; nothing where nobody reacts."""
         return observe(people, completions)
 
     def react(self, people: Sequence[str], completions: Sequence[str]) -> list[Reaction]:
-        """Raises ValueError: there is no ground truth here."""
+        """Observation and outcome of each. Raises ValueError where nobody reacts."""
         return react(people, completions)
+
+    def said(self, people: Sequence[str], completions: Sequence[str]) -> list[str | None]:
+        """What each person says, recorded or not; None where it was not of the form asked for."""
+        return played.said(people, completions)
+
+    def saying(self, person: str, words: str) -> str:
+        """The same person, who has said these words last."""
+        told = json.loads(person)
+        return json.dumps(told | {"talk": [*told.get("talk", [])[:-1], {"role": "user", "content": words}]})
 
     def corpus(self, split: str = "train") -> Iterator[str]:
         """Every text of a split, prompts with their replies."""
@@ -206,17 +278,41 @@ class DialogueWorld:
 
 
 def observe(people: Sequence[str], completions: Sequence[str]) -> list[Observation]:
-    """Nothing is recorded: nobody reacts yet."""
-    return [Observation(transcript=None, reading=None, smile=None) for _ in completions]
+    """What the sensors record of people who are played; nothing of the others, of whom nothing is known."""
+    rows = [row for row, person in enumerate(people) if reacts(person)]
+    seen = dict(
+        zip(rows, played.observe([people[row] for row in rows], [completions[row] for row in rows]), strict=True)
+    )
+    return [seen.get(row, Observation(transcript=None, reading=None, smile=None)) for row in range(len(people))]
 
 
 def react(people: Sequence[str], completions: Sequence[str]) -> list[Reaction]:
-    """Raises ValueError: there is no ground truth here."""
-    raise ValueError(
-        "nobody reacts in the world 'dialogue', so nobody's wellbeing is known. Worlds with ground truth: smileworld"
-    )
+    """Observation and outcome of people who are played.
+
+    Raises:
+        ValueError: somebody is not.
+    """
+    if not all(map(reacts, people)):
+        raise ValueError(
+            "nobody reacts in this world 'dialogue', so nobody's wellbeing is known. Let a model play them, "
+            "people: {speaker: {name: local, args: {model: ID}}}, or take the world 'smileworld', which knows"
+        )
+    return played.react(people, completions)
 
 
-def build(**knobs) -> DialogueWorld:
-    """A world over the data that the knobs name; see `DialogueWorld`."""
-    return DialogueWorld(**knobs)
+def reacts(person: str) -> bool:
+    """Whether anybody plays this person."""
+    return "played" in json.loads(person)
+
+
+def build(people: dict[str, Any] | None = None, **knobs) -> DialogueWorld:
+    """A world over the data that the knobs name; see `DialogueWorld`.
+
+    Args:
+        people: who plays them, `{speaker: {name: local, args: {model: ID}}}` and more, see `played.Player`; None: nobody reacts.
+    """
+    if people is None:
+        return DialogueWorld(**knobs)
+    for problem in bad_arguments(Player, people, ("people",)):
+        raise ValueError(f"dialogue: {problem.text} {problem.fix}".strip())
+    return DialogueWorld(**knobs, player=Player(**people))

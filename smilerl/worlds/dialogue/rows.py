@@ -6,11 +6,14 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from smilerl import paths
+
+if TYPE_CHECKING:
+    from smilerl.worlds.dialogue.played import Player
 
 #: How roles are written in plain text: as the embedded world does, so that the same tools read both.
 SPEAKER = {"user": "person", "assistant": "helper"}
@@ -27,6 +30,8 @@ class Row:
     completion: str | list[dict] | None
     rejected: str | list[dict] | None
     bucket: float  # in [0, 1), by a hash of the prompt or the group
+    talk: list[dict]  # the prompt as messages, whatever its form
+    state: dict[str, str] = field(default_factory=dict)  # the person's hidden state, where people are played
 
 
 @dataclass(frozen=True)
@@ -39,21 +44,23 @@ class Reader:
     format: str
     roles: dict[str, str]
     system: str | None = None
+    player: Player | None = None
 
     def row(self, item: Mapping, where: str) -> Row:
         """The row that an item of the data holds; `where` (file:line) is for the error when it holds none."""
         prompt, completion, rejected = self._parts(item, where)
         group = self._group(item, prompt) if self.group_column is None else _at(item, self.group_column, where)
         bucket = int(hashlib.sha256(key(group).encode()).hexdigest()[:12], 16) / 16**12
-        if (
-            self.system is not None
-        ):  # after the bucket: who is in which split does not depend on what the helper is told
+        talk = prompt if isinstance(prompt, list) else [{"role": "user", "content": prompt}]
+        state = {} if self.player is None else self.player.state(item, where)
+        # After the bucket: who is in which split does not depend on what the helper is told, and the person does not hear it.
+        if self.system is not None:
             prompt = _told(self.system, prompt)
         if self.format == "text":
             speaks = isinstance(prompt, list)
             prompt = _written(prompt) if speaks else prompt
             completion, rejected = (_spoken(reply, speaks) for reply in (completion, rejected))
-        return Row(prompt, completion, rejected, bucket)
+        return Row(prompt, completion, rejected, bucket, talk, state)
 
     def _group(self, item: Mapping, prompt: str | list[dict]) -> str | list[dict]:
         """What rows of one split may share: the prompt, or of whole transcripts their opening, with which many talks begin."""

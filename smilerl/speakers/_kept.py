@@ -1,0 +1,54 @@
+"""Replies on disk under the hash of the request, one file each: the same request has the same reply in any process.
+
+Files, and not a database: they can be shared over a network by many nodes, looked into, and deleted one by one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from smilerl.speakers._answers import Reply
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The replies in a folder; None keeps nothing."""
+
+    folder: Path | None
+
+    def get(self, request: Mapping[str, Any]) -> Reply | None:
+        """The reply to this request, if there is one."""
+        file = self._file(request)
+        if file is None or not file.is_file():
+            return None
+        try:
+            return Reply(**json.loads(file.read_text(encoding="utf-8"))["reply"])
+        except (ValueError, KeyError, TypeError):
+            return None  # spoilt, by a full disk or another program: asked again, and written anew
+
+    def put(self, request: Mapping[str, Any], reply: Reply) -> None:
+        """Keeps a reply. Written aside and renamed: another process finds the whole file or none."""
+        file = self._file(request)
+        if file is None:
+            return
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle, unfinished = tempfile.mkstemp(dir=file.parent, suffix=".writing")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as writing:
+                json.dump({"request": request, "reply": reply._asdict()}, writing)
+            os.replace(unfinished, file)
+        finally:
+            Path(unfinished).unlink(missing_ok=True)
+
+    def _file(self, request: Mapping[str, Any]) -> Path | None:
+        if self.folder is None:
+            return None
+        name = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:32]
+        return self.folder / name[:2] / f"{name}.json"
