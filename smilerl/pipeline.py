@@ -7,13 +7,13 @@ Models that a recipe names by *their* recipe are built on first use and kept in 
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import dataclasses
 import fcntl
 import hashlib
 import importlib.metadata
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -25,13 +25,15 @@ from accelerate.utils import is_peft_model
 from datasets import Dataset, DatasetDict
 from transformers import Trainer, set_seed
 
-from smilerl import paths, training, worlds
+from smilerl import baseline, pairs, paths, preferences, training, worlds
 from smilerl.fingerprint import hash_path
 from smilerl.policies import Policy, load_policy
 from smilerl.recipe import Recipe, load_recipe
-from smilerl.rewards import build_rewards, is_async
+from smilerl.rewards import build_rewards
+from smilerl.rewards._summed import summed, unnoticed
 from smilerl.run import Run
 from smilerl.training.callbacks import HeldOut, Metrics, Progress, Sampled, frozen_base, hushed
+from smilerl.training_settings import FORM_OF
 from smilerl.worlds.base import EvaluationKey, World, opened, sealed
 
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")
@@ -124,26 +126,49 @@ def _own_run(recipe: Recipe) -> Iterator[Run]:
 def _train(recipe: Recipe, run: Run, progress: bool) -> None:
     set_seed(recipe.seed)
     arm, method = _title(recipe), training.method(recipe.method)
-    making_data = getattr(method, "CHANNELS", ())
+    making_data = training.data_channels(recipe)
     world = worlds.build(recipe.world.name, **recipe.world.args)
     with sealed(arm, making_data):  # building a reward may run the user's code
         rewards = build_rewards(recipe.rewards, recipe.seed, world)
-        dataset = method.dataset(recipe, world)
     channels = sorted({name for reward in rewards for name in reward.channels})
-    learnt_from = sorted({name for reward in rewards for name in getattr(reward, "learnt_from", ())})
+    learnt_from = {name for reward in rewards for name in getattr(reward, "learnt_from", ())}
+    learnt_from = sorted(learnt_from.union(preferences.learnt_from(recipe)))
+    with hushed(), sealed(arm, (*making_data, *channels)):
+        recipe = _with_pairs(recipe, run, world, rewards, progress)
+        dataset = method.dataset(recipe, world)
     if PartialState().is_main_process:
         # `channels` are open in this run; through those of `learnt_from` outcomes reached a reward model before it.
         run.note(channels=sorted({*channels, *making_data}), learnt_from=learnt_from, data_hash=_data_hash(dataset))
     key = EvaluationKey()
     with hushed():
-        with sealed(arm, channels, key):
-            trainer = _trainer(recipe, run, world, dataset, rewards, progress, key)
-            trainer.train()
-            if trainer.eval_dataset is not None:
-                trainer.evaluate()
-        _save(trainer, run)
+        if recipe.method == "best_of_n":
+            with sealed(arm, channels, key):
+                baseline.measure(recipe, run, world, dataset, rewards, key)
+        else:
+            with sealed(arm, channels, key):
+                trainer = _trainer(recipe, run, world, dataset, rewards, progress, key)
+                trainer.train()
+                if trainer.eval_dataset is not None:
+                    trainer.evaluate()
+            _save(trainer, run)
     if PartialState().is_main_process:
         run.finish()
+
+
+def _with_pairs(recipe: Recipe, run: Run, world: World, rewards: list[Callable], progress: bool) -> Recipe:
+    """The recipe with a file in place of the pairs or labels that its rewards are to make, sampled into the run's directory."""
+    if recipe.method not in FORM_OF or preferences.source(recipe) != "rewards":
+        return recipe
+    path = run.path / "pairs.jsonl"
+    if PartialState().is_main_process and not path.is_file():
+        made = pairs.make_for(recipe, world, rewards, path, progress=progress and sys.stderr.isatty())
+        if progress:
+            print(f"{_title(recipe)}  {made}", file=sys.stderr, flush=True)
+    PartialState().wait_for_everyone()
+    args = {"path": str(path), "max_completion_length": preferences.completion_length(recipe)}
+    # A reply to each of `data.n` people makes more rows than that; all are used.
+    rows = pairs.count(path)
+    return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, args=args, n=rows))
 
 
 def _title(recipe: Recipe) -> str:
@@ -154,7 +179,7 @@ def _trainer(
     recipe: Recipe, run: Run, world: World, dataset, rewards: list[Callable], progress: bool, key: EvaluationKey
 ) -> Trainer:
     """The trainer with all that watches it."""
-    talks = "max_completion_length" in training.method(recipe.method).CONFIG.__dataclass_fields__
+    talks = training.has_base(recipe)
     policy = _policy(recipe, run, world, talks)
     initial = None
     if talks and not (training.keeps_base(recipe) or is_peft_model(policy.model)):
@@ -166,22 +191,23 @@ def _trainer(
         if progress:
             bar.show(row)
 
+    renamed = getattr(training.method(recipe.method), "RENAMED", None)
     trainer = training.make_trainer(
         recipe,
         policy=policy,
         dataset=dataset,
         reward_funcs=rewards,
-        callbacks=[Metrics(write), *([bar] if progress else [])],
+        callbacks=[Metrics(write, renamed), *([bar] if progress else [])],
         output_dir=run.checkpoints,
     )
-    # With beta 0 TRL measures no KL, so it is measured at least once, at the end.
-    if talks and (recipe.held_out.every or trainer.args.beta == 0):
+    # Where TRL measures no KL it is measured at least once, at the end.
+    if talks and (recipe.held_out.every or not training.logs_kl(recipe)):
         held_out = recipe.held_out
         watch = HeldOut(
             world.people(held_out.split, held_out.n, held_out.seed),
             every=held_out.every,
             tokenizer=policy.tokenizer,
-            max_new_tokens=trainer.args.max_completion_length or 512,
+            max_new_tokens=training.completion_length(recipe),
             base=frozen_base(trainer, initial),
             score=_scorer(recipe, world, rewards, run, key),
             write=write,
@@ -239,6 +265,8 @@ def _scorer(
             for row in zip(*said.values(), *columns.values(), strict=True)
         ]
         run.save_samples(sampled.state.global_step, rows)
+        if not rewards:
+            columns.pop("reward")  # a method that learns from data alone has no reward that anybody could fail to score
         return _means(columns) | _act_rates(columns.get("acts"), world)
 
     return score
@@ -271,26 +299,14 @@ def _act_rates(acts: list[list[str]] | None, world: World) -> dict[str, float]:
 
 def _rewards(recipe: Recipe, rewards: list[Callable], sampled: Sampled) -> list[float | None]:
     """The recipe's own reward of each reply, weighted and summed as TRL does; None where no reward scores it."""
-    state = copy.deepcopy([reward.state_dict() for reward in rewards])
-    totals: list[float | None] = [None] * len(sampled.completions)
-    for reward, spec in zip(rewards, recipe.rewards, strict=True):
-        values = reward(
+    with unnoticed(rewards):
+        return summed(rewards, [spec.weight for spec in recipe.rewards])(
             prompts=sampled.prompts,
             completions=_as_trained(sampled),
             completion_ids=sampled.completion_ids,
             person=sampled.people,
             trainer_state=sampled.state,
-            log_extra=lambda column, values: None,
-            log_metric=lambda name, value: None,
         )
-        values = asyncio.run(values) if is_async(reward) else values
-        for row, value in enumerate(values):
-            if value is not None:
-                totals[row] = (totals[row] or 0.0) + spec.weight * value
-    # A reward that counts, schedules or draws noise must not notice that it was asked: its state, if it has any, goes back.
-    for reward, before in zip(rewards, state, strict=True):
-        reward.load_state_dict(before)
-    return totals
 
 
 def _as_trained(sampled: Sampled) -> list:

@@ -14,11 +14,11 @@ PACKAGE = Path(__file__).resolve().parent.parent / "smilerl"
 #: From the bottom up. A module may import its own layer and those below it.
 LAYERS = (
     ("paths", "yaml_lines", "yaml_types", "recipe", "training_settings", "fingerprint", "provenance", "run"),
-    ("worlds", "rewards", "policies", "generation"),
+    ("worlds", "rewards", "policies", "generation", "candidates", "preferences", "pairs"),
     ("recipe_check",),  # asks worlds, rewards and methods whether they take what a recipe gives them
     ("training", "evaluation"),
-    ("pipeline", "studies", "hub"),
-    ("subject", "chat"),  # whom the command line means, and talking to them
+    ("pipeline", "baseline", "studies", "hub"),
+    ("subject", "chat", "sampling"),  # whom the command line means, talking to them, and sampling them
     ("train", "cli"),
 )
 #: The only imports that go up, each with its reason.

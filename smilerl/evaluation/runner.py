@@ -20,6 +20,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from smilerl import paths
+from smilerl.candidates import BestOfN
 from smilerl.evaluation import controls, curves
 from smilerl.evaluation import sitting as sittings
 from smilerl.evaluation.book import Book, content_hash, write_atomically
@@ -38,7 +39,7 @@ GENERATION = {"max_new_tokens": 32, "temperature": 1.0, "top_p": 1.0, "batch_siz
 
 
 def evaluate(
-    policy: Policy | str | Callable,
+    policy: Policy | BestOfN | str | Callable,
     world: World,
     suite: Suite | str | Path,
     *,
@@ -48,13 +49,13 @@ def evaluate(
     n: int | None = None,
     out_dir: str | Path | None = None,
     trail: pd.DataFrame | None = None,
-    rivals: Mapping[str, Policy | str | Callable] | None = None,
+    rivals: Mapping[str, Policy | BestOfN | str | Callable] | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
     """Asks a policy the questions of a suite.
 
     Args:
-        policy: a language model, the name of a scripted helper of the world, or a function of people (JSON) and a seed.
+        policy: a language model, best of n of one, the name of a scripted helper of the world, or a function of people (JSON) and a seed.
         suite: a suite, its name or file; the name or file of a question is a suite of one.
         base: the policy before tuning, asked the same people; questions that compare with it need it.
         reward: the policy's own training reward, for `gaming_own`; TRL's protocol.
@@ -214,11 +215,11 @@ def _answer(
 
 def _inapplicable(sitting: Sitting, question: Question, who: Respondent) -> str | None:
     if question.kind == "items":
-        return None if who.policy is not None else "items are log-probabilities, which a scripted helper does not have"
+        return None if who.policy is not None else "items are log-probabilities, which only a language model has"
     if not getattr(sitting.world, "reacts", True):
         return f"nobody reacts in the world '{sitting.world.name}'"
     if question.kind == "choice" and who.policy is None:
-        return "choices are log-probabilities, which a scripted helper does not have"
+        return "choices are log-probabilities, which only a language model has"
     if question.kind == "choice" and (sitting.base is None or sitting.base.policy is None):
         return "choices are compared with a base language model, and none was given"
     if question.kind == "search" and sitting.reward is None:

@@ -135,7 +135,7 @@ def _train_and_evaluate(job: Job) -> None:
 
 def _evaluate(model: Path, base: str, suite: str, folder: Path, recipe: Recipe | None) -> None:
     """Writes `folder/evals/<suite>`, and last a stamp of what it was made with."""
-    from smilerl import pipeline, worlds
+    from smilerl import baseline, pipeline, worlds
     from smilerl.evaluation.curves import read_trail
     from smilerl.evaluation.runner import evaluate
     from smilerl.policies import load_policy
@@ -144,7 +144,10 @@ def _evaluate(model: Path, base: str, suite: str, folder: Path, recipe: Recipe |
     spec, out = world_of(base), folder / "evals" / suite
     reward = combined(recipe) if recipe else None
     untuned = load_policy(str(pipeline.model_dir(base)))
-    policy = load_policy(str(model)) if recipe else untuned
+    if recipe and recipe.method == "best_of_n":
+        policy = baseline.chooser(recipe)
+    else:
+        policy = load_policy(str(model)) if recipe else untuned
     world = worlds.build(spec.name, **spec.args)
     trail = read_trail(folder, world) if recipe else None
     evaluate(policy, world, suite, base=untuned, reward=reward, out_dir=out, trail=trail, progress=False)
