@@ -44,7 +44,7 @@ def rows_of(found: Candidates, form: str, threshold: float | None = None) -> tup
     Returns:
         Rows with `prompt`, `person`, and `chosen`, `rejected`, `score_chosen`, `score_rejected` or `completion`, `label`,
         `score`; and counts: people, replies, scored, cut_off, rows, ties (people, or replies at the threshold), too_few (people with
-        fewer than two candidates).
+        fewer candidates than it takes: two, or one beside a threshold).
 
     Raises:
         ValueError: no row came out, with the reason.
@@ -62,7 +62,7 @@ def rows_of(found: Candidates, form: str, threshold: float | None = None) -> tup
     usable = np.isfinite(found.rewards) & found.ended
     for row, (prompt, person, said) in enumerate(zip(found.prompts, found.people, found.completions, strict=True)):
         able = np.flatnonzero(usable[row])
-        if len(able) < 2:
+        if len(able) < (2 if form == "pairs" or threshold is None else 1):
             counts["too_few"] += 1
             continue
         known = {"prompt": prompt, "person": person}
@@ -73,6 +73,11 @@ def rows_of(found: Candidates, form: str, threshold: float | None = None) -> tup
     counts["rows"] = len(rows)
     if not rows:
         raise ValueError(_why_none(counts, found))
+    if form == "labels" and len({row["label"] for row in rows}) == 1:
+        side = "above" if rows[0]["label"] else "below"
+        raise ValueError(
+            f"all {len(rows)} replies are {side} the threshold of {threshold}, and labels are of both kinds"
+        )
     return rows, counts
 
 
@@ -170,7 +175,7 @@ def summary(counts: Mapping[str, int], form: str) -> str:
     unit = "person" if form == "pairs" else "reply"
     return (
         f"{counts['rows']} {form} from {counts['people']} people; scored {counts['scored']} of {counts['replies']} replies, "
-        f"{counts['cut_off']} cut off; dropped: {counts['ties']} ties (by {unit}), {counts['too_few']} people with fewer than two candidates"
+        f"{counts['cut_off']} cut off; dropped: {counts['ties']} ties (by {unit}), {counts['too_few']} people with too few candidates"
     )
 
 

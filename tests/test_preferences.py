@@ -183,3 +183,8 @@ def test_best_of_n_says_what_the_reward_likes_best(policy, people):
         paid = [value for value in length([], drawn.completions[row]) if value is not None]
         assert length([], [text])[0] == max(paid) if paid else text == drawn.completions[row][0]
     assert best(np.array([[np.nan, np.nan], [1.0, 1.0], [np.nan, -1.0]])) == [0, 0, 1]
+
+
+def test_a_threshold_that_parts_nothing_says_so():
+    with pytest.raises(ValueError, match="are above the threshold of -1"):
+        pairs.rows_of(SCORED, "labels", -1)
