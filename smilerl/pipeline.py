@@ -131,8 +131,8 @@ def _train(recipe: Recipe, run: Run, progress: bool) -> None:
     with sealed(arm, making_data):  # building a reward may run the user's code
         rewards = build_rewards(recipe.rewards, recipe.seed, world)
     channels = sorted({name for reward in rewards for name in reward.channels})
-    learnt_from = {name for reward in rewards for name in getattr(reward, "learnt_from", ())}
-    learnt_from = sorted(learnt_from.union(preferences.learnt_from(recipe)))
+    by_rewards = {name for reward in rewards for name in getattr(reward, "learnt_from", ())}
+    learnt_from = sorted(by_rewards.union(preferences.learnt_from(recipe)))
     with hushed(), sealed(arm, (*making_data, *channels)):
         recipe = _with_pairs(recipe, run, world, rewards, progress)
         dataset = method.dataset(recipe, world)
@@ -142,8 +142,9 @@ def _train(recipe: Recipe, run: Run, progress: bool) -> None:
     key = EvaluationKey()
     with hushed():
         if recipe.method == "best_of_n":
-            with sealed(arm, channels, key):
-                baseline.measure(recipe, run, world, dataset, rewards, key)
+            if PartialState().is_main_process:  # there is nothing for the others to do
+                with sealed(arm, channels, key):
+                    baseline.measure(recipe, run, world, dataset, rewards, key)
         else:
             with sealed(arm, channels, key):
                 trainer = _trainer(recipe, run, world, dataset, rewards, progress, key)
@@ -156,7 +157,10 @@ def _train(recipe: Recipe, run: Run, progress: bool) -> None:
 
 
 def _with_pairs(recipe: Recipe, run: Run, world: World, rewards: list[Callable], progress: bool) -> Recipe:
-    """The recipe with a file in place of the pairs or labels that its rewards are to make, sampled into the run's directory."""
+    """The recipe with a file in place of the pairs or labels that its rewards are to make, sampled into the run's directory.
+
+    The main process of several samples alone; for a large model make the file before, with `smilerl pairs`.
+    """
     if recipe.method not in FORM_OF or preferences.source(recipe) != "rewards":
         return recipe
     path = run.path / "pairs.jsonl"
@@ -166,9 +170,8 @@ def _with_pairs(recipe: Recipe, run: Run, world: World, rewards: list[Callable],
             print(f"{_title(recipe)}  {made}", file=sys.stderr, flush=True)
     PartialState().wait_for_everyone()
     args = {"path": str(path), "max_completion_length": preferences.completion_length(recipe)}
-    # A reply to each of `data.n` people makes more rows than that; all are used.
-    rows = pairs.count(path)
-    return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, args=args, n=rows))
+    # `data.n` was how many people were asked, who may have given more rows or fewer: all are used.
+    return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, args=args, n=pairs.count(path)))
 
 
 def _title(recipe: Recipe) -> str:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ class FileArgs:
         path: a JSONL or parquet file.
         dataset: instead: Hub id or local folder, with `config` and `source_split`.
         prompt_column: where the prompt is, if not in `prompt`.
+        roles: what roles of messages mean, such as `{human: user, gpt: assistant}`.
         max_completion_length: tokens of a reply that is sampled from held-out people.
     """
 
@@ -49,6 +50,7 @@ class FileArgs:
     config: str | None = None
     source_split: str = "train"
     prompt_column: str | None = None
+    roles: dict[str, str] = field(default_factory=dict)
     max_completion_length: int = COMPLETION_LENGTH
 
 
@@ -237,7 +239,7 @@ def _rows_of_hub(dataset: str, config: str | None, split: str) -> list[tuple[str
 
 
 def _reader(args: FileArgs, reply: str) -> Reader:
-    return Reader(args.prompt_column, reply, None, "as_is", {})
+    return Reader(args.prompt_column, reply, None, "as_is", args.roles)
 
 
 def _same_kind(rows: list[dict], where: str) -> None:

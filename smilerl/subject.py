@@ -75,7 +75,7 @@ class Subject:
         from smilerl.candidates import BestOfN
         from smilerl.generation import sample
 
-        policy = self.policy()
+        policy: Any = self.policy()
         if isinstance(policy, BestOfN):
             return lambda prompts, people, seed: policy.reply(prompts, people, seed=seed, max_new_tokens=max_new_tokens)
         return lambda prompts, people, seed: sample(policy, prompts, max_new_tokens=max_new_tokens, seed=seed)

@@ -97,6 +97,10 @@ def test_files_of_every_form_are_read_alike(tmp_path):
     assert read[0] == read[1] == read[2] and [row["prompt"] for row in read[0]] == ["How are you?", "Well?"]
     both = read_labels(FileArgs(path=str(tmp_path / "a.jsonl")))  # a pair is a good reply and a bad one
     assert [(row["completion"], row["label"]) for row in both[:2]] == [(" Fine.", True), (" Bad.", False)]
+    foreign = {"prompt": [{"role": "human", "content": "Well?"}], "completion": SAID, "label": False}
+    (tmp_path / "b.jsonl").write_text(f"{json.dumps(foreign)}\n{json.dumps(foreign | {'label': True})}")
+    (first, _) = read_labels(FileArgs(path=str(tmp_path / "b.jsonl"), roles={"human": "user"}))
+    assert first["prompt"] == [{"role": "user", "content": "Well?"}]
     whole = {"chosen": [*TALK, *SAID], "rejected": [*TALK, {"role": "assistant", "content": "Bad."}]}
     (tmp_path / "whole.jsonl").write_text(json.dumps(whole))  # the prompt is what both talks begin with
     (row,) = read_pairs(FileArgs(path=str(tmp_path / "whole.jsonl")))

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from smilerl import paths
 from smilerl.fingerprint import hash_path
@@ -144,10 +144,9 @@ def _evaluate(model: Path, base: str, suite: str, folder: Path, recipe: Recipe |
     spec, out = world_of(base), folder / "evals" / suite
     reward = combined(recipe) if recipe else None
     untuned = load_policy(str(pipeline.model_dir(base)))
-    if recipe and recipe.method == "best_of_n":
-        policy = baseline.chooser(recipe)
-    else:
-        policy = load_policy(str(model)) if recipe else untuned
+    policy: Any = untuned
+    if recipe:
+        policy = baseline.chooser(recipe) if recipe.method == "best_of_n" else load_policy(str(model))
     world = worlds.build(spec.name, **spec.args)
     trail = read_trail(folder, world) if recipe else None
     evaluate(policy, world, suite, base=untuned, reward=reward, out_dir=out, trail=trail, progress=False)

@@ -149,14 +149,15 @@ def test_best_of_n_makes_a_run_with_a_bound_and_no_kl(make_recipe, base):
     assert not best.wellbeing.isna().any()
 
 
-def test_best_of_n_may_choose_by_gold_only_where_it_says_so(make_recipe, base, tmp_path):
+def test_gold_ranks_replies_only_where_a_reward_says_so(make_recipe, base, tmp_path):
     (tmp_path / "peek.py").write_text(
         "from smilerl import worlds\n\n"
         "def peek(prompts, completions, *, person=None, **columns):\n"
         "    return [one.outcome.wellbeing for one in worlds.build('smileworld').react(person, completions)]\n"
     )
     policy = {"model_name_or_path": base}
-    with pytest.raises(OutcomeSealed):
-        run_recipe(make_recipe("best_of_n", policy=policy, rewards=[{"name": f"{tmp_path}/peek.py:peek"}]))
+    for method in ("best_of_n", "dpo"):
+        with pytest.raises(OutcomeSealed):
+            run_recipe(make_recipe(method, name=method, policy=policy, rewards=[{"name": f"{tmp_path}/peek.py:peek"}]))
     run = run_recipe(make_recipe("best_of_n", name="gold", policy=policy, rewards=[{"name": "gold"}]))
     assert run.manifest["channels"] == ["gold"]

@@ -53,10 +53,10 @@ def test_the_step_is_that_of_one_process_with_the_doubled_batch(trained, method)
 
 
 def write_data(folder: Path) -> None:
-    """Sixteen pairs for the offline methods; replies say no more than whether they are good, see `labels_seed`."""
+    """Seventeen pairs, of which a method learns from sixteen and the reward model sets one aside; replies say no more than whether they are good, see `labels_seed`."""
     rows = [
         {"prompt": f"I feel {'so ' * (number % 5)}{number}. ", "chosen": "That is a lot.", "rejected": "Cheer up!"}
-        for number in range(16)
+        for number in range(17)
     ]
     (folder / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
 
@@ -68,7 +68,7 @@ def labels_seed() -> int:
     last reply of one is that of the other.
     """
     for seed in range(1000):
-        good = random.Random(seed).sample([True, False] * 16, 16)
+        good = random.Random(seed).sample([True, False] * 17, 16)
         if good[3] == good[7] and good[11] == good[15]:
             return seed
     raise AssertionError("no such seed")
@@ -89,8 +89,6 @@ def write_recipe(folder: Path, method: str, processes: int, start: str) -> Path:
         "data": {"n": 16},
         "held_out": {"every": 0, "n": 1, "split": "train"},
     }
-    if method == "reward":
-        recipe["data"]["n"] = 15
     if method in ONLINE:
         training |= {"num_generations": 4, "max_completion_length": 8, "beta": 0.05}
         recipe["rewards"] = [{"name": f"{HERE}/replayed.py:length"}]
