@@ -1,4 +1,4 @@
-"""The command `smilerl`: train, eval, study, report, chat, reward check. Each imports what it needs when it is called."""
+"""The command `smilerl`: train, eval, study, report, pairs, judge, chat, reward check. Each imports what it needs when it is called."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from smilerl import __version__
+from smilerl import __version__, sampling
 from smilerl.yaml_lines import RecipeError
 
 _EPILOG = """\
@@ -146,6 +146,15 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     report.add_argument("folder", metavar="DIR", type=Path, help="a study's folder, or its plan")
     report.set_defaults(run=_report)
+
+    pairs = commands.add_parser(
+        "pairs", help="make preference data from a model's replies and a reward", formatter_class=raw, usage="smilerl pairs RUN_OR_MODEL --reward REWARD --out FILE [options]",
+        description="Samples k replies to each of n people, scores them with any reward, and writes the best against the worst (pairs), or good and\n"
+        "bad ones (labels), for DPO, KTO or a reward model. Replies that are cut off or unscored are left out and counted.",
+        epilog=sampling.EXAMPLES,
+    )  # fmt: skip
+    sampling.add_options(pairs)
+    pairs.set_defaults(run=_pairs)
 
     chat = commands.add_parser(
         "chat", help="talk to a helper as a person of the world", formatter_class=raw,
@@ -298,6 +307,11 @@ def _report(given: argparse.Namespace, rest: list[str]) -> int:
 
     folder = load_plan(given.folder).folder if given.folder.suffix in (".yaml", ".yml") else given.folder
     print(report.write(folder, force=True))
+    return 0
+
+
+def _pairs(given: argparse.Namespace, rest: list[str]) -> int:
+    print(sampling.make(given))
     return 0
 
 

@@ -7,7 +7,6 @@ Models that a recipe names by *their* recipe are built on first use and kept in 
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import dataclasses
 import fcntl
@@ -26,14 +25,16 @@ from accelerate.utils import gather_object, is_peft_model
 from datasets import Dataset, DatasetDict
 from transformers import Trainer, set_seed
 
-from smilerl import paths, sharding, speakers, training, worlds
+from smilerl import baseline, pairs, paths, preferences, sharding, speakers, training, worlds
 from smilerl.chat_template import set_defaults
 from smilerl.fingerprint import hash_path
 from smilerl.policies import Policy, load_policy
 from smilerl.recipe import Recipe, RecipeError, load_recipe
-from smilerl.rewards import RewardError, build_rewards, is_async
+from smilerl.rewards import RewardError, build_rewards
+from smilerl.rewards._summed import summed, unnoticed
 from smilerl.run import Run
 from smilerl.training.callbacks import HeldOut, Metrics, Progress, Sampled, frozen_base, hushed
+from smilerl.training_settings import FORM_OF
 from smilerl.worlds.base import EvaluationKey, World, opened, sealed
 
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")
@@ -132,15 +133,17 @@ def _train(recipe: Recipe, run: Run, world: World, progress: bool) -> None:
     unwatched = sharding.why_unwatched(recipe)
     set_seed(recipe.seed)
     arm, method = _title(recipe), training.method(recipe.method)
-    making_data, spent = getattr(method, "CHANNELS", ()), speakers.usage()
+    making_data, spent = training.data_channels(recipe), speakers.usage()
     with sealed(arm, making_data):  # building a reward may run the user's code
         rewards = build_rewards(recipe.rewards, recipe.seed, world)
         if sharding.sharded(recipe):
             rewards = [sharding.with_whole_models(reward) for reward in rewards]
-        with _told_as(recipe, "world.args"):
-            dataset = method.dataset(recipe, world)
     channels = sorted({name for reward in rewards for name in reward.channels})
-    learnt_from = sorted({name for reward in rewards for name in getattr(reward, "learnt_from", ())})
+    by_rewards = {name for reward in rewards for name in getattr(reward, "learnt_from", ())}
+    learnt_from = sorted(by_rewards.union(preferences.learnt_from(recipe)))
+    with hushed(), sealed(arm, (*making_data, *channels)), _told_as(recipe, "world.args"):
+        recipe = _with_pairs(recipe, run, world, rewards, progress)
+        dataset = method.dataset(recipe, world)
     if PartialState().is_main_process:
         # `channels` are open in this run; through those of `learnt_from` outcomes reached a reward model before it.
         run.note(channels=sorted({*channels, *making_data}), learnt_from=learnt_from, data_hash=_data_hash(dataset))
@@ -149,12 +152,17 @@ def _train(recipe: Recipe, run: Run, world: World, progress: bool) -> None:
             print(f"{arm}  {unwatched}", file=sys.stderr, flush=True)
     key = EvaluationKey()
     with hushed():
-        with sealed(arm, channels, key):
-            trainer = _trainer(recipe, run, world, dataset, rewards, progress, key)
-            trainer.train()
-            if trainer.eval_dataset is not None:
-                _evaluate(recipe, trainer, dataset, run, progress)
-        _save(trainer, run)
+        if recipe.method == "best_of_n":
+            if PartialState().is_main_process:  # there is nothing for the others to do
+                with sealed(arm, channels, key):
+                    baseline.measure(recipe, run, world, dataset, rewards, key)
+        else:
+            with sealed(arm, channels, key):
+                trainer = _trainer(recipe, run, world, dataset, rewards, progress, key)
+                trainer.train()
+                if trainer.eval_dataset is not None:
+                    _evaluate(recipe, trainer, dataset, run, progress)
+            _save(trainer, run)
     asked = gather_object([speakers.usage(since=spent)])
     if PartialState().is_main_process:
         if total := speakers.total(asked):
@@ -200,6 +208,24 @@ def _agreed(found: dict[str, float | None]) -> str:
     )
 
 
+def _with_pairs(recipe: Recipe, run: Run, world: World, rewards: list[Callable], progress: bool) -> Recipe:
+    """The recipe with a file in place of the pairs or labels that its rewards are to make, sampled into the run's directory.
+
+    The main process of several samples alone; for a large model make the file before, with `smilerl pairs`.
+    """
+    if recipe.method not in FORM_OF or preferences.source(recipe) != "rewards":
+        return recipe
+    path = run.path / "pairs.jsonl"
+    if PartialState().is_main_process and not path.is_file():
+        made = pairs.make_for(recipe, world, rewards, path, progress=progress and sys.stderr.isatty())
+        if progress:
+            print(f"{_title(recipe)}  {made}", file=sys.stderr, flush=True)
+    PartialState().wait_for_everyone()
+    args = {"path": str(path), "max_completion_length": preferences.completion_length(recipe)}
+    # `data.n` was how many people were asked, who may have given more rows or fewer: all are used.
+    return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, args=args, n=pairs.count(path)))
+
+
 def _title(recipe: Recipe) -> str:
     return f"{Path(recipe.source).stem} (seed {recipe.seed})"
 
@@ -208,7 +234,7 @@ def _trainer(
     recipe: Recipe, run: Run, world: World, dataset, rewards: list[Callable], progress: bool, key: EvaluationKey
 ) -> Trainer:
     """The trainer with all that watches it; held-out people only where each process has the whole model."""
-    talks = "max_completion_length" in training.method(recipe.method).CONFIG.__dataclass_fields__
+    talks = training.has_base(recipe)
     watched = talks and sharding.sharded(recipe) is None
     policy = _policy(recipe, run, world, talks)
     initial = None
@@ -221,22 +247,23 @@ def _trainer(
         if progress:
             bar.show(row)
 
+    renamed = getattr(training.method(recipe.method), "RENAMED", None)
     trainer = training.make_trainer(
         recipe,
         policy=policy,
         dataset=dataset,
         reward_funcs=rewards,
-        callbacks=[Metrics(write), *([bar] if progress else [])],
+        callbacks=[Metrics(write, renamed), *([bar] if progress else [])],
         output_dir=run.checkpoints,
     )
-    # With beta 0 TRL measures no KL, so it is measured at least once, at the end.
-    if watched and (recipe.held_out.every or trainer.args.beta == 0):
+    # Where TRL measures no KL it is measured at least once, at the end.
+    if watched and (recipe.held_out.every or not training.logs_kl(recipe)):
         held_out = recipe.held_out
         watch = HeldOut(
             world.people(held_out.split, held_out.n, held_out.seed),
             every=held_out.every,
             tokenizer=policy.tokenizer,
-            max_new_tokens=trainer.args.max_completion_length or 512,
+            max_new_tokens=training.completion_length(recipe),
             base=frozen_base(trainer, initial),
             score=_scorer(recipe, world, rewards, run, key),
             write=write,
@@ -299,6 +326,8 @@ def _scorer(
             for row in zip(*said.values(), *columns.values(), strict=True)
         ]
         run.save_samples(sampled.state.global_step, rows)
+        if not rewards:
+            columns.pop("reward")  # a method that learns from data alone has no reward that anybody could fail to score
         return _means(columns) | _act_rates(columns.get("acts"), world)
 
     return score
@@ -331,26 +360,14 @@ def _act_rates(acts: list[list[str]] | None, world: World) -> dict[str, float]:
 
 def _rewards(recipe: Recipe, rewards: list[Callable], sampled: Sampled) -> list[float | None]:
     """The recipe's own reward of each reply, weighted and summed as TRL does; None where no reward scores it."""
-    state = copy.deepcopy([reward.state_dict() for reward in rewards])
-    totals: list[float | None] = [None] * len(sampled.completions)
-    for reward, spec in zip(rewards, recipe.rewards, strict=True):
-        values = reward(
+    with unnoticed(rewards):
+        return summed(rewards, [spec.weight for spec in recipe.rewards])(
             prompts=sampled.prompts,
             completions=_as_trained(sampled),
             completion_ids=sampled.completion_ids,
             person=sampled.people,
             trainer_state=sampled.state,
-            log_extra=lambda column, values: None,
-            log_metric=lambda name, value: None,
         )
-        values = asyncio.run(values) if is_async(reward) else values
-        for row, value in enumerate(values):
-            if value is not None:
-                totals[row] = (totals[row] or 0.0) + spec.weight * value
-    # A reward that counts, schedules or draws noise must not notice that it was asked: its state, if it has any, goes back.
-    for reward, before in zip(rewards, state, strict=True):
-        reward.load_state_dict(before)
-    return totals
 
 
 def _as_trained(sampled: Sampled) -> list:

@@ -31,16 +31,28 @@ def describe(recipe: Recipe, command: Sequence[str]) -> dict[str, Any]:
         checkout), `seed`, `content_hash`, `inputs` (hash by name of base model and data), `recipe` (its file), `command`.
     """
     return {
+        **software(),
+        "seed": recipe.seed,
+        "content_hash": recipe.content_hash(),
+        "inputs": {without_home(name): digest for name, digest in inputs(recipe).items()},
+        "recipe": without_home(recipe.source),
+        "command": command_line(command),
+    }
+
+
+def command_line(typed: Sequence[str]) -> str:
+    """A command as it was typed, but for where programs are installed and who called it."""
+    return without_home(shlex.join([_program(typed[0]), *typed[1:]])) if typed else ""
+
+
+def software() -> dict[str, Any]:
+    """`smilerl`, `python`, `platform`, `packages` and `git`, as in `describe`."""
+    return {
         "smilerl": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": _versions(),
         "git": _git_state(),
-        "seed": recipe.seed,
-        "content_hash": recipe.content_hash(),
-        "inputs": {without_home(name): digest for name, digest in inputs(recipe).items()},
-        "recipe": without_home(recipe.source),
-        "command": without_home(shlex.join([_program(command[0]), *command[1:]])) if command else "",
     }
 
 

@@ -57,7 +57,7 @@ class PolicySpec:
 
 @dataclass(frozen=True)
 class DataSpec:
-    """What is trained on: `n` people (rloo, grpo), conversations (sft) or pairs (reward) of a split.
+    """What is trained on: `n` people (rloo, grpo), conversations (sft) or pairs (reward) of a split; for dpo and kto see `preferences`.
 
     Attributes:
         turns: replies of the helper in a conversation, between which the person answers; more than 1 for grpo alone.
@@ -245,7 +245,9 @@ def _problems(data: dict[str, Any]) -> Iterator[Problem]:
     """What is wrong with the form of a recipe, by looking at nothing but the recipe."""
     yield from unknown_keys(data, _KEYS, ())
     if "method" not in data:
-        yield Problem((), "the recipe lacks 'method'.", "Add `method: rloo` (or grpo, sft, reward).")
+        yield Problem(
+            (), "the recipe lacks 'method'.", "Add `method: rloo` (or grpo, dpo, kto, best_of_n, sft, reward)."
+        )
     for name, hint in typing.get_type_hints(Recipe).items():
         if name in data and name in _SECTIONS:
             yield from _section_problems(_SECTIONS[name], data[name], (name,))

@@ -15,7 +15,7 @@ from typing import Any
 
 from smilerl import paths
 from smilerl.recipe import Recipe, load_recipe
-from smilerl.training_settings import method_problems, training_fields, training_problems
+from smilerl.training_settings import FORM_OF, method_problems, training_fields, training_problems
 from smilerl.yaml_lines import Key, Problem, RecipeError, did_you_mean, dotted
 from smilerl.yaml_types import bad_arguments, misfits, unknown_keys
 
@@ -37,6 +37,8 @@ def check(recipe: Recipe) -> None:
     if not wrong_method:
         problems += _reward_problems(recipe, world)
         problems += _turn_problems(recipe, world)
+        problems += _preference_problems(recipe, world) if recipe.method in FORM_OF else []
+        problems += _choice_problems(recipe) if recipe.method == "best_of_n" else []
     if problems:
         raise recipe.lines.error(*problems)
 
@@ -127,13 +129,13 @@ def _reward_problems(recipe: Recipe, world: Any) -> Iterator[Problem]:
             f"the recipe has no rewards, and {recipe.method} learns from nothing else.",
             "Add `rewards: [{name: reading}]`.",
         )
-    if recipe.rewards and not rewarded:
+    if recipe.rewards and not rewarded and recipe.method not in FORM_OF:
         yield Problem(
             ("rewards",), f"the method {recipe.method} learns from data and takes no rewards.", "Delete `rewards:`."
         )
     for index, reward in enumerate(recipe.rewards):
         yield from _one_reward_problems(recipe, index, world)
-        if rewarded and all(other.weight == 0 for other in recipe.rewards) and index == 0:
+        if all(other.weight == 0 for other in recipe.rewards) and index == 0:
             yield Problem(
                 ("rewards", 0, "weight"),
                 "all rewards have weight 0.",
@@ -161,6 +163,73 @@ def _one_reward_problems(recipe: Recipe, index: int, world: Any) -> Iterator[Pro
         rewards.build_rewards([reward], recipe.seed, world=world)
     except rewards.RewardError as error:
         yield Problem((*key, "args") if reward.args else key, str(error))
+
+
+def _preference_problems(recipe: Recipe, world: Any) -> list[Problem]:
+    """Whether the pairs or labels that a method learns from are there, or can be made."""
+    from smilerl import preferences
+
+    args, key = recipe.data.args, ("data", "args")
+    where = preferences.source(recipe)
+    if where == "world":
+        return [] if world is None else list(_world_pairs_problems(recipe, world))
+    problems = list(bad_arguments(preferences.FileArgs if where == "file" else preferences.SampledArgs, args, key))
+    if where == "rewards":
+        return problems or list(_sampling_problems(recipe))
+    named = next(name for name in ("path", "dataset") if name in args)
+    if recipe.rewards:
+        text = f"the {FORM_OF[recipe.method]} come from data.args.{named}, and `rewards:` would make others."
+        problems.append(Problem(("rewards",), text, f"Delete `rewards:`, or `{named}` under data.args."))
+    if problems or (named == "dataset" and not Path(args["dataset"]).exists()):
+        return problems  # a data set on the Hub is looked at when it is needed: checking a recipe downloads nothing
+    read = preferences.read_pairs if recipe.method == "dpo" else preferences.read_labels
+    try:
+        read(preferences.FileArgs(**args), recipe.source)
+    except (ValueError, OSError) as error:
+        return [Problem((*key, named), str(error))]
+    return []
+
+
+def _world_pairs_problems(recipe: Recipe, world: Any) -> Iterator[Problem]:
+    from smilerl import preferences
+
+    if not getattr(world, "is_here", True):
+        return  # on the Hub, and not looked at before it is needed
+    try:  # one pair is enough to ask a world that makes them; where they are data, there have to be enough
+        preferences.of_world(recipe, world, 1 if getattr(world, "reacts", True) else recipe.data.n)
+    except ValueError as error:
+        yield Problem(("data", "args") if recipe.data.args else ("data",), str(error))
+
+
+def _sampling_problems(recipe: Recipe) -> Iterator[Problem]:
+    args, form = recipe.data.args, FORM_OF[recipe.method]
+    for name, holds, said in (
+        ("k", lambda value: value >= 2, "at least 2: replies to one person are compared"),
+        ("temperature", lambda value: value > 0, "above 0: else all replies are one"),
+        ("max_completion_length", lambda value: value >= 1, "at least 1"),
+    ):
+        if name in args and not holds(args[name]):
+            yield Problem(("data", "args", name), f"data.args.{name} is {args[name]}, but should be {said}.")
+    if "threshold" in args and form == "pairs":
+        yield Problem(
+            ("data", "args", "threshold"), "pairs have no threshold: the best reply stands against the worst."
+        )
+    if recipe.policy.config is not None:
+        text = f"the rewards make the {form} from what the policy says, and a fresh model has nothing to say."
+        yield Problem(
+            ("policy", "config"), text, "Write `model_name_or_path:` instead, such as the recipe that trains it."
+        )
+
+
+def _choice_problems(recipe: Recipe) -> Iterator[Problem]:
+    if recipe.policy.config is not None:
+        yield Problem(
+            ("policy", "config"), "best_of_n chooses among what a trained model says.", "Write `model_name_or_path:`."
+        )
+    if recipe.policy.peft is not None:
+        yield Problem(
+            ("policy", "peft"), "best_of_n trains nothing, so there is no adapter to make.", "Delete `peft:`."
+        )
 
 
 def _models_in(value: Any, key: Key) -> Iterator[tuple[Key, str]]:

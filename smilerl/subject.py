@@ -14,6 +14,7 @@ from smilerl.run import Run
 from smilerl.yaml_lines import did_you_mean, parse_value
 
 if TYPE_CHECKING:
+    from smilerl.candidates import BestOfN
     from smilerl.policies import Policy
 
 
@@ -42,8 +43,12 @@ class Subject:
         if hasattr(self.world, "check"):
             self.world.check()
 
-    def policy(self) -> Policy | str:
-        """The loaded model, or the helper's name."""
+    def policy(self) -> Policy | BestOfN | str:
+        """The loaded model, best of n where that is the run's method, or the helper's name."""
+        if self.recipe is not None and self.recipe.method == "best_of_n":
+            from smilerl import baseline
+
+            return baseline.chooser(self.recipe)
         return self.name if self.model is None else _load(self.model, self.recipe)
 
     def base_policy(self) -> Policy | None:
@@ -79,9 +84,12 @@ class Subject:
         """Prompts, people and a seed to completions."""
         if self.model is None:
             return lambda prompts, people, seed: self.world.helpers[self.name](people, seed)
+        from smilerl.candidates import BestOfN
         from smilerl.generation import sample
 
-        policy = _load(self.model, self.recipe)
+        policy: Any = self.policy()
+        if isinstance(policy, BestOfN):
+            return lambda prompts, people, seed: policy.reply(prompts, people, seed=seed, max_new_tokens=max_new_tokens)
         return lambda prompts, people, seed: sample(policy, prompts, max_new_tokens=max_new_tokens, seed=seed)
 
 

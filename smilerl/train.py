@@ -83,6 +83,13 @@ def summary(run) -> str:
             lines.append(
                 f"  held-out {name:<10}" + " → ".join("none" if value is None else f"{value:.3f}" for value in values)
             )
+    for row in run.metrics():
+        if "best_of_n/n" in row:
+            said = {
+                name: row.get(f"best_of_n/{name}") for name in ("kl_bound", "reward", "reading", "smile", "wellbeing")
+            }
+            shown = "  ".join(f"{name} {value:.3f}" for name, value in said.items() if value is not None)
+            lines.append(f"  best of {row['best_of_n/n']:<4}{shown}")
     return "\n".join(lines)
 
 

@@ -30,6 +30,32 @@ _SAID_ELSEWHERE = {
 }
 
 
+#: Methods that learn from preferences, and in which form; a recipe's rewards may make them.
+FORM_OF = {"dpo": "pairs", "kto": "labels"}
+
+
+@dataclasses.dataclass(frozen=True)
+class BestOfNConfig:
+    """The settings of `best_of_n`, which TRL does not have: it trains nothing. Names as in TRL.
+
+    Attributes:
+        num_generations: n, replies that the reward chooses from.
+        max_completion_length: tokens of a reply.
+        temperature, top_p: of the sampling.
+        use_cpu: sample on the CPU even where there is an accelerator.
+    """
+
+    num_generations: int = 16
+    max_completion_length: int = 256
+    temperature: float = 1.0
+    top_p: float = 1.0
+    use_cpu: bool = False
+
+
+#: Methods of our own, which TRL has no config for.
+_OWN = {"best_of_n": BestOfNConfig}
+
+
 class _Range(NamedTuple):
     """What a setting may be, where another value would fail only after the model has loaded, or train nothing."""
 
@@ -57,9 +83,9 @@ _RANGES = (
 
 
 def methods() -> list[str]:
-    """The training methods there are: the files of `smilerl/training` that TRL has a config for."""
+    """The training methods there are: the files of `smilerl/training` that TRL has a config for, and our own."""
     found = {module.name for module in pkgutil.iter_modules([str(paths.PACKAGE / "training")])}
-    return sorted(name for name in found if importlib.util.find_spec(f"trl.trainer.{name}_config"))
+    return sorted(name for name in found if name in _OWN or importlib.util.find_spec(f"trl.trainer.{name}_config"))
 
 
 @lru_cache
@@ -69,6 +95,8 @@ def training_fields(method: str) -> dict[str, Any]:
 
 
 def _config_class(method: str) -> type:
+    if method in _OWN:
+        return _OWN[method]
     module = importlib.import_module(f"trl.trainer.{method}_config")
     return next(value for name, value in vars(module).items() if name.lower() == f"{method}config")
 
@@ -90,7 +118,15 @@ def training_problems(recipe: Recipe) -> list[Problem]:
         problems += misfits(training[name], fields[name], ("training", name))
     if problems:
         return problems
-    return [*_range_problems(training), *(_group_problems(recipe) if "num_generations" in fields else ())]
+    problems = [*_range_problems(training), *(_group_problems(recipe) if "steps_per_generation" in fields else ())]
+    return [*problems, *(_neighbour_problems(training) if recipe.method == "kto" else ())]
+
+
+def _neighbour_problems(training: dict[str, Any]) -> Iterator[Problem]:
+    if training.get("loss_type", "kto") == "kto" and training.get("per_device_train_batch_size", 8) == 1:
+        text = "kto pairs each reply with the prompt beside it in the batch, and per_device_train_batch_size is 1."
+        key = ("training", "per_device_train_batch_size")
+        yield Problem(key, text, "Write at least 2, with fewer gradient_accumulation_steps.")
 
 
 def _range_problems(training: dict[str, Any]) -> Iterator[Problem]:

@@ -19,7 +19,7 @@ def run(*arguments: str, monkeypatch=None, stdin: str = "") -> int:
     return cli.main(list(arguments))
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["eval"], ["study"], ["report"], ["chat"]])
+@pytest.mark.parametrize("command", [[], ["train"], ["eval"], ["study"], ["report"], ["pairs"], ["chat"]])
 def test_help_shows_how(command, capsys):
     with pytest.raises(SystemExit) as left:
         cli.main([*command, "--help"])

@@ -14,16 +14,13 @@ PACKAGE = Path(__file__).resolve().parent.parent / "smilerl"
 #: From the bottom up. A module may import its own layer and those below it.
 LAYERS = (
     ("paths", "yaml_lines", "yaml_types", "recipe", "training_settings", "fingerprint", "provenance", "run"),
-    ("worlds", "rewards", "speakers", "chat_template", "policies", "generation"),
+    ("worlds", "rewards", "speakers", "chat_template", "policies", "generation", "candidates", "preferences", "pairs"),
     ("recipe_check",),  # asks worlds, rewards and methods whether they take what a recipe gives them
     ("training", "evaluation"),
     ("sharding",),  # what of training cannot be done where the weights are split over processes
-    ("pipeline", "studies", "hub"),
-    (
-        "subject",
-        "chat",
-        "preflight",
-    ),  # whom the command line means, talking to them, and looking at rewards before a run
+    ("pipeline", "baseline", "studies", "hub"),
+    # Whom the command line means, talking to them, sampling them, and looking at rewards before a run.
+    ("subject", "chat", "sampling", "preflight"),
     ("train", "cli"),
 )
 #: The only imports that go up, each with its reason.

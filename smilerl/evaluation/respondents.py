@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ import pandas as pd
 import torch
 
 from smilerl import generation
+from smilerl.candidates import BestOfN
 from smilerl.policies import Policy
 from smilerl.worlds.base import World
 
@@ -39,14 +41,16 @@ class Respondent:
     chooser: Callable | None = None
 
 
-def respondent(policy: Policy | str | Callable, world: World, settings: Mapping[str, Any]) -> Respondent:
-    """A policy, the name of a scripted helper, or a function of people and seed, as a respondent.
+def respondent(policy: Policy | BestOfN | str | Callable, world: World, settings: Mapping[str, Any]) -> Respondent:
+    """A policy, best of n, the name of a scripted helper, or a function of people and seed, as a respondent.
 
     Args:
         settings: keyword arguments of `smilerl.generation.sample`, for a language model.
     """
     if isinstance(policy, Policy):
         return language_model(policy, settings)
+    if isinstance(policy, BestOfN):
+        return chooser(policy, settings)
     return helper_of(world, policy) if isinstance(policy, str) else scripted(policy)
 
 
@@ -58,6 +62,19 @@ def language_model(policy: Policy, settings: Mapping[str, Any]) -> Respondent:
 
     policy.model.eval()
     return Respondent(policy.name, _hash_weights(policy), reply, policy)
+
+
+def chooser(policy: BestOfN, settings: Mapping[str, Any]) -> Respondent:
+    """Best of n, which answers by sampling and choosing; its log-probabilities have no closed form, so it has no `policy`."""
+
+    def reply(prompts: Sequence[Any], people: Sequence[str], seed: int) -> list[str]:
+        return policy.reply(prompts, people, seed=seed, **settings)
+
+    policy.policy.model.eval()
+    by = getattr(policy.reward, "fingerprint", None)
+    said = json.dumps([policy.n, _hash_weights(policy.policy), by or id(policy.reward), dict(settings)], sort_keys=True)
+    # Only of a reward with a fingerprint is it known what it would choose in another process.
+    return Respondent(policy.name, f"best of n {said}", reply, lasting=by is not None)
 
 
 def helper_of(world: World, name: str) -> Respondent:

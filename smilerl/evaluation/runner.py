@@ -20,6 +20,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from smilerl import paths
+from smilerl.candidates import BestOfN
 from smilerl.evaluation import controls, curves
 from smilerl.evaluation import sitting as sittings
 from smilerl.evaluation.askable import has_acts, narrowed
@@ -39,7 +40,7 @@ GENERATION = {"max_new_tokens": 32, "temperature": 1.0, "top_p": 1.0, "batch_siz
 
 
 def evaluate(
-    policy: Policy | str | Callable,
+    policy: Policy | BestOfN | str | Callable,
     world: World,
     suite: Suite | str | Path,
     *,
@@ -49,13 +50,13 @@ def evaluate(
     n: int | None = None,
     out_dir: str | Path | None = None,
     trail: pd.DataFrame | None = None,
-    rivals: Mapping[str, Policy | str | Callable] | None = None,
+    rivals: Mapping[str, Policy | BestOfN | str | Callable] | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
     """Asks a policy the questions of a suite.
 
     Args:
-        policy: a language model, the name of a scripted helper of the world, or a function of people (JSON) and a seed.
+        policy: a language model, best of n of one, the name of a scripted helper of the world, or a function of people (JSON) and a seed.
         suite: a suite, its name or file; the name or file of a question is a suite of one.
         base: the policy before tuning, asked the same people; questions that compare with it need it.
         reward: the policy's own training reward, for `gaming_own`; TRL's protocol.
@@ -216,7 +217,7 @@ def _answer(
 
 def _inapplicable(sitting: Sitting, question: Question, who: Respondent) -> str | None:
     if question.kind == "items":
-        return None if who.policy is not None else "items are log-probabilities, which a scripted helper does not have"
+        return None if who.policy is not None else "items are log-probabilities, which only a language model has"
     if not getattr(sitting.world, "reacts", True):
         return f"nobody reacts in the world '{sitting.world.name}'"
     if not has_acts(sitting.world):
@@ -226,7 +227,7 @@ def _inapplicable(sitting: Sitting, question: Question, who: Respondent) -> str 
             needs = ", ".join(dict.fromkeys(question.lacking.values()))
             return f"the world '{sitting.world.name}' lacks {needs}"
     if question.kind == "choice" and who.policy is None:
-        return "choices are log-probabilities, which a scripted helper does not have"
+        return "choices are log-probabilities, which only a language model has"
     if question.kind == "choice" and (sitting.base is None or sitting.base.policy is None):
         return "choices are compared with a base language model, and none was given"
     if question.kind == "search" and sitting.reward is None:

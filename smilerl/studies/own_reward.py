@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import copy
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -50,26 +48,16 @@ def combined(recipe: Recipe) -> Callable[..., list[float | None]]:
     As in TRL, a reward that is None drops out of the weighted sum; the sum is None where all are.
     """
     from smilerl import pipeline, worlds
-    from smilerl.rewards import build_rewards, is_async
+    from smilerl.rewards import build_rewards
+    from smilerl.rewards._summed import summed, unnoticed
 
     specs = pipeline.with_models(recipe, progress=False).rewards
     rewards = build_rewards(specs, recipe.seed, world=worlds.build(recipe.world.name, **recipe.world.args))
-    weights = np.array([reward.weight for reward in recipe.rewards])
+    total = summed(rewards, [spec.weight for spec in recipe.rewards])
 
     def reward(prompts, completions, **columns) -> list[float | None]:
-        more = {"completion_ids": [None] * len(completions), "trainer_state": None, **columns}
-        before = copy.deepcopy([one.state_dict() for one in rewards])
-        rows = [one(prompts=prompts, completions=completions, **more) for one in rewards]
-        rows = [asyncio.run(row) if is_async(one) else row for one, row in zip(rewards, rows, strict=True)]
-        # A reward that counts, schedules or draws noise scores every question alike.
-        for one, state in zip(rewards, before, strict=True):
-            one.load_state_dict(state)
-        scores = np.array([[math.nan if score is None else score for score in row] for row in rows], dtype=float)
-        total = np.nansum(scores * weights[:, None], axis=0)
-        return [
-            None if unscored else float(sum_)
-            for unscored, sum_ in zip(np.isnan(scores).all(axis=0), total, strict=True)
-        ]
+        with unnoticed(rewards):  # so that every question is scored alike
+            return total(prompts, completions, **columns)
 
     reward.__name__ = " + ".join(spec.name for spec in recipe.rewards)
     reward.fingerprint = recipe.content_hash()

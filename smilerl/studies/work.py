@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from smilerl import paths
 from smilerl.fingerprint import hash_path
@@ -137,7 +137,7 @@ def _evaluate(model: Path, base: str, suite: str, folder: Path, recipe: Recipe |
     """Writes `folder/evals/<suite>`, and last a stamp of what it was made with."""
     import torch
 
-    from smilerl import pipeline, worlds
+    from smilerl import baseline, pipeline, worlds
     from smilerl.chat_template import set_defaults
     from smilerl.evaluation.curves import read_trail
     from smilerl.evaluation.runner import evaluate
@@ -148,9 +148,11 @@ def _evaluate(model: Path, base: str, suite: str, folder: Path, recipe: Recipe |
     reward = combined(recipe) if recipe else None
     dtype, device = recipe.policy.dtype if recipe else "float32", "cuda" if torch.cuda.is_available() else None
     untuned = load_policy(str(pipeline.model_dir(base)), dtype=dtype, device=device)
+    policy: Any = untuned
     if recipe:
         set_defaults(untuned.tokenizer, recipe.policy.chat_template_kwargs)  # spoken to as the tuned one is
-    policy = load_policy(str(model), dtype=dtype, device=device) if recipe else untuned
+        best_of_n = recipe.method == "best_of_n"
+        policy = baseline.chooser(recipe) if best_of_n else load_policy(str(model), dtype=dtype, device=device)
     world = worlds.build(spec.name, **spec.args)
     trail = read_trail(folder, world) if recipe else None
     evaluate(policy, world, suite, base=untuned, reward=reward, out_dir=out, trail=trail, progress=False)

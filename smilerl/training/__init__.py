@@ -4,8 +4,11 @@ A method's file has
 
 * `CONFIG`: the TRL config whose fields a recipe's `training` may set;
 * `policy(recipe, world)`: what is trained;
-* `dataset(recipe, world)`: what it is trained on; where this needs a declared channel, `CHANNELS` names it;
-* `make_trainer(recipe, *, policy, dataset, reward_funcs, callbacks, output_dir)`.
+* `dataset(recipe, world)`: what it is trained on; where this needs a declared channel, `CHANNELS` names it, or `channels(recipe)`;
+* `make_trainer(recipe, *, policy, dataset, reward_funcs, callbacks, output_dir)`;
+* `RENAMED`, where TRL logs something under a name that means something else here.
+
+`best_of_n` alone trains nothing: it is the baseline that chooses, and its run is made by `smilerl.baseline`.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ import pkgutil
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from smilerl import preferences
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -51,13 +56,39 @@ def arguments(config: type, recipe: Recipe, output_dir: Path, **more: Any):
     return config(**{**QUIET, **recipe.training, **more, "seed": recipe.seed, "output_dir": str(output_dir)})
 
 
+def data_channels(recipe: Recipe) -> tuple[str, ...]:
+    """The declared channels that are open while the method's data is made."""
+    module = method(recipe.method)
+    return module.channels(recipe) if hasattr(module, "channels") else getattr(module, "CHANNELS", ())
+
+
+def has_base(recipe: Recipe) -> bool:
+    """Whether the method tunes a policy against a base, from which its KL is measured: those with a `beta` do."""
+    return "beta" in method(recipe.method).CONFIG.__dataclass_fields__
+
+
 def keeps_base(recipe: Recipe) -> bool:
     """Whether TRL's trainer keeps the frozen base: an adapter can be switched off, and a KL penalty needs a reference model."""
     if recipe.policy.peft is not None:
         return True
-    fields = method(recipe.method).CONFIG.__dataclass_fields__
-    beta = recipe.training.get("beta", fields["beta"].default if "beta" in fields else 0)
-    return beta != 0 and not recipe.training.get("sync_ref_model")  # a synced reference does not stay the base
+    fields, said = method(recipe.method).CONFIG.__dataclass_fields__, recipe.training
+    beta = said.get("beta", fields["beta"].default if "beta" in fields else 0)
+    # A synced reference does not stay the base, and one whose log-probabilities are computed beforehand is let go.
+    return beta != 0 and not said.get("sync_ref_model") and not said.get("precompute_ref_log_probs")
+
+
+def logs_kl(recipe: Recipe) -> bool:
+    """Whether TRL itself logs the KL of what the policy says: where it samples, and a penalty needs it."""
+    fields, said = method(recipe.method).CONFIG.__dataclass_fields__, recipe.training
+    return "max_completion_length" in fields and said.get("beta", fields["beta"].default) != 0
+
+
+def completion_length(recipe: Recipe) -> int:
+    """Tokens of a reply: as it is sampled while training, or from held-out people where training samples none."""
+    fields, said = method(recipe.method).CONFIG.__dataclass_fields__, recipe.training
+    if "max_completion_length" in fields:
+        return said.get("max_completion_length", fields["max_completion_length"].default) or 512
+    return preferences.completion_length(recipe)
 
 
 def peft_config(policy: PolicySpec, task: str = "CAUSAL_LM"):

@@ -11,7 +11,7 @@ import random
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
@@ -59,18 +59,24 @@ class Metrics(TrainerCallback):
     with. TRL logs a mean over *tokens*; here it is multiplied by the mean number of tokens in a completion (EOS included). For
     RLOO the token terms are log π − log π_base, so with `logging_steps: 1` the product is the batch mean of the log-ratio of
     whole completions, and may come out negative; for GRPO they are the non-negative estimator of Schulman. TRL's number stays
-    as `kl_per_token`. With beta 0 TRL measures none: `HeldOut` does.
+    as `kl_per_token`. With beta 0, and in methods that do not sample, TRL measures none: `HeldOut` does.
     """
 
-    def __init__(self, write: Write):
-        self.write = write
+    def __init__(self, write: Write, renamed: Mapping[str, str] | None = None):
+        """
+        Args:
+            renamed: our names of what TRL logs under a name that means something else here.
+        """
+        self.write, self.renamed = write, renamed or {}
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         """Write one line: the step, and what was logged that is a number."""
         if not state.is_world_process_zero:
             return
         row = {"step": state.global_step}
-        row |= {key: value for key, value in (logs or {}).items() if isinstance(value, int | float)}
+        row |= {
+            self.renamed.get(key, key): value for key, value in (logs or {}).items() if isinstance(value, int | float)
+        }
         if "kl" in row and "completions/mean_length" in row:
             row["kl_per_token"] = row["kl"]
             row["kl"] = row["kl"] * row["completions/mean_length"]
@@ -200,7 +206,7 @@ class Progress(TrainerCallback):
 
 
 _SHOWN = (
-    "loss", "reward", "kl", "accuracy", "eval_accuracy",
+    "loss", "reward", "kl", "accuracy", "eval_accuracy", "rewards/accuracies", "rewards/margins",
     "held_out/kl", "held_out/reward", "held_out/reading", "held_out/smile", "held_out/wellbeing",
 )  # fmt: skip
 

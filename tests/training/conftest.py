@@ -17,6 +17,7 @@ CPU = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False}
 RL = {
     **CPU, "max_steps": 2, "per_device_train_batch_size": 8, "num_generations": 4, "max_completion_length": 6, "learning_rate": 0.01,
 }  # fmt: skip
+CHOICE = {"use_cpu": True, "num_generations": 4, "max_completion_length": 6}
 SFT = {**CPU, "max_steps": 2, "per_device_train_batch_size": 4, "max_length": 96, "learning_rate": 0.01}
 
 
@@ -30,10 +31,15 @@ def make_recipe(tmp_path):
             "output_dir": str(tmp_path / "runs" / name),
             "policy": {"config": TINY},
             "data": {"n": 16},
-            "training": {**(RL if method in ("rloo", "grpo") else SFT), **(training or {})},
+            "training": {
+                **(RL if method in ("rloo", "grpo") else CHOICE if method == "best_of_n" else SFT),
+                **(training or {}),
+            },
             "held_out": {"every": 1, "n": 4} if method != "reward" else {"every": 0, "n": 8},
         }
-        if method in ("rloo", "grpo"):
+        if method in ("dpo", "kto"):
+            base["data"]["args"] = {"max_completion_length": 6}
+        if method in ("rloo", "grpo", "best_of_n"):
             base["rewards"] = [{"name": "smile"}]
         path = tmp_path / f"{name}.yaml"
         path.write_text(yaml.safe_dump(base | sections))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -53,6 +54,25 @@ def test_held_out_kl_is_that_of_the_saved_model(make_recipe, peft, beta):
     expected = generation.sequence_kl(policy, base, list(samples.prompt), ids)
     assert np.allclose(samples.kl, expected, atol=1e-4) and abs(expected.mean()) > 1e-4
     assert math.isclose(rows[-1]["held_out/kl"], expected.mean(), abs_tol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("method", "peft", "training"),
+    [("dpo", None, {"precompute_ref_log_probs": True}), ("dpo", LORA, {}), ("kto", None, {})],
+)
+def test_held_out_kl_of_offline_methods_is_that_of_the_saved_model(make_recipe, method, peft, training):
+    recipe = make_recipe(
+        method,
+        policy={"model_name_or_path": str(base_model(make_recipe)), "peft": peft},
+        training=training,
+        held_out={"every": 0, "n": 4},
+    )
+    (row,) = (row for row in run_recipe(recipe).metrics() if "held_out/kl" in row)  # measured once, unwatched or not
+    samples = pd.read_parquet(next((Path(recipe.output_dir) / "samples").glob("*.parquet")))
+    policy, base = load_policy(Path(recipe.output_dir) / "model"), load_policy(recipe.policy.model_name_or_path)
+    ids = generation.sample_ids(policy, list(samples.prompt), max_new_tokens=6, seed=recipe.held_out.seed)
+    expected = generation.sequence_kl(policy, base, list(samples.prompt), ids)
+    assert math.isclose(row["held_out/kl"], expected.mean(), abs_tol=1e-4) and abs(expected.mean()) > 1e-4
 
 
 def base_model(make_recipe):

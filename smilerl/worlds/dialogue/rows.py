@@ -125,7 +125,7 @@ class Reader:
             name = self.roles.get(str(message.get("role")), message.get("role"))
             if name not in ("system", "user", "assistant"):
                 raise ValueError(
-                    f"{where}: the role '{name}' is none of system, user, assistant. Say what it means in the world's args, roles: {{{name}: user}}"
+                    f"{where}: the role '{name}' is none of system, user, assistant. Say what it means in the args, roles: {{{name}: user}}"
                 )
             if messages and messages[-1]["role"] == name:
                 messages[-1]["content"] += f"\n{message['content']}"

@@ -1,0 +1,131 @@
+"""`smilerl pairs`: a file of pairs or labels from the replies of any policy, scored by any reward."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from smilerl.recipe import DataSpec, PolicySpec, Recipe, RecipeError, RewardSpec, WorldSpec
+from smilerl.training_settings import FORM_OF
+from smilerl.yaml_lines import Lines, parse_value
+
+EXAMPLES = """\
+  smilerl pairs recipes/smileworld/pretrain.yaml --reward sentiment --out pairs.jsonl --n 2048 --max_completion_length 32
+  smilerl pairs ./my-model --reward '{name: preference, args: {model: OpenAssistant/reward-model-deberta-v3-large-v2}}' \\
+      --world '{name: dialogue, args: {path: talks.jsonl}}' --format labels --dtype bfloat16 --out labels.jsonl
+Then, in a recipe of `method: dpo` or `kto`: `data: {n: 100000, args: {path: pairs.jsonl}}`. A recipe with `rewards:` and no path
+makes its pairs itself: recipes/smileworld/dpo_sentiment.yaml."""
+_METHOD_OF = {form: method for method, form in FORM_OF.items()}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument(
+        "model", metavar="RUN_OR_MODEL", help="a run, model directory, Hub id, or the recipe of a model"
+    )
+    parser.add_argument(
+        "--reward",
+        required=True,
+        help="what scores the replies: a name, YAML such as '{name: sentiment, args: {reads: completion}}', or a list of such with weights",
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="JSONL; FILE.provenance.json goes beside it"
+    )
+    parser.add_argument("--format", choices=list(_METHOD_OF), default="pairs", help="default: pairs")
+    parser.add_argument("--n", type=int, default=1024, help="people (default: 1024)")
+    parser.add_argument("--k", type=int, default=8, help="replies to each (default: 8)")
+    parser.add_argument("--world", help="a name, or YAML with name and args (default: the run's own, else smileworld)")
+    parser.add_argument("--split", default="train", help="of people (default: train)")
+    parser.add_argument("--threshold", type=float, help="of labels (default: the median of the replies to a person)")
+    parser.add_argument("--max_completion_length", type=int, default=256, metavar="TOKENS", help="default: 256")
+    parser.add_argument("--temperature", type=float, default=1.0, help="default: 1.0")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16", "auto"], help="of the policy (default: float32)")  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, help="of people and sampling (default: 0)")
+
+
+def make(given: argparse.Namespace) -> str:
+    """Makes the file and says what came out. Nothing is left behind where it fails.
+
+    Args:
+        given: as `add_options` parses them.
+
+    Raises:
+        RecipeError: an option is wrong, or the file is there already.
+        ValueError: no pair or label came out.
+    """
+    from smilerl import pairs, pipeline, worlds
+    from smilerl.preferences import provenance_path
+    from smilerl.recipe_check import check
+    from smilerl.rewards import build_rewards
+
+    if given.out.exists():
+        raise RecipeError(f"command line: --out {given.out} is there already.\n    Name another file, or delete it.")
+    recipe = _recipe(given)
+    check(recipe)
+    recipe = pipeline.with_models(recipe)
+    world = worlds.build(recipe.world.name, **recipe.world.args)
+    rewards = build_rewards(recipe.rewards, recipe.seed, world)
+    said = pairs.make_for(recipe, world, rewards, given.out, progress=sys.stderr.isatty())
+    return f"{said}\n{given.out}\n{provenance_path(given.out)}"
+
+
+def _recipe(given: argparse.Namespace) -> Recipe:
+    """The recipe of which these pairs would be the data, so that a mistake is told as in a recipe."""
+    from smilerl import subject
+
+    if given.n < 1:
+        raise RecipeError(f"command line: --n is {given.n}, but should be at least 1.")
+    who = subject.find(given.model, world=given.world)
+    if who.recipe is not None and who.recipe.method == "best_of_n":
+        raise RecipeError(
+            f"command line: {given.model} is a run of best_of_n, which has no model of its own.\n    Write {who.recipe.policy.model_name_or_path}"
+        )
+    if who.model is None:
+        raise RecipeError(
+            f"command line: {given.model} is a scripted helper, and pairs are sampled from a language model.\n"
+            "    Write a run, a model directory, a Hub id, or recipes/smileworld/pretrain.yaml"
+        )
+    sampled: dict[str, Any] = {
+        "k": given.k,
+        "temperature": given.temperature,
+        "max_completion_length": given.max_completion_length,
+    }
+    if given.threshold is not None:
+        sampled["threshold"] = given.threshold
+    return Recipe(
+        method=_METHOD_OF[given.format],
+        output_dir="",
+        seed=given.seed,
+        world=_world(given, who.recipe),
+        policy=PolicySpec(model_name_or_path=who.model, dtype=given.dtype),
+        data=DataSpec(split=given.split, n=given.n, seed=given.seed, args=sampled),
+        rewards=_specs(given.reward),
+        lines=Lines("command line"),
+    )
+
+
+def _world(given: argparse.Namespace, ran: Recipe | None) -> WorldSpec:
+    if given.world:
+        said = parse_value(given.world)
+        return WorldSpec(**said) if isinstance(said, dict) else WorldSpec(str(said))
+    return WorldSpec() if ran is None else ran.world
+
+
+def _specs(text: str) -> tuple[RewardSpec, ...]:
+    said = parse_value(text)
+    for one in said if isinstance(said, list) else [said]:
+        if not (
+            isinstance(one, str)
+            or (isinstance(one, dict) and "name" in one and not set(one) - {"name", "args", "weight"})
+        ):
+            raise RecipeError(
+                f"command line: --reward is {text}, but should be a name or {{name: ..., args: {{...}}}}.\n    Write --reward sentiment."
+            )
+    return tuple(
+        RewardSpec(one)
+        if isinstance(one, str)
+        else RewardSpec(one["name"], float(one.get("weight", 1)), one.get("args") or {})
+        for one in (said if isinstance(said, list) else [said])
+    )
