@@ -25,20 +25,22 @@ from accelerate.utils import is_peft_model
 from datasets import Dataset, DatasetDict
 from transformers import Trainer, set_seed
 
-from smilerl import paths, training, worlds
+from smilerl import checkpoints, paths, training, worlds
 from smilerl.fingerprint import hash_path
 from smilerl.policies import Policy, load_policy
 from smilerl.recipe import Recipe, load_recipe
 from smilerl.rewards import build_rewards, is_async
 from smilerl.run import Run
 from smilerl.training.callbacks import HeldOut, Metrics, Progress, Sampled, frozen_base, hushed
+from smilerl.training.resume import Checkpoints, by_time
+from smilerl.training.stop import StopSignals
 from smilerl.worlds.base import EvaluationKey, World, opened, sealed
 
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")
 
 
 def run_recipe(recipe: Recipe, *, progress: bool = True) -> Run:
-    """The finished run of a recipe, in its `output_dir`; trains only if it is not finished already.
+    """The finished run of a recipe, in its `output_dir`; trains only if it is not finished already, from its newest checkpoint.
 
     Args:
         recipe: as `load_recipe` gives it.
@@ -47,6 +49,7 @@ def run_recipe(recipe: Recipe, *, progress: bool = True) -> Run:
     Raises:
         RunError: another process trains there, or another recipe has.
         OutcomeSealed: a reward reached for an outcome through no channel that it declares.
+        Interrupted: it was asked to stop (SIGTERM, SIGUSR1, Ctrl-C) and has saved where it was.
     """
     with _own_run(recipe) as run:
         if not run.finished:
@@ -134,16 +137,19 @@ def _train(recipe: Recipe, run: Run, progress: bool) -> None:
     if PartialState().is_main_process:
         # `channels` are open in this run; through those of `learnt_from` outcomes reached a reward model before it.
         run.note(channels=sorted({*channels, *making_data}), learnt_from=learnt_from, data_hash=_data_hash(dataset))
-    key = EvaluationKey()
+    key, stop = EvaluationKey(), StopSignals()
     with hushed():
         with sealed(arm, channels, key):
-            trainer = _trainer(recipe, run, world, dataset, rewards, progress, key)
-            trainer.train()
+            trainer = _trainer(recipe, run, world, dataset, rewards, progress, key, stop)
+            with stop:
+                trainer.train(resume_from_checkpoint=str(run.goes_on_from) if run.goes_on_from else None)
             if trainer.eval_dataset is not None:
                 trainer.evaluate()
         _save(trainer, run)
     if PartialState().is_main_process:
         run.finish()
+        if by_time(recipe.training):  # nobody asked for them: they were there to go on from
+            checkpoints.keep_last(run.checkpoints, 0)
 
 
 def _title(recipe: Recipe) -> str:
@@ -151,7 +157,14 @@ def _title(recipe: Recipe) -> str:
 
 
 def _trainer(
-    recipe: Recipe, run: Run, world: World, dataset, rewards: list[Callable], progress: bool, key: EvaluationKey
+    recipe: Recipe,
+    run: Run,
+    world: World,
+    dataset,
+    rewards: list[Callable],
+    progress: bool,
+    key: EvaluationKey,
+    stop: StopSignals,
 ) -> Trainer:
     """The trainer with all that watches it."""
     talks = "max_completion_length" in training.method(recipe.method).CONFIG.__dataclass_fields__
@@ -160,6 +173,14 @@ def _trainer(
     if talks and not (training.keeps_base(recipe) or is_peft_model(policy.model)):
         initial = copy.deepcopy(policy.model).eval().requires_grad_(False)
     bar = Progress(_title(recipe))
+    saving = Checkpoints(
+        run.checkpoints,
+        rewards,
+        by_time=by_time(recipe.training),
+        goes_on_from=run.goes_on_from,
+        stop=stop,
+        before_sealing=run.sync,
+    )
 
     def write(row: dict) -> None:
         run.log(row)
@@ -171,9 +192,10 @@ def _trainer(
         policy=policy,
         dataset=dataset,
         reward_funcs=rewards,
-        callbacks=[Metrics(write), *([bar] if progress else [])],
+        callbacks=[saving, Metrics(write), *([bar] if progress else [])],
         output_dir=run.checkpoints,
     )
+    saving.bind(trainer)
     # With beta 0 TRL measures no KL, so it is measured at least once, at the end.
     if talks and (recipe.held_out.every or trainer.args.beta == 0):
         held_out = recipe.held_out
@@ -197,7 +219,7 @@ def _policy(recipe: Recipe, run: Run, world: World, talks: bool) -> Policy:
     if recipe.policy.config is None or not (talks or recipe.policy.peft):
         return policy
     initial = run.path / "initial"
-    if PartialState().is_main_process:
+    if PartialState().is_main_process and run.goes_on_from is None:
         policy.model.save_pretrained(initial)
         policy.tokenizer.save_pretrained(initial)
     PartialState().wait_for_everyone()

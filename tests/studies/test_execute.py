@@ -209,7 +209,7 @@ def test_a_real_study(plan):
         for line in stopped.stdout:
             if line.startswith("[1/2]"):
                 stopped.terminate()
-        assert stopped.wait(60) == 130
+        assert stopped.wait(60) == 75
     assert subprocess.run(command, capture_output=True, text=True, timeout=600).returncode == 0
     state = json.loads(Path("out/study.json").read_text())
     assert [run["state"] for run in state["runs"]] == ["finished", "finished"]
