@@ -49,7 +49,7 @@ def damage(checkpoint: Path) -> str | None:
         files = {checkpoint / name: told for name, told in said["files"].items()}
     except FileNotFoundError:
         return "it was not written to its end"
-    except (ValueError, KeyError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         wrong = True
     if wrong:
         return f"its {MANIFEST} is damaged"

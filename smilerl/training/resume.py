@@ -233,7 +233,7 @@ def _start_epochs(dataloader, number: int) -> None:
 
 
 def _state_of(reward: Callable) -> dict[str, Any]:
-    state = reward.state_dict()  # type: ignore[attr-defined]
+    state = reward.state_dict()
     try:
         pickle.dumps(state)
     except (pickle.PicklingError, TypeError, AttributeError) as error:

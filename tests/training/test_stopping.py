@@ -15,7 +15,7 @@ from smilerl.pipeline import run_recipe
 from smilerl.run import Interrupted, Run
 from tests.training.test_resume import saving, what_was_trained
 
-#: Sends its own process a signal when it is asked for the n-th time, if the environment says so.
+#: Sends its own process a signal, once, when it is asked for the n-th time, if the environment says so.
 SIGNALLING = """
 import os, signal
 class Signalling:
@@ -25,6 +25,7 @@ class Signalling:
         self.calls += 1
         name, _, call = os.environ.get("SIGNAL", "NONE:0").partition(":")
         if self.calls == int(call):
+            del os.environ["SIGNAL"]
             os.kill(os.getpid(), signal.Signals[name])
         return [len(text) / 40 + self.calls % 2 for text in completions]
     def state_dict(self): return {"calls": self.calls}
@@ -56,7 +57,6 @@ def test_a_signal_saves_after_the_step_and_leaves(recipe, monkeypatch, capfd, na
     said = capfd.readouterr().err
     assert f"{name}: stops after this step" in said and "The same command goes on from there." in said
     assert signal.getsignal(signal.SIGTERM) == before
-    monkeypatch.delenv("SIGNAL")
     assert run_recipe(recipe, progress=False).finished
 
 
