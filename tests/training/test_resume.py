@@ -195,6 +195,7 @@ def test_killed_twice_and_a_damaged_checkpoint_passed_over(make_recipe, killed, 
     assert found["weights"] == expected["weights"] and found["rows"] == expected["rows"]
 
 
+@pytest.mark.slow
 def test_saving_by_time_changes_nothing_and_leaves_nothing(make_recipe, monkeypatch):
     recipe = make_recipe("grpo", training={"max_steps": 3, "num_iterations": 2})
     expected = what_was_trained(run_recipe(recipe, progress=False))
@@ -216,6 +217,7 @@ def test_a_finished_run_keeps_the_checkpoints_it_was_asked_for_and_no_token(make
     assert not list(run.path.rglob("training_args.bin")) and not (run.checkpoints / "README.md").exists()
 
 
+@pytest.mark.slow
 def test_how_often_is_saved_makes_no_other_run(make_recipe, killed):
     recipe = make_recipe("sft", training={"max_steps": 4})
     assert saving(recipe, 2).content_hash() == recipe.content_hash()
@@ -262,6 +264,7 @@ def flip_a_bit(path) -> None:
     path.write_bytes(contents)
 
 
+@pytest.mark.slow
 def test_a_log_that_was_being_written_when_it_died(make_recipe, killed):
     recipe = saving(make_recipe("sft", training={"max_steps": 4}), 2)
     killed(recipe, 4)

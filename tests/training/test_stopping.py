@@ -41,7 +41,13 @@ def recipe(make_recipe, tmp_path):
     return make_recipe("rloo", rewards=rewards, training={"max_steps": 6}, held_out={"every": 3, "n": 4})
 
 
-@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 75), ("SIGUSR1", 75), ("SIGINT", 130)])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [("SIGTERM", 75), pytest.param("SIGUSR1", 75, marks=SLOW), pytest.param("SIGINT", 130, marks=SLOW)],
+)
 def test_a_signal_saves_after_the_step_and_leaves(recipe, monkeypatch, capfd, name, status):
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setenv(
@@ -60,6 +66,7 @@ def test_a_signal_saves_after_the_step_and_leaves(recipe, monkeypatch, capfd, na
     assert run_recipe(recipe, progress=False).finished
 
 
+@pytest.mark.slow
 def test_a_signal_in_the_last_step_is_too_late(recipe, monkeypatch):
     monkeypatch.setenv("SIGNAL", "SIGTERM:6")
     run = run_recipe(recipe, progress=False)
