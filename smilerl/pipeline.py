@@ -32,8 +32,7 @@ from smilerl.recipe import Recipe, load_recipe
 from smilerl.rewards import build_rewards, is_async
 from smilerl.run import Run
 from smilerl.training.callbacks import HeldOut, Metrics, Progress, Sampled, frozen_base, hushed
-from smilerl.training.resume import Checkpoints, by_time
-from smilerl.training.stop import StopSignals
+from smilerl.training.resume import Checkpoints, by_time, train
 from smilerl.worlds.base import EvaluationKey, World, opened, sealed
 
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")
@@ -138,12 +137,11 @@ def _train(recipe: Recipe, run: Run, progress: bool) -> None:
     if PartialState().is_main_process:
         # `channels` are open in this run; through those of `learnt_from` outcomes reached a reward model before it.
         run.note(channels=sorted({*channels, *making_data}), learnt_from=learnt_from, data_hash=_data_hash(dataset))
-    key, stop = EvaluationKey(), StopSignals()
+    key = EvaluationKey()
     with hushed():
         with sealed(arm, channels, key):
-            trainer = _trainer(recipe, run, world, dataset, rewards, progress, key, stop)
-            with stop:
-                trainer.train(resume_from_checkpoint=str(run.goes_on_from) if run.goes_on_from else None)
+            trainer = _trainer(recipe, run, world, dataset, rewards, progress, key)
+            train(trainer)
             if trainer.eval_dataset is not None:
                 trainer.evaluate()
         _save(trainer, run)
@@ -158,14 +156,7 @@ def _title(recipe: Recipe) -> str:
 
 
 def _trainer(
-    recipe: Recipe,
-    run: Run,
-    world: World,
-    dataset,
-    rewards: list[Callable],
-    progress: bool,
-    key: EvaluationKey,
-    stop: StopSignals,
+    recipe: Recipe, run: Run, world: World, dataset, rewards: list[Callable], progress: bool, key: EvaluationKey
 ) -> Trainer:
     """The trainer with all that watches it."""
     talks = "max_completion_length" in training.method(recipe.method).CONFIG.__dataclass_fields__
@@ -179,7 +170,6 @@ def _trainer(
         rewards,
         by_time=by_time(recipe.training),
         goes_on_from=run.goes_on_from,
-        stop=stop,
         before_sealing=run.sync,
     )
 

@@ -50,7 +50,7 @@ class Checkpoints(TrainerCallback):
     uninterrupted runs may differ too, and where vLLM samples (its generator cannot be read), all that is known goes on.
 
     Every process saves its own part, `smilerl-<rank>.pt`. Give it to the trainer among its callbacks, in front of those that
-    write logs, and then `bind` the trainer to it.
+    write logs, `bind` the trainer to it, and call `train` instead of the trainer's own.
     """
 
     def __init__(
@@ -60,7 +60,6 @@ class Checkpoints(TrainerCallback):
         *,
         by_time: bool,
         goes_on_from: Path | None = None,
-        stop: StopSignals | None = None,
         before_sealing: Callable[[], None] = lambda: None,
     ):
         """
@@ -68,12 +67,11 @@ class Checkpoints(TrainerCallback):
             folder: of the checkpoints; the trainer's `output_dir`.
             rewards: those that the trainer asks, as `rewards.checked` makes them; their state is saved.
             by_time: save every minute, or more seldom where saving takes long; else when the trainer's arguments say.
-            goes_on_from: the checkpoint that the trainer is told to load.
-            stop: looked at after each step.
+            goes_on_from: the checkpoint that `train` loads; None: begin at the first step.
             before_sealing: called in the main process before a checkpoint counts: what else has to reach the disk.
         """
         self.folder, self.rewards, self.by_time = folder, rewards, by_time
-        self.goes_on_from, self.stop, self.before_sealing = goes_on_from, stop or StopSignals(), before_sealing
+        self.goes_on_from, self.before_sealing, self.stop = goes_on_from, before_sealing, StopSignals()
         self.limit: int | None = None
         self.stopping: signal.Signals | None = None
         self.next, self.began = 0.0, 0.0
@@ -215,6 +213,17 @@ class Checkpoints(TrainerCallback):
     def _moved(self) -> dict[str, str]:
         """What was on some GPU goes to this process's device; what was in memory stays there."""
         return {f"cuda:{index}": str(self.trainer.args.device) for index in range(torch.cuda.device_count() or 16)}
+
+
+def train(trainer: Trainer) -> None:
+    """Trains from where the trainer's `Checkpoints` go on, and listens to signals meanwhile.
+
+    Raises:
+        Interrupted: one came, and a checkpoint was saved.
+    """
+    (saving,) = (callback for callback in trainer.callback_handler.callbacks if isinstance(callback, Checkpoints))
+    with saving.stop:
+        trainer.train(resume_from_checkpoint=str(saving.goes_on_from) if saving.goes_on_from else None)
 
 
 def by_time(training: dict[str, Any]) -> bool:
