@@ -13,17 +13,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "smilerl"
 
 #: From the bottom up. A module may import its own layer and those below it.
 LAYERS = (
-    (
-        "paths",
-        "yaml_lines",
-        "yaml_types",
-        "recipe",
-        "training_settings",
-        "fingerprint",
-        "provenance",
-        "checkpoints",
-        "run",
-    ),
+    ("checkpoints",),  # of files alone
+    ("paths", "yaml_lines", "yaml_types", "recipe", "training_settings", "fingerprint", "provenance", "run"),
     ("worlds", "rewards", "policies", "generation"),
     ("recipe_check",),  # asks worlds, rewards and methods whether they take what a recipe gives them
     ("training", "evaluation"),
