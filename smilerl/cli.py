@@ -22,7 +22,11 @@ one run:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command and returns its exit code: 0, 1 (something failed while running) or 2 (something is written wrong)."""
+    """Runs one command and returns its exit code: 0, 1 (something failed while running) or 2 (something is written wrong).
+
+    Raises:
+        Interrupted: training was asked to stop and has saved; exits with 75 or 130.
+    """
     parser = _parser()
     given, rest = parser.parse_known_args(arguments)
     if rest and given.command not in ("train", "study"):
@@ -53,7 +57,9 @@ def _parser() -> argparse.ArgumentParser:
 
     train = commands.add_parser(
         "train", help="train one recipe", formatter_class=raw, allow_abbrev=False, usage="smilerl train RECIPE [--key=value ...]",
-        description="Trains one recipe into its run directory. A finished run of the same recipe is not trained again.",
+        description="Trains one recipe into its run directory. A finished run of the same recipe is not trained again; one that was stopped\n"
+        "or killed goes on from its newest whole checkpoint. One is written every minute or so (training.save_steps: every so many steps).\n"
+        "SIGTERM and SIGUSR1 save first and exit with 75, Ctrl-C with 130; a second one ends at once.",
         epilog="Any key of the recipe can be set by its dotted path; values are YAML:\n"
         "  smilerl train recipes/smileworld/rloo_reading.yaml --seed 1 --training.beta=0.1 --output_dir=runs/try\n"
         "  smilerl train recipes/smileworld/rloo_reading.yaml --world.args.conflict_fraction=1.0 --rewards.0.weight=0.5\n"

@@ -19,6 +19,8 @@ from smilerl.recipe import Recipe, read_recipe
 
 #: Where the result goes and what is said about it do not change it.
 _NO_MATTER = ("output_dir", "story")
+#: Nor does how often to save, and how much to keep.
+_SAVING = ("save_strategy", "save_steps", "save_total_limit")
 #: Files of a world that no training depends on: the scripted helpers are there for evaluations.
 _ASIDE = ("helpers.py",)
 
@@ -49,6 +51,7 @@ def hash_path(path: str | Path) -> str:
 
 def _what_matters(recipe: Recipe) -> dict[str, Any]:
     said = {key: value for key, value in recipe.to_dict().items() if key not in _NO_MATTER}
+    said["training"] = {key: value for key, value in recipe.training.items() if key not in _SAVING}
     if recipe.data.turns == 1:  # so that what was trained before there were turns is known again
         said["data"] = {key: value for key, value in said["data"].items() if key != "turns"}
     return said

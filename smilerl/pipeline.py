@@ -25,7 +25,7 @@ from accelerate.utils import gather_object, is_peft_model
 from datasets import Dataset, DatasetDict
 from transformers import Trainer, set_seed
 
-from smilerl import baseline, pairs, paths, preferences, sharding, speakers, training, worlds
+from smilerl import baseline, checkpoints, pairs, paths, preferences, sharding, speakers, training, worlds
 from smilerl.chat_template import set_defaults
 from smilerl.fingerprint import hash_path
 from smilerl.policies import Policy, load_policy
@@ -34,6 +34,7 @@ from smilerl.rewards import RewardError, build_rewards
 from smilerl.rewards._summed import summed, unnoticed
 from smilerl.run import Run
 from smilerl.training.callbacks import HeldOut, Metrics, Progress, Sampled, frozen_base, hushed
+from smilerl.training.resume import Checkpoints, by_time, train
 from smilerl.training_settings import FORM_OF
 from smilerl.worlds.base import EvaluationKey, World, opened, sealed
 
@@ -41,7 +42,7 @@ _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers"
 
 
 def run_recipe(recipe: Recipe, *, progress: bool = True) -> Run:
-    """The finished run of a recipe, in its `output_dir`; trains only if it is not finished already.
+    """The finished run of a recipe, in its `output_dir`; trains only if it is not finished already, from its newest checkpoint.
 
     Args:
         recipe: as `load_recipe` gives it.
@@ -50,6 +51,7 @@ def run_recipe(recipe: Recipe, *, progress: bool = True) -> Run:
     Raises:
         RunError: another process trains there, or another recipe has.
         OutcomeSealed: a reward reached for an outcome through no channel that it declares.
+        Interrupted: it was asked to stop (SIGTERM, SIGUSR1, Ctrl-C) and has saved where it was.
     """
     with _own_run(recipe) as run:
         if not run.finished:
@@ -120,7 +122,8 @@ def _built(recipe: Recipe, progress: bool) -> Run:
 @contextmanager
 def _own_run(recipe: Recipe) -> Iterator[Run]:
     """The run, made by the main process; the others of a distributed launch read it."""
-    state = PartialState()
+    # Unless it is told, accelerate takes each of several processes without a GPU for the only one.
+    state = PartialState(cpu=bool(recipe.training.get("use_cpu")))
     with ExitStack() as stack:
         if state.is_main_process:
             run = stack.enter_context(Run.create(recipe))
@@ -159,7 +162,7 @@ def _train(recipe: Recipe, run: Run, world: World, progress: bool) -> None:
         else:
             with sealed(arm, channels, key):
                 trainer = _trainer(recipe, run, world, dataset, rewards, progress, key)
-                trainer.train()
+                train(trainer)
                 if trainer.eval_dataset is not None:
                     _evaluate(recipe, trainer, dataset, run, progress)
             _save(trainer, run)
@@ -168,6 +171,8 @@ def _train(recipe: Recipe, run: Run, world: World, progress: bool) -> None:
         if total := speakers.total(asked):
             run.note(speakers=total)
         run.finish()
+        if by_time(recipe.training):  # nobody asked for them: they were there to go on from
+            checkpoints.keep_last(run.checkpoints, 0)
 
 
 @contextmanager
@@ -241,6 +246,13 @@ def _trainer(
     if watched and not (training.keeps_base(recipe) or is_peft_model(policy.model)):
         initial = copy.deepcopy(policy.model).eval().requires_grad_(False)
     bar = Progress(_title(recipe))
+    saving = Checkpoints(
+        run.checkpoints,
+        rewards,
+        by_time=by_time(recipe.training),
+        goes_on_from=run.goes_on_from,
+        before_sealing=run.sync,
+    )
 
     def write(row: dict) -> None:
         run.log(row)
@@ -253,9 +265,10 @@ def _trainer(
         policy=policy,
         dataset=dataset,
         reward_funcs=rewards,
-        callbacks=[Metrics(write, renamed), *([bar] if progress else [])],
+        callbacks=[saving, Metrics(write, renamed), *([bar] if progress else [])],
         output_dir=run.checkpoints,
     )
+    saving.bind(trainer)
     # Where TRL measures no KL it is measured at least once, at the end.
     if watched and (recipe.held_out.every or not training.logs_kl(recipe)):
         held_out = recipe.held_out
@@ -283,7 +296,7 @@ def _policy(recipe: Recipe, run: Run, world: World, talks: bool) -> Policy:
     if recipe.policy.config is None or not (talks or recipe.policy.peft):
         return policy
     initial = run.path / "initial"
-    if PartialState().is_main_process:
+    if PartialState().is_main_process and run.goes_on_from is None:
         policy.model.save_pretrained(initial)
         policy.tokenizer.save_pretrained(initial)
     PartialState().wait_for_everyone()

@@ -2,10 +2,10 @@
 
 recipe.yaml      the recipe as resolved          metrics.jsonl   one JSON object per log, with `step`
 manifest.json    versions, git, hashes, command  samples/        step-000010.parquet, ...
-status.json      running, finished or failed     checkpoints/    of the trainer
+status.json      running, finished, failed ...   checkpoints/    to go on from, see `smilerl.checkpoints`
 lock             held while a process trains     model/          the final model or adapter, and its tokenizer
 uncommitted.diff what git had not recorded       evals/<suite>/  results.json, samples.parquet
-earlier/<n>/     what unfinished attempts left
+earlier/<n>/     what cannot be gone on with
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ import fcntl
 import json
 import math
 import os
+import shutil
+import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from smilerl import provenance
+from smilerl import checkpoints, provenance
 from smilerl.recipe import Recipe, read_recipe
 from smilerl.yaml_lines import dump
 
@@ -30,6 +32,17 @@ _KEPT_ON_RESTART = {"lock", "earlier"}
 
 class RunError(RuntimeError):
     """A run directory cannot be used as asked. Says which, why, and what to do."""
+
+
+class Interrupted(SystemExit):
+    """Training was asked to stop, and has saved where it was. Where nobody catches it, the exit status says so.
+
+    Attributes:
+        code: 75 (EX_TEMPFAIL: run the same command again to go on), or 130 after Ctrl-C.
+    """
+
+    def __init__(self, asked: signal.Signals) -> None:
+        super().__init__(130 if asked == signal.SIGINT else 75)
 
 
 class Run:
@@ -58,8 +71,8 @@ class Run:
     def create(cls, recipe: Recipe, command: Sequence[str] | None = None) -> Run:
         """The run of this recipe in its `output_dir`, with the lock held.
 
-        A finished run of a recipe with the same content is returned as it is: look at `finished`. An unfinished one is
-        started afresh, with what it left moved to `earlier/`.
+        A finished run of a recipe with the same content is returned as it is: look at `finished`. An unfinished one goes on
+        from its newest whole checkpoint, see `goes_on_from`; without one it starts afresh, with what it left moved to `earlier/`.
 
         Args:
             recipe: as loaded.
@@ -73,8 +86,9 @@ class Run:
         run._take_lock()
         try:
             run._refuse_other(recipe)
-            if not run.finished_as(recipe):
-                run._start(recipe, sys.argv if command is None else command)
+            command = sys.argv if command is None else command
+            if not run.finished_as(recipe) and not run._go_on(recipe, command):
+                run._start(recipe, command)
         except BaseException:
             run.close()
             raise
@@ -104,12 +118,13 @@ class Run:
 
     @property
     def status(self) -> dict[str, Any]:
-        """`state` (running, finished, failed), `step`, `started` (UTC), `seconds`, `error`."""
+        """`state` (running, finished, failed, interrupted), `step`, `started` (UTC), `seconds` of all attempts together, `error`,
+        `goes_on_from` (the checkpoint that this attempt began with, or None)."""
         return _read_json(self.path / "status.json")
 
     @property
     def state(self) -> str:
-        """`running`, `finished`, `failed`, or `interrupted`: it says that it runs, and no process holds its lock."""
+        """`running`, `finished`, `failed`, or `interrupted`: it was asked to stop, or was killed and no process holds its lock."""
         state = self.status.get("state", "interrupted")
         return (
             "interrupted" if state == "running" and self._lock is None and not _is_locked(self.path / "lock") else state
@@ -123,6 +138,12 @@ class Run:
     def finished_as(self, recipe: Recipe) -> bool:
         """Whether it ran to its end with a recipe of the same content as this one."""
         return self.finished and self.manifest.get("content_hash") == recipe.content_hash()
+
+    @property
+    def goes_on_from(self) -> Path | None:
+        """The checkpoint that this attempt goes on from, a folder; None where it began at the first step."""
+        name = self.status.get("goes_on_from")
+        return self.checkpoints / name if name else None
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Appends one row to metrics.jsonl, and notes its step in the status. NaN and infinities are written as null."""
@@ -150,6 +171,13 @@ class Run:
         unfinished.replace(path)
         return path
 
+    def sync(self) -> None:
+        """Waits until what has been logged and sampled is on the disk: a checkpoint goes on from a log that has its step."""
+        for path in [self.metrics_path, *self.path.glob("samples/*.parquet"), *self.path.glob("initial/*")]:
+            if path.is_file():
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+
     def note(self, **facts: Any) -> None:
         """Adds facts to the manifest that were not known at the start, such as `data_hash`."""
         write_json(self.path / "manifest.json", self.manifest | facts)
@@ -159,7 +187,10 @@ class Run:
         self._set_status(state="finished", error=None)
 
     def fail(self, error: BaseException) -> None:
-        """Says that the run ended with this error."""
+        """Says that the run ended with this error, or was interrupted."""
+        if isinstance(error, Interrupted | KeyboardInterrupt):
+            self._set_status(state="interrupted", error=None)
+            return
         self._set_status(state="failed", error=provenance.without_home(f"{type(error).__name__}: {error}"))
 
     def close(self) -> None:
@@ -219,20 +250,70 @@ class Run:
             _write(self.path / "uncommitted.diff", diff)
         _write(self.path / "recipe.yaml", dump(recipe.to_dict()))
         write_json(self.path / "manifest.json", manifest)
-        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        write_json(
-            self.path / "status.json", {"state": "running", "step": 0, "started": now, "seconds": 0.0, "error": None}
-        )
+        status = {"state": "running", "step": 0, "started": _now(), "seconds": 0.0, "error": None, "goes_on_from": None}
+        write_json(self.path / "status.json", status)
 
-    def _move_aside(self) -> None:
-        left = [entry for entry in self.path.iterdir() if entry.name not in _KEPT_ON_RESTART]
+    def _go_on(self, recipe: Recipe, command: Sequence[str]) -> bool:
+        """Makes the directory what it was at its newest whole checkpoint; False where there is none of this recipe."""
+        if self.manifest.get("content_hash") != recipe.content_hash():
+            return False
+        checkpoint, passed_over = checkpoints.newest(self.checkpoints)
+        for damaged, wrong in passed_over.items():
+            print(f"{damaged} is passed over: {wrong}", file=sys.stderr)
+        if checkpoint is None:
+            return False
+        self._move_aside(passed_over)
+        step = checkpoints.step_of(checkpoint)
+        self._cut_back(step)
+        status = {"state": "running", "step": step, "error": None, "goes_on_from": checkpoint.name}
+        self._began -= self.status.get("seconds", 0.0)
+        write_json(self.path / "status.json", self.status | status)
+        self._note_resumption(step, passed_over, provenance.describe(recipe, command))
+        return True
+
+    def _note_resumption(self, step: int, passed_over: Mapping[Path, str], now: Mapping[str, Any]) -> None:
+        before = self.manifest.get("resumed", [])
+        diff = provenance.uncommitted()
+        if diff:
+            _write(self.path / f"uncommitted-{len(before) + 1}.diff", diff)
+        what = {"time": _now(), "step": step, "git": now["git"], "command": now["command"], "packages": now["packages"]}
+        if passed_over:
+            what["passed_over"] = {damaged.name: wrong for damaged, wrong in passed_over.items()}
+        self.note(resumed=[*before, what])
+        last = (before or [self.manifest])[-1]["packages"]
+        changed = [name for name, version in now["packages"].items() if last.get(name) != version]
+        if changed:
+            was = ", ".join(f"{name} {last.get(name)} → {now['packages'][name]}" for name in changed)
+            print(f"{self.path}: goes on, but not bit by bit: {was}", file=sys.stderr)
+
+    def _cut_back(self, step: int) -> None:
+        """Takes away what was written after a step, so that log and samples read as those of one run."""
+        kept = []
+        for line in self.metrics_path.read_text(encoding="utf-8").splitlines() if self.metrics_path.exists() else []:
+            try:
+                row = json.loads(line)
+            except ValueError:  # the process died while it wrote the last line
+                continue
+            if row["step"] <= step:
+                kept.append(line + "\n")
+        _write(self.metrics_path, "".join(kept))
+        for path in (self.path / "samples").glob("*"):
+            if path.suffix != ".parquet" or int(path.stem.rpartition("-")[2]) > step:
+                path.unlink()
+        shutil.rmtree(self.model, ignore_errors=True)
+
+    def _move_aside(self, entries: Iterable[Path] | None = None) -> None:
+        """Moves these, or all that earlier attempts left, to `earlier/<n>/`."""
+        everything = (entry for entry in self.path.iterdir() if entry.name not in _KEPT_ON_RESTART)
+        left = list(everything if entries is None else entries)
         if not left:
             return
         attempts = [int(entry.name) for entry in (self.path / "earlier").glob("*") if entry.name.isdigit()]
         aside = self.path / "earlier" / str(max(attempts, default=0) + 1)
-        aside.mkdir(parents=True)
         for entry in left:
-            entry.rename(aside / entry.name)
+            there = aside / entry.relative_to(self.path)
+            there.parent.mkdir(parents=True, exist_ok=True)
+            entry.rename(there)
 
     def _set_status(self, **changes: Any) -> None:
         if self._lock is None:
@@ -247,6 +328,10 @@ def finished_run(recipe: Recipe) -> Run | None:
     """The finished run of this recipe in its `output_dir`, if there is one."""
     run = Run(Path(recipe.output_dir))
     return run if run.finished_as(recipe) else None
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def write_json(path: Path, data: Any) -> None:

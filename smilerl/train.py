@@ -15,13 +15,18 @@ from collections.abc import Sequence
 USAGE = """\
 usage: python -m smilerl.train --config RECIPE.yaml [--KEY VALUE ...]
 
-Trains the recipe in its output_dir and says how it went; a finished run is not trained again.
+Trains the recipe in its output_dir and says how it went; a finished run is not trained again. One that was stopped or killed goes
+on from its newest whole checkpoint. SIGTERM and SIGUSR1 save first and exit with 75, Ctrl-C with 130.
 Any key of the recipe can be set, by its dotted path: --seed 1 --training.learning_rate=1e-4 --output_dir runs/mine
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Trains the recipe named by `--config`; returns the exit status."""
+    """Trains the recipe named by `--config`; returns the exit status.
+
+    Raises:
+        Interrupted: it was asked to stop and has saved; exits with 75 or 130.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or {"-h", "--help"} & set(arguments):
         print(USAGE, end="")

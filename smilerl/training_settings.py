@@ -26,7 +26,10 @@ _SAID_ELSEWHERE = {
     "seed": "Write `seed:` at the top of the recipe.",
     "model_init_kwargs": "Write `dtype:` and `attn_implementation:` under `policy:`.",
     "reward_weights": "Give each reward its own: `rewards: [{name: reading, weight: 0.5}]`.",
-    "resume_from_checkpoint": "Run the recipe again; what an unfinished run left is moved aside.",
+    "resume_from_checkpoint": "Run the recipe again: it goes on from its newest whole checkpoint.",
+    "enable_jit_checkpoint": "Leave it out: SIGTERM saves anyway, and exits with 75.",
+    "save_only_model": "Leave it out: a run goes on from its checkpoints, which takes the optimizer too.",
+    "ignore_data_skip": "Leave it out: a run that goes on does so with the data that it has not seen.",
 }
 
 

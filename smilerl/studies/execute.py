@@ -15,18 +15,21 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from smilerl import provenance
 from smilerl.fingerprint import inputs
 from smilerl.recipe import Recipe
-from smilerl.run import RunError, finished_run, write_json
+from smilerl.run import Interrupted, RunError, finished_run, write_json
 from smilerl.studies import stamp, work
 from smilerl.studies.plan import BASE, Arm, StudyPlan
 from smilerl.studies.progress import Progress, budget
 from smilerl.yaml_lines import dump
+
+#: Seconds that workers have to end the step they are in and save.
+_PATIENCE = 20.0
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ def run_study(plan: StudyPlan, command: list[str] | None = None) -> Finished:
     Raises:
         RecipeError: a mistake in an arm's recipe, before anything is built.
         RunError: another process works on this study.
-        KeyboardInterrupt: workers have been stopped; the folder can be gone on with.
+        KeyboardInterrupt, Interrupted: workers have saved and been stopped; the folder can be gone on with.
     """
     with _locked(plan.folder):
         jobs = [_job(plan, arm, seed) for arm, seed in plan.runs()]
@@ -90,7 +93,7 @@ def _work(plan: StudyPlan, jobs: list[work.Job], base_missing: bool, record: dic
     threads = max(1, cores // plan.workers)
     began, before = time.monotonic(), record["seconds"]
     pool = ProcessPoolExecutor(plan.workers, multiprocessing.get_context("spawn"), work.begin, (threads,))
-    asked_to_end = signal.signal(signal.SIGTERM, _interrupt)
+    before_us = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGUSR1)}
     try:
         pool.submit(work.check, jobs).result()
         _say(budget(jobs, plan.workers, record["runs"]))
@@ -100,16 +103,34 @@ def _work(plan: StudyPlan, jobs: list[work.Job], base_missing: bool, record: dic
             args = (plan.base, plan.suite, plan.folder / BASE, cores, threads, plan.folder / "logs" / "base.log")
             _step("evaluating the base", pool.submit(work.evaluate_base, *args))
         return _train(pool, plan, jobs, record, lambda: before + time.monotonic() - began)
-    except KeyboardInterrupt:
-        for worker in multiprocessing.active_children():
-            worker.terminate()
-        _say(f"\nStopped. The same command goes on from here; finished runs are kept in {plan.folder}.")
+    except (KeyboardInterrupt, Interrupted):
+        _say("\nStopping: runs save where they are. Ctrl-C again does not wait for them.")
+        _stop_workers()
+        _say(f"Stopped. The same command goes on from here: {plan.folder}")
         raise
     finally:
         record["seconds"] = before + time.monotonic() - began
         _save(plan, record)
         pool.shutdown(wait=False, cancel_futures=True)
-        signal.signal(signal.SIGTERM, asked_to_end)
+        for number, handler in before_us.items():
+            signal.signal(number, handler)
+
+
+def _stop_workers() -> None:
+    """Asks the workers to save and end; those that have not within `_PATIENCE` seconds keep what they saved last."""
+    workers = multiprocessing.active_children()
+    deadline = time.monotonic() + _PATIENCE
+    try:
+        for worker in workers:
+            # Ends a worker that is not training. Not SIGTERM: when one worker ends, the pool sends that to the others, and a second
+            # one would end them before they have saved.
+            with suppress(ProcessLookupError):
+                os.kill(worker.pid or 0, signal.SIGUSR1)
+        for worker in workers:
+            worker.join(max(0.0, deadline - time.monotonic()))
+    finally:
+        for worker in workers:
+            worker.kill()
 
 
 def _train(pool: ProcessPoolExecutor, plan: StudyPlan, jobs: list[work.Job], record: dict, seconds) -> dict[str, str]:
@@ -250,8 +271,8 @@ def _now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
-def _interrupt(*_) -> None:
-    raise KeyboardInterrupt
+def _interrupt(number: int, frame: object) -> None:
+    raise Interrupted(signal.Signals(number))
 
 
 @contextmanager

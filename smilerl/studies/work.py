@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from smilerl import paths
 from smilerl.fingerprint import hash_path
 from smilerl.recipe import Recipe, WorldSpec, load_recipe, read_recipe
+from smilerl.run import Interrupted
 
 STAMP = "inputs"
 
@@ -74,7 +75,7 @@ def check(jobs: list[Job]) -> None:
 
 def build_shared(names: list[str], cores: int, threads: int) -> None:
     """Builds the models that several runs start from, with every core, as nothing else runs yet; shows how that goes."""
-    with _all_cores(cores, threads):
+    with _ending_when_asked(), _all_cores(cores, threads):
         from smilerl import pipeline
 
         for name in names:
@@ -92,7 +93,7 @@ def evaluate_base(base: str, suite: str, folder: Path, cores: int, threads: int,
 def train_and_evaluate(job: Job) -> Outcome:
     """Trains an arm unless that is done, evaluates it, and says how that went instead of raising."""
     began = time.monotonic()
-    with printing_to(job.log):
+    with _ending_when_asked(), printing_to(job.log):
         try:
             _train_and_evaluate(job)
         except Exception as error:  # noqa: BLE001 - one failed arm does not stop the others; the study reports it and fails at the end
@@ -176,6 +177,15 @@ def _stamp(base: str) -> str:
             hash_path(paths.PACKAGE / "worlds"),
         ]
     )
+
+
+@contextmanager
+def _ending_when_asked() -> Iterator[None]:
+    """A worker that was asked to stop, and has saved, goes: an error would be reported, and the next job begun."""
+    try:
+        yield
+    except Interrupted as asked:
+        os._exit(int(asked.code or 0))
 
 
 @contextmanager

@@ -1,4 +1,5 @@
-"""Training: one file for each method of TRL, thin over TRL's own trainer, and what is watched meanwhile (`callbacks`).
+"""Training: one file for each method of TRL, thin over TRL's own trainer; what is watched meanwhile (`callbacks`), how a stopped
+run goes on (`resume`), and what stops one (`stop`).
 
 A method's file has
 
@@ -26,15 +27,15 @@ if TYPE_CHECKING:
 
     from smilerl.recipe import PolicySpec, Recipe
 
-#: What a run does for itself, or does not need: its own log and progress line, one model saved at the end.
-QUIET = {"report_to": "none", "disable_tqdm": True, "save_strategy": "no", "logging_steps": 1}
+#: What a run does for itself: its own log and progress line, checkpoints by time (see `resume`), one model saved at the end.
+QUIET = {"report_to": "none", "disable_tqdm": True, "save_strategy": "no", "save_total_limit": 2, "logging_steps": 1}
+#: Files in this folder that are no method.
+_BESIDE = {"callbacks", "resume", "rollouts", "stop"}
 
 
 def methods() -> list[str]:
     """The methods there are."""
-    return sorted(
-        module.name for module in pkgutil.iter_modules(__path__) if module.name not in ("callbacks", "rollouts")
-    )
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in _BESIDE)
 
 
 def method(name: str) -> ModuleType:
@@ -53,7 +54,8 @@ def make_trainer(recipe: Recipe, **parts) -> Trainer:
 
 def arguments(config: type, recipe: Recipe, output_dir: Path, **more: Any):
     """The TRL config of a recipe: its `training`, its seed, and `QUIET` where the recipe says nothing else."""
-    return config(**{**QUIET, **recipe.training, **more, "seed": recipe.seed, "output_dir": str(output_dir)})
+    quiet = {**QUIET, "save_strategy": "steps"} if "save_steps" in recipe.training else QUIET
+    return config(**{**quiet, **recipe.training, **more, "seed": recipe.seed, "output_dir": str(output_dir)})
 
 
 def data_channels(recipe: Recipe) -> tuple[str, ...]:

@@ -117,7 +117,7 @@ class HeldOut(TrainerCallback):
         self.last: int | None = None
 
     def on_train_begin(self, args, state, control, model=None, **kwargs):
-        """Measure the base, before the first step.
+        """Measure the base, before the first step; a run that goes on has done so.
 
         Raises:
             RuntimeError: this process has slices of the weights alone; sampling would wait for the others for ever.
@@ -127,7 +127,7 @@ class HeldOut(TrainerCallback):
                 "held-out people cannot be sampled: the weights are split over the processes, by other means than the launcher's "
                 "environment or the recipe's fsdp and deepspeed, which are looked at. Set held_out.every to 0 and beta above 0."
             )
-        if self.every:
+        if self.every and state.global_step == 0:
             self._measure(model, state)
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
@@ -173,11 +173,12 @@ class Progress(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **kwargs):
         """Draw the bar, on a terminal."""
-        self.total, self.next = state.max_steps, 1
+        self.total, self.next = state.max_steps, state.global_step + 1
         if sys.stderr.isatty() and state.is_world_process_zero:
             from tqdm import tqdm
 
-            self.bar = tqdm(total=self.total, desc=self.title, unit="step", dynamic_ncols=True, leave=False)
+            begun = {"total": self.total, "initial": state.global_step}
+            self.bar = tqdm(**begun, desc=self.title, unit="step", dynamic_ncols=True, leave=False)
 
     def on_step_end(self, args, state, control, **kwargs):
         """Move the bar."""

@@ -6,7 +6,9 @@ Workers are threads here, and training writes a run directory and invented evalu
 from __future__ import annotations
 
 import json
+import multiprocessing
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -208,6 +210,31 @@ def test_looking_whether_there_is_work_imports_no_torch(plan, trained):
     assert said.stdout.strip() == "[]"
 
 
+def test_workers_that_do_not_end_when_asked_are_ended(monkeypatch):
+    """One that trains saves and goes by itself (tests/training/test_stopping.py); one that does nothing ends; none is waited for long."""
+    fork = multiprocessing.get_context("fork")
+
+    def hang(ready, stubborn: bool) -> None:
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN if stubborn else signal.SIG_DFL)
+        ready.set()
+        time.sleep(60)
+
+    ready = [fork.Event(), fork.Event()]
+    workers = [
+        fork.Process(target=hang, args=(one, stubborn)) for one, stubborn in zip(ready, (False, True), strict=True)
+    ]
+    for worker, one in zip(workers, ready, strict=True):
+        worker.start()
+        assert one.wait(10)
+    monkeypatch.setattr(execute, "_PATIENCE", 0.5)
+    began = time.monotonic()
+    execute._stop_workers()
+    for worker in workers:
+        worker.join(5)
+    assert [worker.exitcode for worker in workers] == [-signal.SIGUSR1, -signal.SIGKILL]
+    assert time.monotonic() - began < 3
+
+
 @pytest.mark.slow
 def test_a_real_study(plan):
     """Trains and evaluates a tiny model twice in two processes, killed once on the way."""
@@ -216,7 +243,7 @@ def test_a_real_study(plan):
         for line in stopped.stdout:
             if line.startswith("[1/2]"):
                 stopped.terminate()
-        assert stopped.wait(60) == 130
+        assert stopped.wait(60) == 75
     assert subprocess.run(command, capture_output=True, text=True, timeout=600).returncode == 0
     state = json.loads(Path("out/study.json").read_text())
     assert [run["state"] for run in state["runs"]] == ["finished", "finished"]

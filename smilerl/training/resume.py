@@ -1,0 +1,258 @@
+"""What lets a killed run go on as if nothing had happened: checkpoints of everything that decides how training goes on.
+
+The trainer's own checkpoint (weights, optimizer, schedule, generators) is not enough. It goes on with other numbers, without a word,
+after a save in the middle of a generation buffer, in the second epoch (TRL's sampler starts over), with a reward that counts or
+draws, and with a reference model that is synced. What is missing is saved beside it, and put back before the first step.
+
+All of it is a callback, not a subclass of five trainers: Transformers calls `on_save` after it has written a checkpoint, and
+`on_train_begin` after it has loaded one. The attributes in `_CARRIED` are private to TRL 1.16 and Transformers 5; one
+that another version lacks is left out, and `tests/training/test_resume.py` compares the final weights bit by bit.
+"""
+
+from __future__ import annotations
+
+import pickle
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import Trainer, TrainerCallback
+from trl.trainer.utils import RepeatSampler
+
+from smilerl import checkpoints
+from smilerl.rewards import RewardError
+from smilerl.run import Interrupted, RunError
+from smilerl.training.stop import StopSignals
+
+#: Seconds from one checkpoint to the next where the recipe sets no `save_strategy` ...
+EVERY = 60.0
+#: ... or more, so that saving takes no larger part of the time than this.
+SHARE = 0.02
+#: Attributes of the trainers that decide how training goes on, or what is logged of it, and are in no checkpoint of theirs.
+_CARRIED = (
+    "_step",  # passes so far: which slice of the buffer is next, and when to generate
+    "_buffered_inputs",  # completions that have been sampled and scored, and not trained on yet
+    "_entropy_window_stats",
+    "_total_train_tokens",
+    "_total_loss_scalar",
+    "_globalstep_last_logged",
+)
+
+
+class Checkpoints(TrainerCallback):
+    """Saves checkpoints that can be gone on from exactly, by time or as the recipe says, and when asked to stop.
+
+    Exactly means: on the CPU, the final weights are those of the uninterrupted run, bit by bit. On a GPU, where two
+    uninterrupted runs may differ too, and where vLLM samples (its generator cannot be read), all that is known goes on.
+
+    Every process saves its own part, `smilerl-<rank>.pt`. Give it to the trainer among its callbacks, in front of those that
+    write logs, `bind` the trainer to it, and call `train` instead of the trainer's own.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        rewards: list[Callable],
+        *,
+        by_time: bool,
+        goes_on_from: Path | None = None,
+        before_sealing: Callable[[], None] = lambda: None,
+    ):
+        """
+        Args:
+            folder: of the checkpoints; the trainer's `output_dir`.
+            rewards: those that the trainer asks, as `rewards.checked` makes them; their state is saved.
+            by_time: save every minute, or more seldom where saving takes long; else when the trainer's arguments say.
+            goes_on_from: the checkpoint that `train` loads; None: begin at the first step.
+            before_sealing: called in the main process before a checkpoint counts: what else has to reach the disk.
+        """
+        self.folder, self.rewards, self.by_time = folder, rewards, by_time
+        self.goes_on_from, self.before_sealing, self.stop = goes_on_from, before_sealing, StopSignals()
+        self.limit: int | None = None
+        self.stopping: signal.Signals | None = None
+        self.next, self.began = 0.0, 0.0
+
+    def bind(self, trainer: Trainer) -> None:
+        """Learn whose checkpoints these are.
+
+        Raises:
+            RunError: the checkpoint cannot be gone on from exactly with this many processes, or such a reference model.
+        """
+        self.trainer = trainer
+        # The trainer would delete old checkpoints before the new one counts.
+        self.limit, trainer.args.save_total_limit = trainer.args.save_total_limit, None
+        if self._synced_reference() is not None and (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
+            raise RunError(
+                "sync_ref_model moves the reference model, and its parts are spread over processes here: a stopped run could not go "
+                "on from where it was.\nSet `sync_ref_model: false`, or train without FSDP and DeepSpeed."
+            )
+        if self.goes_on_from is not None:
+            saved, now = checkpoints.facts_of(self.goes_on_from)["processes"], trainer.accelerator.num_processes
+            if saved != now:
+                raise RunError(
+                    f"{self.goes_on_from} was saved by {saved} process{'es' * (saved > 1)}, and now there {'are' if now > 1 else 'is'} {now}: "
+                    f"the data would be split otherwise.\nStart it with {saved}, or give another --output_dir."
+                )
+
+    def on_train_begin(self, args, state, control, train_dataloader=None, **kwargs):
+        """Put back what the trainer does not."""
+        self.next = time.monotonic() + EVERY
+        if self.goes_on_from is None:
+            return
+        if state.is_world_process_zero:
+            print(f"goes on from step {state.global_step} of {state.max_steps}", file=sys.stderr, flush=True)
+        # A whole pickle: a reward's state is whatever its author gives. The file is the run's own, and its hash was right.
+        saved = torch.load(self._own_file(self.goes_on_from), map_location=self._moved(), weights_only=False)
+        self._put_back(saved)
+        reference = self._synced_reference()
+        if reference is not None:
+            reference.load_state_dict(torch.load(self.goes_on_from / "reference.pt", weights_only=True))
+        for reward, own in zip(self.rewards, saved["rewards"], strict=True):
+            reward.load_state_dict(own)
+        _start_epochs(train_dataloader, int(state.epoch))
+
+    def on_step_end(self, args, state, control, **kwargs):
+        """Ask for a checkpoint, if it is time or the last chance."""
+        asked, due = self._agreed(self.by_time and time.monotonic() >= self.next)
+        if state.global_step >= state.max_steps:
+            control.should_save = False
+            return
+        if asked:
+            self.stopping = self.stop.asked or signal.SIGTERM  # another process was told
+        control.should_save = bool(control.should_save or asked or due)
+        self.began = time.monotonic()
+
+    def on_epoch_end(self, args, state, control, **kwargs):
+        """After the last step there is nothing to go on with; the trainer would take one step more."""
+        if state.global_step >= state.max_steps:
+            control.should_save = False
+
+    def on_save(self, args, state, control, **kwargs):
+        """Add what is missing, make the checkpoint count, delete old ones, and stop if that was asked.
+
+        Raises:
+            Interrupted: it was.
+        """
+        accelerator = self.trainer.accelerator
+        checkpoint = self.folder / f"checkpoint-{state.global_step}"
+        torch.save(self._state(), self._own_file(checkpoint))
+        reference = self._synced_reference()
+        if reference is not None and accelerator.is_main_process:
+            torch.save(reference.state_dict(), checkpoint / "reference.pt")
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            (checkpoint / "training_args.bin").unlink(missing_ok=True)  # holds the Hub token in plain text
+            (self.folder / "README.md").unlink(missing_ok=True)  # TRL's draft of a card; we write our own
+            self.before_sealing()
+            checkpoints.seal(checkpoint, step=state.global_step, processes=accelerator.num_processes)
+            if self.limit is not None:
+                checkpoints.keep_last(self.folder, self.limit, state.best_model_checkpoint)
+        accelerator.wait_for_everyone()
+        now = time.monotonic()
+        self.next = now + max(EVERY, (now - self.began) / SHARE)
+        if self.stopping is not None:
+            if accelerator.is_main_process:
+                said = f"stopped after step {state.global_step} of {state.max_steps}, saved. The same command goes on from there."
+                print(said, file=sys.stderr, flush=True)
+            raise Interrupted(self.stopping)
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        """Let the mean loss at the end be that of the whole run: the trainer divides by the steps of this process alone."""
+        if self.goes_on_from is not None and logs and "train_loss" in logs:
+            logs["train_loss"] = self.trainer._total_loss_scalar / state.global_step
+
+    def _state(self) -> dict[str, Any]:
+        trainer = self.trainer
+        saved = {name: getattr(trainer, name) for name in _CARRIED if hasattr(trainer, name)}
+        logs = getattr(trainer, "_logs", {}) if getattr(trainer.args, "log_completions", False) else {}
+        return {
+            "carried": saved,
+            "loss": trainer._tr_loss,
+            "metrics": {mode: dict(own) for mode, own in getattr(trainer, "_metrics", {}).items()},
+            "logs": {name: _listed(own) for name, own in logs.items()},
+            "rewards": [_state_of(reward) for reward in self.rewards],
+        }
+
+    def _put_back(self, saved: dict[str, Any]) -> None:
+        trainer = self.trainer
+        for name, value in saved["carried"].items():
+            setattr(trainer, name, value)
+        trainer._tr_loss.copy_(saved["loss"])
+        for mode, own in saved["metrics"].items():
+            trainer._metrics[mode].update(own)
+        for name, own in saved["logs"].items():
+            if isinstance(own, dict):
+                for column, values in own.items():
+                    trainer._logs[name][column].extend(values)
+            else:
+                trainer._logs[name].extend(own)
+
+    def _agreed(self, due: bool) -> tuple[bool, bool]:
+        """Whether any process was asked to stop, and whether the main process's clock says that a checkpoint is due."""
+        accelerator, asked = self.trainer.accelerator, self.stop.asked is not None
+        if accelerator.num_processes == 1:
+            return asked, due
+        said = torch.tensor([asked, due and accelerator.is_main_process], dtype=torch.int32, device=accelerator.device)
+        asked, due = (number > 0 for number in accelerator.reduce(said, reduction="sum").tolist())
+        return asked, due
+
+    def _synced_reference(self) -> torch.nn.Module | None:
+        """The reference model, if training moves it; else it is made anew from where it came."""
+        reference = getattr(self.trainer, "ref_model", None)
+        if reference is None or not getattr(self.trainer.args, "sync_ref_model", False):
+            return None
+        return self.trainer.accelerator.unwrap_model(reference)
+
+    def _own_file(self, checkpoint: Path) -> Path:
+        return checkpoint / f"smilerl-{self.trainer.accelerator.process_index}.pt"
+
+    def _moved(self) -> dict[str, str]:
+        """What was on some GPU goes to this process's device; what was in memory stays there."""
+        return {f"cuda:{index}": str(self.trainer.args.device) for index in range(torch.cuda.device_count() or 16)}
+
+
+def train(trainer: Trainer) -> None:
+    """Trains from where the trainer's `Checkpoints` go on, and listens to signals meanwhile.
+
+    Raises:
+        Interrupted: one came, and a checkpoint was saved.
+    """
+    (saving,) = (callback for callback in trainer.callback_handler.callbacks if isinstance(callback, Checkpoints))
+    with saving.stop:
+        trainer.train(resume_from_checkpoint=str(saving.goes_on_from) if saving.goes_on_from else None)
+
+
+def by_time(training: dict[str, Any]) -> bool:
+    """Whether a recipe leaves it to us when to save."""
+    return "save_strategy" not in training and "save_steps" not in training
+
+
+def _start_epochs(dataloader, number: int) -> None:
+    """Leaves TRL's sampler as that many epochs leave it: each begins with a draw from the sampler's own generator."""
+    sampler = getattr(dataloader, "batch_sampler", None)
+    while (inner := getattr(sampler, "batch_sampler", None) or getattr(sampler, "sampler", None)) is not None:
+        sampler = inner
+    if isinstance(sampler, RepeatSampler):
+        for _ in range(number):
+            next(iter(sampler), None)
+
+
+def _state_of(reward: Callable) -> dict[str, Any]:
+    state = reward.state_dict()
+    try:
+        pickle.dumps(state)
+    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        raise RewardError(
+            f"the state_dict() of the reward '{getattr(reward, '__name__', reward)}' cannot be saved: {error}. Return numbers, lists, dicts, "
+            "arrays and tensors, and build the rest from them in load_state_dict"
+        ) from None
+    return state
+
+
+def _listed(log: Any) -> Any:
+    """A deque of TRL's log as a list, a dict of them as a dict of lists: their factories cannot be saved."""
+    return {name: list(values) for name, values in log.items()} if isinstance(log, dict) else list(log)
