@@ -27,7 +27,8 @@ from transformers import Trainer, set_seed
 
 from smilerl import paths, training, worlds
 from smilerl.fingerprint import hash_path
-from smilerl.policies import Policy, load_policy
+from smilerl.hub import fetch, ids
+from smilerl.policies import Policy, load_policy, load_tokenizer
 from smilerl.recipe import Recipe, load_recipe
 from smilerl.rewards import build_rewards, is_async
 from smilerl.run import Run
@@ -46,8 +47,10 @@ def run_recipe(recipe: Recipe, *, progress: bool = True) -> Run:
 
     Raises:
         RunError: another process trains there, or another recipe has.
+        RecipeError: a model that it names is not on the Hub, or gated; nothing has been written then.
         OutcomeSealed: a reward reached for an outcome through no channel that it declares.
     """
+    _fetch_models(recipe)
     with _own_run(recipe) as run:
         if not run.finished:
             _train(with_models(recipe, progress=progress), run, progress)
@@ -55,15 +58,15 @@ def run_recipe(recipe: Recipe, *, progress: bool = True) -> Run:
 
 
 def model_dir(name: str | Path, *, beside: str | Path | None = None, progress: bool = True) -> Path:
-    """The directory of a model given by its recipe (built on first use), its run, or the directory itself.
+    """The directory of a model given by its recipe (built on first use), its run, the directory itself, or its id on the Hub.
 
     Args:
-        name: `*.yaml`, a run directory, or a model directory; a Hub id is returned as it is.
+        name: `*.yaml`, a run directory, a model directory, or `org/name`, `org/name@revision`, which is fetched.
         beside: the file that mentions it.
     """
     found = paths.find(name, beside)
     if found is None:
-        return Path(name)
+        return fetch.fetch(str(name)) if ids.parse(str(name)) else Path(name)
     if found.suffix in (".yaml", ".yml"):
         return _built(load_recipe(found), progress).model
     return found / "model" if (found / "status.json").is_file() else found
@@ -74,18 +77,57 @@ def with_models(recipe: Recipe, *, progress: bool = True) -> Recipe:
 
     def resolved(value: Any) -> Any:
         if isinstance(value, dict):
-            return {key: resolved(item) for key, item in value.items()}
+            return {key: fetched(item) if key == "model" else resolved(item) for key, item in value.items()}
         if isinstance(value, list):
             return [resolved(item) for item in value]
         if isinstance(value, str) and value.endswith((".yaml", ".yml")) and paths.find(value, recipe.source):
             return str(model_dir(value, beside=recipe.source, progress=progress))
         return value
 
+    def fetched(model: Any) -> Any:
+        on_hub = isinstance(model, str) and ids.looks_like(model) and paths.find(model, recipe.source) is None
+        return str(model_dir(model, progress=progress)) if on_hub else resolved(model)
+
     policy, base = recipe.policy, recipe.policy.model_name_or_path
     if base is not None:
         base = str(model_dir(base, beside=recipe.source, progress=progress))
     rewards = tuple(dataclasses.replace(reward, args=resolved(reward.args)) for reward in recipe.rewards)
     return dataclasses.replace(recipe, policy=dataclasses.replace(policy, model_name_or_path=base), rewards=rewards)
+
+
+def load(name: str) -> Policy:
+    """The policy that a name means, as `model_dir` finds it; reports call it by that name.
+
+    An adapter's base on the Hub is fetched in the revision that the adapter says.
+    """
+    from peft import PeftModel
+
+    folder = model_dir(name)
+    base = fetch.base_on_hub(folder)
+    if base is None:
+        return dataclasses.replace(load_policy(folder), name=name)
+    under = load_policy(fetch.fetch(base))
+    tokenizer = load_tokenizer(str(folder)) if (folder / "tokenizer_config.json").is_file() else under.tokenizer
+    return Policy(PeftModel.from_pretrained(under.model, folder).eval(), tokenizer, name)
+
+
+def _fetch_models(recipe: Recipe) -> None:
+    """Fetches the models on the Hub that a recipe names, so that a missing or gated one is told before anything is written.
+
+    Raises:
+        RecipeError: with the line that names it.
+    """
+    named = [("policy.model_name_or_path", recipe.policy.model_name_or_path)]
+    named += [(f"rewards.{i}.args.model", reward.args.get("model")) for i, reward in enumerate(recipe.rewards)]
+    if Run(Path(recipe.output_dir)).finished_as(recipe):
+        return
+    for key, name in named:
+        if isinstance(name, str) and ids.looks_like(name) and paths.find(name, recipe.source) is None:
+            try:
+                fetch.fetch(name)
+            except ids.HubError as error:
+                text, _, fix = str(error).partition("\n")
+                raise recipe.error(key, text, fix.strip()) from None
 
 
 def _built(recipe: Recipe, progress: bool) -> Run:
