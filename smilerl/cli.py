@@ -257,15 +257,15 @@ def _chat(given: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _push(given: argparse.Namespace, rest: list[str]) -> int:
-    from smilerl.hub import push
+    from smilerl.hub import push, upload
 
     renamed = dict(text.split("=", 1) if "=" in text else (text, "") for text in given.replace)
     if not all(renamed.values()):
         raise RecipeError("command line: --replace should be LOCAL=ID.\n    Write --replace runs/rm/seed-0=org/rm.")
-    options = push.Options(given.to, given.private, given.license, given.study, given.base, renamed, given.overwrite)
+    options = push.Options(given.to, given.license, given.study, given.base, renamed)
     prepared = push.prepare(given.what, options)
     if not given.dry_run:
-        print(push.push(prepared, options))
+        print(upload.push(prepared, private=given.private, overwrite=given.overwrite))
         return 0
     print("\n".join(push.listing(prepared)))
     if prepared.content_hash is not None:

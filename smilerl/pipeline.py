@@ -175,7 +175,12 @@ def _train(recipe: Recipe, run: Run, progress: bool) -> None:
     learnt_from = sorted({name for reward in rewards for name in getattr(reward, "learnt_from", ())})
     if PartialState().is_main_process:
         # `channels` are open in this run; through those of `learnt_from` outcomes reached a reward model before it.
-        run.note(channels=sorted({*channels, *making_data}), learnt_from=learnt_from, data_hash=_data_hash(dataset))
+        run.note(
+            channels=sorted({*channels, *making_data}),
+            learnt_from=learnt_from,
+            data_hash=_data_hash(dataset),
+            hub=_commits(recipe),
+        )
     key = EvaluationKey()
     with hushed():
         with sealed(arm, channels, key):
@@ -350,7 +355,24 @@ def _save(trainer: Trainer, run: Run) -> None:
         # TRL's copy of a starting adapter is not part of the result.
         adapters = {"selected_adapters": ["default"]} if is_peft_model(model) else {}
         model.save_pretrained(run.model, state_dict=weights, **adapters)
+        _name_base(run.model / "adapter_config.json")
         trainer.processing_class.save_pretrained(run.model)
+
+
+def _commits(recipe: Recipe) -> dict[str, str]:
+    """The commits of the models that came from the Hub, by id: a name alone means another model tomorrow."""
+    named = [recipe.policy.model_name_or_path, *(reward.args.get("model") for reward in recipe.rewards)]
+    found = [fetch.cached_id(name) for name in named if isinstance(name, str)]
+    return {one.repo: str(one.revision) for one in found if one is not None}
+
+
+def _name_base(path: Path) -> None:
+    """Lets an adapter whose base is on the Hub say so, with the commit, and not where the cache of this machine has it."""
+    config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    base = fetch.cached_id(config.get("base_model_name_or_path") or "")
+    if base is not None:
+        config |= {"base_model_name_or_path": base.repo, "revision": base.revision}
+        path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def _data_hash(dataset: Dataset | DatasetDict) -> str:

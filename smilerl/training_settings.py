@@ -27,6 +27,19 @@ _SAID_ELSEWHERE = {
     "model_init_kwargs": "Write `dtype:` and `attn_implementation:` under `policy:`.",
     "reward_weights": "Give each reward its own: `rewards: [{name: reading, weight: 0.5}]`.",
     "resume_from_checkpoint": "Run the recipe again; what an unfinished run left is moved aside.",
+    # The trainer's own upload takes training_args.bin along, which holds the token.
+    **dict.fromkeys(
+        (
+            "push_to_hub",
+            "hub_token",
+            "hub_model_id",
+            "hub_strategy",
+            "hub_private_repo",
+            "hub_always_push",
+            "hub_revision",
+        ),
+        "Delete it, and share the finished run: smilerl push RUN.",
+    ),
 }
 
 

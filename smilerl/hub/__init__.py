@@ -7,7 +7,8 @@
 * `ids`: names on the Hub, `org/name@revision`, and the Hub's errors in words that say what to do;
 * `fetch`: a repository here, for whatever takes a path; `pull`, a copy to keep;
 * `contents`: which files of a run go; `private`: nothing about this machine in them; `scan`: no secret in them;
-* `facts`, `card`, `sections`: what the card says; `push`, `dataset`: the upload, in one commit.
+* `facts`, `sections`, `card`: what the card says; `push`, `dataset`: all of it put together; `upload`: in one commit;
+* `trust`: what a recipe from the Hub may name.
 
 Nothing is uploaded unless asked, nothing that is downloaded is run as code.
 """

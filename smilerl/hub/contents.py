@@ -20,7 +20,8 @@ from typing import NamedTuple
 
 from smilerl.hub import private
 from smilerl.hub.facts import Facts, reward_code
-from smilerl.hub.ids import HubError
+from smilerl.hub.fetch import base_on_hub, cached_id
+from smilerl.hub.ids import HubError, HubId
 from smilerl.hub.scan import Hit, Values, pieces, scan
 from smilerl.yaml_lines import dump
 
@@ -75,6 +76,22 @@ class Parcel:
     def size(self) -> int:
         """In bytes."""
         return sum(item.size for item in self.items)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One repository, ready to go.
+
+    Attributes:
+        hub_id: where it goes.
+        content_hash: of the run, to tell another run's repository from an earlier push of this one; None for data and bare weights.
+        before: repositories that have to be there first: an adapter's base.
+    """
+
+    hub_id: HubId
+    parcel: Parcel
+    content_hash: str | None = None
+    before: tuple[Prepared, ...] = ()
 
 
 def of_run(facts: Facts) -> tuple[list[Item], list[Left]]:
@@ -156,8 +173,12 @@ def refuse_secrets(items: Sequence[Item], values: Values) -> None:
 def _with_base(item: Item, facts: Facts) -> Item:
     """The adapter's config with the base that others can load."""
     assert isinstance(item.source, Path)
+    if base_on_hub(item.source.parent) is not None:
+        return item  # it says so already, with the commit that it was trained on
     config = json.loads(item.source.read_text(encoding="utf-8"))
-    config |= {"base_model_name_or_path": facts.base.repo, "revision": facts.base.revision}
+    cached = cached_id(config["base_model_name_or_path"])
+    repo, revision = (cached.repo, cached.revision) if cached else (facts.base.repo, facts.base.revision)
+    config |= {"base_model_name_or_path": repo, "revision": revision}
     return Item(item.name, (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode())
 
 

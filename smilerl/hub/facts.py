@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -168,11 +168,22 @@ def base_of(run: Run, renamed: Mapping[str, str]) -> Base:
         weights = Path(place) if Path(place).is_dir() and cached is None else None
         if cached is not None and (name is None or paths.find(name, recipe.source)):
             name = str(cached)  # an adapter trained further: its own base, not the adapter it started from
-    if name is None:
-        return Base("fresh", folder=weights)
     if name in renamed:
         return Base("hub", renamed[name], weights)
-    found = paths.find(name, recipe.source)
+    return named_base(name, recipe.source, weights)
+
+
+def named_base(name: str | None, source: str, weights: Path | None = None) -> Base:
+    """What a recipe means by a model's name.
+
+    Args:
+        name: of `policy.model_name_or_path`; None for a fresh model.
+        source: the recipe's file.
+        weights: where the model lies, if that is known.
+    """
+    if name is None:
+        return Base("fresh", folder=weights)
+    found = paths.find(name, source)
     if found is None:
         return Base("hub", name) if looks_like(name) or "/" not in name else Base("local", name, weights)
     shared = _shared(found)
@@ -208,13 +219,10 @@ def for_strangers(recipe: Recipe, title: str, renamed: Mapping[str, str], base: 
     )
 
 
-def reward_code(recipe: Recipe) -> Iterator[Path]:
+def reward_code(recipe: Recipe) -> list[Path]:
     """The users' own files that the recipe's rewards are in (`path/to/file.py:function`)."""
-    for reward in recipe.rewards:
-        file, mark, _ = reward.name.rpartition(":")
-        found = paths.find(file) if mark and file.endswith(".py") else None
-        if found is not None:
-            yield found
+    named = [reward.name.rpartition(":")[0] for reward in recipe.rewards]
+    return list(dict.fromkeys(found for name in named if name.endswith(".py") and (found := paths.find(name))))
 
 
 def _told_name(name: str) -> str:

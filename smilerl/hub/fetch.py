@@ -36,15 +36,11 @@ def fetch(name: str, *, weights: bool = True) -> Path:
 
     hub_id = _model_id(name)
     with explained(hub_id):
-        wanted = None if constants.HF_HUB_OFFLINE else _wanted(_listing(hub_id)[1], weights)
-        folder = Path(
-            snapshot_download(
-                hub_id.repo,
-                revision=hub_id.revision,
-                allow_patterns=None if wanted is None else [_literally(file) for file in wanted],
-                local_files_only=constants.HF_HUB_OFFLINE,
-            )
-        )
+        if constants.HF_HUB_OFFLINE:
+            folder = _cached(hub_id)
+        else:
+            wanted = [_literally(file) for file in _wanted(_listing(hub_id)[1], weights)]
+            folder = Path(snapshot_download(hub_id.repo, revision=hub_id.revision, allow_patterns=wanted))
     if weights:
         _check_model(folder, hub_id)
         base = base_on_hub(folder)
@@ -113,6 +109,19 @@ def cached_id(path: str | Path) -> HubId | None:
     return None
 
 
+def _cached(hub_id: HubId) -> Path:
+    """The directory that an earlier fetch has left in the cache."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    # Not by snapshot_download: it wants all files of the repository, and we have fetched those that are needed.
+    for file in (*ABOUT, "config.json", "adapter_config.json"):
+        found = try_to_load_from_cache(hub_id.repo, file, revision=hub_id.revision)
+        if isinstance(found, str):
+            return Path(found).parent
+    raise LocalEntryNotFoundError(hub_id.repo)
+
+
 def _model_id(name: str) -> HubId:
     hub_id = parse(name)
     if hub_id is None or hub_id.kind != "model":
@@ -153,6 +162,10 @@ def _check_model(folder: Path, hub_id: HubId) -> None:
         raise HubError(
             f"{hub_id} holds neither config.json nor adapter_config.json, so it is no model that transformers or peft load.\n"
             f"    Look at {hub_id.url}/tree/{hub_id.revision or 'main'}."
+        )
+    if not any(file.suffix in (".safetensors", ".bin") for file in folder.iterdir()):
+        raise HubError(
+            f"{hub_id} holds no weights as transformers saves them (*.safetensors).\n    Look at {hub_id.url}/tree/{hub_id.revision or 'main'}."
         )
 
 

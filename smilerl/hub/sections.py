@@ -117,7 +117,7 @@ def conversations(facts: Facts) -> list[dict[str, Any]]:
     results = facts.results
     if results is None or results.replies.empty:
         return []
-    return chosen(results, _CONVERSATIONS)
+    return chosen(results, _CONVERSATIONS, back=False)
 
 
 def prompt(facts: Facts) -> Any:
@@ -201,7 +201,7 @@ def _of_itself(name: str) -> str:
     import importlib
 
     if not name.isidentifier():
-        return "a function that does not come with smilerl" + ("; its source is in `code/`" if ".py:" in name else "")
+        return "a function that does not come with smilerl" + ("; its source is in code/" if ".py:" in name else "")
     doc = importlib.import_module(f"smilerl.rewards.{name}").__doc__ or ""
     first = " ".join(doc.split("\n\n")[0].split())
     return first.partition(": ")[2] or first

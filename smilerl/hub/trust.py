@@ -7,10 +7,16 @@ recipe must not thereby choose code to run here, or an address to send prompts (
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from smilerl.hub.ids import HubError
+
+#: A callable, as rewards inside rewards may be named without a `name:`.
+_DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+#: What is read and never run: there, a dot is one of a file's name.
+_DATA = ("model", "path", "dataset")
 
 
 def check(part: Any, where: str, option: str) -> None:
@@ -47,5 +53,10 @@ def _strange(value: Any, key: str = "") -> Iterator[str]:
         for item in value:
             yield from _strange(item, key)
     elif isinstance(value, str):
-        if (key == "name" and not value.isidentifier()) or "://" in value or ".py:" in value:
+        code = (
+            (key == "name" and not value.isidentifier())
+            or (key not in _DATA and _DOTTED.fullmatch(value))
+            or ".py:" in value
+        )
+        if code or "://" in value:
             yield f"'{value[:100]}'"

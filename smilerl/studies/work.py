@@ -144,7 +144,7 @@ def _evaluate(model: Path, base: str, suite: str, folder: Path, recipe: Recipe |
     spec, out = world_of(base), folder / "evals" / suite
     reward = combined(recipe) if recipe else None
     untuned = load_policy(str(pipeline.model_dir(base)))
-    policy = load_policy(str(model)) if recipe else untuned
+    policy = pipeline.load(str(model)) if recipe else untuned
     world = worlds.build(spec.name, **spec.args)
     trail = read_trail(folder, world) if recipe else None
     evaluate(policy, world, suite, base=untuned, reward=reward, out_dir=out, trail=trail, progress=False)

@@ -50,10 +50,19 @@ def smilerl(client, hub, tmp_path) -> Callable:
 
 @pytest.fixture
 def make_run(tmp_path) -> Callable[..., Run]:
-    """A finished run with a tiny model of random weights: `make_run("one")`, `make_run("judge", method="reward")`."""
+    """A finished run with a tiny model of random weights: `make_run("one")`, `make_run("judge", method="reward")`.
+
+    `_weights="fresh"` leaves the base that the recipe names unbuilt.
+    """
 
     def make(
-        name: str, *, method: str = "rloo", peft: bool = False, metrics: tuple[dict, ...] = ({"loss": 1.0},), **sections
+        name: str,
+        *,
+        method: str = "rloo",
+        peft: bool = False,
+        _weights: str = "base",
+        metrics: tuple[dict, ...] = ({"loss": 1.0},),
+        **sections,
     ) -> Run:
         recipe = {"method": method, "output_dir": str(tmp_path / "runs" / name), "policy": {"config": TINY}, "data": {"n": 16}, "training": TRAINING,
                   "story": STORY}  # fmt: skip
@@ -62,7 +71,7 @@ def make_run(tmp_path) -> Callable[..., Run]:
         path = tmp_path / f"{name}.yaml"
         path.write_text(yaml.safe_dump(recipe | sections))
         with Run.create(load_recipe(path), ["smilerl", "train", str(path)]) as run:
-            _save_model(run, method, peft)
+            _save_model(run, method, peft, fresh=_weights == "fresh")
             for row in metrics:
                 run.log({"step": 2, **row})
             run.note(channels=["annotators"] if method == "reward" else [], learnt_from=[])
@@ -72,7 +81,7 @@ def make_run(tmp_path) -> Callable[..., Run]:
     return make
 
 
-def _save_model(run: Run, method: str, peft: bool) -> None:
+def _save_model(run: Run, method: str, peft: bool, fresh: bool) -> None:
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForSequenceClassification
@@ -82,8 +91,8 @@ def _save_model(run: Run, method: str, peft: bool) -> None:
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(len(run.path.name))
-        named = run.recipe.policy.model_name_or_path
-        policy = load_policy(named) if named else fresh_policy(run.recipe.policy.config, worlds.build("smileworld"))
+        named = None if fresh else run.recipe.policy.model_name_or_path
+        policy = load_policy(named) if named else fresh_policy(TINY, worlds.build("smileworld"))
         model = policy.model
         if peft:
             model = get_peft_model(model, LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False))

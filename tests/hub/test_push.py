@@ -166,6 +166,39 @@ def test_what_is_no_finished_run_is_told(make_run, smilerl, tmp_path):
     assert "no name for a repository" in smilerl("push", make_run("two").path, "--to", "a b").err
 
 
+LORA = """\
+method: rloo
+output_dir: runs/lora
+policy: {model_name_or_path: org/base@main, peft: {r: 2, target_modules: all-linear}}
+data: {n: 8}
+rewards: [{name: smile}]
+training: {max_steps: 1, per_device_train_batch_size: 4, num_generations: 2, max_completion_length: 4, use_cpu: true, bf16: false, gradient_checkpointing: false}
+held_out: {every: 0, n: 4}
+"""
+
+
+@pytest.mark.slow
+def test_an_adapter_trained_on_a_base_of_the_hub_goes_back_there(make_run, smilerl, hub, tmp_path):
+    """Really trained: what training leaves is what is pushed."""
+    assert smilerl("push", make_run("base", method="sft").path, "--to", "org/base").code == 0
+    commit = hub.repos["models", "org/base"].commits[-1][0]
+    (tmp_path / "lora.yaml").write_text(LORA)
+    trained = smilerl("train", "lora.yaml")
+    assert trained.code == 0, trained.err
+    named = json.loads((tmp_path / "runs/lora/model/adapter_config.json").read_text())
+    assert (named["base_model_name_or_path"], named["revision"]) == ("org/base", commit)
+    assert json.loads((tmp_path / "runs/lora/manifest.json").read_text())["hub"] == {"org/base": commit}
+    hub.repos["models", "org/base"].commit({"README.md": b"the base has moved on, and lost its weights"})
+    pushed = smilerl("push", "runs/lora", "--to", "org/lora", "--license", "mit")
+    assert pushed.code == 0, pushed.err
+    card = ModelCard(hub.files("org/lora")["README.md"].decode())
+    assert (card.data.base_model, card.data.license) == ("org/base", "mit") and "lora" in card.data.tags
+    assert str(tmp_path).encode() not in b"".join(hub.files("org/lora").values())
+    code = "from smilerl import pipeline\nprint(type(pipeline.load('org/lora').model).__name__)"
+    said = smilerl(code=code, cache="fresh")
+    assert said.out == "PeftModelForCausalLM\n", said.err
+
+
 @pytest.mark.slow
 def test_an_adapter_brings_its_base(make_run, smilerl, hub, tmp_path):
     base = make_run("base", method="sft")
@@ -298,6 +331,21 @@ def test_a_pull_that_breaks_leaves_nothing_and_one_on_top_of_something_is_refuse
     assert not (tmp_path / "copies/one/.cache").exists()
     said = smilerl("pull", "org/one", "--to", "copies/one")
     assert said.code == 2 and "overwrites nothing" in said.err
+
+
+def test_without_a_network_the_cache_serves_what_was_fetched(make_run, smilerl, hub):
+    assert smilerl("push", make_run("one").path, "--to", "org/one").code == 0
+    code = (
+        "from huggingface_hub import constants\nfrom smilerl.hub.fetch import fetch\nfrom smilerl.hub.ids import HubError\n"
+        "constants.HF_HUB_OFFLINE = True\n"
+        "try: fetch('org/one')\nexcept HubError as error: print(str(error).splitlines()[0])\n"
+        "constants.HF_HUB_OFFLINE = False\nfetch('org/one')\n"
+        "constants.HF_HUB_OFFLINE = True\nprint((fetch('org/one') / 'model.safetensors').is_file())"
+    )
+    said = smilerl(code=code)
+    assert said.out.splitlines()[0].startswith("org/one is not in the cache") and said.out.endswith("\nTrue\n"), (
+        said.err
+    )
 
 
 def test_an_earlier_revision_is_what_it_was(smilerl, hub, tmp_path):
