@@ -73,26 +73,37 @@ def model_dir(name: str | Path, *, beside: str | Path | None = None, progress: b
 
 
 def with_models(recipe: Recipe, *, progress: bool = True) -> Recipe:
-    """The recipe with directories in place of the recipes of models that it names, each built if it has to be."""
-
-    def resolved(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: fetched(item) if key == "model" else resolved(item) for key, item in value.items()}
-        if isinstance(value, list):
-            return [resolved(item) for item in value]
-        if isinstance(value, str) and value.endswith((".yaml", ".yml")) and paths.find(value, recipe.source):
-            return str(model_dir(value, beside=recipe.source, progress=progress))
-        return value
-
-    def fetched(model: Any) -> Any:
-        on_hub = isinstance(model, str) and ids.looks_like(model) and paths.find(model, recipe.source) is None
-        return str(model_dir(model, progress=progress)) if on_hub else resolved(model)
-
+    """The recipe with directories in place of the models that it names by recipe or Hub id, each built or fetched if it has to be."""
     policy, base = recipe.policy, recipe.policy.model_name_or_path
     if base is not None:
         base = str(model_dir(base, beside=recipe.source, progress=progress))
-    rewards = tuple(dataclasses.replace(reward, args=resolved(reward.args)) for reward in recipe.rewards)
+    rewards = tuple(
+        dataclasses.replace(reward, args=resolved(reward.args, recipe.source, progress)) for reward in recipe.rewards
+    )
     return dataclasses.replace(recipe, policy=dataclasses.replace(policy, model_name_or_path=base), rewards=rewards)
+
+
+def resolved(value: Any, source: str = "", progress: bool = True) -> Any:
+    """A reward's arguments with directories in place of models: of their recipes, and of ids on the Hub under `model`.
+
+    Args:
+        source: the file that names them.
+    """
+    if isinstance(value, dict):
+        return {
+            key: _fetched(item, source, progress) if key == "model" else resolved(item, source, progress)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [resolved(item, source, progress) for item in value]
+    if isinstance(value, str) and value.endswith((".yaml", ".yml")) and paths.find(value, source):
+        return str(model_dir(value, beside=source, progress=progress))
+    return value
+
+
+def _fetched(model: Any, source: str, progress: bool) -> Any:
+    on_hub = isinstance(model, str) and ids.looks_like(model) and paths.find(model, source) is None
+    return str(model_dir(model)) if on_hub else resolved(model, source, progress)
 
 
 def load(name: str) -> Policy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -53,9 +54,10 @@ class Subject:
         if named == "none":
             return None
         if named is not None:
+            from smilerl import pipeline
             from smilerl.rewards import build_reward
 
-            return build_reward(parse_value(named))
+            return build_reward(pipeline.resolved(parse_value(named)))
         if self.recipe is None or not self.recipe.rewards:
             return None
         if self.pushed is not None:
@@ -128,11 +130,11 @@ def find(name: str, *, world: str | None = None, base: str | None = None, helper
 
 def _pushed(name: str, place: Path | None, world: str | None, base: str | None) -> Subject | None:
     """A run that was pushed: as an id on the Hub, or as the directory that it was pulled into. None for what is not one."""
-    on_hub = place is None and ids.looks_like(name)
-    if not on_hub and (place is None or not all((place / file).is_file() for file in fetch.ABOUT)):
+    hub_id = ids.parse(name) if place is None and ids.looks_like(name) else None
+    if hub_id is None and (place is None or not all((place / file).is_file() for file in fetch.ABOUT)):
         return None
     about = fetch.fetch(name, weights=False) if place is None else place
-    parts = ids.parse(name).repo.split("/") if on_hub else [Path(name).name]
+    parts = hub_id.repo.split("/") if hub_id else [Path(name).name]
     folder = Path("runs", "evals", *parts)
     if not all((about / file).is_file() for file in fetch.ABOUT):
         return Subject(name, _world(world or "smileworld"), folder, name, base)
@@ -140,7 +142,23 @@ def _pushed(name: str, place: Path | None, world: str | None, base: str | None) 
     if world is None:
         trust.check(recipe.world, name, "--world")
     built = _world(world) if world else worlds.build(recipe.world.name, **recipe.world.args)
+    if base is None:
+        _warn_of_another_base(name, recipe, about)
     return Subject(name, built, folder, name, base or recipe.policy.model_name_or_path, recipe, name)
+
+
+def _warn_of_another_base(name: str, recipe: Recipe, about: Path) -> None:
+    """Says so where the recipe of the base, as it is here, builds another model than the one that the run started from."""
+    from smilerl.fingerprint import inputs
+
+    then = json.loads((about / "manifest.json").read_text(encoding="utf-8")).get("inputs", {})
+    base = str(recipe.policy.model_name_or_path)
+    if then.get(base) not in (None, inputs(recipe).get(base)):
+        print(
+            f"{name} started from {base}, which builds another model with this version of smilerl: differences to the base are to that one.\n"
+            "    Give the base it had, if there is one: --base ORG/NAME.",
+            file=sys.stderr,
+        )
 
 
 def summary(results: dict) -> str:

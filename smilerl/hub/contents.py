@@ -135,7 +135,8 @@ def without_places(items: Sequence[Item], names: dict[Path, str]) -> list[Item]:
         HubError: a path of this machine stands where it cannot be rewritten.
     """
     known = private.places(names)
-    told, found = [], []
+    told: list[Item] = []
+    found: list[str] = []
     for item in items:
         if private.is_rewritable(item.name):
             data = item.source if isinstance(item.source, bytes) else item.source.read_bytes()

@@ -168,7 +168,7 @@ def base_of(run: Run, renamed: Mapping[str, str]) -> Base:
         weights = Path(place) if Path(place).is_dir() and cached is None else None
         if cached is not None and (name is None or paths.find(name, recipe.source)):
             name = str(cached)  # an adapter trained further: its own base, not the adapter it started from
-    if name in renamed:
+    if name is not None and name in renamed:
         return Base("hub", renamed[name], weights)
     return named_base(name, recipe.source, weights)
 

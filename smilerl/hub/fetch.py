@@ -10,6 +10,7 @@ import fnmatch
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from smilerl.hub.ids import HubError, HubId, explained, looks_like, parse
 
@@ -135,7 +136,7 @@ def _listing(hub_id: HubId) -> tuple[str, list[str]]:
     """The commit and its files."""
     from huggingface_hub import HfApi
 
-    info = HfApi().repo_info(hub_id.repo, repo_type=hub_id.kind, revision=hub_id.revision)
+    info: Any = HfApi().repo_info(hub_id.repo, repo_type=hub_id.kind, revision=hub_id.revision)
     return str(info.sha), [file.rfilename for file in info.siblings or []]
 
 

@@ -50,7 +50,7 @@ def is_rewritable(name: str) -> bool:
 def without_places(text: str, known: Sequence[tuple[str, str]]) -> str:
     """A text without paths of this machine: known folders by their names, of other existing paths the last part alone."""
     for path, name in known:
-        text = re.sub(rf"(?<![\w.]){re.escape(path)}(?![\w-])", lambda _, name=name: name, text)
+        text = re.sub(rf"(?<![\w.]){re.escape(path)}(?![\w-])", name.replace("\\", r"\\"), text)
     text = _HOMES.sub("~", text)
     return _ABSOLUTE.sub(lambda found: _last_part(found[0]), text)
 

@@ -7,6 +7,7 @@ import copy
 import json
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ def combined(recipe: Recipe) -> Callable[..., list[float | None]]:
     from smilerl import pipeline, worlds
     from smilerl.rewards import build_rewards, is_async
 
-    specs = pipeline.with_models(recipe, progress=False).rewards
+    specs = [replace(one, args=pipeline.resolved(one.args, recipe.source, False)) for one in recipe.rewards]
     rewards = build_rewards(specs, recipe.seed, world=worlds.build(recipe.world.name, **recipe.world.args))
     weights = np.array([reward.weight for reward in recipe.rewards])
 

@@ -20,6 +20,7 @@ import smilerl.cli, smilerl.pipeline, smilerl.subject, smilerl.evaluation.runner
 from huggingface_hub import constants
 
 def child(asked):
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for number, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(asked[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     for name in ("HF_TOKEN", *asked["without"]):

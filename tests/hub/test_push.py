@@ -47,6 +47,7 @@ def test_pushed_pulled_and_asked_again_it_answers_the_same(make_run, smilerl, hu
     } >= set(hub.files("org/one"))
     assert smilerl("eval", "copy", *HELD_OUT, "--out", tmp_path / "copied", cache="third").code == 0
     assert numbers(tmp_path / "copied") == numbers(tmp_path / "here")
+    assert smilerl("chat", "org/one", cache="third").code == 0
     # A reward that may not be built unasked can be done without.
     files = hub.files("org/one")
     hub.add("org/own", files | {"recipe.yaml": files["recipe.yaml"].replace(b"name: smile\n", b"name: my.reward\n")})
