@@ -1,4 +1,4 @@
-"""The command `smilerl`: train, eval, study, report, pairs, judge, chat, reward check. Each imports what it needs when it is called."""
+"""The command `smilerl`: one subcommand for each thing that can be done. Each imports what it needs when it is called."""
 
 from __future__ import annotations
 
@@ -175,6 +175,7 @@ def _parser() -> argparse.ArgumentParser:
     chat.add_argument("--max_new_tokens", type=_count, default=64, help="of a reply (default: 64)")
     chat.set_defaults(run=_chat)
     _add_reward(commands)
+    _add_hub(commands, raw)
     return parser
 
 
@@ -218,6 +219,47 @@ def _reward_check(given: argparse.Namespace, rest: list[str]) -> int:
     from smilerl.preflight.command import check
 
     return check(given)
+
+
+def _add_hub(commands, raw) -> None:
+    push = commands.add_parser(
+        "push", help="share a run, or data, on the Hugging Face Hub", formatter_class=raw,
+        description="Uploads the model or adapter of a finished run with its recipe, manifest, results, samples, the report of its study and a card, in one\n"
+        "commit. Every file is searched for tokens and for paths of this machine first. Needs a token: `hf auth login`, or HF_TOKEN.",
+        epilog="  smilerl push runs/smile/reading/seed-0 --dry-run                  every file that would go, and the card to look at\n"
+        "  smilerl push runs/smile/reading/seed-0 --to org/name --private\n"
+        "  smilerl push runs/lora/seed-0 --to org/name --base org/base       an adapter, and its base if that is not there yet\n"
+        "  smilerl push recipes/smileworld/preference_rm.yaml --to org/rm    the model that a recipe builds\n"
+        "  smilerl push data --to org/data                                   a data set",
+    )  # fmt: skip
+    push.add_argument(
+        "what", metavar="RUN_OR_DATA", help="a run directory, the recipe of a model, or a folder with a data card"
+    )
+    push.add_argument("--to", metavar="ORG/NAME", help="default: your account, and a name made from the run's folder")
+    push.add_argument("--dry-run", action="store_true", help="show what would go; send nothing, ask for no token")
+    push.add_argument("--private", action="store_true", help="make the repository private, if it is new")
+    push.add_argument(
+        "--base", metavar="ORG/NAME", help="where the base of the run is on the Hub; pushed there first if it is not"
+    )
+    push.add_argument("--study", metavar="DIR", type=Path, help="the study it belongs to (default: the one it lies in)")
+    push.add_argument(
+        "--license", metavar="ID", help="default: the base's; apache-2.0 for what smilerl makes from nothing"
+    )
+    push.add_argument(
+        "--replace", action="append", default=[], metavar="LOCAL=ID",
+        help="the id on the Hub of another model that the recipe names and that is only here; may be given several times",
+    )  # fmt: skip
+    push.add_argument("--overwrite", action="store_true", help="replace another run that is in the repository")
+    push.set_defaults(run=_push)
+
+    pull = commands.add_parser(
+        "pull", help="copy a repository of the Hub here", formatter_class=raw,
+        description="Copies a repository: all of it, or nothing. (eval and chat take an id without pulling first.)",
+        epilog="  smilerl pull org/name\n  smilerl pull org/name@v1 --to models/name\n  smilerl pull datasets/org/data --to data",
+    )  # fmt: skip
+    pull.add_argument("id", metavar="ID", help="org/name, org/name@revision, or datasets/org/name")
+    pull.add_argument("--to", metavar="DIR", type=Path, help="default: runs/hub/org/name")
+    pull.set_defaults(run=_pull)
 
 
 def _train(given: argparse.Namespace, rest: list[str]) -> int:
@@ -335,6 +377,31 @@ def _chat(given: argparse.Namespace, rest: list[str]) -> int:
     if sys.stdin.isatty():
         print(f"\n{chat.HELP}")
     conversation.run(chat.typed(sys.stdin))
+    return 0
+
+
+def _push(given: argparse.Namespace, rest: list[str]) -> int:
+    from smilerl.hub import push, upload
+
+    renamed = dict(text.split("=", 1) if "=" in text else (text, "") for text in given.replace)
+    if not all(renamed.values()):
+        raise RecipeError("command line: --replace should be LOCAL=ID.\n    Write --replace runs/rm/seed-0=org/rm.")
+    options = push.Options(given.to, given.license, given.study, given.base, renamed)
+    prepared = push.prepare(given.what, options)
+    if not given.dry_run:
+        print(upload.push(prepared, private=given.private, overwrite=given.overwrite))
+        return 0
+    print("\n".join(push.listing(prepared)))
+    if prepared.content_hash is not None:
+        print(f"\nThe card: {push.write_card(prepared, Path('runs', 'cards', prepared.hub_id.repo.split('/')[-1]))}")
+    print("Nothing was sent.")
+    return 0
+
+
+def _pull(given: argparse.Namespace, rest: list[str]) -> int:
+    from smilerl.hub.fetch import pull
+
+    print(pull(given.id, given.to))
     return 0
 
 

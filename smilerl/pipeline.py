@@ -28,7 +28,8 @@ from transformers import Trainer, set_seed
 from smilerl import baseline, checkpoints, pairs, paths, preferences, sharding, speakers, training, worlds
 from smilerl.chat_template import set_defaults
 from smilerl.fingerprint import hash_path
-from smilerl.policies import Policy, load_policy
+from smilerl.hub import fetch, ids
+from smilerl.policies import Policy, load_policy, load_tokenizer
 from smilerl.recipe import Recipe, RecipeError, load_recipe
 from smilerl.rewards import RewardError, build_rewards
 from smilerl.rewards._summed import summed, unnoticed
@@ -50,9 +51,11 @@ def run_recipe(recipe: Recipe, *, progress: bool = True) -> Run:
 
     Raises:
         RunError: another process trains there, or another recipe has.
+        RecipeError: a model that it names is not on the Hub, or gated; nothing has been written then.
         OutcomeSealed: a reward reached for an outcome through no channel that it declares.
         Interrupted: it was asked to stop (SIGTERM, SIGUSR1, Ctrl-C) and has saved where it was.
     """
+    _fetch_models(recipe)
     with _own_run(recipe) as run:
         if not run.finished:
             with _told_as(recipe, "world.args"):
@@ -65,37 +68,87 @@ def run_recipe(recipe: Recipe, *, progress: bool = True) -> Run:
 
 
 def model_dir(name: str | Path, *, beside: str | Path | None = None, progress: bool = True) -> Path:
-    """The directory of a model given by its recipe (built on first use), its run, or the directory itself.
+    """The directory of a model given by its recipe (built on first use), its run, the directory itself, or its id on the Hub.
 
     Args:
-        name: `*.yaml`, a run directory, or a model directory; a Hub id is returned as it is.
+        name: `*.yaml`, a run directory, a model directory, or `org/name`, `org/name@revision`, which is fetched.
         beside: the file that mentions it.
     """
     found = paths.find(name, beside)
     if found is None:
-        return Path(name)
+        return fetch.fetch(str(name)) if ids.parse(str(name)) else Path(name)
     if found.suffix in (".yaml", ".yml"):
         return _built(load_recipe(found), progress).model
     return found / "model" if (found / "status.json").is_file() else found
 
 
 def with_models(recipe: Recipe, *, progress: bool = True) -> Recipe:
-    """The recipe with directories in place of the recipes of models that it names, each built if it has to be."""
-
-    def resolved(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: resolved(item) for key, item in value.items()}
-        if isinstance(value, list):
-            return [resolved(item) for item in value]
-        if isinstance(value, str) and value.endswith((".yaml", ".yml")) and paths.find(value, recipe.source):
-            return str(model_dir(value, beside=recipe.source, progress=progress))
-        return value
-
+    """The recipe with directories in place of the models that it names by recipe or Hub id, each built or fetched if it has to be."""
     policy, base = recipe.policy, recipe.policy.model_name_or_path
     if base is not None:
         base = str(model_dir(base, beside=recipe.source, progress=progress))
-    rewards = tuple(dataclasses.replace(reward, args=resolved(reward.args)) for reward in recipe.rewards)
+    rewards = tuple(
+        dataclasses.replace(reward, args=resolved(reward.args, recipe.source, progress)) for reward in recipe.rewards
+    )
     return dataclasses.replace(recipe, policy=dataclasses.replace(policy, model_name_or_path=base), rewards=rewards)
+
+
+def resolved(value: Any, source: str = "", progress: bool = True) -> Any:
+    """A reward's arguments with directories in place of models: of their recipes, and of ids on the Hub under `model`.
+
+    Args:
+        source: the file that names them.
+    """
+    if isinstance(value, dict):
+        return {
+            key: _fetched(item, source, progress) if key == "model" else resolved(item, source, progress)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [resolved(item, source, progress) for item in value]
+    if isinstance(value, str) and value.endswith((".yaml", ".yml")) and paths.find(value, source):
+        return str(model_dir(value, beside=source, progress=progress))
+    return value
+
+
+def _fetched(model: Any, source: str, progress: bool) -> Any:
+    on_hub = isinstance(model, str) and ids.looks_like(model) and paths.find(model, source) is None
+    return str(model_dir(model)) if on_hub else resolved(model, source, progress)
+
+
+def load(name: str, *, dtype: str = "float32", device: str | None = None) -> Policy:
+    """The policy that a name means, as `model_dir` finds it; reports call it by that name.
+
+    An adapter's base on the Hub is fetched in the revision that the adapter says.
+    """
+    from peft import PeftModel
+
+    folder = model_dir(name)
+    base = fetch.base_on_hub(folder)
+    if base is None:
+        return dataclasses.replace(load_policy(folder, dtype=dtype, device=device), name=name)
+    under = load_policy(fetch.fetch(base), dtype=dtype, device=device)
+    tokenizer = load_tokenizer(str(folder)) if (folder / "tokenizer_config.json").is_file() else under.tokenizer
+    return Policy(PeftModel.from_pretrained(under.model, folder).eval(), tokenizer, name)
+
+
+def _fetch_models(recipe: Recipe) -> None:
+    """Fetches the models on the Hub that a recipe names, so that a missing or gated one is told before anything is written.
+
+    Raises:
+        RecipeError: with the line that names it.
+    """
+    named = [("policy.model_name_or_path", recipe.policy.model_name_or_path)]
+    named += [(f"rewards.{i}.args.model", reward.args.get("model")) for i, reward in enumerate(recipe.rewards)]
+    if Run(Path(recipe.output_dir)).finished_as(recipe):
+        return
+    for key, name in named:
+        if isinstance(name, str) and ids.looks_like(name) and paths.find(name, recipe.source) is None:
+            try:
+                fetch.fetch(name)
+            except ids.HubError as error:
+                text, _, fix = str(error).partition("\n")
+                raise recipe.error(key, text, fix.strip()) from None
 
 
 def _built(recipe: Recipe, progress: bool) -> Run:
@@ -149,7 +202,12 @@ def _train(recipe: Recipe, run: Run, world: World, progress: bool) -> None:
         dataset = method.dataset(recipe, world)
     if PartialState().is_main_process:
         # `channels` are open in this run; through those of `learnt_from` outcomes reached a reward model before it.
-        run.note(channels=sorted({*channels, *making_data}), learnt_from=learnt_from, data_hash=_data_hash(dataset))
+        run.note(
+            channels=sorted({*channels, *making_data}),
+            learnt_from=learnt_from,
+            data_hash=_data_hash(dataset),
+            hub=_commits(recipe),
+        )
         if unwatched:
             run.note(unwatched=unwatched)
             print(f"{arm}  {unwatched}", file=sys.stderr, flush=True)
@@ -398,7 +456,24 @@ def _save(trainer: Trainer, run: Run) -> None:
         # TRL's copy of a starting adapter is not part of the result.
         adapters = {"selected_adapters": ["default"]} if is_peft_model(model) else {}
         model.save_pretrained(run.model, state_dict=weights, **adapters)
+        _name_base(run.model / "adapter_config.json")
         trainer.processing_class.save_pretrained(run.model)
+
+
+def _commits(recipe: Recipe) -> dict[str, str]:
+    """The commits of the models that came from the Hub, by id: a name alone means another model tomorrow."""
+    named = [recipe.policy.model_name_or_path, *(reward.args.get("model") for reward in recipe.rewards)]
+    found = [fetch.cached_id(name) for name in named if isinstance(name, str)]
+    return {one.repo: str(one.revision) for one in found if one is not None}
+
+
+def _name_base(path: Path) -> None:
+    """Lets an adapter whose base is on the Hub say so, with the commit, and not where the cache of this machine has it."""
+    config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    base = fetch.cached_id(config.get("base_model_name_or_path") or "")
+    if base is not None:
+        config |= {"base_model_name_or_path": base.repo, "revision": base.revision}
+        path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def _data_hash(dataset: Dataset | DatasetDict) -> str:

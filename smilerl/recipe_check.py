@@ -247,7 +247,7 @@ def _model_problems(name: str | None, recipe: Recipe, key: Key) -> Iterator[Prob
     if name is None:
         return
     found = paths.find(name, recipe.source)
-    if found is None and (_looks_local(name) or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name)):
+    if found is None and (_looks_local(name) or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?", name)):
         yield Problem(key, f"{dotted(key)} is '{name}', and there is nothing there.", _models_there(name))
     elif found is not None and found.is_file():
         yield from _nested_problems(name, found, recipe, key)
@@ -281,7 +281,7 @@ def _looks_local(name: str) -> bool:
     return (
         name.startswith((".", "/", "~"))
         or name.endswith(_RECIPE_FILE)
-        or name.count("/") > 1
+        or name.partition("@")[0].count("/") > 1
         or Path(name).parts[0] in _local_folders()
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smilerl import paths, worlds
-from smilerl.recipe import Recipe, RecipeError
+from smilerl.hub import fetch, ids, trust
+from smilerl.recipe import Recipe, RecipeError, read_recipe
 from smilerl.run import Run
 from smilerl.yaml_lines import did_you_mean, parse_value
 
@@ -29,6 +31,7 @@ class Subject:
         base: the same of the model before tuning, where it is known.
         recipe: of the run, where it is one.
         folder: where results about them go, a folder for each suite.
+        pushed: directory or Hub id of a run that was pushed, which lies there without the folders of a run.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Subject:
     model: str | None = None
     base: str | None = None
     recipe: Recipe | None = None
+    pushed: str | None = None
 
     def check(self) -> None:
         """Asks whoever plays the world's people one short thing: before a model loads, it costs nothing not to reach them."""
@@ -64,12 +68,17 @@ class Subject:
 
     def reward(self, named: str | None = None) -> Callable | None:
         """The training reward of a run, or the one that is named (a name, or YAML with name and args)."""
+        if named == "none":
+            return None
         if named is not None:
+            from smilerl import pipeline
             from smilerl.rewards import build_reward
 
-            return build_reward(parse_value(named))
+            return build_reward(pipeline.resolved(parse_value(named)))
         if self.recipe is None or not self.recipe.rewards:
             return None
+        if self.pushed is not None:
+            trust.check(self.recipe.rewards, self.name, "--reward")
         from smilerl.studies.own_reward import combined
 
         return combined(self.recipe)
@@ -78,7 +87,11 @@ class Subject:
         """What the run sampled of held-out people while it trained, where it is a run that did."""
         from smilerl.evaluation.curves import read_trail
 
-        return None if self.recipe is None else read_trail(self.folder.parent, self.world)
+        if self.recipe is None:
+            return None
+        if self.pushed is None:
+            return read_trail(self.folder.parent, self.world)
+        return read_trail(paths.find(self.pushed) or fetch.fetch(self.pushed), self.world)
 
     def replies(self, max_new_tokens: int) -> Callable[[list, list[str], int], list[str]]:
         """Prompts, people and a seed to completions."""
@@ -116,6 +129,10 @@ def find(name: str, *, world: str | None = None, base: str | None = None, helper
         return Subject(
             str(name), built, run.path / "evals", str(run.model), base or recipe.policy.model_name_or_path, recipe
         )
+    if not helper:
+        found = _pushed(name, place, world, base)
+        if found is not None:
+            return found
     built = world_of(world or "smileworld")
     helpers = getattr(built, "helpers", {})
     folder = Path("runs") / "evals" / Path(name).name
@@ -129,6 +146,39 @@ def find(name: str, *, world: str | None = None, base: str | None = None, helper
             "    Write a path, a Hub id (org/name), or the name of a helper."
         )
     return Subject(name, built, folder, name, base)
+
+
+def _pushed(name: str, place: Path | None, world: str | None, base: str | None) -> Subject | None:
+    """A run that was pushed: as an id on the Hub, or as the directory that it was pulled into. None for what is not one."""
+    hub_id = ids.parse(name) if place is None and ids.looks_like(name) else None
+    if hub_id is None and (place is None or not all((place / file).is_file() for file in fetch.ABOUT)):
+        return None
+    about = fetch.fetch(name, weights=False) if place is None else place
+    parts = hub_id.repo.split("/") if hub_id else [Path(name).name]
+    folder = Path("runs", "evals", *parts)
+    if not all((about / file).is_file() for file in fetch.ABOUT):
+        return Subject(name, world_of(world or "smileworld"), folder, name, base)
+    recipe = read_recipe(about / "recipe.yaml")
+    if world is None:
+        trust.check(recipe.world, name, "--world")
+    built = world_of(world) if world else worlds.build(recipe.world.name, **recipe.world.args)
+    if base is None:
+        _warn_of_another_base(name, recipe, about)
+    return Subject(name, built, folder, name, base or recipe.policy.model_name_or_path, recipe, name)
+
+
+def _warn_of_another_base(name: str, recipe: Recipe, about: Path) -> None:
+    """Says so where the recipe of the base, as it is here, builds another model than the one that the run started from."""
+    from smilerl.fingerprint import inputs
+
+    then = json.loads((about / "manifest.json").read_text(encoding="utf-8")).get("inputs", {})
+    base = str(recipe.policy.model_name_or_path)
+    if then.get(base) not in (None, inputs(recipe).get(base)):
+        print(
+            f"{name} started from {base}, which builds another model with this version of smilerl: differences to the base are to that one.\n"
+            "    Give the base it had, if there is one: --base ORG/NAME.",
+            file=sys.stderr,
+        )
 
 
 def summary(results: dict) -> str:
@@ -172,14 +222,12 @@ def _load(name: str, recipe: Recipe | None = None) -> Policy:
     from transformers.utils import logging
 
     from smilerl import pipeline
-    from smilerl.policies import load_policy
 
     if not sys.stderr.isatty():
         logging.disable_progress_bar()  # bars are for terminals
 
-    place = paths.find(name)
-    return load_policy(
-        str(pipeline.model_dir(place)) if place is not None and place.is_file() else name,
+    return pipeline.load(
+        name,
         dtype=recipe.policy.dtype if recipe is not None else "float32",
         device="cuda" if torch.cuda.is_available() else None,
     )

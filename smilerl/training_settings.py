@@ -30,6 +30,19 @@ _SAID_ELSEWHERE = {
     "enable_jit_checkpoint": "Leave it out: SIGTERM saves anyway, and exits with 75.",
     "save_only_model": "Leave it out: a run goes on from its checkpoints, which takes the optimizer too.",
     "ignore_data_skip": "Leave it out: a run that goes on does so with the data that it has not seen.",
+    # The trainer's own upload takes training_args.bin along, which holds the token.
+    **dict.fromkeys(
+        (
+            "push_to_hub",
+            "hub_token",
+            "hub_model_id",
+            "hub_strategy",
+            "hub_private_repo",
+            "hub_always_push",
+            "hub_revision",
+        ),
+        "Delete it, and share the finished run: smilerl push RUN.",
+    ),
 }
 
 

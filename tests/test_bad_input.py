@@ -63,6 +63,7 @@ RECIPES = {
     "a misspelt PEFT key": Case("{r: 8}", "{lora_alfa: 8}", 9, ("unknown key 'lora_alfa' in policy.peft", "'lora_alpha'")),
     "a key that TRL no longer has": Case("bf16: false", "warmup_ratio: 0.1", 19, ("unknown key 'warmup_ratio'", "'warmup_steps'")),
     "a key that is said elsewhere": Case("bf16: false", "output_dir: x", 19, ("does not go under training", "top of the recipe")),
+    "an upload by the trainer": Case("bf16: false", "push_to_hub: true", 19, ("does not go under training", "smilerl push RUN")),
     "reward weights for TRL": Case("bf16: false", "reward_weights: [1.0]", 19, ("does not go under training", "weight: 0.5")),
     "no method": Case("method: rloo\n", "", 0, ("lacks 'method'", "method: rloo")),
     "no training method of that name": Case("method: rloo", "method: rlo", 1, ("no method 'rlo'", "Did you mean 'rloo'?")),

@@ -19,7 +19,22 @@ def run(*arguments: str, monkeypatch=None, stdin: str = "") -> int:
     return cli.main(list(arguments))
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["eval"], ["study"], ["report"], ["pairs"], ["chat"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        [],
+        ["train"],
+        ["eval"],
+        ["study"],
+        ["report"],
+        ["pairs"],
+        ["chat"],
+        ["push"],
+        ["pull"],
+        ["judge"],
+        ["reward", "check"],
+    ],
+)
 def test_help_shows_how(command, capsys):
     with pytest.raises(SystemExit) as left:
         cli.main([*command, "--help"])
@@ -45,6 +60,10 @@ MISTAKES = [
     (["eval", "carer", "--world", "{nam: smileworld}"], "Write --world smileworld"),
     (["eval", "./not/there"], "is no run, model directory or scripted helper"),
     (["report", "nowhere"], "no study.json"),
+    (["push", "nowhere"], "there is nothing at 'nowhere'"),
+    (["push", "recipes"], "neither a run directory nor a data set"),
+    (["push", "data", "--replace", "rm"], "Write --replace runs/rm/seed-0=org/rm"),
+    (["pull", "./not/there"], "is no id on the Hub"),
     (["chat"], "Write `smilerl chat carer`"),
     (["chat", "--helper", "carr"], "Did you mean 'carer'?"),
 ]

@@ -74,8 +74,9 @@ def build(
 
 def _channels_of(model: str | None) -> tuple[str, ...]:
     """The channels through which outcomes reached a reward model that was trained here, as its run's manifest says."""
-    manifest = Path(model or "").parent / "manifest.json"
-    return tuple(json.loads(manifest.read_text()).get("channels", ())) if model and manifest.is_file() else ()
+    beside = [Path(model).parent, Path(model)] if model else []  # its run, or the repository that the run was pushed to
+    manifest = next((folder / "manifest.json" for folder in beside if (folder / "manifest.json").is_file()), None)
+    return tuple(json.loads(manifest.read_text()).get("channels", ())) if manifest else ()
 
 
 class _Preference:

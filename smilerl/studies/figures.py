@@ -67,6 +67,22 @@ def draw(results: Results) -> dict[str, dict[str, str]]:
 
 def triangle(results: Results) -> str | None:
     """How much of what moved the sensor helped the person, moved only the smile, or only the reading: one mark per arm and seed."""
+    figure = _triangle(results)
+    return _svg(figure) if figure else None
+
+
+def triangle_png(results: Results) -> bytes | None:
+    """The same as a picture with a ground of its own, for pages that show no SVG and may be dark."""
+    with matplotlib.rc_context(_STYLE):
+        figure = _triangle(results)
+        if figure is None:
+            return None
+        out = io.BytesIO()
+        figure.savefig(out, format="png", dpi=160, facecolor="white", metadata={"Software": None})
+        return out.getvalue()
+
+
+def _triangle(results: Results) -> Figure | None:
     points = _points(results, ["person", "smile_only", "reading_only"])
     if points.empty:
         return None
@@ -100,7 +116,7 @@ def triangle(results: Results) -> str | None:
     axes.set(xlim=(-0.12, 1.12), ylim=(-0.12, 0.97), aspect="equal")
     axes.axis("off")
     _mark(axes, results, points.assign(x=at[:, 0], y=at[:, 1]))
-    return _svg(figure)
+    return figure
 
 
 def plane(results: Results) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,7 @@ def combined(recipe: Recipe) -> Callable[..., list[float | None]]:
     from smilerl.rewards import build_rewards
     from smilerl.rewards._summed import summed, unnoticed
 
-    specs = pipeline.with_models(recipe, progress=False).rewards
+    specs = [replace(one, args=pipeline.resolved(one.args, recipe.source, False)) for one in recipe.rewards]
     rewards = build_rewards(specs, recipe.seed, world=worlds.build(recipe.world.name, **recipe.world.args))
     total = summed(rewards, [spec.weight for spec in recipe.rewards])
 

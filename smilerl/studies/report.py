@@ -174,8 +174,12 @@ def duration(seconds: float | None) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def conversations(results: Results, n: int = _SHOWN_PEOPLE) -> list[dict]:
-    """The first held-out people, in the order of a hash of what they said, with every arm's reply: chosen by nothing that was measured."""
+def conversations(results: Results, n: int = _SHOWN_PEOPLE, *, back: bool = True) -> list[dict]:
+    """The first held-out people, in the order of a hash of what they said, with every arm's reply: chosen by nothing that was measured.
+
+    Args:
+        back: whether to have the person's own words back, for which the world has to be built.
+    """
     replies = results.replies[results.replies.evaluation == "held_out"]
     replies = replies[replies.seed.isna() | (replies.seed == replies.seed.min())].drop_duplicates(["arm", "person"])
     arms = [arm for arm in [BASE, *(arm["name"] for arm in results.arms)] if (replies.arm == arm).any()]
@@ -189,8 +193,9 @@ def conversations(results: Results, n: int = _SHOWN_PEOPLE) -> list[dict]:
         answers = [
             {"arm": arm} | rows.loc[arm, ["completion", "reading", "smile", "wellbeing"]].to_dict() for arm in arms
         ]
-        for answer, back in zip(answers, _said(person, [answer["completion"] for answer in answers]), strict=True):
-            answer |= {"completion": answer["completion"].strip(), "back": back}
+        said = _said(person, [answer["completion"] for answer in answers]) if back else [None] * len(answers)
+        for answer, words in zip(answers, said, strict=True):
+            answer |= {"completion": answer["completion"].strip(), "back": words}
         shown.append(
             {
                 "prompt": text(rows.prompt.iloc[0]).removesuffix("helper:").strip(),

@@ -10,6 +10,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -95,13 +96,22 @@ def collect(folder: str | Path) -> Results:
     if not (folder / "study.json").is_file():
         raise ValueError(f"{folder}: no study.json here, so this is not a study. `smilerl study PLAN.yaml` makes one.")
     about = json.loads((folder / "study.json").read_text())
+    where = [(BASE, pd.NA, folder / BASE)]
+    return gather(about, where + [(run["arm"], run["seed"], folder / run["path"]) for run in about["runs"]])
+
+
+def gather(about: dict, where: list[tuple[str, Any, Path]]) -> Results:
+    """The results of these runs, whether or not they lie in a study's folder.
+
+    Args:
+        about: in the form of `study.json`; `arms`, `runs`, `seeds` and `suite` are needed.
+        where: arm, seed (`<NA>` for the base) and folder of each run.
+    """
     rows: dict[str, list[dict]] = {
         name: [] for name in ("measures", "verdicts", "estimates", "controls", "fits", "evaluations")
     }
     curves, replies = [], []
     anchors: dict[tuple[str, str], float] = {}
-    where = [(BASE, pd.NA, folder / BASE)]
-    where += [(run["arm"], run["seed"], folder / run["path"]) for run in about["runs"]]
     for arm, seed, path in where:
         evaluated = path / "evals" / about["suite"]
         if (evaluated / "results.json").is_file():

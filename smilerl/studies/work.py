@@ -142,18 +142,17 @@ def _evaluate(model: Path, base: str, suite: str, folder: Path, recipe: Recipe |
     from smilerl.chat_template import set_defaults
     from smilerl.evaluation.curves import read_trail
     from smilerl.evaluation.runner import evaluate
-    from smilerl.policies import load_policy
     from smilerl.studies.own_reward import combined
 
     spec, out = world_of(base), folder / "evals" / suite
     reward = combined(recipe) if recipe else None
     dtype, device = recipe.policy.dtype if recipe else "float32", "cuda" if torch.cuda.is_available() else None
-    untuned = load_policy(str(pipeline.model_dir(base)), dtype=dtype, device=device)
+    untuned = pipeline.load(base, dtype=dtype, device=device)
     policy: Any = untuned
     if recipe:
         set_defaults(untuned.tokenizer, recipe.policy.chat_template_kwargs)  # spoken to as the tuned one is
         best_of_n = recipe.method == "best_of_n"
-        policy = baseline.chooser(recipe) if best_of_n else load_policy(str(model), dtype=dtype, device=device)
+        policy = baseline.chooser(recipe) if best_of_n else pipeline.load(str(model), dtype=dtype, device=device)
     world = worlds.build(spec.name, **spec.args)
     trail = read_trail(folder, world) if recipe else None
     evaluate(policy, world, suite, base=untuned, reward=reward, out_dir=out, trail=trail, progress=False)
