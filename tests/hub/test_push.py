@@ -239,6 +239,7 @@ def test_an_adapter_brings_its_base(make_run, smilerl, hub, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_reward_model_has_a_card_of_its_own_and_rewards(make_run, smilerl, hub, tmp_path):
     tested = (
         {
@@ -336,6 +337,7 @@ def test_a_pull_that_breaks_leaves_nothing_and_one_on_top_of_something_is_refuse
     assert said.code == 2 and "overwrites nothing" in said.err
 
 
+@pytest.mark.slow
 def test_without_a_network_the_cache_serves_what_was_fetched(make_run, smilerl, hub):
     assert smilerl("push", make_run("one").path, "--to", "org/one").code == 0
     code = (
