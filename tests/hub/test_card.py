@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -164,6 +165,34 @@ def test_a_reward_model_that_is_only_here_has_to_go_first(make_run, tmp_path):
     assert b"model: org/judge" in next(item.source for item in prepared.parcel.items if item.name == "recipe.yaml")
 
 
+def test_random_weights_under_an_adapter_go_along(make_run):
+    """A fresh model with an adapter keeps the weights that it began with in `initial/`; they are no run of their own."""
+    from smilerl import worlds
+    from smilerl.policies import fresh_policy
+
+    run = make_run("one", peft=True)
+    initial = fresh_policy(run.recipe.policy.config, worlds.build("smileworld"))
+    initial.model.save_pretrained(run.path / "initial")
+    initial.tokenizer.save_pretrained(run.path / "initial")
+    config = run.model / "adapter_config.json"
+    config.write_text(
+        json.dumps(json.loads(config.read_text()) | {"base_model_name_or_path": str(run.path / "initial")})
+    )
+    with pytest.raises(HubError, match="the random weights that it began with"):
+        of(run)
+    made, prepared = of(run, base="org/weights")
+    (base,) = prepared.before
+    names = {item.name for item in base.parcel.items}
+    assert (
+        str(base.hub_id) == "org/weights"
+        and {"model.safetensors", "config.json", "tokenizer.json", "README.md"} <= names
+    )
+    assert made.data.base_model == "org/weights"
+    adapter = next(item.source for item in prepared.parcel.items if item.name == "adapter_config.json")
+    assert json.loads(adapter)["base_model_name_or_path"] == "org/weights"
+
+
+@pytest.mark.slow
 def test_every_role_of_a_study_has_a_card(make_run, tmp_path):
     """Gold and random arms, too: nothing in the template rests on there being a random arm besides."""
     study = tmp_path / "runs" / "study"
