@@ -114,7 +114,8 @@ def _built(recipe: Recipe, progress: bool) -> Run:
 @contextmanager
 def _own_run(recipe: Recipe) -> Iterator[Run]:
     """The run, made by the main process; the others of a distributed launch read it."""
-    state = PartialState()
+    # Unless it is told that it is to be CPUs, accelerate takes every process of a launch on CPUs for the main one.
+    state = PartialState(cpu=bool(recipe.training.get("use_cpu")))
     with ExitStack() as stack:
         if state.is_main_process:
             run = stack.enter_context(Run.create(recipe))
