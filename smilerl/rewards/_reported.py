@@ -18,10 +18,11 @@ def reported(reward: Callable) -> Callable:
         return reward
 
     @functools.wraps(reward)
-    def run(prompts, completions, *, log_metric=None, **columns) -> list[float | None]:
-        values = reward(prompts=prompts, completions=completions, log_metric=log_metric, **columns)
-        if log_metric is not None and values:
-            log_metric(f"rewards/{reward.__name__}/scored", sum(value is not None for value in values) / len(values))
+    def run(prompts, completions, **columns) -> list[float | None]:
+        values = reward(prompts=prompts, completions=completions, **columns)
+        if "log_metric" in columns and values:
+            scored = sum(value is not None for value in values) / len(values)
+            columns["log_metric"](f"rewards/{reward.__name__}/scored", scored)
         return values
 
     return run

@@ -32,12 +32,18 @@ def length(prompts, completions, **columns) -> list[float]:
     return [float(len(text)) for text in completions]
 
 
-def main(recipes: list[str]) -> None:
-    RLOOTrainer._generate_single_turn = lambda self, prompt_ids, *more, **kwargs: replayed(prompt_ids)
-    GRPOTrainer._generate_single_turn = lambda self, prompt_ids, *more, **kwargs: (replayed(prompt_ids), None)
+def replay(put=setattr) -> None:
+    """From now on trainers replay; `put` sets an attribute, for good or for a while."""
+    put(RLOOTrainer, "_generate_single_turn", lambda self, prompt_ids, *more, **named: replayed(prompt_ids))
+    put(GRPOTrainer, "_generate_single_turn", lambda self, prompt_ids, *more, **named: (replayed(prompt_ids), None))
+
+
+def run(recipes: list[str]) -> None:
+    """Trains them."""
     for recipe in recipes:
         run_recipe(load_recipe(recipe), progress=False)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    replay()
+    run(sys.argv[1:])

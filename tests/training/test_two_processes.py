@@ -18,6 +18,8 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from tests.training import replayed
+
 ONLINE, OFFLINE = ["rloo", "grpo"], ["sft", "reward", "dpo", "kto"]
 TOLERANCE = 1e-3
 HERE = Path(__file__).parent
@@ -28,14 +30,18 @@ def trained(checkpoint, tmp_path_factory):
     """The start, and for each method the weights after two steps in one process and in two."""
     folder, start = tmp_path_factory.mktemp("two"), checkpoint("llama", chat=False)
     write_data(folder)
-    for processes in (1, 2):
-        recipes = [write_recipe(folder, method, processes, start) for method in ONLINE + OFFLINE]
-        launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"] if processes == 2 else []
-        command = [sys.executable, *launch, str(HERE / "replayed.py"), *map(str, recipes)]
-        paths = os.pathsep.join([str(HERE.parent.parent), os.environ.get("PYTHONPATH", "")])
-        env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths, "SMILERL_CACHE": str(folder / "cache")}
-        said = subprocess.run(command, capture_output=True, text=True, env=env, cwd=folder)
-        assert said.returncode == 0, said.stderr[-3000:]
+    recipes = {n: [str(write_recipe(folder, method, n, start)) for method in ONLINE + OFFLINE] for n in (1, 2)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        replayed.replay(patch.setattr)
+        replayed.run(recipes[1])
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    paths = os.pathsep.join([str(HERE.parent.parent), os.environ.get("PYTHONPATH", "")])
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+    said = subprocess.run(
+        [*launch, replayed.__file__, *recipes[2]], capture_output=True, text=True, env=env, cwd=folder
+    )
+    assert said.returncode == 0, said.stderr[-4000:]
     return start, folder
 
 
