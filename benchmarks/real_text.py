@@ -1,6 +1,6 @@
 """The whole chain on real text, on two cores: a language model, SFT, a reward model of people's preferences, RLOO against it.
 
-    SMILERL_REAL_DATA=DIR python benchmarks/real_text.py                # all stages; a quarter of an hour or less
+    SMILERL_REAL_DATA=DIR python benchmarks/real_text.py                # all stages; 20 minutes at most on two busy cores
     SMILERL_REAL_DATA=DIR python benchmarks/real_text.py --stage rm     # one: data, base, sft, rm, rloo, report
 
 DIR holds esconv/ (emotional-support conversations), hh-rlhf/ (pairs of replies that people compared) and anthropic-evals/

@@ -71,7 +71,7 @@ def _one(reward: Callable, world: Any, given: argparse.Namespace) -> Findings:
     tried = (
         of_world(world, given.n or PEOPLE, given.seed)
         if world is not None
-        else of_pairs(pairs or [], given.n or SOME_PAIRS)
+        else of_pairs(pairs or [], min(given.n or SOME_PAIRS, SOME_PAIRS))
     )
     found = look(reward, tried)
     if any(one.name == "values" and one.status == "fails" for one in found.findings):
