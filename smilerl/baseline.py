@@ -52,7 +52,7 @@ def measure(
         table["reading"] = [reaction.observation.reading for reaction in reactions]
         table["smile"] = [reaction.outcome.smile for reaction in reactions]
         table["wellbeing"] = [reaction.outcome.wellbeing for reaction in reactions]
-        table["acts"] = [list(reaction.outcome.acts) for reaction in reactions]
+        table["acts"] = [None if (acts := reaction.outcome.acts) is None else list(acts) for reaction in reactions]
     path = run.path / "samples" / "candidates.parquet"
     path.parent.mkdir(exist_ok=True)
     table.to_parquet(path, index=False)

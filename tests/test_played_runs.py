@@ -247,3 +247,14 @@ def test_a_tiny_model_plays_people_and_what_it_says_is_unscored(make_recipe, che
     assert run.manifest["speakers"][f"local {person['args']['model']}"]["calls"] >= 20
     assert all(math.isfinite(value) for row in rows for value in row.values() if value is not None)
     assert hash_path(run.model / "model.safetensors") == hash_path(f"{policy['model_name_or_path']}/model.safetensors")
+
+
+@pytest.mark.slow
+def test_two_turns_with_somebody_who_is_played(make_recipe, scripted, checkpoint) -> None:
+    recipe = make_recipe(
+        args(scripted) | {"format": "as_is"}, method="grpo", data={"n": 2, "turns": 2}, held_out={"every": 0, "n": 2},
+        policy={"model_name_or_path": checkpoint("qwen3", max_position_embeddings=1024)}, training={**RL, "max_steps": 1},
+    )  # fmt: skip
+    assert pipeline.run_recipe(recipe, progress=False).finished
+    later = [talk[-1]["content"] for talk in Scripted.asked if "\nHelper: " in talk[-1]["content"]]
+    assert later and all("\nYou: I am sad." in question for question in later)

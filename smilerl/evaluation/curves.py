@@ -109,9 +109,8 @@ def half_life(table: pd.DataFrame, clusters: np.ndarray, seed: int) -> Estimate:
         return Estimate(None, None, None, scored, of, f"{method}; the change cannot be told from none")
     steps = table.index.to_numpy(dtype=float)
     crossings = [_crossing(steps, path) for path in paths]
-    return Estimate(
-        _crossing(steps, values.mean(axis=1)), *map(float, np.quantile(crossings, [0.025, 0.975])), scored, of, method
-    )
+    low, high = (float(end) for end in np.quantile(crossings, [0.025, 0.975]))
+    return Estimate(_crossing(steps, values.mean(axis=1)), low, high, scored, of, method)
 
 
 def _crossing(steps: np.ndarray, path: np.ndarray) -> float:
