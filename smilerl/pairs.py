@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from smilerl import paths
 from smilerl.candidates import Candidates, Sampling, device_of, draw
 from smilerl.chat_template import set_defaults
 from smilerl.fingerprint import hash_path
@@ -169,7 +170,7 @@ def describe(
 
 def policy_facts(name: str) -> dict[str, str | None]:
     """What a file says of the policy whose replies it holds: its name, and the hash of its directory, if it is one."""
-    return {"name": without_home(name), "hash": hash_path(name) if Path(name).exists() else None}
+    return {"name": _portable(name), "hash": hash_path(name) if Path(name).exists() else None}
 
 
 def summary(counts: Mapping[str, int], form: str) -> str:
@@ -220,8 +221,11 @@ def _why_none(counts: Mapping[str, int], found: Candidates) -> str:
 
 
 def _portable(value: Any) -> Any:
+    """Without the places of this machine: models that were built on first use lie in the cache."""
     if isinstance(value, dict):
         return {key: _portable(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_portable(item) for item in value]
-    return without_home(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return without_home(value.replace(str(paths.cache_dir()), "$SMILERL_CACHE"))

@@ -1,7 +1,8 @@
 """Two processes take the step that one takes with the doubled batch.
 
-By plain SGD, and to within a thousandth of the step's own size: summing in another order changes the last digits of a gradient, and Adam,
-which divides each entry of the first gradient by its own size, makes a whole step of the sign of what is rounding alone.
+By plain SGD, and to within a ten-thousandth of the step's own size; measured, they are two millionths apart, and one process with the
+single batch is a seventh of the step away or more. Summing in another order changes the last digits of a gradient, and Adam, which
+divides each entry of the first gradient by its own size, makes a whole step of the sign of what is rounding alone.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from safetensors.torch import load_file
 from tests.training import replayed
 
 ONLINE, OFFLINE = ["rloo", "grpo"], ["sft", "reward", "dpo", "kto"]
-TOLERANCE = 1e-3
+TOLERANCE = 1e-4
 HERE = Path(__file__).parent
 
 
