@@ -17,7 +17,8 @@ first steps:
 
 one run:
   smilerl train recipes/smileworld/rloo_sentiment.yaml --seed 1 --training.learning_rate=1e-4
-  smilerl eval runs/rloo_sentiment/seed1 --suite caring
+  smilerl eval runs/smileworld/rloo_sentiment/seed-1 --suite caring
+  smilerl push runs/smileworld/rloo_sentiment/seed-1 --dry-run
 """
 
 
