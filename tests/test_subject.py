@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from smilerl import policies, worlds
+from smilerl import pipeline, policies, worlds
 from smilerl.recipe import read_recipe
 from smilerl.subject import Subject
 
@@ -25,6 +25,7 @@ def loaded(monkeypatch) -> list[dict]:
         return policies.Policy(None, SimpleNamespace(chat_template="{{ enable_thinking }}"), name)
 
     monkeypatch.setattr(policies, "load_policy", load)
+    monkeypatch.setattr(pipeline, "load", load, raising=False)  # which resolves names on the Hub first
     return asked
 
 
