@@ -59,6 +59,7 @@ def make_recipe(tmp_path):
     return make
 
 
+@pytest.mark.slow
 def test_a_run_with_people_behind_an_endpoint_and_again_from_the_cache(make_recipe, server, monkeypatch) -> None:  # noqa: F811
     monkeypatch.setenv("MY_KEY", "sk-secret")
     server.behaviour = play
@@ -107,6 +108,7 @@ def test_who_cannot_be_reached_is_found_out_before_anything_is_loaded(make_recip
     assert cli.main(["eval", "nobody/model", "--suite", "played", "--world", json.dumps({"name": "dialogue", "args": recipe.world.args})]) == 2  # fmt: skip
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_dies_in_the_middle_stops_the_run_and_says_so(make_recipe, server) -> None:  # noqa: F811
     server.behaviour = lambda h, b, n: play(h, b, n) if n < 14 else send(h, b"out of memory", 500)
     recipe = make_recipe(args(at(server)))

@@ -34,6 +34,8 @@ def mix(people, seed):
     return [speech.mixed_reply(Person.from_json(p), rng, speech.PRIOR) for p, rng in zip(people, rngs, strict=True)]
 
 
+@pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
 @pytest.mark.parametrize("question", [q for q in SUITE.questions if q.kind == "dialogue"], ids=lambda q: q.name)
 def test_every_cell_holds(world, question, seed):

@@ -54,6 +54,7 @@ def test_pushed_pulled_and_asked_again_it_answers_the_same(make_run, smilerl, hu
     assert smilerl("eval", "org/own", *HELD_OUT, "--out", tmp_path / "own", "--reward", "none", cache="fresh").code == 0
 
 
+@pytest.mark.slow
 def test_what_goes_and_what_never_goes(make_run, smilerl, hub, tmp_path):
     run = evaluated(make_run("one"))
     run.save_samples(0, [{"prompt": "hello", "completion": "hi"}])
@@ -124,6 +125,7 @@ def test_without_a_token_it_says_what_to_do(make_run, smilerl, hub):
     assert said.code == 2 and "401" in said.err and hub.repos == {}
 
 
+@pytest.mark.slow
 def test_a_broken_push_shows_nothing_and_can_be_repeated(make_run, smilerl, hub):
     run = make_run("one")
     hub.broken["/commit/"] = 400

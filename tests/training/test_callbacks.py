@@ -23,6 +23,7 @@ def model_weights(run) -> torch.Tensor:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["rloo", "grpo"])
 @pytest.mark.parametrize("reward", ["smile", "random"])
 def test_watching_leaves_training_bit_identical(make_recipe, method, reward):

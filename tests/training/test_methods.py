@@ -30,6 +30,7 @@ def weights(model) -> dict[str, torch.Tensor]:
     return {name: weight.detach().clone() for name, weight in model.named_parameters()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["rloo", "grpo", "sft", "dpo", "kto"])
 def test_two_steps_change_every_parameter(make_recipe, base, method):
     run = run_recipe(make_recipe(method, policy={"model_name_or_path": base}, training={"weight_decay": 0.0}))

@@ -106,6 +106,7 @@ def check(recipe, killed, *, save: int, die: int) -> Run:
     return run
 
 
+@pytest.mark.slow
 def test_in_the_middle_of_a_buffer(make_recipe, killed, capsys):
     recipe = make_recipe("rloo", training={"max_steps": 5, "steps_per_generation": 2}, held_out={"every": 2, "n": 4})
     run = check(recipe, killed, save=3, die=5)
