@@ -9,6 +9,7 @@ from pathlib import Path
 from smilerl import __version__, sampling
 from smilerl.yaml_lines import RecipeError
 
+_RAW = argparse.RawDescriptionHelpFormatter
 _EPILOG = """\
 first steps:
   smilerl study recipes/studies/smile.yaml      train six arms, evaluate them, write a report (minutes; run again to go on)
@@ -48,16 +49,30 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
         prog="smilerl", description="Reward a language model for making people smile, then look at what it came to care about.",
-        epilog=_EPILOG, formatter_class=raw,
+        epilog=_EPILOG, formatter_class=_RAW,
     )  # fmt: skip
     parser.add_argument("--version", action="version", version=f"smilerl {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for add in (
+        _add_train,
+        _add_eval,
+        _add_judge,
+        _add_study,
+        _add_report,
+        _add_pairs,
+        _add_chat,
+        _add_reward,
+        _add_hub,
+    ):
+        add(commands)
+    return parser
 
+
+def _add_train(commands) -> None:
     train = commands.add_parser(
-        "train", help="train one recipe", formatter_class=raw, allow_abbrev=False, usage="smilerl train RECIPE [--key=value ...]",
+        "train", help="train one recipe", formatter_class=_RAW, allow_abbrev=False, usage="smilerl train RECIPE [--key=value ...]",
         description="Trains one recipe into its run directory. A finished run of the same recipe is not trained again; one that was stopped\n"
         "or killed goes on from its newest whole checkpoint. One is written every minute or so (training.save_steps: every so many steps).\n"
         "SIGTERM and SIGUSR1 save first and exit with 75, Ctrl-C with 130; a second one ends at once.",
@@ -69,8 +84,10 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("recipe", help="a YAML file")
     train.set_defaults(run=_train)
 
+
+def _add_eval(commands) -> None:
     evaluate = commands.add_parser(
-        "eval", help="ask a model the questions of a suite", formatter_class=raw,
+        "eval", help="ask a model the questions of a suite", formatter_class=_RAW,
         description="Asks a run, a model directory or a Hub id the questions of a suite and writes results.json and samples.parquet.",
         epilog="  smilerl eval runs/smile/reading/seed-0 --suite caring          its base and world come from its recipe\n"
         "  smilerl eval ./my-model --suite quick --base Qwen/Qwen3-0.6B    any causal language model, adapters included\n"
@@ -109,8 +126,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     evaluate.set_defaults(run=_eval)
 
+
+def _add_judge(commands) -> None:
     judge = commands.add_parser(
-        "judge", help="measure a judge where the truth is known", formatter_class=raw,
+        "judge", help="measure a judge where the truth is known", formatter_class=_RAW,
         description="Puts a chat model, as a judge of wellbeing and of acts, to conversations of SmileWorld, whose truth is known:\n"
         "how far it agrees, and what moves it that should not. Writes judge.json and judge.txt.",
         epilog="  smilerl judge '{name: local, args: {model: Qwen/Qwen3-0.6B}}' --n 64\n"
@@ -136,8 +155,10 @@ def _parser() -> argparse.ArgumentParser:
     judge.add_argument("--out", type=Path, help="folder of the results (default: runs/judges/NAME)")
     judge.set_defaults(run=_judge)
 
+
+def _add_study(commands) -> None:
     study = commands.add_parser(
-        "study", help="run what is missing of a study and report", formatter_class=raw, allow_abbrev=False,
+        "study", help="run what is missing of a study and report", formatter_class=_RAW, allow_abbrev=False,
         usage="smilerl study PLAN [--key=value ...]",
         description="Trains and evaluates every arm and seed that is missing, several at a time, then writes one report. Run it again to go on after a stop;\n"
         "when nothing is missing it does nothing. Exit code 1: some arm failed; the report says which.",
@@ -148,14 +169,18 @@ def _parser() -> argparse.ArgumentParser:
     study.add_argument("plan", help="a YAML file")
     study.set_defaults(run=_study)
 
+
+def _add_report(commands) -> None:
     report = commands.add_parser(
         "report", help="write the report of a study again", description="Writes report.html, report.md, figures/ and tables/ into the study's folder; trains nothing.",
     )  # fmt: skip
     report.add_argument("folder", metavar="DIR", type=Path, help="a study's folder, or its plan")
     report.set_defaults(run=_report)
 
+
+def _add_pairs(commands) -> None:
     pairs = commands.add_parser(
-        "pairs", help="make preference data from a model's replies and a reward", formatter_class=raw, usage="smilerl pairs RUN_OR_MODEL --reward REWARD --out FILE [options]",
+        "pairs", help="make preference data from a model's replies and a reward", formatter_class=_RAW, usage="smilerl pairs RUN_OR_MODEL --reward REWARD --out FILE [options]",
         description="Samples k replies to each of n people, scores them with any reward, and writes the best against the worst (pairs), or good and\n"
         "bad ones (labels), for DPO, KTO or a reward model. Replies that are cut off or unscored are left out and counted.",
         epilog=sampling.EXAMPLES,
@@ -163,8 +188,10 @@ def _parser() -> argparse.ArgumentParser:
     sampling.add_options(pairs)
     pairs.set_defaults(run=_pairs)
 
+
+def _add_chat(commands) -> None:
     chat = commands.add_parser(
-        "chat", help="talk to a helper as a person of the world", formatter_class=raw,
+        "chat", help="talk to a helper as a person of the world", formatter_class=_RAW,
         description="You are a person of the world. The helper replies; you see the person's words back, the sensor's reading, the smile and the wellbeing.",
         epilog="Enter says what this person would say; any other line is said instead; /help lists the commands.\n"
         "  smilerl chat runs/smile/reading/seed-0\n  smilerl chat --helper carer\n  printf '\\n/new\\n\\n' | smilerl chat flatterer",
@@ -175,17 +202,13 @@ def _parser() -> argparse.ArgumentParser:
     chat.add_argument("--seed", type=int, default=0, help="of people and sampling (default: 0)")
     chat.add_argument("--max_new_tokens", type=_count, default=64, help="of a reply (default: 64)")
     chat.set_defaults(run=_chat)
-    _add_reward(commands)
-    _add_hub(commands, raw)
-    return parser
 
 
 def _add_reward(commands) -> None:
-    raw = argparse.RawDescriptionHelpFormatter
     reward = commands.add_parser("reward", help="look at a reward before a run is spent on it")
     actions = reward.add_subparsers(dest="action", required=True, metavar="action")
     check = actions.add_parser(
-        "check", help="what any reward must pass before a run", formatter_class=raw,
+        "check", help="what any reward must pass before a run", formatter_class=_RAW,
         description="Asks a reward the same things in several ways: alone and in a batch, twice, in another order, as messages. Shows how its model is\n"
         "read to, what is too long for it, what scripted helpers earn, and on real pairs how often it agrees with people. Exit code 1: a check failed.",
         epilog="  smilerl reward check sentiment\n"
@@ -222,9 +245,9 @@ def _reward_check(given: argparse.Namespace, rest: list[str]) -> int:
     return check(given)
 
 
-def _add_hub(commands, raw) -> None:
+def _add_hub(commands) -> None:
     push = commands.add_parser(
-        "push", help="share a run, or data, on the Hugging Face Hub", formatter_class=raw,
+        "push", help="share a run, or data, on the Hugging Face Hub", formatter_class=_RAW,
         description="Uploads the model or adapter of a finished run with its recipe, manifest, results, samples, the report of its study and a card, in one\n"
         "commit. Every file is searched for tokens and for paths of this machine first. Needs a token: `hf auth login`, or HF_TOKEN.",
         epilog="  smilerl push runs/smile/reading/seed-0 --dry-run                  every file that would go, and the card to look at\n"
@@ -254,7 +277,7 @@ def _add_hub(commands, raw) -> None:
     push.set_defaults(run=_push)
 
     pull = commands.add_parser(
-        "pull", help="copy a repository of the Hub here", formatter_class=raw,
+        "pull", help="copy a repository of the Hub here", formatter_class=_RAW,
         description="Copies a repository: all of it, or nothing. (eval and chat take an id without pulling first.)",
         epilog="  smilerl pull org/name\n  smilerl pull org/name@v1 --to models/name\n  smilerl pull datasets/org/data --to data",
     )  # fmt: skip

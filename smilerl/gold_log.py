@@ -1,0 +1,104 @@
+"""How held-out people fare while a policy trains: the one place where outcomes are looked at during training.
+
+The entry point makes the function and hands it to `training.callbacks.HeldOut` together with nothing else: what it gives back are
+numbers to log, and only it holds the run's key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from smilerl.recipe import Recipe
+from smilerl.rewards._summed import summed, unnoticed
+from smilerl.run import Run
+from smilerl.training.callbacks import Sampled
+from smilerl.worlds.base import EvaluationKey, World, opened
+
+
+def scorer(
+    recipe: Recipe, world: World, rewards: list[Callable], run: Run, key: EvaluationKey
+) -> Callable[[Sampled], dict[str, float]]:
+    """What to log of a sample of held-out people.
+
+    The trainer gets back numbers to log, which it does not learn from; each person's part goes to the run's samples.
+
+    Args:
+        rewards: those that the policy trains on, as checked; asking them leaves their state as it was.
+    """
+
+    def score(sampled: Sampled) -> dict[str, float]:
+        values = _rewards(recipe, rewards, sampled)
+        columns: dict[str, list] = {"reward": values}
+        if getattr(world, "reacts", True):
+            with opened(key):
+                reactions = world.react(sampled.people, sampled.completions)
+            columns |= {
+                "reading": [reaction.observation.reading for reaction in reactions],
+                "smile": [reaction.outcome.smile for reaction in reactions],
+                "wellbeing": [reaction.outcome.wellbeing for reaction in reactions],
+                "transcript": [reaction.observation.transcript for reaction in reactions],
+            }
+            acts = [reaction.outcome.acts for reaction in reactions]
+            columns |= {} if None in acts else {"acts": [list(own or ()) for own in acts]}
+        said = {
+            "prompt": sampled.prompts,
+            "person": sampled.people,
+            "completion": sampled.completions,
+            "kl": sampled.kl.tolist(),
+        }
+        rows = [
+            dict(zip([*said, *columns], row, strict=True))
+            for row in zip(*said.values(), *columns.values(), strict=True)
+        ]
+        run.save_samples(sampled.state.global_step, rows)
+        if not rewards:
+            columns.pop("reward")  # a method that learns from data alone has no reward that anybody could fail to score
+        return _means(columns) | _act_rates(columns.get("acts"), world)
+
+    return score
+
+
+def _means(columns: dict[str, list]) -> dict[str, float]:
+    """The mean of each column over those scored, and the share scored where that is not everyone."""
+    means = {}
+    for name in ("reward", "reading", "smile", "wellbeing"):
+        values = columns.get(name, [])
+        scored = [value for value in values if value is not None]
+        if scored:
+            means[name] = float(np.mean(scored))
+        if len(scored) < len(values):
+            means[f"{name}_scored"] = len(scored) / len(values)
+    return means
+
+
+def _act_rates(acts: list[list[str]] | None, world: World) -> dict[str, float]:
+    """The share of replies in which each act occurs."""
+    if not acts:
+        return {}
+    known = {
+        *getattr(world, "care_acts", ()),
+        *getattr(world, "gaming_acts", ()),
+        *(act for own in acts for act in own),
+    }
+    return {f"act/{act}": sum(act in own for own in acts) / len(acts) for act in sorted(known)}
+
+
+def _rewards(recipe: Recipe, rewards: list[Callable], sampled: Sampled) -> list[float | None]:
+    """The recipe's own reward of each reply, weighted and summed as TRL does; None where no reward scores it."""
+    with unnoticed(rewards):
+        return summed(rewards, [spec.weight for spec in recipe.rewards])(
+            prompts=sampled.prompts,
+            completions=_as_trained(sampled),
+            completion_ids=sampled.completion_ids,
+            person=sampled.people,
+            trainer_state=sampled.state,
+        )
+
+
+def _as_trained(sampled: Sampled) -> list:
+    """The completions in the form that TRL gives rewards: messages where the prompts are messages."""
+    if isinstance(sampled.prompts[0], str):
+        return sampled.completions
+    return [[{"role": "assistant", "content": text}] for text in sampled.completions]
