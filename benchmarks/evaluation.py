@@ -1,6 +1,6 @@
 """What the evaluations cost: whole suites on the embedded model, and choices beside lm-evaluation-harness.
 
-    python benchmarks/evaluation.py suites                # caring at 512 people, quick at its own sizes, per question
+    python benchmarks/evaluation.py suites                # caring at 512 people a dialogue, quick at its own sizes, per question
     python benchmarks/evaluation.py choices --rounds 5    # ours and lm_eval's `hf` backend in turn, same items and model
 
 The policy is a clone of the smile-maximiser, so that nothing it says has been scored for the base. Replies and scores are not
@@ -10,6 +10,7 @@ taken from the cache; models and the controls' clones are, since they are built 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import statistics
 import tempfile
@@ -41,7 +42,10 @@ def suites(given: argparse.Namespace) -> None:
     policy = clones.clone(language_model(base, {}), base, "smile_maximiser", world)
     known = paths.cache_dir() / "clones"
     print(f"{torch.get_num_threads()} threads\n")
-    for name, n in (("caring", given.n), ("quick", None)):
+    caring = load_suite("caring")
+    # Questions that are not dialogues count in options and samples, hundreds to each person: they keep their own sizes.
+    sizes = {one.name: one.conditions["people"].n for one in caring.questions if one.kind in ("choice", "search")}
+    for suite, n in ((dataclasses.replace(caring, n=given.n, sizes=sizes), given.n), (load_suite("quick"), None)):
         # The first time builds the controls' clones, and is not counted.
         for counted in (False, True):
             with tempfile.TemporaryDirectory() as folder:
@@ -54,14 +58,14 @@ def suites(given: argparse.Namespace) -> None:
                 reward = build_reward("sentiment")
                 trail = curves.synthetic("overoptimised")
                 started = clock()
-                found = evaluate(policy, world, name, base=base, n=n, reward=reward, trail=trail, progress=False)
+                found = evaluate(policy, world, suite, base=base, reward=reward, trail=trail, progress=False)
                 took = clock() - started
         print(
-            f"**{name}**{f' at {n} people' if n else ''}: {took:.1f} s\n\n| question | seconds | status |\n|---|---|---|"
+            f"**{suite.name}**{f' at {n} people' if n else ''}: {took:.1f} s\n\n| question | seconds | status |\n|---|---|---|"
         )
         for question, result in found["evaluations"].items():
             print(f"| {question} | {result.get('seconds', 0):.1f} | {result['status']} |")
-        print()
+        print(flush=True)
 
 
 def against_lm_eval(given: argparse.Namespace) -> None:
@@ -115,7 +119,7 @@ def main() -> None:
     """Run one of the benchmarks."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("suites", "choices"))
-    parser.add_argument("--n", type=int, default=512, help="people per condition of the caring suite")
+    parser.add_argument("--n", type=int, default=512, help="people per condition of the caring suite's dialogues")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--people", type=int, default=32, help="prompts of the choices")
     parser.add_argument("--batch_size", type=int, default=64, help="lm_eval's")

@@ -21,7 +21,7 @@ import pandas as pd
 
 from smilerl import generation
 from smilerl.evaluation import clones
-from smilerl.evaluation.groups import Group
+from smilerl.evaluation.groups import Group, identity
 from smilerl.evaluation.quantities import CARE
 from smilerl.evaluation.question import Choice
 from smilerl.evaluation.respondents import Respondent, language_model
@@ -66,7 +66,8 @@ def _log_odds(sitting: Sitting, choice: Choice, group: Group, who: Respondent) -
     """psi of each person (row) and act (column)."""
 
     def score() -> pd.DataFrame:
-        offered = _offers(sitting, choice, group.people)
+        key = ["offers", identity(sitting.world), group.key, choice.acts, choice.paraphrases, sitting.seed]
+        offered = sitting.book.note(key, lambda: _offers(sitting, choice, group.people))
         options = [[text for texts in offer.values() for text in texts] for offer in offered]
         scores = generation.option_logprobs(who.policy, group.prompts, options, eos=False)
         return pd.DataFrame([_marginals(offer, own, choice) for offer, own in zip(offered, scores, strict=True)])
