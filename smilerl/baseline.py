@@ -71,7 +71,10 @@ def chooser(recipe: Recipe) -> BestOfN:
 
 
 def curve(table: pd.DataFrame, shape: tuple[int, int]) -> list[dict[str, float]]:
-    """One line for each size 1, 2, 4, ..., n.
+    """One line for each size 1, 2, 4, ..., n, all over the same people: those with a number at the largest n.
+
+    `people` of `of` have n scored replies; `<name>_scored` is the share of these with a reading, smile or wellbeing where it is
+    not all of them.
 
     Args:
         table: P x n replies, those to one person together; columns `reward` and, where people react, reading, smile, wellbeing.
@@ -81,16 +84,18 @@ def curve(table: pd.DataFrame, shape: tuple[int, int]) -> list[dict[str, float]]
     measured = [name for name in _GOLD if name in table]
     curves = {name: best_of_n.curves(rewards, table[name].to_numpy(float).reshape(shape)) for name in measured}
     own = best_of_n.curves(rewards, rewards)
-    return [
-        {
-            "n": int(n),
-            "kl_bound": best_of_n.kl_bound(int(n)),
-            "reward": _mean(own.proxy[:, place]),
-            **{name: _mean(found.gold[:, place]) for name, found in curves.items()},
-            "scored": own.scored / own.of,
-        }
-        for place, n in enumerate(own.n)
-    ]
+    whole = np.isfinite(own.proxy[:, -1])  # people with fewer scored replies have no best of n
+    lines = []
+    for place, n in enumerate(own.n):
+        line = {"n": int(n), "kl_bound": best_of_n.kl_bound(int(n)), "people": int(whole.sum()), "of": len(whole)}
+        line["reward"] = _mean(own.proxy[whole, place])
+        for name, found in curves.items():
+            known = whole & np.isfinite(found.gold).all(axis=1)
+            line[name] = _mean(found.gold[known, place])
+            if known.sum() < whole.sum():
+                line[f"{name}_scored"] = float(known.sum() / max(whole.sum(), 1))
+        lines.append(line)
+    return lines
 
 
 def _table(found: Candidates) -> pd.DataFrame:
@@ -109,6 +114,4 @@ def _table(found: Candidates) -> pd.DataFrame:
 
 
 def _mean(values: np.ndarray) -> float:
-    """Over the people for whom there is a value; NaN where there is none."""
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else float("nan")
+    return float(values.mean()) if len(values) else float("nan")

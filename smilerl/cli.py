@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from smilerl import __version__, sampling
-from smilerl.yaml_lines import RecipeError
+from smilerl.yaml_lines import RecipeError, did_you_mean
 
 _RAW = argparse.RawDescriptionHelpFormatter
 _EPILOG = """\
@@ -98,7 +98,9 @@ def _add_eval(commands) -> None:
         "model", metavar="RUN_OR_MODEL", help="a run directory, model directory, Hub id, recipe file or scripted helper"
     )
     evaluate.add_argument("--suite", default="caring", help="default: caring")
-    evaluate.add_argument("--n", type=_count, help="people per condition, instead of what the suite says")
+    evaluate.add_argument(
+        "--n", type=_count, help="people per condition, instead of what the suite says (written items are asked whole)"
+    )
     evaluate.add_argument("--seed", type=int, default=0, help="of people, sampling and intervals (default: 0)")
     evaluate.add_argument("--base", help="the model before tuning: directory, Hub id or recipe file")
     evaluate.add_argument(
@@ -307,14 +309,11 @@ def _eval(given: argparse.Namespace, rest: list[str]) -> int:
     suite = load_suite(given.suite)
     check(suite, who.world)
     who.check()
-    rivals = {}
-    for text in given.rival:
-        name, _, model = text.partition("=")
-        if not model:
-            raise RecipeError(
-                f"command line: --rival is {text}, but should be NAME=RUN_OR_MODEL.\n    Write --rival first=runs/a."
-            )
-        rivals[name] = subject.find(model, world=given.world).policy()
+    if given.judge:  # a judge who cannot be reached should not be found out after the evaluation
+        from smilerl.evaluation.judges import judged
+
+        judged.check(given.judge)
+    rivals = {name: subject.find(model, world=given.world) for name, model in _rivals(given.rival, suite).items()}
     out = given.out or who.folder / suite.name
     policy, base = who.policy(), who.base_policy()
     results = evaluate(
@@ -324,7 +323,7 @@ def _eval(given: argparse.Namespace, rest: list[str]) -> int:
         base=base,
         reward=who.reward(given.reward),
         trail=who.trail(),
-        rivals=rivals,
+        rivals={name: rival.policy() for name, rival in rivals.items()},
         seed=given.seed,
         n=given.n,
         out_dir=out,
@@ -332,14 +331,30 @@ def _eval(given: argparse.Namespace, rest: list[str]) -> int:
     )
     print(subject.summary(results))
     if given.judge:
-        from smilerl.evaluation.judges import judged
-
         said = judged.add(given.judge, results, who.world, policy, base, n=given.n, seed=given.seed, out_dir=out)
         print(f"\n{judged.summary(said)}")
     for name, spent in speakers.usage().items():
         print(f"\n{name}: {speakers.Usage(**spent).line()}")
     print(f"\n{out / 'results.json'}")
     return 1 if any(found["status"] == "error" for found in results["evaluations"].values()) else 0
+
+
+def _rivals(written: list[str], suite) -> dict[str, str]:
+    """Whom the suite's questions compare with, by the names that they give them."""
+    asked = [name for question in suite.questions for name in question.rivals]
+    rivals = {}
+    for text in written:
+        name, _, model = text.partition("=")
+        if not model:
+            raise RecipeError(
+                f"command line: --rival is {text}, but should be NAME=RUN_OR_MODEL.\n    Write --rival first=runs/a."
+            )
+        if name not in asked:
+            raise RecipeError(
+                f"command line: no question of '{suite.name}' compares with a rival '{name}'. {did_you_mean(name, asked)}"
+            )
+        rivals[name] = model
+    return rivals
 
 
 def _judge(given: argparse.Namespace, rest: list[str]) -> int:

@@ -16,6 +16,7 @@ from typing import Any
 
 from smilerl import paths
 from smilerl.recipe import Recipe, read_recipe
+from smilerl.training_settings import FORM_OF
 
 #: Where the result goes and what is said about it do not change it.
 _NO_MATTER = ("output_dir", "story")
@@ -23,6 +24,10 @@ _NO_MATTER = ("output_dir", "story")
 _SAVING = ("save_strategy", "save_steps", "save_total_limit")
 #: Files of a world that no training depends on: the scripted helpers are there for evaluations.
 _ASIDE = ("helpers.py",)
+#: Keys under which a file or folder of data stands, even without a slash.
+_DATA = ("path", "dataset", "held_out_from")
+#: Code that draws replies and has rewards choose among them.
+_DRAWING = ("candidates.py", "rewards/_summed.py")
 
 
 def content_hash(recipe: Recipe) -> str:
@@ -34,7 +39,9 @@ def content_hash(recipe: Recipe) -> str:
 def inputs(recipe: Recipe) -> dict[str, str]:
     """The hash of each file, folder and recipe that a recipe names, by the name it uses: base models and data."""
     return {
-        name: _hash_of(found) for name in _names_in(_what_matters(recipe)) if (found := _input(name, recipe.source))
+        name: _hash_of(found)
+        for name, key in _names_in(_what_matters(recipe))
+        if (found := _input(name, recipe.source, key))
     }
 
 
@@ -67,25 +74,32 @@ def _hash_of(found: Path) -> str:
     return read_recipe(found).content_hash() if found.suffix in (".yaml", ".yml") else hash_path(found)
 
 
-def _with_contents(value: Any, source: str) -> Any:
+def _with_contents(value: Any, source: str, key: str = "") -> Any:
     """The value with the name of every input replaced by the hash of what is in it."""
     if isinstance(value, dict):
-        return {key: _with_contents(item, source) for key, item in value.items()}
+        return {name: _with_contents(item, source, str(name)) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_with_contents(item, source) for item in value]
-    found = _input(value, source) if isinstance(value, str) else None
+        return [_with_contents(item, source, key) for item in value]
+    found = _input(value, source, key) if isinstance(value, str) else None
     return {"contents": _hash_of(found)} if found else value
 
 
-def _names_in(value: Any) -> list[str]:
-    if isinstance(value, dict | list | tuple):
-        return [name for item in (value.values() if isinstance(value, dict) else value) for name in _names_in(item)]
-    return [value] if isinstance(value, str) else []
+def _names_in(value: Any, key: str = "") -> list[tuple[str, str]]:
+    """Every text in a value, with the key that it stands under."""
+    if isinstance(value, dict):
+        return [named for name, item in value.items() for named in _names_in(item, str(name))]
+    if isinstance(value, list | tuple):
+        return [named for item in value for named in _names_in(item, key)]
+    return [(value, key)] if isinstance(value, str) else []
 
 
-def _input(name: str, source: str) -> Path | None:
-    """The file or folder that a name means. A bare word means none, even where a folder happens to be called so."""
-    return paths.find(name, source) if os.sep in name or "/" in name else None
+def _words_in(value: Any) -> list[str]:
+    return [word for word, _ in _names_in(value)]
+
+
+def _input(name: str, source: str, key: str) -> Path | None:
+    """The file or folder that a name means. A bare word means none, even where a folder happens to be called so; but for data."""
+    return paths.find(name, source) if os.sep in name or "/" in name or key in _DATA else None
 
 
 def _code_of(recipe: Recipe) -> dict[str, str]:
@@ -97,10 +111,14 @@ def _code_of(recipe: Recipe) -> dict[str, str]:
         parts += ["training/rollouts.py", "worlds/turns.py"]
     if recipe.policy.config:
         parts.append("policies.py")  # makes the fresh model and its tokenizer
-    talkers = _names_in(recipe.world.args.get("people") or [])
+    if recipe.method in FORM_OF:
+        parts += ["preferences.py", "pairs.py", *_DRAWING]
+    if recipe.method == "best_of_n":
+        parts += ["baseline.py", *_DRAWING]
+    talkers = _words_in(recipe.world.args.get("people") or [])
     if talkers:
         parts += [f"speakers/{file.name}" for file in (paths.PACKAGE / "speakers").glob("*.py")]
-    words = _names_in(recipe.to_dict()["rewards"])  # rewards inside wrappers are named in the wrappers' arguments
+    words = _words_in(recipe.to_dict()["rewards"])  # rewards inside wrappers are named in the wrappers' arguments
     parts += [f"rewards/{word}.py" for word in words if word.isidentifier()]
     code = {part: hash_path(paths.PACKAGE / part) for part in parts if (paths.PACKAGE / part).exists()}
     return code | {word: hash_path(file) for word in [*words, *talkers] if (file := _users_file(word))}

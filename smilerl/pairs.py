@@ -18,18 +18,18 @@ from typing import Any
 
 import numpy as np
 
-from smilerl import paths
+from smilerl import ancestry, paths
 from smilerl.candidates import Candidates, Sampling, device_of, draw
 from smilerl.chat_template import set_defaults
 from smilerl.fingerprint import hash_path
 from smilerl.policies import load_policy
-from smilerl.preferences import SampledArgs, provenance_path
+from smilerl.preferences import SampledArgs
 from smilerl.provenance import command_line, software, without_home
 from smilerl.recipe import Recipe, RewardSpec
 from smilerl.rewards._summed import summed, unnoticed
 from smilerl.run import write_json
 from smilerl.training_settings import FORM_OF
-from smilerl.worlds.base import World
+from smilerl.worlds.base import World, sealed
 
 
 def rows_of(found: Candidates, form: str, threshold: float | None = None) -> tuple[list[dict], dict[str, int]]:
@@ -107,7 +107,8 @@ def make_for(recipe: Recipe, world: World, rewards: Sequence[Callable], path: Pa
     )
     set_defaults(policy.tokenizer, spec.chat_template_kwargs)
     people = world.people(data.split, data.n, data.seed)
-    with unnoticed(rewards):
+    declared = sorted({name for one in rewards for name in getattr(one, "channels", ())})
+    with sealed("pairs", declared), unnoticed(rewards):
         reward = summed(rewards, [one.weight for one in recipe.rewards])
         rows, counts = rows_of(draw(policy, people, reward, how, progress=progress), form, args.threshold)
     about = {
@@ -116,7 +117,9 @@ def make_for(recipe: Recipe, world: World, rewards: Sequence[Callable], path: Pa
         "people": {"split": data.split, "n": data.n, "seed": data.seed},
         "sampling": asdict(how),
     }
-    write(path, rows, describe(form, args.threshold, rewards, recipe.rewards, counts) | about)
+    said = describe(form, args.threshold, rewards, recipe.rewards, counts)
+    said["learnt_from"] = sorted({*said["learnt_from"], *ancestry.of_model(spec.model_name_or_path)})
+    write(path, rows, said | about)
     return summary(counts, form)
 
 
@@ -134,7 +137,7 @@ def write(path: Path, rows: Sequence[Mapping], about: Mapping[str, Any]) -> None
     """
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(provenance_path(path), {**about, "sha256": hashlib.sha256(text.encode()).hexdigest()})
+    write_json(ancestry.provenance_path(path), {**about, "sha256": hashlib.sha256(text.encode()).hexdigest()})
     unfinished = path.with_name(f"{path.name}.writing")
     with unfinished.open("w", encoding="utf-8") as file:
         file.write(text)

@@ -24,7 +24,7 @@ from accelerate.utils import gather_object, is_peft_model
 from datasets import Dataset, DatasetDict
 from transformers import Trainer, set_seed
 
-from smilerl import baseline, checkpoints, pairs, paths, preferences, sharding, speakers, training, worlds
+from smilerl import ancestry, baseline, checkpoints, pairs, paths, preferences, sharding, speakers, training, worlds
 from smilerl.chat_template import set_defaults
 from smilerl.fingerprint import hash_path
 from smilerl.gold_log import scorer
@@ -32,7 +32,7 @@ from smilerl.hub import fetch, ids
 from smilerl.policies import Policy, load_policy, load_tokenizer
 from smilerl.recipe import Recipe, RecipeError, load_recipe
 from smilerl.rewards import RewardError, build_rewards
-from smilerl.run import Run
+from smilerl.run import Run, RunError
 from smilerl.training.callbacks import HeldOut, Metrics, Progress, frozen_base, hushed
 from smilerl.training.resume import Checkpoints, by_time, train
 from smilerl.training_settings import FORM_OF
@@ -195,12 +195,14 @@ def _train(recipe: Recipe, run: Run, world: World, progress: bool) -> None:
             rewards = [sharding.with_whole_models(reward) for reward in rewards]
     channels = sorted({name for reward in rewards for name in reward.channels})
     by_rewards = {name for reward in rewards for name in getattr(reward, "learnt_from", ())}
-    learnt_from = sorted(by_rewards.union(preferences.learnt_from(recipe)))
+    by_base = ancestry.of_model(recipe.policy.model_name_or_path)
+    learnt_from = sorted(by_rewards.union(preferences.learnt_from(recipe), by_base))
     with hushed(), sealed(arm, (*making_data, *channels)), _told_as(recipe, "world.args"):
         recipe = _with_pairs(recipe, run, world, rewards, progress)
         dataset = method.dataset(recipe, world)
+    _refuse_other_data(run, _data_hash(dataset))
     if PartialState().is_main_process:
-        # `channels` are open in this run; through those of `learnt_from` outcomes reached a reward model before it.
+        # `channels` are open in this run; through those of `learnt_from` outcomes reached its base, its data or a reward model before.
         run.note(
             channels=sorted({*channels, *making_data}),
             learnt_from=learnt_from,
@@ -386,6 +388,16 @@ def _name_base(path: Path) -> None:
     if base is not None:
         config |= {"base_model_name_or_path": base.repo, "revision": base.revision}
         path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def _refuse_other_data(run: Run, now: str) -> None:
+    """Raises RunError where a run would go on from a checkpoint on other data than it began with."""
+    before = run.manifest.get("data_hash")
+    if run.goes_on_from is not None and before not in (None, now):
+        raise RunError(
+            f"{run.path} would go on from {run.goes_on_from.name} on other data than it began with ({before} → {now}).\n"
+            "Put the data back, or give another --output_dir."
+        )
 
 
 def _data_hash(dataset: Dataset | DatasetDict) -> str:

@@ -15,19 +15,20 @@ talks. Every mistake in a file is told with `file:line`.
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
 
-from smilerl import paths
+from smilerl import ancestry, paths
 from smilerl.recipe import Recipe
-from smilerl.worlds.dialogue.rows import Reader, hub, jsonl
+from smilerl.worlds.dialogue.rows import Reader, hub, jsonl, key
 
 #: Tokens of a reply that is sampled, where a recipe does not say; as TRL's GRPO and RLOO have it.
 COMPLETION_LENGTH = 256
@@ -80,13 +81,20 @@ def source(recipe: Recipe) -> str:
 
 def channels(recipe: Recipe) -> tuple[str, ...]:
     """The declared channels that are open while the data is made, besides those of rewards."""
-    return ("annotators",) if source(recipe) == "world" else ()
+    return ("annotators",) if source(recipe) == "world" and has_annotators(recipe.world.name) else ()
+
+
+def has_annotators(world: str) -> bool:
+    """Whether a world's pairs are labelled by annotators, who know part of people's wellbeing; else they are data."""
+    return hasattr(importlib.import_module(f"smilerl.worlds.{world}"), "annotate")
 
 
 def learnt_from(recipe: Recipe) -> tuple[str, ...]:
-    """The channels through which outcomes reached the labels of a file, as is written beside it."""
-    beside = provenance_of(Path(str(recipe.data.args.get("path"))), recipe.source)
-    return tuple(sorted({*beside.get("channels", ()), *beside.get("learnt_from", ())}))
+    """The channels through which outcomes reached the files that a recipe's data comes from, whichever key names them."""
+    named = [recipe.data.args.get("path"), recipe.data.args.get("dataset")]
+    named += [recipe.world.args.get(key) for key in ("path", "dataset", "held_out_from")]
+    files = [paths.find(name, recipe.source or None) for name in named if isinstance(name, str)]
+    return tuple(sorted({channel for file in files for channel in ancestry.of_file(file)}))
 
 
 def completion_length(recipe: Recipe) -> int:
@@ -102,7 +110,7 @@ def pairs(recipe: Recipe, world: Any) -> Dataset:
     """
     data = recipe.data
     if source(recipe) == "file":
-        rows = read_pairs(FileArgs(**data.args), recipe.source)
+        rows = _none_held_out(read_pairs(FileArgs(**data.args), recipe.source), recipe, world)
         return Dataset.from_list(random.Random(data.seed).sample(rows, min(data.n, len(rows))))
     return of_world(recipe, world, data.n).select_columns(["prompt", "chosen", "rejected"])
 
@@ -117,10 +125,28 @@ def labels(recipe: Recipe, world: Any) -> Dataset:
     """
     data = recipe.data
     if source(recipe) == "file":
-        rows = read_labels(FileArgs(**data.args), recipe.source)
+        rows = _none_held_out(read_labels(FileArgs(**data.args), recipe.source), recipe, world)
     else:
         rows = unpaired(of_world(recipe, world, (data.n + 1) // 2))
     return Dataset.from_list(random.Random(data.seed).sample(rows, min(data.n, len(rows))))
+
+
+def _none_held_out(rows: list[dict], recipe: Recipe, world: Any) -> list[dict]:
+    """The rows, of which none may be about the people that the run is watched on.
+
+    Raises:
+        ValueError: some are.
+    """
+    held_out = recipe.held_out
+    watched = {key(prompt) for prompt in world.people(held_out.split, held_out.n, held_out.seed)["prompt"][:]}
+    both = sum(key(row["prompt"]) in watched for row in rows)
+    if both:
+        raise ValueError(
+            f"{both} of {len(rows)} rows of {_name(FileArgs(**recipe.data.args))} are about prompts that the run is held out on "
+            f"(held_out.split: {held_out.split}). Make the file from people of another split; or, where the world has these pairs itself, "
+            "leave data.args.path out: its own pairs keep to data.split"
+        )
+    return rows
 
 
 def of_world(recipe: Recipe, world: Any, n: int) -> Dataset:
@@ -133,7 +159,9 @@ def of_world(recipe: Recipe, world: Any, n: int) -> Dataset:
         raise ValueError(
             f"the world '{world.name}' has no pairs: name a file (data.args.path), or rewards that make them"
         )
-    knobs = {key: value for key, value in recipe.data.args.items() if key != "max_completion_length"}
+    knobs = {name: value for name, value in recipe.data.args.items() if name != "max_completion_length"}
+    if "split" in inspect.signature(world.pairs).parameters:
+        knobs["split"] = recipe.data.split
     try:
         return world.pairs(n, recipe.data.seed, **knobs)
     except TypeError:
@@ -202,17 +230,6 @@ def read_labels(args: FileArgs, beside: str = "") -> list[dict]:
             f"{_name(args)}: every label is {str(rows[0]['label']).lower()}; KTO learns from good replies and bad ones"
         )
     return _some(rows, args)
-
-
-def provenance_of(path: Path, beside: str = "") -> dict[str, Any]:
-    """What `smilerl pairs` wrote beside a file about how it was made; empty where it has no such file."""
-    found = paths.find(provenance_path(path), beside or None)
-    return json.loads(found.read_text(encoding="utf-8")) if found and found.is_file() else {}
-
-
-def provenance_path(path: Path) -> Path:
-    """The file beside a file of pairs that says how they were made."""
-    return path.with_name(f"{path.name}.provenance.json")
 
 
 def _items(args: FileArgs, beside: str) -> Iterator[tuple[str, Mapping]]:

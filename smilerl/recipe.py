@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from smilerl import paths
 from smilerl.yaml_lines import Key, Lines, Problem, RecipeError, dotted, parse_value, read
 from smilerl.yaml_types import misfits, unknown_keys
@@ -211,7 +209,7 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
             text = waiting.pop(0)
         try:
             overrides[option[2:]] = parse_value(text)
-        except yaml.YAMLError:
+        except RecipeError:
             raise RecipeError(f"command line: the value of {option} is not YAML: {text}") from None
     return overrides
 

@@ -79,7 +79,7 @@ def _world(recipe: Recipe) -> tuple[Any, list[Problem]]:
     except (ValueError, TypeError, OSError) as error:
         knob = next((knob for knob in args if re.search(rf"\b{re.escape(knob)}\b", str(error))), None)
         return None, [Problem(("world", "args", *([knob] if knob else [])), str(error))]
-    return world, list(_split_problems(recipe, getattr(world, "splits", None)))
+    return world, [*_split_problems(recipe, getattr(world, "splits", None)), *_same_split_problems(recipe, world)]
 
 
 def _player_problems(recipe: Recipe) -> list[Problem]:
@@ -100,6 +100,14 @@ def _split_problems(recipe: Recipe, splits: typing.Collection[str] | None) -> It
                 (section, "split"),
                 f"the world '{recipe.world.name}' has no split '{split}'. {did_you_mean(split, splits)}",
             )
+
+
+def _same_split_problems(recipe: Recipe, world: Any) -> Iterator[Problem]:
+    """People who are trained on are not held out."""
+    tests = recipe.method == "reward" or recipe.held_out.every
+    if tests and getattr(world, "splits", None) and recipe.held_out.split == recipe.data.split:
+        text = f"held_out.split is '{recipe.held_out.split}', which is trained on."
+        yield Problem(("held_out", "split"), text, "Write `split: held_out`.")
 
 
 def _turn_problems(recipe: Recipe, world: Any) -> Iterator[Problem]:

@@ -56,9 +56,10 @@ def make(given: argparse.Namespace) -> str:
         ValueError: no pair or label came out.
     """
     from smilerl import pairs, pipeline, worlds
-    from smilerl.preferences import provenance_path
+    from smilerl.ancestry import provenance_path
     from smilerl.recipe_check import check
     from smilerl.rewards import build_rewards
+    from smilerl.worlds.base import sealed
 
     if given.out.exists():
         raise RecipeError(f"command line: --out {given.out} is there already.\n    Name another file, or delete it.")
@@ -66,7 +67,8 @@ def make(given: argparse.Namespace) -> str:
     check(recipe)
     recipe = pipeline.with_models(recipe)
     world = worlds.build(recipe.world.name, **recipe.world.args)
-    rewards = build_rewards(recipe.rewards, recipe.seed, world)
+    with sealed("pairs"):  # building a reward may run the user's code
+        rewards = build_rewards(recipe.rewards, recipe.seed, world)
     said = pairs.make_for(recipe, world, rewards, given.out, progress=sys.stderr.isatty())
     return f"{said}\n{given.out}\n{provenance_path(given.out)}"
 
@@ -99,7 +101,11 @@ def _recipe(given: argparse.Namespace) -> Recipe:
         output_dir="",
         seed=given.seed,
         world=_world(given, who.recipe),
-        policy=PolicySpec(model_name_or_path=who.model, dtype=given.dtype),
+        policy=PolicySpec(
+            model_name_or_path=who.model,
+            dtype=given.dtype,
+            chat_template_kwargs=who.recipe.policy.chat_template_kwargs if who.recipe else None,
+        ),
         data=DataSpec(split=given.split, n=given.n, seed=given.seed, args=sampled),
         rewards=_specs(given.reward),
         lines=Lines("command line"),

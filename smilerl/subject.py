@@ -52,6 +52,8 @@ class Subject:
         if self.recipe is not None and self.recipe.method == "best_of_n":
             from smilerl import baseline
 
+            if self.pushed is not None:
+                trust.check(self.recipe.rewards, self.name, "--reward")
             return baseline.chooser(self.recipe)
         return self.name if self.model is None else _load(self.model, self.recipe)
 
@@ -60,7 +62,7 @@ class Subject:
         if self.base is None:
             return None
         policy = _load(self.base, self.recipe)
-        if self.recipe is not None and self.base == self.recipe.policy.model_name_or_path:
+        if self.recipe is not None:
             from smilerl.chat_template import set_defaults
 
             set_defaults(policy.tokenizer, self.recipe.policy.chat_template_kwargs)  # spoken to as the tuned one is
@@ -187,7 +189,8 @@ def summary(results: dict) -> str:
     for name, found in results["evaluations"].items():
         word = found["verdict"] if found["status"] == "scored" else found["status"]
         lines.append(f"{name:<18}{word or '–':<18}{found.get('why') or ''}")
-    lines += ["", f"{'measure':<18}{'value':>7}   95 % interval      scored"]
+    if results["measures"]:
+        lines += ["", f"{'measure':<18}{'value':>7}   95 % interval      scored"]
     for name, found in results["measures"].items():
         if found["value"] is None:
             lines.append(f"{name:<18}      –                       {found['scored']} of {found['of']}")

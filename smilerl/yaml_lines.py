@@ -94,9 +94,13 @@ def parse_value(text: str) -> Any:
     """The value of a piece of YAML from the command line, such as `1e-4` or `{name: reading}`.
 
     Raises:
-        yaml.YAMLError: it is not YAML.
+        RecipeError: it is not YAML.
     """
-    return yaml.load(text, Loader=_Loader)
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError:
+        fix = "Look at its brackets, braces and quotes; a mapping is written '{name: sentiment, args: {...}}', all in single quotes."
+        raise RecipeError(f"command line: this is not YAML: {text}\n    {fix}") from None
 
 
 def dump(data: Any) -> str:

@@ -14,7 +14,17 @@ PACKAGE = Path(__file__).resolve().parent.parent / "smilerl"
 #: From the bottom up. A module may import its own layer and those below it.
 LAYERS = (
     ("checkpoints",),  # of files alone
-    ("paths", "yaml_lines", "yaml_types", "recipe", "training_settings", "fingerprint", "provenance", "run"),
+    (
+        "paths",
+        "ancestry",
+        "yaml_lines",
+        "yaml_types",
+        "recipe",
+        "training_settings",
+        "fingerprint",
+        "provenance",
+        "run",
+    ),
     ("worlds", "rewards", "speakers", "chat_template", "policies", "generation", "candidates", "preferences", "pairs"),
     ("recipe_check",),  # asks worlds, rewards and methods whether they take what a recipe gives them
     ("training", "evaluation"),

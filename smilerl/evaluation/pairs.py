@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from smilerl.evaluation.statistics import Estimate, rate_estimate
-from smilerl.worlds.dialogue.rows import SPEAKER, key, plain
+from smilerl.worlds.dialogue.rows import SPEAKER, key, plain, until_answered
 
 #: Where the first reply of a talk begins, in the forms in which talks are written out.
 _REPLIES = ("\n\nAssistant:", f"\n{SPEAKER['assistant']}:")
@@ -78,7 +78,7 @@ def preferred(chosen: Sequence[float | None], rejected: Sequence[float | None]) 
 def opening(prompt: str | list[dict]) -> str:
     """What stands for a talk's first turn: pairs about the same one go together."""
     if not isinstance(prompt, str):
-        return key(prompt[: next((at for at, m in enumerate(prompt) if m["role"] == "assistant"), len(prompt))])
+        return key(until_answered(prompt))
     ends = [at for at in (prompt.find(turn) for turn in _REPLIES) if at >= 0]
     return key(prompt[: min(ends)] if ends else prompt)
 

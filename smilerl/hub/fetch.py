@@ -19,6 +19,10 @@ ABOUT = ("recipe.yaml", "manifest.json")
 _CONFIGURATION = ("*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "*.yaml")
 _TRAIL = "samples/*.parquet"
 
+#: What makes a directory a run of one's own, whose rewards and checkpoints are trusted. `push` sends none of it, so a repository
+#: that holds it means to be taken for one.
+_RUNS_OWN = ["status.json", "*/status.json", "lock", "*/lock", "checkpoints/*", "*/checkpoints/*"]
+
 
 def fetch(name: str, *, weights: bool = True) -> Path:
     """The directory of a model on the Hub, in the client's cache; fetched if it is not there or has changed.
@@ -75,7 +79,9 @@ def pull(name: str, to: Path | None = None) -> Path:
         unfinished = to.with_name(f"{to.name}.{commit[:12]}.unfinished")
         made = _made_for(unfinished.parent)
         try:
-            snapshot_download(hub_id.repo, repo_type=hub_id.kind, revision=commit, local_dir=unfinished)
+            snapshot_download(
+                hub_id.repo, repo_type=hub_id.kind, revision=commit, local_dir=unfinished, ignore_patterns=_RUNS_OWN
+            )
             shutil.rmtree(unfinished / ".cache", ignore_errors=True)
             if to.exists():
                 to.rmdir()

@@ -142,16 +142,18 @@ def rewards(facts: Facts) -> list[dict[str, str]]:
 def outcomes(manifest: dict[str, Any]) -> str:
     """Whether and how anything computed from people's wellbeing reached training, as the run noted."""
     opened, learnt = manifest.get("channels") or [], manifest.get("learnt_from") or []
+    before = (
+        f"its base, its data or a reward model that it trained on had learnt from {', '.join(f'`{name}`' for name in learnt)}"
+        if learnt
+        else ""
+    )
     if opened:
         return (
             f"Wellbeing reached training through a declared channel: {', '.join(f'`{name}`' for name in opened)}. "
-            "Everything else was sealed while it trained."
+            f"Everything else was sealed while it trained{f'; before that, {before}' if before else ''}."
         )
     if learnt:
-        return (
-            f"No wellbeing was open while it trained; a reward model that it trained on had learnt from {', '.join(f'`{name}`' for name in learnt)}, "
-            "who know part of it."
-        )
+        return f"No wellbeing was open while it trained; {before}."
     return "Nothing computed from anybody's wellbeing reached training: the seal around rewards and trainer would have stopped the run."
 
 

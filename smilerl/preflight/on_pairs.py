@@ -46,8 +46,8 @@ def judge_pairs(reward: Callable, pairs: Sequence[Any], above: float | None = No
     try:
         scores = asked.values({"prompts": prompts * 2, "completions": chosen + rejected})
     except RewardError as error:
-        fix = "Pairs have no person who reacts: such a reward can be asked only about what the helper says."
-        return Finding("pairs", "n/a", str(error).splitlines()[0], fix), None
+        fix = "Nobody reacts to the replies of pairs, so a reward must read the replies themselves: {name: sentiment, args: {reads: completion}}."
+        return Finding("pairs", "fails", str(error).splitlines()[0], fix), None
     found = agreement(prompts, chosen, rejected, (scores[:n], scores[n:]))
     return _finding(found, above), found
 

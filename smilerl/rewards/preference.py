@@ -7,15 +7,14 @@ of other origin that read the two as a pair of segments, such as OpenAssistant's
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
+from smilerl import ancestry
 from smilerl.rewards import RewardError, text, texts
 from smilerl.rewards._classifier import Classifier, Encoded, Loading, rows_of
 
@@ -68,15 +67,8 @@ def build(
     """
     loading, form = Loading(dtype, device, batch_size, batch_tokens), _Form(pair, eos, chat, max_length)
     preference = _Preference(None if model is None else _reward_model(model, loading), loading, form)
-    preference.learnt_from = _channels_of(model)
+    preference.learnt_from = ancestry.of_model(model)
     return preference
-
-
-def _channels_of(model: str | None) -> tuple[str, ...]:
-    """The channels through which outcomes reached a reward model that was trained here, as its run's manifest says."""
-    beside = [Path(model).parent, Path(model)] if model else []  # its run, or the repository that the run was pushed to
-    manifest = next((folder / "manifest.json" for folder in beside if (folder / "manifest.json").is_file()), None)
-    return tuple(json.loads(manifest.read_text()).get("channels", ())) if manifest else ()
 
 
 class _Preference:

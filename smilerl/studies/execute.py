@@ -21,7 +21,7 @@ from pathlib import Path
 
 from smilerl import provenance
 from smilerl.fingerprint import inputs
-from smilerl.recipe import Recipe
+from smilerl.recipe import PolicySpec, Recipe
 from smilerl.run import Interrupted, RunError, finished_run, write_json
 from smilerl.studies import stamp, work
 from smilerl.studies.plan import BASE, Arm, StudyPlan
@@ -101,7 +101,7 @@ def _work(plan: StudyPlan, jobs: list[work.Job], base_missing: bool, record: dic
         _step("building what the runs share", pool.submit(work.build_shared, shared, cores, threads))
         if base_missing:
             args = (plan.base, plan.suite, plan.folder / BASE, cores, threads, plan.folder / "logs" / "base.log")
-            _step("evaluating the base", pool.submit(work.evaluate_base, *args))
+            _step("evaluating the base", pool.submit(work.evaluate_base, *args, _spoken(plan)))
         return _train(pool, plan, jobs, record, lambda: before + time.monotonic() - began)
     except (KeyboardInterrupt, Interrupted):
         _say("\nStopping: runs save where they are. Ctrl-C again does not wait for them.")
@@ -165,6 +165,23 @@ def _outcome(future: Future) -> work.Outcome:
         return future.result()
     except BrokenProcessPool:
         return work.Outcome("a worker process died, perhaps for want of memory; `--workers 1` needs half as much", 0.0)
+
+
+def _spoken(plan: StudyPlan) -> PolicySpec:
+    """How the arms' policies are loaded and spoken to, and so the base.
+
+    Raises:
+        RunError: not all alike, so that no base could be compared with all of them.
+    """
+    specs = {arm.name: plan.recipe(arm, plan.seeds[0]).policy for arm in plan.arms}
+    first = next(iter(specs))
+    for name, spec in specs.items():
+        if (spec.dtype, spec.chat_template_kwargs) != (specs[first].dtype, specs[first].chat_template_kwargs):
+            raise RunError(
+                f"the arms '{first}' and '{name}' differ in policy.dtype or policy.chat_template_kwargs, so that they have no base in common.\n"
+                "Give them the same, or make two studies."
+            )
+    return specs[first]
 
 
 def _shared_models(base: str, recipes: list[Recipe]) -> list[str]:

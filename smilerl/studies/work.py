@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from smilerl import paths
 from smilerl.fingerprint import hash_path
-from smilerl.recipe import Recipe, WorldSpec, load_recipe, read_recipe
+from smilerl.recipe import PolicySpec, Recipe, WorldSpec, load_recipe, read_recipe
 from smilerl.run import Interrupted
 
 STAMP = "inputs"
@@ -82,12 +82,14 @@ def build_shared(names: list[str], cores: int, threads: int) -> None:
             pipeline.model_dir(name, progress=True)
 
 
-def evaluate_base(base: str, suite: str, folder: Path, cores: int, threads: int, log: Path) -> None:
-    """Evaluates the untrained base."""
+def evaluate_base(
+    base: str, suite: str, folder: Path, cores: int, threads: int, log: Path, spoken: PolicySpec | None = None
+) -> None:
+    """Evaluates the untrained base, loaded and spoken to as the arms' policies are (`spoken`)."""
     with _all_cores(cores, threads), printing_to(log):
         from smilerl import pipeline
 
-        _evaluate(pipeline.model_dir(base), base, suite, folder, None)
+        _evaluate(pipeline.model_dir(base), base, suite, folder, None, spoken)
 
 
 def train_and_evaluate(job: Job) -> Outcome:
@@ -134,7 +136,9 @@ def _train_and_evaluate(job: Job) -> None:
         own_reward.measure(job.recipe, job.path / "evals" / job.suite, job.base_folder / "evals" / job.suite)
 
 
-def _evaluate(model: Path, base: str, suite: str, folder: Path, recipe: Recipe | None) -> None:
+def _evaluate(
+    model: Path, base: str, suite: str, folder: Path, recipe: Recipe | None, spoken: PolicySpec | None = None
+) -> None:
     """Writes `folder/evals/<suite>`, and last a stamp of what it was made with."""
     import torch
 
@@ -146,11 +150,12 @@ def _evaluate(model: Path, base: str, suite: str, folder: Path, recipe: Recipe |
 
     spec, out = world_of(base), folder / "evals" / suite
     reward = combined(recipe) if recipe else None
-    dtype, device = recipe.policy.dtype if recipe else "float32", "cuda" if torch.cuda.is_available() else None
+    as_arms = recipe.policy if recipe else spoken or PolicySpec()
+    dtype, device = as_arms.dtype, "cuda" if torch.cuda.is_available() else None
     untuned = pipeline.load(base, dtype=dtype, device=device)
+    set_defaults(untuned.tokenizer, as_arms.chat_template_kwargs)  # spoken to as the tuned ones are
     policy: Any = untuned
     if recipe:
-        set_defaults(untuned.tokenizer, recipe.policy.chat_template_kwargs)  # spoken to as the tuned one is
         best_of_n = recipe.method == "best_of_n"
         policy = baseline.chooser(recipe) if best_of_n else pipeline.load(str(model), dtype=dtype, device=device)
     world = worlds.build(spec.name, **spec.args)

@@ -11,13 +11,17 @@ from trl import RewardConfig, RewardTrainer
 
 from smilerl.evaluation.pairs import agreement
 from smilerl.policies import Policy, reward_model_of
+from smilerl.preferences import has_annotators
 from smilerl.rewards.preference import JOINED, TRAINED_ON
 from smilerl.training import arguments, peft_config
 
 CONFIG = RewardConfig
-#: Who compares the replies. They know part of the wellbeing; the model learns from their frozen labels alone.
-CHANNELS = ("annotators",)
 _ROW = "row"
+
+
+def channels(recipe) -> tuple[str, ...]:
+    """Where a world's annotators compare the replies, they know part of the wellbeing; the model learns from their frozen labels alone."""
+    return ("annotators",) if has_annotators(recipe.world.name) else ()
 
 
 def policy(recipe, world) -> Policy:

@@ -159,9 +159,11 @@ def _calibration(
 
 
 def _by_helper(helpers: pd.Series, judged: np.ndarray, true: np.ndarray) -> dict[str, dict[str, Any]]:
-    """What judge and truth make of each helper: whom the judge likes too much."""
+    """What judge and truth make of each helper, of the replies that the judge scored: whom the judge likes too much."""
     frame = pd.DataFrame({"helper": helpers.to_numpy(), "judged": judged, "true": true})
-    return {
-        str(name): {"n": len(rows), "judged": None if rows["judged"].isna().all() else float(rows["judged"].mean()), "true": float(rows["true"].mean())}
-        for name, rows in frame.groupby("helper")
-    }  # fmt: skip
+    found = {}
+    for name, rows in frame.groupby("helper"):
+        known = rows[rows["judged"].notna()]
+        means = {column: float(known[column].mean()) if len(known) else None for column in ("judged", "true")}
+        found[str(name)] = {"scored": len(known), "of": len(rows), **means}
+    return found

@@ -121,6 +121,18 @@ def ask(
     return said
 
 
+def check(spec: str) -> None:
+    """Whether this speaker will be able to judge; asks it one short thing.
+
+    Args:
+        spec: as typed.
+
+    Raises:
+        ValueError: no such speaker, or it cannot be reached.
+    """
+    speakers.check(speakers.build(speaker_spec(spec)))
+
+
 def add(
     spec: str, results: dict[str, Any], world: World, policy: Any, base: Any = None, *, n: int | None, seed: int, out_dir: Path
 ) -> dict[str, Any]:  # fmt: skip
@@ -136,8 +148,6 @@ def add(
     """
     written = speaker_spec(spec)
     speaker = speakers.build(written)
-    if hasattr(speaker, "check"):
-        speaker.check()
     judges = [Judge(speaker, load_rubric(rubric), written, seed=seed) for rubric in _RUBRICS]
     who = respondent(policy, world, results["generation"])
     other = None if base is None else respondent(base, world, results["generation"])

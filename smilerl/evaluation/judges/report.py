@@ -128,7 +128,7 @@ def _liked(found: Mapping[str, Any]) -> list[str]:
     if not rows:
         return []
     lines = ["", f"  {'helper':<20}{'judged':>7}{'true':>7}{'n':>5}"]
-    return lines + [f"  {name:<20}{row['judged']:>7.2f}{row['true']:>7.2f}{row['n']:>5}" for _, name, row in rows]
+    return lines + [f"  {name:<20}{row['judged']:>7.2f}{row['true']:>7.2f}{row['scored']:>5}" for _, name, row in rows]
 
 
 def _robust(found: Mapping[str, Any]) -> list[str]:

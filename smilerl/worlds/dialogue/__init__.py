@@ -28,7 +28,7 @@ from smilerl import speakers
 from smilerl.worlds.base import Observation, Reaction
 from smilerl.worlds.dialogue import played
 from smilerl.worlds.dialogue.played import Player
-from smilerl.worlds.dialogue.rows import Reader, Row, hub, jsonl, key, plain
+from smilerl.worlds.dialogue.rows import Reader, Row, hub, jsonl, key, plain, until_answered
 from smilerl.yaml_types import bad_arguments
 
 
@@ -132,10 +132,10 @@ class DialogueWorld:
             return self._read(self.path, self.source_split)
         own = self._read(self.path, self.source_split, 1.0)
         held_out = self._read(self.path and self.held_out_from, self.held_out_from, -1.0)
-        both = {key(row.prompt) for row in own} & {key(row.prompt) for row in held_out}
-        if both:
+        openings = [{key(until_answered(row.talk)) for row in rows} for rows in (own, held_out)]
+        if both := openings[0] & openings[1]:
             raise ValueError(
-                f"dialogue: {len(both)} prompts of {self.source} are in held_out_from ({self.held_out_from}), too"
+                f"dialogue: {len(both)} prompts of {self.source} are in held_out_from ({self.held_out_from}), too, or begin alike"
             )
         return own + held_out
 

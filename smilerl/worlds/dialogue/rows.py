@@ -63,11 +63,11 @@ class Reader:
         return Row(prompt, completion, rejected, bucket, talk, state)
 
     def _group(self, item: Mapping, prompt: str | list[dict]) -> str | list[dict]:
-        """What rows of one split may share: the prompt, or of whole transcripts their opening, with which many talks begin."""
+        """What rows of one split may share: their opening, since one talk may be there at several depths."""
         talk = item.get("chosen")
         if self._column(item) == "chosen" and isinstance(talk, str):
             return talk.partition(_TRANSCRIPT_TURN)[0]
-        return prompt
+        return until_answered(prompt) if isinstance(prompt, list) else prompt
 
     def _column(self, item: Mapping) -> str:
         return self.prompt_column or next(
@@ -134,6 +134,11 @@ class Reader:
         if not messages:
             raise ValueError(f"{where} holds no message")
         return messages
+
+
+def until_answered(talk: list[dict]) -> list[dict]:
+    """The messages of a talk before the helper first speaks."""
+    return talk[: next((at for at, message in enumerate(talk) if message["role"] == "assistant"), len(talk))]
 
 
 def jsonl(path: str) -> Iterator[tuple[str, Mapping]]:
