@@ -23,7 +23,10 @@ def beside(folder, **said) -> str:
 
 
 def test_what_a_model_has_learnt_from_is_both_that_was_open_and_that_came_before(tmp_path):
-    assert ancestry.of_model(beside(tmp_path / "a", channels=["annotators"], learnt_from=["gold"])) == ("annotators", "gold")
+    assert ancestry.of_model(beside(tmp_path / "a", channels=["annotators"], learnt_from=["gold"])) == (
+        "annotators",
+        "gold",
+    )
     assert ancestry.of_model("org/name") == ancestry.of_model(None) == ()
 
 
@@ -32,7 +35,11 @@ def test_whichever_key_names_a_file_its_channels_are_known(make_recipe, tmp_path
     file, other = tmp_path / "pairs.jsonl", tmp_path / "other.jsonl"
     pairs.write(file, [PAIR, {**PAIR, "prompt": "person: z\nhelper:"}], {"channels": ["gold"], "learnt_from": []})
     other.write_text(json.dumps({**PAIR, "prompt": "person: y\nhelper:"}) + "\n")
-    args = {"data": {"path": str(other)}, "world": {"path": str(file)}, "held_out_from": {"path": str(other), "held_out_from": str(file)}}
+    args = {
+        "data": {"path": str(other)},
+        "world": {"path": str(file)},
+        "held_out_from": {"path": str(other), "held_out_from": str(file)},
+    }
     recipe = make_recipe(
         "dpo", world={"name": "dialogue", "args": {"held_out_fraction": 0, **args[where]}} if where != "held_out_from"
         else {"name": "dialogue", "args": args[where]},
@@ -44,7 +51,9 @@ def test_whichever_key_names_a_file_its_channels_are_known(make_recipe, tmp_path
 @pytest.mark.slow
 def test_a_policy_that_starts_from_a_gold_one_says_so(make_recipe):  # noqa: F811
     first = pipeline.run_recipe(make_recipe("rloo", name="first", rewards=[{"name": "gold"}]))
-    second = make_recipe("rloo", name="second", policy={"model_name_or_path": str(first.model)}, rewards=[{"name": "reading"}])
+    second = make_recipe(
+        "rloo", name="second", policy={"model_name_or_path": str(first.model)}, rewards=[{"name": "reading"}]
+    )
     manifest = pipeline.run_recipe(second).manifest
     assert (manifest["channels"], manifest["learnt_from"]) == ([], ["gold"])
 
@@ -60,7 +69,18 @@ def test_pairs_that_are_made_outside_a_run_are_sealed_too(make_recipe, tmp_path)
     from smilerl import cli
 
     base = pipeline.run_recipe(make_recipe("sft", name="base", training={"max_steps": 1}))
-    asked = ["pairs", str(base.model), "--reward", f"{tmp_path}/mine.py:nosy", "--n", "2", "--k", "2", "--out", str(tmp_path / "out.jsonl")]
+    asked = [
+        "pairs",
+        str(base.model),
+        "--reward",
+        f"{tmp_path}/mine.py:nosy",
+        "--n",
+        "2",
+        "--k",
+        "2",
+        "--out",
+        str(tmp_path / "out.jsonl"),
+    ]
     with pytest.raises(OutcomeSealed, match="pairs"):
         cli.main(asked)
     assert not (tmp_path / "out.jsonl").exists()
@@ -78,7 +98,7 @@ def test_rows_about_those_who_are_held_out_are_refused(tmp_path, make_recipe):  
     from smilerl import worlds
 
     world = worlds.build("dialogue", **recipe.world.args)
-    with pytest.raises(ValueError, match="of 20 rows of .* are about prompts that the run is held out on"):
+    with pytest.raises(ValueError, match=r"of 20 rows of .* are about prompts that the run is held out on"):
         preferences.pairs(recipe, world)
 
 

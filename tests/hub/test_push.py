@@ -380,6 +380,30 @@ def test_a_recipe_from_the_hub_runs_no_code(make_run, smilerl, hub, tmp_path):
     assert not (tmp_path / "evil").exists()
 
 
+@pytest.mark.parametrize("disguise", ["best of n", "a run of one's own"])
+def test_nor_does_one_in_disguise(make_run, smilerl, hub, tmp_path, disguise):
+    """A run that trains nothing builds its rewards as its policy, and a run directory of one's own is trusted."""
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "evil.py").write_text(
+        "open('evil', 'w').close()\ndef reward(prompts, completions, **columns): return [0.0] * len(completions)\n"
+    )
+    run = make_run("one")
+    assert smilerl("push", run.path, "--to", "org/one").code == 0
+    files = hub.files("org/one")
+    recipe = files["recipe.yaml"].replace(b"name: smile\n", b"name: code/evil.py:reward\n")
+    if disguise == "best of n":
+        recipe = recipe.replace(b"method: rloo\n", b"method: best_of_n\n")
+        hub.add("org/evil", files | {"recipe.yaml": recipe})
+        said = smilerl("eval", "org/evil", *HELD_OUT)
+    else:
+        hub.add("org/evil", files | {"recipe.yaml": recipe, "status.json": (run.path / "status.json").read_bytes()})
+        assert smilerl("pull", "org/evil", "--to", "pulled").code == 0
+        assert not (tmp_path / "pulled" / "status.json").exists()
+        said = smilerl("eval", "pulled", *HELD_OUT)
+    assert said.code == 2 and "not part of smilerl" in said.err, said.err
+    assert not (tmp_path / "evil").exists()
+
+
 def test_a_world_from_the_hub_calls_no_address(make_run, smilerl, hub):
     assert smilerl("push", make_run("one").path, "--to", "org/one").code == 0
     files = hub.files("org/one")
