@@ -129,6 +129,10 @@ def test_camera_off_is_unscored_and_says_so(make_recipe):  # noqa: F811
         "rloo",
         rewards=[{"name": "reading"}],
         world={"args": {"camera_on_fraction": 0.5}},
+        data={
+            "split": "pairs",
+            "n": 16,
+        },  # the knob is about those who are trained on; here they are whom it is watched on
         held_out={"every": 1, "n": 24, "split": "train", "seed": 1},
     )
     rows = [row for row in pipeline.run_recipe(recipe).metrics() if "held_out/kl" in row]

@@ -101,10 +101,10 @@ def test_a_reward_that_is_upside_down_fails(pairs, tmp_path, capsys, monkeypatch
     assert "upside down" in capsys.readouterr().out
 
 
-def test_a_reward_that_needs_a_person_is_tried_on_people_and_not_on_pairs(pairs, capsys):
-    assert cli.main(["reward", "check", "reading", "--pairs", pairs, "--n", "4"]) == 0
+def test_a_reward_that_needs_a_person_is_tried_on_people_and_fails_on_pairs(pairs, capsys):
+    assert cli.main(["reward", "check", "reading", "--pairs", pairs, "--n", "4"]) == 1
     said = capsys.readouterr().out
-    assert "n/a        pairs" in said
+    assert "FAILS" in said.upper() and "reads: completion" in said
     assert "carer" in said
 
 
