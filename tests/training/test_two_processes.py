@@ -60,12 +60,13 @@ def test_the_step_is_that_of_one_process_with_the_doubled_batch(trained, method)
 
 
 def write_data(folder: Path) -> None:
-    """Seventeen pairs, of which a method learns from sixteen and the reward model sets one aside; replies say no more than whether they are good, see `labels_seed`."""
+    """Seventeen pairs, of which a method learns from sixteen, and one to test on; replies say no more than whether they are good, see `labels_seed`."""
     rows = [
         {"prompt": f"I feel {'so ' * (number % 5)}{number}. ", "chosen": "That is a lot.", "rejected": "Cheer up!"}
         for number in range(17)
     ]
     (folder / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (folder / "tested.jsonl").write_text(json.dumps({**rows[0], "prompt": "I feel tested. "}))
 
 
 def labels_seed() -> int:
@@ -91,10 +92,13 @@ def write_recipe(folder: Path, method: str, processes: int, start: str) -> Path:
     recipe = {
         "method": method,
         "output_dir": str(folder / f"{method}-{processes}"),
-        "world": {"name": "dialogue", "args": {"path": "pairs.jsonl", "held_out_fraction": 0.0}},
+        "world": {
+            "name": "dialogue",
+            "args": {"path": "pairs.jsonl", "held_out_from": "tested.jsonl", "held_out_fraction": 0.0},
+        },
         "policy": {"model_name_or_path": start},
         "data": {"n": 16},
-        "held_out": {"every": 0, "n": 1, "split": "train"},
+        "held_out": {"every": 0, "n": 1},
     }
     if method in ONLINE:
         training |= {"num_generations": 4, "max_completion_length": 8, "beta": 0.05}
