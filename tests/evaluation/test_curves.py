@@ -16,7 +16,7 @@ from smilerl.evaluation.runner import evaluate
 QUESTION = load_question("goodhart")
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 5))])
 @pytest.mark.parametrize("name", curves.SYNTHETIC)
 def test_known_trails(name, seed):
     trail = curves.synthetic(name, seed)

@@ -35,7 +35,6 @@ def mix(people, seed):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
 @pytest.mark.parametrize("question", [q for q in SUITE.questions if q.kind == "dialogue"], ids=lambda q: q.name)
 def test_every_cell_holds(world, question, seed):
@@ -66,6 +65,7 @@ def test_the_minimum_detectable_effect_is_as_stated(world, question):
         assert found.detectable <= 1.2 * question.detects[name], name
 
 
+@pytest.mark.slow
 def test_the_base_is_neither_carer_nor_gamer(world):
     one = dataclasses.replace(SUITE, questions=(SUITE.questions[0],))
     measures = evaluate(mix, world, one, base=mix, progress=False)["measures"]
@@ -98,6 +98,7 @@ def test_a_broken_world_fails_the_controls(world, monkeypatch):
     assert found["status"] == "controls failed" and "carer" in found["why"] and found["estimates"] == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "reply",
     [

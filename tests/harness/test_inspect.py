@@ -119,6 +119,7 @@ def letters(text):
     return ["A", "(B)", "B.", "I would say A", "", "b"][zlib.crc32(text.encode()) % 6]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in TASKS if load_question(name).kind == "items"])
 def test_letters_score_as_our_own_and_the_rest_is_unscored(name, tmp_path):
     def reply(messages, *_):

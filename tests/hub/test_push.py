@@ -82,6 +82,7 @@ def test_what_goes_and_what_never_goes(make_run, smilerl, hub, tmp_path):
     assert len(hub.repos["models", "org/one"].commits) == 2  # the Hub's first, and one of ours
 
 
+@pytest.mark.slow
 def test_a_private_repository_is_private(make_run, smilerl, hub):
     assert smilerl("push", make_run("one").path, "--private").code == 0
     ((kind, name),) = hub.repos
@@ -89,6 +90,7 @@ def test_a_private_repository_is_private(make_run, smilerl, hub):
     assert "private" in smilerl("pull", name, token=None).err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["model/model.safetensors", "evals/quick/samples.parquet"])
 def test_a_token_in_any_file_stops_the_push(make_run, smilerl, hub, where):
     run, secret = evaluated(make_run("one")), "hf_" + "aB3" * 12

@@ -113,6 +113,7 @@ def test_several_nodes_have_a_launcher_each_and_meet_at_the_first(job, tmp_path)
     assert f"--config_file {config} --num_machines 2 --machine_rank 0 --num_processes 16" in log(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("nodes", "serves", "trains"),
     [

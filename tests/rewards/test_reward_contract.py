@@ -85,6 +85,7 @@ def test_it_leaves_the_global_generators_alone(module, batch):
     assert random.getstate() == before
 
 
+@pytest.mark.slow
 def test_it_trains_in_a_bare_trl_script(module, world, tokenizer, tmp_path):
     """`trl rloo --reward_funcs smilerl.rewards.<name>.reward` on an exported people dataset, without the command line."""
     from datasets import load_dataset

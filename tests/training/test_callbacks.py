@@ -23,7 +23,6 @@ def model_weights(run) -> torch.Tensor:
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.parametrize("method", ["rloo", "grpo"])
 @pytest.mark.parametrize("reward", ["smile", "random"])
 def test_watching_leaves_training_bit_identical(make_recipe, method, reward):
@@ -57,6 +56,7 @@ def test_held_out_kl_is_that_of_the_saved_model(make_recipe, peft, beta):
     assert math.isclose(rows[-1]["held_out/kl"], expected.mean(), abs_tol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "peft", "training"),
     [("dpo", None, {"precompute_ref_log_probs": True}), ("dpo", LORA, {}), ("kto", None, {})],

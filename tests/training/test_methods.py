@@ -39,6 +39,7 @@ def test_two_steps_change_every_parameter(make_recipe, base, method):
     assert not same and run.finished and run.status["step"] == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["rloo", "grpo", "sft"])
 def test_lora_trains_the_adapter_alone(make_recipe, base, method):
     run = run_recipe(make_recipe(method, policy={"model_name_or_path": base, "peft": LORA}))
@@ -52,6 +53,7 @@ def test_lora_trains_the_adapter_alone(make_recipe, base, method):
         assert torch.equal(tuned(**inputs).logits, untuned(**inputs).logits)
 
 
+@pytest.mark.slow
 def test_an_adapter_is_trained_further_and_saved_without_its_copy(make_recipe, base):
     first = run_recipe(make_recipe("sft", name="first", policy={"model_name_or_path": base, "peft": LORA}))
     second = run_recipe(make_recipe("rloo", name="second", policy={"model_name_or_path": str(first.model)}))
@@ -92,6 +94,7 @@ RANDOM = [{"name": "random"}]
 SPEAKS = {"max_completion_length": 200}  # an untrained policy ends a reply about once in 700 tokens
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["dpo", "kto"])
 def test_a_recipe_with_rewards_makes_its_data_from_the_policy_s_replies(make_recipe, base, method):
     data = {"n": 16, "args": {**SPEAKS, "k": 6}}

@@ -191,6 +191,7 @@ def test_a_rollout_of_one_turn_is_ordinary_grpo_bit_for_bit(make_recipe, monkeyp
     assert torch.equal(weights(ordinary), weights(run_recipe(make_recipe("grpo", name="rollout"))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chat", [False, True])
 def test_two_turns_train_the_helpers_words_alone(make_recipe, checkpoint, tmp_path, monkeypatch, chat):
     """Of the loss by each token's log-probability there is a gradient for every helper's token, and none for a person's."""

@@ -73,6 +73,7 @@ def test_a_signal_in_the_last_step_is_too_late(recipe, monkeypatch):
     assert run.finished and run.status["step"] == 6 and not checkpoints.in_order(run.checkpoints)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sent", "ends"), [(["SIGTERM", "SIGTERM"], True), (["SIGINT", "SIGINT"], True), (["SIGUSR1", "SIGTERM"], False)]
 )
