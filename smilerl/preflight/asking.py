@@ -11,6 +11,7 @@ from transformers import TrainerState
 
 from smilerl.rewards import is_async, texts
 from smilerl.rewards._checked import as_values
+from smilerl.worlds.base import sealed
 
 
 class Asked:
@@ -25,8 +26,10 @@ class Asked:
         """What the reward returns for some rows, whatever that is. The columns themselves are handed over, no copies."""
         if self._state is not None:
             self.reward.load_state_dict(copy.deepcopy(self._state))
-        found = self.reward(**columns, **_of_trainer(columns["completions"]))
-        return asyncio.run(found) if is_async(self.reward) else found
+        # As sealed off from outcomes as in a run: a reward that reaches for one should fail here, and not there.
+        with sealed("reward check", tuple(getattr(self.reward, "channels", ()))):
+            found = self.reward(**columns, **_of_trainer(columns["completions"]))
+            return asyncio.run(found) if is_async(self.reward) else found
 
     def values(self, columns: dict[str, list]) -> list[float | None]:
         """The same, as finite numbers and None.

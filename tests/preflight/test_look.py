@@ -284,3 +284,16 @@ def test_pairs_are_spread_evenly():
     tried = of_pairs(rows, 5)
     assert tried.columns["prompts"] == ["0", "0", "2", "2", "4", "4", "6", "6", "8", "8"]
     assert tried.columns["completions"][:2] == ["good", "bad"]
+
+
+def test_a_reward_that_reaches_for_outcomes_fails_here_and_not_in_a_run():
+    from smilerl import worlds
+    from smilerl.preflight import look, of_world
+
+    world = worlds.build("smileworld")
+
+    def nosy(prompts, completions, person, **columns):
+        return [one.outcome.wellbeing for one in world.react(person, completions)]
+
+    found = look(nosy, of_world(world, 4, 0))
+    assert not found.passed and "reward check" in found.findings[0].said
