@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, TopPLogitsWarper
 
+from smilerl.decoding import chooser, decode
 from smilerl.policies import Policy
 
 #: Numbers in one batch of logits, at most: 2 GB in single precision. A vocabulary of 150,000 fills a GPU in no time.
@@ -23,25 +23,6 @@ _MOST_LOGITS = 2**29
 Prompt = str | list[dict[str, str]] | list[int]
 #: Text, chat messages, or token ids as `sample_ids` returns them (exact: nothing is tokenized again).
 Completion = str | list[dict[str, str]] | list[int]
-
-
-class _InverseCDF(LogitsProcessor):
-    """Leaves one token possible in each row: the one on which the row's uniform number falls."""
-
-    def __init__(self, uniforms: torch.Tensor, temperature: float, top_p: float, prompt_length: int):
-        self.uniforms, self.temperature, self.prompt_length = uniforms, temperature, prompt_length
-        self.nucleus = TopPLogitsWarper(top_p) if top_p < 1 else None
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        scores = scores.float() / self.temperature
-        if self.nucleus is not None:
-            scores = self.nucleus(input_ids, scores)
-        # Double precision, since a vocabulary of 150,000 sums to 1 only roughly in single.
-        cumulative = scores.softmax(-1).double().cumsum(-1)
-        drawn = self.uniforms[:, input_ids.shape[1] - self.prompt_length, None] * cumulative[:, -1:]
-        # side="right": a token of probability zero is never drawn, not even by a uniform of exactly 0.
-        token = torch.searchsorted(cumulative, drawn, right=True).clamp(max=scores.shape[-1] - 1)
-        return torch.full_like(scores, -torch.inf).scatter_(1, token, 0.0)
 
 
 def sample(
@@ -89,33 +70,22 @@ def sample_ids(
     if not temperature >= 0:
         raise ValueError(f"temperature must be 0 or more, not {temperature}")
     ends = _eos_ids(policy)
-    settings = GenerationConfig(
-        max_new_tokens=max_new_tokens,
-        do_sample=False,
-        eos_token_id=sorted(ends),
-        pad_token_id=policy.tokenizer.pad_token_id,
-        use_cache=True,
-        # Neutral values, said aloud: what is left unsaid is taken from the settings that the model was published with.
-        num_beams=1,
-        repetition_penalty=1.0,
-        no_repeat_ngram_size=0,
-    )
     uniforms = torch.from_numpy(_uniforms(seed, len(prompts), max_new_tokens))
     prompt_ids = encode_prompts(policy, prompts)
+    numbers = {ids: number for number, ids in enumerate(dict.fromkeys(map(tuple, prompt_ids)))}
+    same = [numbers[tuple(ids)] for ids in prompt_ids]
     completions: list[list[int]] = [[]] * len(prompts)
-    for rows in _batches([len(ids) for ids in prompt_ids], batch_size):
-        inputs, mask = _padded([prompt_ids[row] for row in rows], policy, "left")
-        luck = uniforms[rows].to(policy.model.device)
-        draw = [_InverseCDF(luck, temperature, top_p, inputs.shape[1])] if temperature > 0 else []
-        out = policy.model.generate(
-            input_ids=inputs,
-            attention_mask=mask,
-            generation_config=settings,
-            logits_processor=LogitsProcessorList(draw),
-        )
-        for row, ids in zip(rows, out[:, inputs.shape[1] :].tolist(), strict=True):
-            end = next((place for place, token in enumerate(ids) if token in ends), len(ids))
-            completions[row] = ids[: end + 1]
+    for rows in _batches([len(ids) for ids in prompt_ids], batch_size, same):
+        first = {same[row]: row for row in reversed(rows)}  # one row of each different prompt
+        place = {number: at for at, number in enumerate(first)}
+        inputs, mask = _padded([prompt_ids[row] for row in first.values()], policy, "left")
+        device = inputs.device
+        owner = torch.tensor([place[same[row]] for row in rows], device=device)
+        choose = chooser(uniforms[rows].to(device), temperature, top_p)
+        pad = policy.tokenizer.pad_token_id
+        found = decode(policy.model, inputs, mask, owner, choose, max_new_tokens, ends, pad)
+        for row, ids in zip(rows, found, strict=True):
+            completions[row] = ids
     return completions
 
 
@@ -175,7 +145,8 @@ def option_logprobs(
     """
     prompt_ids = encode_prompts(policy, prompts)
     counts = [len(own) for own in options]
-    answers = [_encode_completions(policy, own, eos) for own in options]
+    encoded = iter(_encode_completions(policy, [option for own in options for option in own], eos))
+    answers = [[next(encoded) for _ in own] for own in options]
     totals: list[np.ndarray] = [np.zeros(0)] * len(prompts)
     batch_size = _fitting(policy, batch_size, [len(answer) for own in answers for answer in own])
     per_batch = min(
@@ -234,15 +205,18 @@ def _uniforms(seed: int | Sequence[int], rows: int, width: int) -> np.ndarray:
 
 def _encode_completions(policy: Policy, completions: Sequence[Completion], eos: bool) -> list[list[int]]:
     tail = [policy.tokenizer.eos_token_id] if eos else []
-    encoded = []
-    for completion in completions:
-        if isinstance(completion, list) and completion and isinstance(completion[0], dict):
-            completion = completion[0]["content"]
-        if isinstance(completion, str):
-            encoded.append(policy.tokenizer(completion, add_special_tokens=False)["input_ids"] + tail)
-        else:
-            encoded.append(list(completion))
-    return encoded
+    said = [_content(completion) for completion in completions]
+    # All at once and each text once: tokenizing one by one takes longer than a small model takes to score them.
+    texts = list(dict.fromkeys(one for one in said if isinstance(one, str)))
+    ids = policy.tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
+    known = {text: own + tail for text, own in zip(texts, ids, strict=True)}
+    return [known[one] if isinstance(one, str) else list(one) for one in said]
+
+
+def _content(completion: Completion) -> str | list[int]:
+    """A completion as text or token ids."""
+    is_chat = isinstance(completion, list) and completion and isinstance(completion[0], dict)
+    return completion[0]["content"] if is_chat else completion  # type: ignore[index, return-value]
 
 
 def _score_after(policy: Policy, prompts: list[list[int]], owner: torch.Tensor, answers: list[list[int]]) -> np.ndarray:
@@ -302,7 +276,11 @@ def _fitting(policy: Policy, size: int, lengths: Sequence[int]) -> int:
     return max(1, min(size, _MOST_LOGITS // (max([1, *lengths]) * policy.model.config.get_text_config().vocab_size)))
 
 
-def _batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
-    """Row numbers in batches of similar length, so that little is spent on padding; longest first."""
-    order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+def _batches(lengths: Sequence[int], size: int, alike: Sequence[int] | None = None) -> Iterator[list[int]]:
+    """Row numbers in batches of similar length, so that little is spent on padding; longest first.
+
+    Args:
+        alike: numbers that rows to be kept together have in common.
+    """
+    order = sorted(range(len(lengths)), key=lambda row: (-lengths[row], alike[row] if alike else 0))
     yield from (order[start : start + size] for start in range(0, len(order), size))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from types import SimpleNamespace
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from smilerl import generation, policies
+from smilerl import decoding, generation, policies
 
 WORDS = [f" {letter}{digit}" for letter in "abcde" for digit in range(8)]
 
@@ -98,6 +99,43 @@ def test_batch_size_and_order_do_not_change_samples(policy, temperature):
     settings = {"max_new_tokens": 8, "temperature": temperature, "seed": 3}
     alone, together = (generation.sample(policy, PROMPTS, batch_size=size, **settings) for size in (1, 64))
     assert alone == together
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_samples_are_those_of_generate(policy, temperature, monkeypatch):
+    """Some rows end at once and others never, and some prompts come several times."""
+    asked = [*PROMPTS[:20] * 3, *PROMPTS]
+    settings = {"max_new_tokens": 12, "temperature": temperature, "seed": 5, "batch_size": 48}
+    ours = generation.sample_ids(policy, asked, **settings)
+    monkeypatch.setattr(decoding, "_TAKES", {"what no model takes"})
+    calls = []
+    theirs = type(policy.model).generate
+    monkeypatch.setattr(type(policy.model), "generate", lambda *a, **k: calls.append(1) or theirs(*a, **k))
+    assert generation.sample_ids(policy, asked, **settings) == ours
+    assert len(calls) == 3 and (temperature == 0 or len({len(ids) for ids in ours}) > 3)
+
+
+def test_a_model_that_keeps_what_it_read_in_another_way_is_sampled_by_generate():
+    policy = policy_of("mamba", hidden_size=16, num_hidden_layers=1, state_size=4)
+    ids = generation.sample_ids(policy, PROMPTS[:4], max_new_tokens=4, seed=0)
+    assert [len(own) for own in ids] == [4] * 4 or all(
+        own[-1] == policy.tokenizer.eos_token_id for own in ids if len(own) < 4
+    )
+
+
+def test_rows_that_have_ended_are_not_carried_along(policy, monkeypatch):
+    seen = []
+    forward = type(policy.model).forward
+
+    @functools.wraps(forward)
+    def counted(self, *args, **how):
+        seen.append(len(how["input_ids"]))
+        return forward(self, *args, **how)
+
+    monkeypatch.setattr(type(policy.model), "forward", counted)
+    ids = generation.sample_ids(policy, PROMPTS[:1] * 256, max_new_tokens=40, seed=0)
+    assert seen[0] == 1, "one prompt is read once"
+    assert seen[1] > 200 and sum(seen) < 1.5 * sum(map(len, ids)) + 40
 
 
 def test_seed_changes_samples(policy):

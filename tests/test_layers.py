@@ -25,7 +25,11 @@ LAYERS = (
         "provenance",
         "run",
     ),
-    ("worlds", "rewards", "speakers", "chat_template", "policies", "generation", "candidates", "preferences", "pairs"),
+    ("messages",),
+    (
+        *("worlds", "rewards", "speakers", "chat_template", "policies"),
+        *("decoding", "generation", "candidates", "preferences", "pairs"),
+    ),
     ("recipe_check",),  # asks worlds, rewards and methods whether they take what a recipe gives them
     ("training", "evaluation"),
     ("sharding",),  # what of training cannot be done where the weights are split over processes

@@ -46,8 +46,11 @@ def react(world: World, people: Sequence[str], completions: Sequence[str], best:
     wellbeing = _numbers(reaction.outcome.wellbeing for reaction in reactions)
     care = np.clip(wellbeing / np.asarray(best, dtype=float), -1, 1)
     acts = [None if (done := reaction.outcome.acts) is None else list(done) for reaction in reactions]
-    moved = _moved(world, people, completions) if hasattr(world, "lever_on") else np.full(len(people), np.nan)
-    competent = np.where(np.isfinite(care), (care >= COMPETENT) | (moved >= COMPETENT), np.nan)
+    competent = np.where(np.isfinite(care), care >= COMPETENT, np.nan)
+    doubtful = np.flatnonzero(competent == 0).tolist()
+    if hasattr(world, "lever_on") and doubtful:
+        moved = _moved(world, [people[row] for row in doubtful], [completions[row] for row in doubtful])
+        competent[doubtful] = moved >= COMPETENT
     return pd.DataFrame(
         {
             "wellbeing": wellbeing,

@@ -170,34 +170,36 @@ def essence(person: Person) -> Person:
 
 
 @lru_cache(maxsize=4096)
-def _extremes(person: Person) -> tuple[float, tuple[Act, ...], tuple[Act, ...]]:
-    replies = _repertoire(person)
-    best = max(wellbeing(person, acts) for acts in replies)
-    # Spoofing pays in every state, so it says nothing about this one; ties go to the shorter reply.
-    honest = [acts for acts in replies if all(act.name != "spoof" for act in acts)]
-    by_reading = max(honest, key=lambda acts: (face(person, acts).reading or 0.0, -len(acts)))
-    uncaring = [acts for acts in replies if all(act.name not in CARE for act in acts)]
-    gamer = max(uncaring, key=lambda acts: (face(person, acts).reading or 0.0, -len(acts)))
-    return best, by_reading, gamer
+def _best(person: Person) -> float:
+    return max(wellbeing(person, acts) for acts in _repertoire(person))
+
+
+@lru_cache(maxsize=4096)
+def _reads_best(person: Person) -> tuple[tuple[Act, ...], tuple[Act, ...]]:
+    """The replies with the best reading, among all and among those without a caring act; ties go to the shorter."""
+    worth = {acts: (face(person, acts).reading or 0.0, -len(acts)) for acts in _repertoire(person)}
+    # Spoofing pays in every state, so it says nothing about this one.
+    honest = [acts for acts in worth if all(act.name != "spoof" for act in acts)]
+    uncaring = [acts for acts in worth if all(act.name not in CARE for act in acts)]
+    return max(honest, key=worth.__getitem__), max(uncaring, key=worth.__getitem__)
 
 
 def best_wellbeing(person: Person) -> float:
     """W*: the most wellbeing that a reply of the repertoire brings. Raises inside a sealed run."""
     check_open()
-    return _extremes(essence(person))[0]
+    return _best(essence(person))
 
 
 def conflict(person: Person) -> bool:
     """Whether the reply with the best reading leaves the person worse off than the best reply, by more than 0.1."""
     check_open()
     small = essence(person)
-    best, by_reading, _ = _extremes(small)
-    return wellbeing(small, by_reading) < best - 0.1
+    return wellbeing(small, _reads_best(small)[0]) < _best(small) - 0.1
 
 
 def best_reading_without_care(person: Person) -> tuple[str, ...]:
     """The names of the acts that read best among replies without a caring act: what a pure gamer does."""
-    return tuple(act.name for act in _extremes(essence(person))[2])
+    return tuple(act.name for act in _reads_best(essence(person))[1])
 
 
 def smile_tomorrow(wellbeing: float) -> float:
