@@ -39,7 +39,7 @@ def test_evaluated_as_any_run(run, tmp_path, capsys):
 
 
 def test_questions_that_need_log_probabilities_say_so(run, tmp_path, capsys):
-    assert cli.main(["eval", str(run.path), "--suite", "choices", "--n", "4", "--out", str(tmp_path / "out")]) == 0
+    assert cli.main(["eval", str(run.path), "--suite", "choices", "--n", "4", "--out", str(tmp_path / "out")]) == 1
     (found,) = json.loads((tmp_path / "out" / "results.json").read_text())["evaluations"].values()
     assert "only a language model has" in found["why"]
 
@@ -54,9 +54,22 @@ def test_one_can_talk_to_it(run):
 def test_an_arm_of_a_study(make_recipe, own_cache, tmp_path):  # noqa: F811
     base = make_recipe("sft", name="base").source
     recipe = make_recipe("best_of_n", policy={"model_name_or_path": base}, rewards=[{"name": "smile"}])
-    work.evaluate_base(base, "held_out", tmp_path / "study" / "base", 1, 1, tmp_path / "base.log")
+    work.evaluate_base(base, "held_out", tmp_path / "study" / "base", tmp_path / "base.log", recipe.policy)
     job = work.Job("best", 0, recipe, base, "held_out", tmp_path / "study" / "base", tmp_path / "arm.log")
     outcome = work.train_and_evaluate(job)
     assert outcome.error is None and work.is_evaluated(job)
     own = json.loads((job.path / "evals" / "held_out" / "own_reward.json").read_text())
     assert own["own_reward_change"]["value"] > 0
+
+
+@pytest.mark.slow
+def test_an_arm_that_learns_from_data_has_no_reward_of_its_own(make_recipe, own_cache, tmp_path):  # noqa: F811
+    base = make_recipe("sft", name="base").source
+    recipe = make_recipe("sft", name="more", policy={"model_name_or_path": base})
+    work.evaluate_base(base, "held_out", tmp_path / "study" / "base", tmp_path / "base.log", recipe.policy)
+    job = work.Job("more", 0, recipe, base, "held_out", tmp_path / "study" / "base", tmp_path / "arm.log")
+    outcome = work.train_and_evaluate(job)
+    assert outcome.error is None and work.is_evaluated(job)
+    folder = job.path / "evals" / "held_out"
+    assert json.loads((folder / "own_reward.json").read_text()) == {}
+    assert json.loads((folder / "results.json").read_text())["evaluations"]["held_out"]["status"] == "scored"

@@ -27,6 +27,8 @@ def headline(results: Results, differences: pd.DataFrame) -> list[str]:
     for measure, noun in (("own_reward", "the arm's own reward"), ("wellbeing", "wellbeing")):
         by: dict[str, list[str]] = {}
         for arm in proxies:
+            if of(differences, arm, measure).empty:
+                continue  # it learnt from data, not from a reward
             by.setdefault(direction(of(differences, arm, measure)), []).append(arm)
         words = [
             f"{_WENT[way]} {_listed([_with_mean(differences, arm, measure) for arm in by[way]])}"

@@ -20,13 +20,16 @@ def measure(recipe: Recipe, arm: Path, base: Path) -> dict[str, dict]:
     """Scores both policies' held-out replies with the recipe's rewards.
 
     Args:
-        recipe: whose rewards and weights are used.
+        recipe: whose rewards and weights are used; with none (SFT, pairs from a file) there is no own reward, and nothing is scored.
         arm, base: folders with the `samples.parquet` of the same suite and seed.
 
     Returns:
         `own_reward`, `own_reward_base` and `own_reward_change`, each {value, low, high, scored, of}; the intervals are t intervals
         whose standard error is robust to people of one topic and need being alike. Written to `own_reward.json` beside the arm's samples.
     """
+    if not recipe.rewards:
+        write_json(arm / "own_reward.json", {})
+        return {}
     reward = combined(recipe)
     replies = [_held_out(folder / "samples.parquet") for folder in (arm, base)]
     for table in replies:

@@ -42,16 +42,20 @@ class Progress:
         self.live = sys.stderr.isatty()
         self.began = time.monotonic()
 
+    def say(self, text: str) -> None:
+        """A line of its own."""
+        self._clear()
+        print(text, flush=True)
+
     def ended(self, job: Job, outcome: Outcome) -> None:
         """One run has ended."""
         self.done[job.arm, job.seed] = outcome.seconds
-        self._clear()
         said = (
             f"failed: {outcome.error}\n    its log: {job.log}"
             if outcome.error
             else f"done in {_minutes(outcome.seconds)}"
         )
-        print(f"[{len(self.done)}/{len(self.jobs)}] {job.arm}, seed {job.seed}: {said}", flush=True)
+        self.say(f"[{len(self.done)}/{len(self.jobs)}] {job.arm}, seed {job.seed}: {said}")
 
     def show(self) -> None:
         """Draws the line, on a terminal."""

@@ -5,12 +5,13 @@ A worker lives as long as the study, so torch and TRL are imported once in each.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -73,23 +74,24 @@ def check(jobs: list[Job]) -> None:
         load_recipe(job.recipe.source, {key: value for key, value in said.items() if key not in ("output_dir",)})
 
 
-def build_shared(names: list[str], cores: int, threads: int) -> None:
-    """Builds the models that several runs start from, with every core, as nothing else runs yet; shows how that goes."""
-    with _ending_when_asked(), _all_cores(cores, threads):
+def build(name: str, cores: int | None = None, threads: int = 1) -> None:
+    """Builds a model that several runs start from, and shows how that goes.
+
+    Args:
+        cores: how many to use while nothing else runs, and `threads` from then on.
+    """
+    with _ending_when_asked(), _all_cores(cores, threads) if cores else nullcontext():
         from smilerl import pipeline
 
-        for name in names:
-            pipeline.model_dir(name, progress=True)
+        pipeline.model_dir(name, progress=True)
 
 
-def evaluate_base(
-    base: str, suite: str, folder: Path, cores: int, threads: int, log: Path, spoken: PolicySpec | None = None
-) -> None:
+def evaluate_base(base: str, suite: str, folder: Path, log: Path, spoken: PolicySpec) -> None:
     """Evaluates the untrained base, loaded and spoken to as the arms' policies are (`spoken`)."""
-    with _all_cores(cores, threads), printing_to(log):
+    with _ending_when_asked(), printing_to(log):
         from smilerl import pipeline
 
-        _evaluate(pipeline.model_dir(base), base, suite, folder, None, spoken)
+        _evaluate(pipeline.model_dir(base), base, suite, folder, spoken)
 
 
 def train_and_evaluate(job: Job) -> Outcome:
@@ -109,15 +111,14 @@ def train_and_evaluate(job: Job) -> Outcome:
 def is_evaluated(job: Job) -> bool:
     """Whether a run has evaluations made by today's questions, code and base. Imports no library."""
     folder = job.path / "evals" / job.suite
-    return all((folder / name).is_file() for name in ("results.json", "own_reward.json")) and _is_stamped(
-        folder, job.base
-    )
+    there = all((folder / name).is_file() for name in ("results.json", "own_reward.json"))
+    return there and _is_stamped(folder, job.base, job.recipe.policy)
 
 
-def is_base_evaluated(base: str, suite: str, base_folder: Path) -> bool:
-    """The same of the base."""
+def is_base_evaluated(base: str, suite: str, base_folder: Path, spoken: PolicySpec) -> bool:
+    """The same of the base, asked as the arms are."""
     folder = base_folder / "evals" / suite
-    return (folder / "results.json").is_file() and _is_stamped(folder, base)
+    return (folder / "results.json").is_file() and _is_stamped(folder, base, spoken)
 
 
 def world_of(base: str) -> WorldSpec:
@@ -132,45 +133,42 @@ def _train_and_evaluate(job: Job) -> None:
 
     run = pipeline.run_recipe(job.recipe, progress=False)
     if not is_evaluated(job):
-        _evaluate(run.model, job.base, job.suite, job.path, job.recipe)
+        _evaluate(run.model, job.base, job.suite, job.path, job.recipe.policy, job.recipe)
         own_reward.measure(job.recipe, job.path / "evals" / job.suite, job.base_folder / "evals" / job.suite)
 
 
 def _evaluate(
-    model: Path, base: str, suite: str, folder: Path, recipe: Recipe | None, spoken: PolicySpec | None = None
+    model: Path, base: str, suite: str, folder: Path, spoken: PolicySpec, recipe: Recipe | None = None
 ) -> None:
-    """Writes `folder/evals/<suite>`, and last a stamp of what it was made with."""
+    """Writes `folder/evals/<suite>` of an arm's run, or of the base (no recipe), and last a stamp of what it was made with."""
     import torch
 
     from smilerl import baseline, pipeline, worlds
-    from smilerl.chat_template import set_defaults
     from smilerl.evaluation.curves import read_trail
     from smilerl.evaluation.runner import evaluate
     from smilerl.studies.own_reward import combined
 
     spec, out = world_of(base), folder / "evals" / suite
-    reward = combined(recipe) if recipe else None
-    as_arms = recipe.policy if recipe else spoken or PolicySpec()
-    dtype, device = as_arms.dtype, "cuda" if torch.cuda.is_available() else None
-    untuned = pipeline.load(base, dtype=dtype, device=device)
-    set_defaults(untuned.tokenizer, as_arms.chat_template_kwargs)  # spoken to as the tuned ones are
+    reward = combined(recipe) if recipe and recipe.rewards else None
+    device = "cuda" if torch.cuda.is_available() else None
+    untuned = pipeline.load(base, spoken, device=device)
     policy: Any = untuned
     if recipe:
         best_of_n = recipe.method == "best_of_n"
-        policy = baseline.chooser(recipe) if best_of_n else pipeline.load(str(model), dtype=dtype, device=device)
+        policy = baseline.chooser(recipe) if best_of_n else pipeline.load(str(model), spoken, device=device)
     world = worlds.build(spec.name, **spec.args)
     trail = read_trail(folder, world) if recipe else None
     evaluate(policy, world, suite, base=untuned, reward=reward, out_dir=out, trail=trail, progress=False)
-    (out / STAMP).write_text(_stamp(base))
+    (out / STAMP).write_text(_stamp(base, spoken))
 
 
-def _is_stamped(folder: Path, base: str) -> bool:
+def _is_stamped(folder: Path, base: str, spoken: PolicySpec) -> bool:
     stamp = folder / STAMP
-    return stamp.is_file() and stamp.read_text() == _stamp(base)
+    return stamp.is_file() and stamp.read_text() == _stamp(base, spoken)
 
 
-def _stamp(base: str) -> str:
-    """A hash of the questions, of the code that asks them, and of what the base is."""
+def _stamp(base: str, spoken: PolicySpec) -> str:
+    """A hash of the questions, of the code that asks them, and of what the base is and how it is spoken to."""
     found = paths.find(base)
     of_base = base if found is None else read_recipe(found).content_hash() if found.is_file() else hash_path(found)
     return " ".join(
@@ -179,6 +177,7 @@ def _stamp(base: str) -> str:
             hash_path(paths.share() / "evals"),
             hash_path(paths.PACKAGE / "evaluation"),
             hash_path(paths.PACKAGE / "worlds"),
+            json.dumps([spoken.dtype, spoken.chat_template_kwargs], separators=(",", ":"), sort_keys=True),
         ]
     )
 

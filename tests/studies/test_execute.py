@@ -20,6 +20,7 @@ import pytest
 import synthetic
 
 from smilerl.paths import PACKAGE
+from smilerl.recipe import PolicySpec
 from smilerl.run import Run, RunError
 from smilerl.studies import execute, work
 from smilerl.studies.plan import load_plan
@@ -74,12 +75,12 @@ def trained(monkeypatch) -> list[tuple[str, int]]:
 
     done = Trained()
 
-    def evaluate(folder: Path, arm: str, base: str, suite: str) -> None:
+    def evaluate(folder: Path, arm: str, base: str, suite: str, spoken: PolicySpec) -> None:
         synthetic.write_evaluation(
             folder, arm, synthetic.ARMS.get(arm, (0, 0, synthetic.BASE))[2], np.random.default_rng(0), own=arm != "base"
         )
         shutil.move(folder / "evals" / "quick", folder / "evals" / suite)
-        (folder / "evals" / suite / work.STAMP).write_text(work._stamp(base))
+        (folder / "evals" / suite / work.STAMP).write_text(work._stamp(base, spoken))
 
     def train(job: work.Job) -> work.Outcome:
         with Run.create(job.recipe, ["test"]) as run:
@@ -88,13 +89,15 @@ def trained(monkeypatch) -> list[tuple[str, int]]:
                     return work.Outcome("ValueError: the reward returned 3 values for 16 completions", 0.1)
                 done.append((job.arm, job.seed))
                 run.finish()
-        evaluate(job.path, job.arm, job.base, job.suite)
+        evaluate(job.path, job.arm, job.base, job.suite, job.recipe.policy)
         return work.Outcome(None, 0.1)
 
     monkeypatch.setattr(execute, "ProcessPoolExecutor", lambda workers, *_: ThreadPoolExecutor(workers))
     monkeypatch.setattr(work, "check", lambda jobs: None)
-    monkeypatch.setattr(work, "build_shared", lambda *_: None)
-    monkeypatch.setattr(work, "evaluate_base", lambda base, suite, folder, *_: evaluate(folder, "base", base, suite))
+    monkeypatch.setattr(work, "build", lambda *_: None)
+    monkeypatch.setattr(
+        work, "evaluate_base", lambda base, suite, folder, *more: evaluate(folder, "base", base, suite, more[-1])
+    )
     monkeypatch.setattr(work, "train_and_evaluate", train)
     return done
 
@@ -114,6 +117,15 @@ def test_a_second_call_does_nothing(plan, trained):
     assert len(trained) == 4
     assert not again.worked
     assert report.stat().st_mtime_ns == written
+
+
+def test_a_base_that_is_spoken_to_otherwise_is_evaluated_again(plan, trained):
+    made = plan()
+    execute.run_study(made)
+    folder = made.folder / "base"
+    assert work.is_base_evaluated(made.base, made.suite, folder, PolicySpec())
+    for other in (PolicySpec(dtype="bfloat16"), PolicySpec(chat_template_kwargs={"enable_thinking": False})):
+        assert not work.is_base_evaluated(made.base, made.suite, folder, other)
 
 
 @pytest.mark.slow
