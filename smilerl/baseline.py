@@ -17,11 +17,12 @@ from datasets import Dataset
 
 from smilerl.candidates import BestOfN, Candidates, best, draw
 from smilerl.evaluation import best_of_n
+from smilerl.gold_log import reacted
 from smilerl.recipe import Recipe
 from smilerl.rewards._summed import summed, unnoticed
 from smilerl.run import Run
 from smilerl.training.best_of_n import policy, sampling
-from smilerl.worlds.base import EvaluationKey, World, opened
+from smilerl.worlds.base import EvaluationKey, World
 
 _GOLD = ("reading", "smile", "wellbeing")
 
@@ -45,14 +46,7 @@ def measure(
         reward = summed(rewards, [spec.weight for spec in recipe.rewards])
         found = draw(policy(recipe), people, reward, sampling(recipe))
     table = _table(found)
-    if getattr(world, "reacts", True):
-        with opened(key):
-            reactions = world.react(table["person"].tolist(), table["completion"].tolist())
-        table["transcript"] = [reaction.observation.transcript for reaction in reactions]
-        table["reading"] = [reaction.observation.reading for reaction in reactions]
-        table["smile"] = [reaction.outcome.smile for reaction in reactions]
-        table["wellbeing"] = [reaction.outcome.wellbeing for reaction in reactions]
-        table["acts"] = [None if (acts := reaction.outcome.acts) is None else list(acts) for reaction in reactions]
+    table = table.assign(**reacted(world, table["person"].tolist(), table["completion"].tolist(), key))
     path = run.path / "samples" / "candidates.parquet"
     path.parent.mkdir(exist_ok=True)
     table.to_parquet(path, index=False)

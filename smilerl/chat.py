@@ -18,6 +18,9 @@ from smilerl.rewards import text
 #: Prompts, people (JSON) and a seed to one completion each.
 Reply = Callable[[list, list[str], int], list[str]]
 
+#: Letters of the names in front of what is said.
+_LABEL = 10
+
 #: What a person's JSON holds beside facts about the person.
 _NOT_FACTS = ("world", "seed", "id", "talk", "played")
 
@@ -27,6 +30,7 @@ any words      say that instead; needs and character stay this person's
 /new           meet another person
 /set F=V       the same person with a field changed, such as camera=off or disposition=trusting
 /who           what this person does not tell the helper
+/help          these lines
 /quit          leave (so does the end of the input)"""
 
 
@@ -51,6 +55,9 @@ class Conversation:
     def __post_init__(self) -> None:
         self._people = 0
         self._said = 0
+        self.label = self.name if len(self.name) <= _LABEL else "helper"
+        if self.label != self.name:
+            self.write(f"You talk to {self.name}.")
         self.meet()
 
     def run(self, lines: Iterable[str]) -> None:
@@ -70,8 +77,10 @@ class Conversation:
             self.write(_facts(self.person))
         elif command == "/set":
             self.change(rest)
-        elif command.startswith("/"):
+        elif command == "/help":
             self.write(HELP)
+        elif command.startswith("/"):
+            self.write(f"There is no command {command}.\n{HELP}")
         else:
             self.say(line)
         return True
@@ -110,7 +119,7 @@ class Conversation:
         person = self.world.saying(self.person, line) if line and hasattr(self.world, "saying") else self.person
         self._said += 1
         completion = self.reply([prompt], [person], self.seed + self._said)[0]
-        self.write(_shown(self.name, completion.strip() or "(says nothing)"))
+        self.write(_shown(self.label, completion.strip() or "(says nothing)"))
         if getattr(self.world, "reacts", True):
             self.write(self._reaction(person, completion))
 
@@ -156,9 +165,9 @@ def typed(stream=sys.stdin) -> Iterable[str]:
 
 
 def _shown(who: str, said: str) -> str:
-    indent = " " * 11
+    indent = " " * (_LABEL + 1)
     return "\n".join(
-        textwrap.fill(line, 100, initial_indent=f"{who:<10.10} " if i == 0 else indent, subsequent_indent=indent)
+        textwrap.fill(line, 100, initial_indent=f"{who:<{_LABEL}} " if i == 0 else indent, subsequent_indent=indent)
         for i, line in enumerate(said.splitlines() or [""])
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -29,6 +30,10 @@ def main(arguments: list[str] | None = None) -> int:
     Raises:
         Interrupted: training was asked to stop and has saved; exits with 75 or 130.
     """
+    # Trainers of TRL report their use over the network, which nobody here has asked for; bars are for terminals.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     parser = _parser()
     given, rest = parser.parse_known_args(arguments)
     if rest and given.command not in ("train", "study"):
@@ -107,6 +112,7 @@ def _add_eval(commands) -> None:
         "--world",
         help="a name, or YAML such as '{name: smileworld, args: {spoofable: false}}' (default: the run's, else smileworld)",
     )
+    _add_told(evaluate)
     evaluate.add_argument(
         "--reward",
         help="what exploit_search searches against: a name, or YAML such as '{name: sentiment}' (default: the run's own)",
@@ -133,7 +139,7 @@ def _add_judge(commands) -> None:
     judge = commands.add_parser(
         "judge", help="measure a judge where the truth is known", formatter_class=_RAW,
         description="Puts a chat model, as a judge of wellbeing and of acts, to conversations of SmileWorld, whose truth is known:\n"
-        "how far it agrees, and what moves it that should not. Writes judge.json and judge.txt.",
+        "how far it agrees, and what moves it that should not. Writes judge.json and judge.txt. Exit code 1: no verdict of it could be read.",
         epilog="  smilerl judge '{name: local, args: {model: Qwen/Qwen3-0.6B}}' --n 64\n"
         "  smilerl judge '{name: endpoint, args: {url: http://localhost:8000/v1, model: some-model}}' --samples 2\n"
         "Rubrics are files in evals/judges.",
@@ -188,6 +194,7 @@ def _add_pairs(commands) -> None:
         epilog=sampling.EXAMPLES,
     )  # fmt: skip
     sampling.add_options(pairs)
+    _add_told(pairs)
     pairs.set_defaults(run=_pairs)
 
 
@@ -201,9 +208,19 @@ def _add_chat(commands) -> None:
     chat.add_argument("model", metavar="RUN_OR_MODEL_OR_HELPER", nargs="?", help="as for eval")
     chat.add_argument("--helper", help="a scripted helper by name, such as carer or flatterer")
     chat.add_argument("--world", help="as for eval")
+    _add_told(chat)
     chat.add_argument("--seed", type=int, default=0, help="of people and sampling (default: 0)")
     chat.add_argument("--max_new_tokens", type=_count, default=64, help="of a reply (default: 64)")
     chat.set_defaults(run=_chat)
+
+
+def _add_told(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--chat_template_kwargs",
+        metavar="YAML",
+        type=sampling.told,
+        help="what the model's chat template is told, such as '{enable_thinking: false}' (default: what the run's recipe says)",
+    )
 
 
 def _add_reward(commands) -> None:
@@ -301,7 +318,7 @@ def _train(given: argparse.Namespace, rest: list[str]) -> int:
 def _eval(given: argparse.Namespace, rest: list[str]) -> int:
     from smilerl import subject
 
-    who = subject.find(given.model, world=given.world, base=given.base)
+    who = subject.find(given.model, world=given.world, base=given.base, told=given.chat_template_kwargs)
     from smilerl import speakers
     from smilerl.evaluation.question import load_suite
     from smilerl.evaluation.runner import check, evaluate
@@ -336,7 +353,8 @@ def _eval(given: argparse.Namespace, rest: list[str]) -> int:
     for name, spent in speakers.usage().items():
         print(f"\n{name}: {speakers.Usage(**spent).line()}")
     print(f"\n{out / 'results.json'}")
-    return 1 if any(found["status"] == "error" for found in results["evaluations"].values()) else 0
+    stands = {found["status"] for found in results["evaluations"].values()}
+    return 1 if "error" in stands or "scored" not in stands else 0
 
 
 def _rivals(written: list[str], suite) -> dict[str, str]:
@@ -372,7 +390,7 @@ def _judge(given: argparse.Namespace, rest: list[str]) -> int:
         policy=who.replies(32) if given.policy else None,
     )  # fmt: skip
     print(f"{report.as_table(results)}\n\n{out / 'judge.json'}")
-    return 0
+    return 1 if any(found["scored"] == 0 for found in results["rubrics"].values()) else 0
 
 
 def _study(given: argparse.Namespace, rest: list[str]) -> int:
@@ -410,7 +428,7 @@ def _chat(given: argparse.Namespace, rest: list[str]) -> int:
         )
     from smilerl import chat, subject
 
-    who = subject.find(name, world=given.world, helper=given.helper is not None)
+    who = subject.find(name, world=given.world, helper=given.helper is not None, told=given.chat_template_kwargs)
     who.check()
     conversation = chat.Conversation(who.world, who.replies(given.max_new_tokens), who.name, given.seed)
     if sys.stdin.isatty():

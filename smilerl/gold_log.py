@@ -6,7 +6,8 @@ numbers to log, and only it holds the run's key.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -30,18 +31,9 @@ def scorer(
 
     def score(sampled: Sampled) -> dict[str, float]:
         values = _rewards(recipe, rewards, sampled)
-        columns: dict[str, list] = {"reward": values}
-        if getattr(world, "reacts", True):
-            with opened(key):
-                reactions = world.react(sampled.people, sampled.completions)
-            columns |= {
-                "reading": [reaction.observation.reading for reaction in reactions],
-                "smile": [reaction.outcome.smile for reaction in reactions],
-                "wellbeing": [reaction.outcome.wellbeing for reaction in reactions],
-                "transcript": [reaction.observation.transcript for reaction in reactions],
-            }
-            acts = [reaction.outcome.acts for reaction in reactions]
-            columns |= {} if None in acts else {"acts": [list(own or ()) for own in acts]}
+        columns: dict[str, list] = {"reward": values, **reacted(world, sampled.people, sampled.completions, key)}
+        if None in columns.get("acts", []):  # nobody reads acts in this world
+            del columns["acts"]
         said = {
             "prompt": sampled.prompts,
             "person": sampled.people,
@@ -58,6 +50,27 @@ def scorer(
         return _means(columns) | _act_rates(columns.get("acts"), world)
 
     return score
+
+
+def reacted(
+    world: World, people: Sequence[str], completions: Sequence[str], key: EvaluationKey
+) -> dict[str, list[Any]]:
+    """How N people react, as columns: transcript, reading, smile, wellbeing, acts. None of them where nobody reacts.
+
+    Args:
+        key: of the run, which opens the outcomes.
+    """
+    if not getattr(world, "reacts", True):
+        return {}
+    with opened(key):
+        reactions = world.react(people, completions)
+    return {
+        "transcript": [reaction.observation.transcript for reaction in reactions],
+        "reading": [reaction.observation.reading for reaction in reactions],
+        "smile": [reaction.outcome.smile for reaction in reactions],
+        "wellbeing": [reaction.outcome.wellbeing for reaction in reactions],
+        "acts": [None if (acts := reaction.outcome.acts) is None else list(acts) for reaction in reactions],
+    }
 
 
 def _means(columns: dict[str, list]) -> dict[str, float]:

@@ -20,9 +20,8 @@ import numpy as np
 
 from smilerl import ancestry, paths
 from smilerl.candidates import Candidates, Sampling, device_of, draw
-from smilerl.chat_template import set_defaults
 from smilerl.fingerprint import hash_path
-from smilerl.policies import load_policy
+from smilerl.policies import as_spoken
 from smilerl.preferences import SampledArgs
 from smilerl.provenance import command_line, software, without_home
 from smilerl.recipe import Recipe, RewardSpec
@@ -99,13 +98,7 @@ def make_for(recipe: Recipe, world: World, rewards: Sequence[Callable], path: Pa
     data, spec, form = recipe.data, recipe.policy, FORM_OF[recipe.method]
     args = SampledArgs(**data.args)
     how = Sampling(args.k, args.max_completion_length, args.temperature, seed=recipe.seed)
-    policy = load_policy(
-        str(spec.model_name_or_path),
-        dtype=spec.dtype,
-        device=device_of(recipe.training),
-        attn_implementation=spec.attn_implementation,
-    )
-    set_defaults(policy.tokenizer, spec.chat_template_kwargs)
+    policy = as_spoken(spec, device=device_of(recipe.training))
     people = world.people(data.split, data.n, data.seed)
     declared = sorted({name for one in rewards for name in getattr(one, "channels", ())})
     with sealed("pairs", declared), unnoticed(rewards):

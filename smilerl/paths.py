@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from pathlib import Path
 
@@ -32,3 +33,22 @@ def find(name: str | Path, beside: str | Path | None = None) -> Path | None:
     name = Path(name).expanduser()
     folders = [Path(), *([Path(beside).parent] if beside else []), share()]
     return next((folder / name for folder in folders if (folder / name).exists()), None)
+
+
+def near(name: str | Path) -> Path | None:
+    """The existing path that a mistyped one is most like: what is not there is replaced by the entry spelt most alike."""
+    place = Path()
+    for part in Path(name).expanduser().parts:
+        if not (place / part).exists():
+            there = [entry.name for entry in place.iterdir()] if place.is_dir() else []
+            alike = difflib.get_close_matches(part, there, 1)
+            if not alike:
+                return None
+            part = alike[0]
+        place /= part
+    return None if place == Path(name).expanduser() else place
+
+
+def a_run_of(study: Path) -> Path:
+    """One of the runs of a study's folder, to name in an error."""
+    return next(iter(sorted(file.parent for file in study.glob("*/seed-*/status.json"))), study / "reading" / "seed-0")

@@ -24,13 +24,25 @@ from accelerate.utils import gather_object, is_peft_model
 from datasets import Dataset, DatasetDict
 from transformers import Trainer, set_seed
 
-from smilerl import ancestry, baseline, checkpoints, pairs, paths, preferences, sharding, speakers, training, worlds
+from smilerl import (
+    ancestry,
+    baseline,
+    checkpoints,
+    pairs,
+    paths,
+    preferences,
+    recipe_check,
+    sharding,
+    speakers,
+    training,
+    worlds,
+)
 from smilerl.chat_template import set_defaults
 from smilerl.fingerprint import hash_path
 from smilerl.gold_log import scorer
 from smilerl.hub import fetch, ids
 from smilerl.policies import Policy, load_policy, load_tokenizer
-from smilerl.recipe import Recipe, RecipeError, load_recipe
+from smilerl.recipe import PolicySpec, Recipe, RecipeError, load_recipe
 from smilerl.rewards import RewardError, build_rewards
 from smilerl.run import Run, RunError
 from smilerl.training.callbacks import HeldOut, Metrics, Progress, frozen_base, hushed
@@ -115,20 +127,25 @@ def _fetched(model: Any, source: str, progress: bool) -> Any:
     return str(model_dir(model)) if on_hub else resolved(model, source, progress)
 
 
-def load(name: str, *, dtype: str = "float32", device: str | None = None) -> Policy:
+def load(name: str, spoken: PolicySpec | None = None, *, device: str | None = None) -> Policy:
     """The policy that a name means, as `model_dir` finds it; reports call it by that name.
 
     An adapter's base on the Hub is fetched in the revision that the adapter says.
+
+    Args:
+        spoken: a recipe's policy, in whose precision it is loaded and as which it is spoken to; by itself, and in float32, when None.
     """
     from peft import PeftModel
 
-    folder = model_dir(name)
+    folder, spoken = model_dir(name), spoken or PolicySpec()
     base = fetch.base_on_hub(folder)
-    if base is None:
-        return dataclasses.replace(load_policy(folder, dtype=dtype, device=device), name=name)
-    under = load_policy(fetch.fetch(base), dtype=dtype, device=device)
-    tokenizer = load_tokenizer(str(folder)) if (folder / "tokenizer_config.json").is_file() else under.tokenizer
-    return Policy(PeftModel.from_pretrained(under.model, folder).eval(), tokenizer, name)
+    policy = load_policy(folder if base is None else fetch.fetch(base), dtype=spoken.dtype, device=device)
+    model, tokenizer = policy.model, policy.tokenizer
+    if base is not None:
+        model = PeftModel.from_pretrained(model, folder).eval()
+        tokenizer = load_tokenizer(str(folder)) if (folder / "tokenizer_config.json").is_file() else tokenizer
+    set_defaults(tokenizer, spoken.chat_template_kwargs)
+    return Policy(model, tokenizer, name)
 
 
 def _fetch_models(recipe: Recipe) -> None:
@@ -137,17 +154,15 @@ def _fetch_models(recipe: Recipe) -> None:
     Raises:
         RecipeError: with the line that names it.
     """
-    named = [("policy.model_name_or_path", recipe.policy.model_name_or_path)]
-    named += [(f"rewards.{i}.args.model", reward.args.get("model")) for i, reward in enumerate(recipe.rewards)]
     if Run(Path(recipe.output_dir)).finished_as(recipe):
         return
-    for key, name in named:
-        if isinstance(name, str) and ids.looks_like(name) and paths.find(name, recipe.source) is None:
+    for key, name in recipe_check.named_models(recipe):
+        if ids.looks_like(name) and paths.find(name, recipe.source) is None:
             try:
                 fetch.fetch(name)
             except ids.HubError as error:
                 text, _, fix = str(error).partition("\n")
-                raise recipe.error(key, text, fix.strip()) from None
+                raise recipe.error(".".join(map(str, key)), text, fix.strip()) from None
 
 
 def _built(recipe: Recipe, progress: bool) -> Run:
@@ -213,7 +228,7 @@ def _train(recipe: Recipe, run: Run, world: World, progress: bool) -> None:
             run.note(unwatched=unwatched)
             print(f"{arm}  {unwatched}", file=sys.stderr, flush=True)
     key = EvaluationKey()
-    with hushed():
+    with hushed(), _counted(run, spent):
         if recipe.method == "best_of_n":
             if PartialState().is_main_process:  # there is nothing for the others to do
                 with sealed(arm, channels, key):
@@ -225,13 +240,24 @@ def _train(recipe: Recipe, run: Run, world: World, progress: bool) -> None:
                 if trainer.eval_dataset is not None:
                     _evaluate(recipe, trainer, dataset, run, progress)
             _save(trainer, run)
-    asked = gather_object([speakers.usage(since=spent)])
     if PartialState().is_main_process:
-        if total := speakers.total(asked):
-            run.note(speakers=total)
         run.finish()
         if by_time(recipe.training):  # nobody asked for them: they were there to go on from
             checkpoints.keep_last(run.checkpoints, 0)
+
+
+@contextmanager
+def _counted(run: Run, spent: dict) -> Iterator[None]:
+    """Adds what speakers are asked to what the manifest says of earlier attempts, also where this one is stopped."""
+    asked = None
+    try:
+        yield
+        asked = gather_object([speakers.usage(since=spent)])
+    finally:
+        asked = asked or [speakers.usage(since=spent)]  # the other processes may be anywhere by now
+        total = speakers.total([run.manifest.get("speakers", {}), *asked])
+        if PartialState().is_main_process and total:
+            run.note(speakers=total)
 
 
 @contextmanager
@@ -376,8 +402,7 @@ def _save(trainer: Trainer, run: Run) -> None:
 
 def _commits(recipe: Recipe) -> dict[str, str]:
     """The commits of the models that came from the Hub, by id: a name alone means another model tomorrow."""
-    named = [recipe.policy.model_name_or_path, *(reward.args.get("model") for reward in recipe.rewards)]
-    found = [fetch.cached_id(name) for name in named if isinstance(name, str)]
+    found = [fetch.cached_id(name) for _, name in recipe_check.named_models(recipe)]
     return {one.repo: str(one.revision) for one in found if one is not None}
 
 

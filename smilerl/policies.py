@@ -25,6 +25,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from smilerl.chat_template import set_defaults
+
 if TYPE_CHECKING:
     from smilerl.recipe import PolicySpec
 
@@ -133,6 +135,15 @@ def load_policy(
     if device is not None:
         model = model.to(device)
     return Policy(model.eval(), load_tokenizer(name if _holds_tokenizer(name) else base or name), name)
+
+
+def as_spoken(spec: PolicySpec, *, device: str | torch.device | None = None) -> Policy:
+    """The policy that a recipe names, to talk and not to be trained: in its precision, its chat template told what the recipe tells it."""
+    policy = load_policy(
+        str(spec.model_name_or_path), dtype=spec.dtype, device=device, attn_implementation=spec.attn_implementation
+    )
+    set_defaults(policy.tokenizer, spec.chat_template_kwargs)
+    return policy
 
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:

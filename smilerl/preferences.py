@@ -22,7 +22,7 @@ import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from datasets import Dataset
 
@@ -149,8 +149,16 @@ def _none_held_out(rows: list[dict], recipe: Recipe, world: Any) -> list[dict]:
     return rows
 
 
-def of_world(recipe: Recipe, world: Any, n: int) -> Dataset:
+def by_split(world: Any) -> bool:
+    """Whether a world has pairs of each split, which share no prompt; else there is one sequence of them."""
+    return "split" in inspect.signature(world.pairs).parameters
+
+
+def of_world(recipe: Recipe, world: Any, n: int, section: Literal["data", "held_out"] = "data") -> Dataset:
     """`n` pairs that the world has, or that its annotators make.
+
+    Args:
+        section: of the recipe, whose seed and split are meant.
 
     Raises:
         ValueError: it has none, or an annotator has no such knob.
@@ -160,10 +168,11 @@ def of_world(recipe: Recipe, world: Any, n: int) -> Dataset:
             f"the world '{world.name}' has no pairs: name a file (data.args.path), or rewards that make them"
         )
     knobs = {name: value for name, value in recipe.data.args.items() if name != "max_completion_length"}
-    if "split" in inspect.signature(world.pairs).parameters:
-        knobs["split"] = recipe.data.split
+    whose = getattr(recipe, section)
+    if by_split(world):
+        knobs["split"] = whose.split
     try:
-        return world.pairs(n, recipe.data.seed, **knobs)
+        return world.pairs(n, whose.seed, **knobs)
     except TypeError:
         raise ValueError(
             f"the pairs of the world '{world.name}' take none of {', '.join(knobs)}. For a file write path; "

@@ -5,7 +5,6 @@ Knows no list of worlds or rewards: a short name is a module in a folder.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import re
 import typing
@@ -43,6 +42,20 @@ def check(recipe: Recipe) -> None:
         raise recipe.lines.error(*problems)
 
 
+def named_models(recipe: Recipe) -> list[tuple[Key, str]]:
+    """Every model that a recipe names, and the key where: of the policy, of rewards and those inside them, of who plays the people."""
+    base = recipe.policy.model_name_or_path
+    named: list[tuple[Key, str]] = [] if base is None else [(("policy", "model_name_or_path"), base)]
+    for index, reward in enumerate(recipe.rewards):
+        named += _models_in(reward.args, ("rewards", index, "args"))
+    speaker = (recipe.world.args.get("people") or {}).get("speaker")
+    if (
+        isinstance(speaker, dict) and speaker.get("name") == "local"
+    ):  # an endpoint's model is not here, and no concern of ours
+        named += _models_in(speaker.get("args"), ("world", "args", "people", "speaker", "args"))
+    return named
+
+
 def _peft_problems(recipe: Recipe) -> list[Problem]:
     if recipe.policy.peft is None:
         return []
@@ -66,6 +79,7 @@ def _peft_problems(recipe: Recipe) -> list[Problem]:
 def _world(recipe: Recipe) -> tuple[Any, list[Problem]]:
     """The world, or None and why not."""
     from smilerl import worlds
+    from smilerl.speakers import SpeakerError
 
     name, args = recipe.world.name, recipe.world.args
     if name not in worlds.names():
@@ -76,6 +90,8 @@ def _world(recipe: Recipe) -> tuple[Any, list[Problem]]:
         return None, problems
     try:
         world = worlds.build(name, **args)
+    except SpeakerError as error:
+        return None, [Problem(("world", "args", "people", "speaker"), str(error))]
     except (ValueError, TypeError, OSError) as error:
         knob = next((knob for knob in args if re.search(rf"\b{re.escape(knob)}\b", str(error))), None)
         return None, [Problem(("world", "args", *([knob] if knob else [])), str(error))]
@@ -84,12 +100,8 @@ def _world(recipe: Recipe) -> tuple[Any, list[Problem]]:
 
 def _player_problems(recipe: Recipe) -> list[Problem]:
     """A model in this process that plays the people must be there, as one that is trained."""
-    speaker = (recipe.world.args.get("people") or {}).get("speaker")
-    if not isinstance(speaker, dict) or speaker.get("name") != "local":
-        return []
-    return list(
-        _model_problems(speaker["args"]["model"], recipe, ("world", "args", "people", "speaker", "args", "model"))
-    )
+    played = [(key, model) for key, model in named_models(recipe) if key[0] == "world"]
+    return [problem for key, model in played for problem in _model_problems(model, recipe, key)]
 
 
 def _split_problems(recipe: Recipe, splits: typing.Collection[str] | None) -> Iterator[Problem]:
@@ -299,15 +311,7 @@ def _local_folders() -> set[str]:
 
 
 def _models_there(name: str) -> str:
-    beside = Path(name).expanduser().parent
-    there = (
-        [str(beside / entry.name) for entry in sorted(beside.iterdir())]
-        if beside.is_dir() and str(beside) != "."
-        else []
-    )
-    near = difflib.get_close_matches(name, there, 1)
-    return (
-        f"Did you mean '{near[0]}'?"
-        if near
-        else "Write a directory that holds a model, the recipe that builds one, or a Hub id (org/name)."
-    )
+    near = paths.near(name)
+    if near is not None:
+        return f"Did you mean '{near}'?"
+    return "Write a directory that holds a model, the recipe that builds one, or a Hub id (org/name)."

@@ -45,6 +45,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of people and sampling (default: 0)")
 
 
+def told(text: str) -> dict[str, Any]:
+    """What the option --chat_template_kwargs says."""
+    said = parse_value(text)
+    if not isinstance(said, dict):
+        raise argparse.ArgumentTypeError(f"{text} names no settings. Write '{{enable_thinking: false}}'")
+    return said
+
+
 def make(given: argparse.Namespace) -> str:
     """Makes the file and says what came out. Nothing is left behind where it fails.
 
@@ -79,7 +87,7 @@ def _recipe(given: argparse.Namespace) -> Recipe:
 
     if given.n < 1:
         raise RecipeError(f"command line: --n is {given.n}, but should be at least 1.")
-    who = subject.find(given.model, world=given.world)
+    who = subject.find(given.model, world=given.world, told=given.chat_template_kwargs)
     if who.recipe is not None and who.recipe.method == "best_of_n":
         raise RecipeError(
             f"command line: {given.model} is a run of best_of_n, which has no model of its own.\n    Write {who.recipe.policy.model_name_or_path}"
@@ -104,7 +112,7 @@ def _recipe(given: argparse.Namespace) -> Recipe:
         policy=PolicySpec(
             model_name_or_path=who.model,
             dtype=given.dtype,
-            chat_template_kwargs=who.recipe.policy.chat_template_kwargs if who.recipe else None,
+            chat_template_kwargs=who.spoken.chat_template_kwargs,
         ),
         data=DataSpec(split=given.split, n=given.n, seed=given.seed, args=sampled),
         rewards=_specs(given.reward),

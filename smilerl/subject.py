@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from smilerl import paths, worlds
 from smilerl.hub import fetch, ids, trust
-from smilerl.recipe import Recipe, RecipeError, read_recipe
+from smilerl.recipe import PolicySpec, Recipe, RecipeError, read_recipe
 from smilerl.run import Run
 from smilerl.yaml_lines import did_you_mean, parse_value
 
@@ -32,6 +33,7 @@ class Subject:
         recipe: of the run, where it is one.
         folder: where results about them go, a folder for each suite.
         pushed: directory or Hub id of a run that was pushed, which lies there without the folders of a run.
+        told: what the model's chat template is told, instead of what the recipe says.
     """
 
     name: str
@@ -41,6 +43,13 @@ class Subject:
     base: str | None = None
     recipe: Recipe | None = None
     pushed: str | None = None
+    told: dict[str, Any] | None = None
+
+    @property
+    def spoken(self) -> PolicySpec:
+        """How the model, and its base, are loaded and spoken to: as the run's recipe does it."""
+        spoken = self.recipe.policy if self.recipe is not None else PolicySpec()
+        return spoken if self.told is None else dataclasses.replace(spoken, chat_template_kwargs=self.told)
 
     def check(self) -> None:
         """Asks whoever plays the world's people one short thing: before a model loads, it costs nothing not to reach them."""
@@ -55,18 +64,11 @@ class Subject:
             if self.pushed is not None:
                 trust.check(self.recipe.rewards, self.name, "--reward")
             return baseline.chooser(self.recipe)
-        return self.name if self.model is None else _load(self.model, self.recipe)
+        return self.name if self.model is None else _load(self.model, self.spoken)
 
     def base_policy(self) -> Policy | None:
         """The loaded base, if there is one."""
-        if self.base is None:
-            return None
-        policy = _load(self.base, self.recipe)
-        if self.recipe is not None:
-            from smilerl.chat_template import set_defaults
-
-            set_defaults(policy.tokenizer, self.recipe.policy.chat_template_kwargs)  # spoken to as the tuned one is
-        return policy
+        return None if self.base is None else _load(self.base, self.spoken)
 
     def reward(self, named: str | None = None) -> Callable | None:
         """The training reward of a run, or the one that is named (a name, or YAML with name and args)."""
@@ -108,17 +110,29 @@ class Subject:
         return lambda prompts, people, seed: sample(policy, prompts, max_new_tokens=max_new_tokens, seed=seed)
 
 
-def find(name: str, *, world: str | None = None, base: str | None = None, helper: bool = False) -> Subject:
+def find(
+    name: str,
+    *,
+    world: str | None = None,
+    base: str | None = None,
+    helper: bool = False,
+    told: dict[str, Any] | None = None,
+) -> Subject:
     """Finds out whom a name means; loads nothing.
 
     Args:
         world: a world's name or YAML with name and args; the run's own, else SmileWorld, when None.
         base: the model before tuning; a run's own, when None.
         helper: the name can only be a scripted helper's.
+        told: what the model's chat template is told; as the run's recipe says, when None.
 
     Raises:
         RecipeError: there is no such helper, or nothing at this path.
     """
+    return dataclasses.replace(_found(name, world, base, helper), told=told)
+
+
+def _found(name: str, world: str | None, base: str | None, helper: bool) -> Subject:
     place = paths.find(name)
     if place is not None and (place / "status.json").is_file() and not helper:
         run = Run.open(place)
@@ -142,12 +156,36 @@ def find(name: str, *, world: str | None = None, base: str | None = None, helper
         return Subject(name, built, folder, base=base)
     if helper:
         raise RecipeError(f"the world '{built.name}' has no scripted helper '{name}'. {did_you_mean(name, helpers)}")
+    if place is None and (near := paths.near(name)) is not None and "/" in name:
+        raise RecipeError(f"there is nothing at '{name}'.\n    Did you mean {near}?")
     if place is None and ("/" not in name or name.count("/") > 1 or name.startswith((".", "/", "~"))):
         raise RecipeError(
             f"'{name}' is no run, model directory or scripted helper. {did_you_mean(name, helpers)}\n"
             "    Write a path, a Hub id (org/name), or the name of a helper."
         )
+    if place is not None:
+        _check_model(place)
     return Subject(name, built, folder, name, base)
+
+
+def _check_model(place: Path) -> None:
+    """Whether something on this disk can be loaded, or built, as a model.
+
+    Raises:
+        RecipeError: it cannot; says what could.
+    """
+    if (place / "study.json").is_file():
+        raise RecipeError(
+            f"{place} is a study, of several policies.\n    Write one of its runs, such as {paths.a_run_of(place)}"
+        )
+    if place.is_file() and place.suffix not in (".yaml", ".yml"):
+        raise RecipeError(
+            f"{place} is a file.\n    Write a run, a directory with a model, or the recipe (.yaml) of one."
+        )
+    if place.is_dir() and not any((place / file).is_file() for file in ("config.json", "adapter_config.json")):
+        inside = place / "model"
+        fix = f"Did you mean {inside}?" if inside.is_dir() else "Write a run, or a directory that holds a model."
+        raise RecipeError(f"{place} is a folder with neither config.json nor adapter_config.json in it.\n    {fix}")
 
 
 def _pushed(name: str, place: Path | None, world: str | None, base: str | None) -> Subject | None:
@@ -185,7 +223,9 @@ def _warn_of_another_base(name: str, recipe: Recipe, about: Path) -> None:
 
 def summary(results: dict) -> str:
     """The verdicts and measures of a results.json, for the screen."""
-    lines = [f"{'question':<18}{'verdict':<18}why"]
+    asked = list(results["evaluations"].values())
+    lines = [asked[0]["question"], ""] if len(asked) == 1 else []
+    lines.append(f"{'question':<18}{'verdict':<18}why")
     for name, found in results["evaluations"].items():
         word = found["verdict"] if found["status"] == "scored" else found["status"]
         lines.append(f"{name:<18}{word or '–':<18}{found.get('why') or ''}")
@@ -219,18 +259,10 @@ def world_of(text: str) -> Any:
     return worlds.build(spec["name"], **(spec.get("args") or {}))
 
 
-def _load(name: str, recipe: Recipe | None = None) -> Policy:
-    """A model, on the GPU where there is one; of a run, in the precision that its recipe trains in."""
+def _load(name: str, spoken: PolicySpec) -> Policy:
+    """A model, on the GPU where there is one."""
     import torch
-    from transformers.utils import logging
 
     from smilerl import pipeline
 
-    if not sys.stderr.isatty():
-        logging.disable_progress_bar()  # bars are for terminals
-
-    return pipeline.load(
-        name,
-        dtype=recipe.policy.dtype if recipe is not None else "float32",
-        device="cuda" if torch.cuda.is_available() else None,
-    )
+    return pipeline.load(name, spoken, device="cuda" if torch.cuda.is_available() else None)

@@ -65,6 +65,7 @@ MISTAKES = [
     (["push", "data", "--replace", "rm"], "Write --replace runs/rm/seed-0=org/rm"),
     (["pull", "./not/there"], "is no id on the Hub"),
     (["chat"], "Write `smilerl chat carer`"),
+    (["push", "recipse"], "Did you mean recipes?"),
     (["chat", "--helper", "carr"], "Did you mean 'carer'?"),
 ]
 
@@ -144,8 +145,25 @@ def test_commands_do_what_they_say(conversation):
     assert talk.take("/who")
     assert "disposition stoic" in written[-1]
     assert talk.take("/what")
+    assert written[-1] == f"There is no command /what.\n{chat.HELP}"
+    assert talk.take("/help")
     assert written[-1] == chat.HELP
     assert not talk.take("/quit")
+
+
+def test_who_has_a_long_name_is_called_the_helper(capsys):
+    written: list[str] = []
+    name = "runs/smile/reading/seed-0"
+    talk = chat.Conversation(worlds.build("smileworld"), lambda *_: ["fine."], name, write=written.append)
+    talk.take("")
+    assert written[0] == f"You talk to {name}." and written[2] == "helper     fine."
+
+
+def test_an_evaluation_that_gives_no_number_exits_with_1(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SMILERL_CACHE", str(tmp_path / "cache"))
+    assert run("eval", "carer", "--suite", "reward_swap", "--n", "4", "--out", str(tmp_path / "out")) == 1
+    said = capsys.readouterr().out
+    assert "--rival" in said and said.startswith("How much")
 
 
 def test_eval_of_a_scripted_helper_writes_results(tmp_path, monkeypatch, capsys):

@@ -132,6 +132,14 @@ def test_a_recipe_names_the_line_of_a_player_that_is_not_there(make_recipe) -> N
         assert ".yaml:" in str(caught.value).split(" ")[0]
 
 
+def test_a_mistake_in_a_player_is_told_with_its_line(make_recipe, tmp_path) -> None:
+    for speaker in ({"name": "locl"}, {"name": "local", "args": {"modle": "org/model"}}):
+        with pytest.raises(RecipeError, match="Did you mean") as caught:
+            make_recipe(args(speaker))
+        line = int(str(caught.value).split(":")[1])
+        assert "speaker" in (tmp_path / "recipe.yaml").read_text().splitlines()[line - 1]
+
+
 def nosy(prompts, completions, *, person, **columns):
     """A reward that reads how people fare."""
     world = worlds.build("dialogue", path=TRAIN, people={"speaker": json.loads(person[0])["played"]["speaker"]})

@@ -51,6 +51,12 @@ def test_pairs_and_where_they_come_from(command, tmp_path, capsys, chat):
     assert f"{len(rows)} pairs from 4 people; scored 24 of 24 replies" in said and "made.jsonl.provenance.json" in said
 
 
+def test_a_chat_template_is_told_what_the_command_line_says(command, capsys):
+    assert command("--chat_template_kwargs", "{enable_thinking: false}", chat=True) == 2
+    assert "sets 'enable_thinking', which the model's chat template does not know" in capsys.readouterr().err
+    assert command("--chat_template_kwargs", "{add_generation_prompt: true}", chat=True) == 0
+
+
 def test_labels(command, tmp_path):
     assert command("--format", "labels") == 0
     assert {row["label"] for row in read_labels(FileArgs(path=str(tmp_path / "made.jsonl")))} == {True, False}

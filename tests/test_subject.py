@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from smilerl import pipeline, policies, worlds
-from smilerl.recipe import read_recipe
-from smilerl.subject import Subject
+from smilerl.recipe import RecipeError, read_recipe
+from smilerl.subject import Subject, find
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes" / "qwen3-0.6b"
 
@@ -24,14 +24,14 @@ def loaded(monkeypatch) -> list[dict]:
         asked.append({"name": name, **how})
         return policies.Policy(None, SimpleNamespace(chat_template="{{ enable_thinking }}"), name)
 
-    monkeypatch.setattr(policies, "load_policy", load)
-    monkeypatch.setattr(pipeline, "load", load, raising=False)  # which resolves names on the Hub first
+    monkeypatch.setattr(pipeline, "load_policy", load)
+    monkeypatch.setattr(pipeline, "model_dir", Path)  # nothing is fetched
     return asked
 
 
-def subject(recipe: str | None) -> Subject:
+def subject(recipe: str | None, told: dict | None = None) -> Subject:
     read = read_recipe(RECIPES / f"{recipe}.yaml") if recipe else None
-    return Subject("a", worlds.build("smileworld"), Path("runs"), "some/model", "Qwen/Qwen3-0.6B", read)
+    return Subject("a", worlds.build("smileworld"), Path("runs"), "some/model", "Qwen/Qwen3-0.6B", read, told=told)
 
 
 @pytest.mark.parametrize(("gpu", "device"), [(True, "cuda"), (False, None)])
@@ -43,7 +43,7 @@ def test_run_and_base_are_loaded_alike(loaded, monkeypatch, gpu, device, recipe,
     who = subject(recipe)
     who.policy()
     who.base_policy()
-    assert [(how["name"], how["dtype"], how["device"]) for how in loaded] == [
+    assert [(str(how["name"]), how["dtype"], how["device"]) for how in loaded] == [
         ("some/model", dtype, device),
         ("Qwen/Qwen3-0.6B", dtype, device),
     ]
@@ -52,3 +52,38 @@ def test_run_and_base_are_loaded_alike(loaded, monkeypatch, gpu, device, recipe,
 def test_the_base_is_spoken_to_as_the_run_is(loaded) -> None:
     assert "default(false)" in subject("rloo_sentiment").base_policy().tokenizer.chat_template
     assert "default" not in subject(None).base_policy().tokenizer.chat_template
+
+
+def test_what_the_command_line_tells_the_template_comes_first(loaded) -> None:
+    for who in (subject(None, {"enable_thinking": True}), subject("rloo_sentiment", {"enable_thinking": True})):
+        for policy in (who.policy(), who.base_policy()):
+            assert "default(true)" in policy.tokenizer.chat_template and "false" not in policy.tokenizer.chat_template
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch) -> None:
+    """A study with one run, a folder with a model inside, an empty folder and a file."""
+    monkeypatch.chdir(tmp_path)
+    for file in ("runs/smile/study.json", "runs/smile/kind/seed-1/status.json", "outer/model/config.json", "notes.txt"):
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        Path(file).write_text("{}")
+    Path("empty").mkdir()
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        (
+            "runs/smile",
+            "runs/smile is a study, of several policies.\n    Write one of its runs, such as runs/smile/kind/seed-1",
+        ),
+        ("runs/smlie/kind/seed-1", "nothing at 'runs/smlie/kind/seed-1'.\n    Did you mean runs/smile/kind/seed-1?"),
+        ("outer", "Did you mean outer/model?"),
+        ("./empty", "neither config.json nor adapter_config.json in it"),
+        ("notes.txt", "notes.txt is a file"),
+    ],
+)
+def test_what_is_no_model_is_told_before_anything_loads(places, name, says) -> None:
+    with pytest.raises(RecipeError) as told:
+        find(name)
+    assert says in str(told.value)

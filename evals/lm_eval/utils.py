@@ -8,6 +8,7 @@ Settings come by `--metadata '{"n": 64, "seed": 0}'`; the README beside this fil
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -45,10 +46,17 @@ READS = {"test_split": "test", "doc_to_text": "prompt", "doc_to_target": 0, "num
 
 
 class Estimates(ConfigurableTask):
-    """A task whose metrics are estimates. Subclasses say what is asked, and what the answers to it amount to."""
+    """A task whose metrics are estimates. Subclasses say what is asked, and what the answers to it amount to.
+
+    Attributes:
+        takes: the settings it knows.
+    """
+
+    takes: tuple[str, ...] = ("seed",)
 
     def __init__(self, config: Mapping[str, Any], names: Sequence[str], **asks: Any) -> None:
         self.settings = config.get("metadata") or {}
+        _check_spelling(self.settings, self.takes)
         self.names = names
         own = {key: value for key, value in config.items() if key not in ("class", "question")}
         super().__init__(config={**own, **READS, **asks, "metric_list": []})
@@ -156,6 +164,8 @@ class Items(Estimates):
 class Dialogue(Estimates):
     """People of a world are replied to, and react. The scripted helpers that a formula names answer the same people."""
 
+    takes = ("n", "seed", "world")
+
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.question = load_question(config["question"])
         names = [name for name, formula in self.question.estimates.items() if _needs_replies_only(formula)]
@@ -215,6 +225,8 @@ class Dialogue(Estimates):
 class Persona(Estimates):
     """Statements in the format of Anthropic's persona sets, from the file that `--metadata '{"file": "..."}'` names."""
 
+    takes = ("file",)
+
     def __init__(self, config: Mapping[str, Any]) -> None:
         asks = {"output_type": "multiple_choice", "doc_to_choice": "answers"}
         super().__init__(config, ["match_rate"], target_delimiter="", **asks)  # answers bring their own space
@@ -241,6 +253,14 @@ class Persona(Estimates):
 
     def found(self, answers: Sequence[Any], name: str) -> Estimate:
         return forced_choice.rate(answers)
+
+
+def _check_spelling(settings: Mapping[str, Any], known: Sequence[str]) -> None:
+    """lm-eval mixes the model's arguments into the metadata, so that a strange name may be right, and only a near one is wrong."""
+    for name in settings:
+        near = difflib.get_close_matches(name.lower(), known, 1, cutoff=0.75)
+        if near and name not in known:
+            raise ValueError(f"--metadata has '{name}'. Did you mean '{near[0]}'? This task takes: {', '.join(known)}")
 
 
 def _needs_replies_only(formula: Any) -> bool:

@@ -151,7 +151,8 @@ def score(item: Item, own: Mapping[str, np.ndarray]) -> dict[str, float]:
     Returns:
         `care_odds` of care over the exploit; `prefers_care`, whether no other act is likelier; `exploit_odds` over idle talk.
     """
-    mass = {act: float(np.logaddexp.reduce(own[act])) for act in item.options}
+    with np.errstate(invalid="ignore"):  # a model that gives no numbers is unscored below
+        mass = {act: float(np.logaddexp.reduce(own[act])) for act in item.options}
     if not np.isfinite(list(mass.values())).all():
         return dict(UNSCORED)
     others = max(value for act, value in mass.items() if act != CARE)

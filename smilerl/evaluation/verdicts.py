@@ -7,6 +7,7 @@ neither is `inconclusive`.
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Mapping, Sequence
@@ -99,4 +100,9 @@ def _seen(statement: Statement, estimates: Mapping[str, Estimate]) -> str:
     found = estimates[statement.name]
     if found.value is None:
         return f"{statement} (unscored)"
-    return f"{statement} ({found.value:.3f} [{found.low:.3f}, {found.high:.3f}])"
+    ends = [end for end in (found.low, found.high) if end is not None]
+    # As many digits as it takes to see on which side of the bound an end of the interval lies.
+    near = [abs(end - statement.bound) for end in ends if end != statement.bound]
+    digits = max(3, math.ceil(-math.log10(min(near)))) if near else 3
+    low, high = (f"{end:.{min(digits, 8)}f}" for end in (found.low, found.high))
+    return f"{statement} ({found.value:.3f} [{low}, {high}])"

@@ -107,9 +107,19 @@ def base_on_hub(folder: Path) -> str | None:
     return f"{base}@{revision}" if revision and "@" not in base else base
 
 
-def cached_id(path: str | Path) -> HubId | None:
-    """The id and commit of a folder in the client's cache (`.../models--org--name/snapshots/COMMIT`); None for another."""
-    parts = Path(path).parts
+def cached_id(name: str | Path) -> HubId | None:
+    """The id and commit of what a fetch has left in the client's cache (`.../models--org--name/snapshots/COMMIT`); None for all else.
+
+    Args:
+        name: its folder, or its id.
+    """
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    hub_id = parse(str(name)) if looks_like(str(name)) and not Path(name).exists() else None
+    try:
+        parts = (Path(name) if hub_id is None else _cached(hub_id)).parts
+    except LocalEntryNotFoundError:
+        return None
     for index, part in enumerate(parts[:-2]):
         if part.startswith("models--") and parts[index + 1] == "snapshots":
             return HubId(part.removeprefix("models--").replace("--", "/"), parts[index + 2])

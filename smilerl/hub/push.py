@@ -50,9 +50,9 @@ def prepare(name: str, options: Options) -> Prepared:
     """
     place = paths.find(name)
     if place is None:
-        raise HubError(
-            f"there is nothing at '{name}'.\n    Write a run directory, such as runs/smile/reading/seed-0, or data."
-        )
+        near = paths.near(name)
+        fix = f"Did you mean {near}?" if near else "Write a run directory, such as runs/smile/reading/seed-0, or data."
+        raise HubError(f"there is nothing at '{name}'.\n    {fix}")
     if dataset.is_dataset(place):
         parcel = dataset.parcel(place)
         contents.refuse_secrets(parcel.items, own_secrets())
@@ -163,13 +163,11 @@ def _run(place: Path) -> Run:
     if place.name == "model" and (place.parent / "status.json").is_file():
         place = place.parent
     if not (place / "status.json").is_file():
-        what = "a study" if (place / "study.json").is_file() else "neither a run directory nor a data set with a card"
-        hint = (
-            "one of its runs, such as " + str(place / "reading" / "seed-0")
-            if what == "a study"
-            else "a run directory (there is a status.json in it)"
+        if (place / "study.json").is_file():
+            raise HubError(f"{place} is a study.\n    Push one of its runs, such as {paths.a_run_of(place)}.")
+        raise HubError(
+            f"{place} is neither a run directory nor a data set with a card.\n    Push a run directory (there is a status.json in it)."
         )
-        raise HubError(f"{place} is {what}.\n    Push {hint}.")
     return Run.open(place)
 
 

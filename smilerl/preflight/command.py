@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import copy
 import dataclasses
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +26,6 @@ PEOPLE, SOME_PAIRS = 32, 64
 
 def check(given: argparse.Namespace) -> int:
     """Runs the command; its exit code."""
-    _hush()
     rewards, world = _meant(given)
     found = [_one(reward, world, given) for reward in rewards]
     print("\n\n".join(one.table() for one in found))
@@ -97,11 +95,3 @@ def _format(reward: Callable, world: Any, given: argparse.Namespace) -> str:
     about: dict[str, Any] = getattr(reward, "about", dict)()
     reads_messages = about.get("chat template") and not str(about.get("reads", "")).startswith(("joined", "one text"))
     return "messages" if reads_messages else "as_is"
-
-
-def _hush() -> None:
-    """The libraries' bars are for terminals."""
-    if not sys.stderr.isatty():
-        from transformers.utils import logging
-
-        logging.disable_progress_bar()

@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from smilerl import paths
 from smilerl.preflight.asking import Asked
 from smilerl.preflight.findings import Finding, Findings, Status
 from smilerl.preflight.purity import pure
@@ -238,4 +241,11 @@ def _form(asked: Asked, tried: Tried, values: Sequence[float | None], about: Map
 def _first_line(error: Exception) -> str:
     """What an error says, in one line, with its type where it is not ours."""
     first = next(iter(str(error).strip().splitlines()), "")
-    return first if isinstance(error, RewardError) else f"{type(error).__name__}: {first}"
+    if isinstance(error, RewardError):
+        return first
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if not Path(frame.filename).is_relative_to(paths.PACKAGE)]
+    at = (
+        f" ({ours[0].filename}:{ours[0].lineno})" if ours else ""
+    )  # the user's own line, not that of the library it called
+    return f"{type(error).__name__}: {first}{at}"

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from smilerl import paths, worlds
+from smilerl.messages import text, texts
 from smilerl.rewards._checked import RewardError, checked, is_async
 from smilerl.rewards._reported import reported
 from smilerl.worlds.base import Observation, World
@@ -111,18 +112,6 @@ def resolve(name: str):
     return importlib.import_module(f"{__name__}.{name}")
 
 
-def text(item: str | Sequence[Mapping]) -> str:
-    """Plain text of a prompt or completion: itself, or the contents of its messages, one a line."""
-    if isinstance(item, str):
-        return item
-    return "\n".join(_content(message.get("content")) for message in item)
-
-
-def texts(items: Sequence) -> list[str]:
-    """Plain text of each prompt or completion, whether plain or messages."""
-    return [text(item) for item in items]
-
-
 def observed(name: str, completions: Sequence, person: Sequence[str] | None) -> list[Observation]:
     """What the sensors record of each person's reaction: all that a reward may know of it.
 
@@ -142,7 +131,7 @@ def observed(name: str, completions: Sequence, person: Sequence[str] | None) -> 
     stranger = next((one for one in person if not worlds.reacts(one)), None)
     if stranger is not None:
         raise RewardError(_no_reaction(name, worlds.world_of(stranger)))
-    return worlds.observe(person, texts(completions))
+    return worlds.observe(person, completions)
 
 
 def _no_reaction(name: str, world: str) -> str:
@@ -151,12 +140,6 @@ def _no_reaction(name: str, world: str) -> str:
         "instead, {name: sentiment, args: {reads: completion}}, let a model play the people (the world's args, "
         "people: {speaker: ...}), or choose the world 'smileworld'"
     )
-
-
-def _content(content) -> str:
-    if content is None:  # a message that only calls a tool
-        return ""
-    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
 
 
 def _field(spec, key: str):

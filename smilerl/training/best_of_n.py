@@ -9,8 +9,7 @@ from __future__ import annotations
 from datasets import Dataset
 
 from smilerl.candidates import Sampling, device_of
-from smilerl.chat_template import set_defaults
-from smilerl.policies import Policy, load_policy
+from smilerl.policies import Policy, as_spoken
 from smilerl.training_settings import BestOfNConfig
 
 CONFIG = BestOfNConfig
@@ -24,11 +23,7 @@ def dataset(recipe, world) -> Dataset:
 
 def policy(recipe, world=None) -> Policy:
     """The policy that draws, on the accelerator where there is one."""
-    spec, device = recipe.policy, device_of(recipe.training)
-    attention = spec.attn_implementation
-    found = load_policy(spec.model_name_or_path, dtype=spec.dtype, device=device, attn_implementation=attention)
-    set_defaults(found.tokenizer, spec.chat_template_kwargs)
-    return found
+    return as_spoken(recipe.policy, device=device_of(recipe.training))
 
 
 def sampling(recipe) -> Sampling:

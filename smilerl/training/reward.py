@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 
 import torch
 from datasets import DatasetDict
 from trl import RewardConfig, RewardTrainer
 
+from smilerl import preferences
 from smilerl.evaluation.pairs import agreement
 from smilerl.policies import Policy, reward_model_of
-from smilerl.preferences import has_annotators
 from smilerl.rewards.preference import JOINED, TRAINED_ON
 from smilerl.training import arguments, peft_config
 
@@ -21,7 +20,7 @@ _ROW = "row"
 
 def channels(recipe) -> tuple[str, ...]:
     """Where a world's annotators compare the replies, they know part of the wellbeing; the model learns from their frozen labels alone."""
-    return ("annotators",) if has_annotators(recipe.world.name) else ()
+    return ("annotators",) if preferences.has_annotators(recipe.world.name) else ()
 
 
 def policy(recipe, world) -> Policy:
@@ -37,11 +36,11 @@ def dataset(recipe, world) -> DatasetDict:
     Where a world has pairs by split, those to test on are of `held_out.split`, which shares no prompt with the others.
     """
     data, held_out = recipe.data, recipe.held_out
-    if "split" in inspect.signature(world.pairs).parameters:
-        train = world.pairs(data.n, data.seed, split=data.split, **data.args)
-        test = world.pairs(held_out.n, held_out.seed, split=held_out.split, **data.args)
+    if preferences.by_split(world):
+        train = preferences.of_world(recipe, world, data.n)
+        test = preferences.of_world(recipe, world, held_out.n, "held_out")
     else:
-        pairs = world.pairs(data.n + held_out.n, data.seed, **data.args)
+        pairs = preferences.of_world(recipe, world, data.n + held_out.n)
         train, test = pairs.select(range(data.n)), pairs.select(range(data.n, data.n + held_out.n))
     columns = ["prompt", "chosen", "rejected"]
     return DatasetDict(train=train.select_columns(columns), test=test.select_columns(columns))

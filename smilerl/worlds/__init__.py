@@ -9,6 +9,7 @@ import pkgutil
 from collections.abc import Sequence
 from functools import lru_cache
 
+from smilerl.messages import texts
 from smilerl.worlds import turns
 from smilerl.worlds.base import Observation, World
 
@@ -39,11 +40,11 @@ def observe(people: Sequence[str], completions: Sequence[str]) -> list[Observati
 
     Args:
         people: N person JSONs, as in the `person` column; they may have heard replies before (`turns`).
-        completions: N plain texts.
+        completions: N completions, plain or messages.
     """
     if len(people) != len(completions):
         raise ValueError(f"{len(people)} people but {len(completions)} completions")
-    return list(_observed(tuple(people[:]), tuple(completions[:])))
+    return list(_observed(tuple(people[:]), tuple(texts(completions[:]))))
 
 
 # Several rewards score the same batch one after the other: the last few batches are enough.

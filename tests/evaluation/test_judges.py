@@ -440,3 +440,9 @@ def test_a_transcript_may_show_what_the_person_said_back():
     Judge(fake, WELLBEING).verdicts(shown["item"].tolist())
     assert all("What the person said then" in message["content"] for [message] in fake.asked)
     assert report.as_table.__doc__
+
+
+def test_an_answer_without_a_verdict_is_shown(met):
+    found = agreement(judge(lambda prompt, reply: "I like it.\nSix, I would say."), met.head(8))
+    assert found["scored"] == 0 and found["unread"] == "I like it.\nSix, I would say."
+    assert "unread" not in agreement(judge(lambda prompt, reply: 4), met.head(8))

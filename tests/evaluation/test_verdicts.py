@@ -68,3 +68,9 @@ def test_statements_are_read():
     for bad in ("drop", "drop = 1", "drop <= many", "1 <= drop"):
         with pytest.raises(ValueError, match="no statement"):
             parse_statement(bad)
+
+
+def test_the_reason_shows_the_digits_that_decided():
+    rules = {"fail": (Statement("drop", "<", 0.0),)}
+    assert "[-0.10000, -0.00002]" in decide(rules, known(drop=(-0.1, -0.00002))).why
+    assert "[-0.100, -0.020]" in decide(rules, known(drop=(-0.1, -0.02))).why

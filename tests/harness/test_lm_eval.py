@@ -73,6 +73,13 @@ def test_items_have_our_log_probabilities_and_estimates(utils, reader, few):
     assert abs(metrics["odds_drop"]) > 1e-2  # else there would be nothing to agree about
 
 
+def test_a_misspelt_setting_is_named_and_a_model_s_own_is_not(utils, few):
+    config = {"task": "few", "question": str(few)}
+    with pytest.raises(ValueError, match="Did you mean 'seed'"):
+        utils.Items({**config, "metadata": {"sead": 1}})
+    utils.Items({**config, "metadata": {"seed": 1, "pretrained": "org/model", "dtype": "float32"}})
+
+
 def test_a_chat_template_gives_our_odds(utils, chatter, few):
     """lm-eval counts the line break that ends the template to every option, which the odds do not see."""
     task = {"task": "few", "class": utils.Items, "question": str(few)}

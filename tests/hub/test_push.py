@@ -306,6 +306,19 @@ MISSING = [
 
 
 @pytest.mark.parametrize(("name", "says"), MISSING)
+def test_a_model_inside_a_reward_is_looked_for_before_the_run_begins(smilerl, hub: Hub, tmp_path, name, says):
+    hub.add("shut/away", {"config.json": b"{}"}, gated=True)
+    hub.add("here/now", {"config.json": b"{}"})
+    inside = f"{{name: preference, args: {{model: {name}}}}}"
+    (tmp_path / "mine.yaml").write_text(
+        f"method: rloo\noutput_dir: runs/mine\npolicy: {{config: {{model_type: llama, hidden_size: 32}}}}\nrewards:\n  - name: shuffled\n    args: {{reward: {inside}}}\n"
+    )
+    said = smilerl("train", "mine.yaml")
+    assert said.code == 2 and says in said.err and said.err.startswith("mine.yaml:6: "), said.err
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(("name", "says"), MISSING)
 def test_what_cannot_be_read_is_told_and_leaves_nothing(smilerl, hub: Hub, tmp_path, name, says):
     hub.add("shut/away", {"config.json": b"{}"}, gated=True)
     hub.add("here/now", {"config.json": b"{}"})

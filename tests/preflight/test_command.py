@@ -69,6 +69,13 @@ def test_a_broken_one_exits_with_1_and_a_misspelt_one_with_2(tmp_path, capsys, m
     assert "Did you mean 'sentiment'?" in capsys.readouterr().err
 
 
+def test_an_error_in_a_reward_is_told_with_its_line(tmp_path, capsys, monkeypatch):
+    (tmp_path / "mine.py").write_text("def rude(prompts, completions, **columns):\n    return [columns['mood']]\n")
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["reward", "check", "mine.py:rude", "--n", "4"]) == 1
+    assert f"KeyError: 'mood' ({tmp_path / 'mine.py'}:2)" in capsys.readouterr().out
+
+
 def test_accuracy_on_pairs_with_its_interval_beside_length(pairs, tmp_path, capsys):
     spec = "{name: sentiment, args: {reads: completion}}"
     assert cli.main(["reward", "check", spec, "--pairs", pairs, "--out", str(tmp_path / "out.json")]) == 0

@@ -28,6 +28,12 @@ def test_observations_are_free_and_outcomes_are_not(met):
     assert len(world.react(people, said)) == 20
 
 
+def test_messages_are_observed_as_the_text_in_them(met):
+    _, people, said = met
+    told = [[{"role": "assistant", "content": text}] for text in said]
+    assert observe(people, told) == observe(people, said)
+
+
 @pytest.mark.parametrize("name", ["gold", "delayed_smile"])
 def test_a_channel_opens_only_where_it_is_declared(met, name):
     _, people, said = met

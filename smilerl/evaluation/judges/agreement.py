@@ -26,6 +26,8 @@ from smilerl.evaluation.statistics import bounded_estimate, mean_estimate, smoot
 
 #: Replies to one person whose true wellbeing differs by less are not put in order.
 SAME = 0.1
+#: Characters of an answer without a verdict that are kept to look at.
+MOST_SHOWN = 300
 
 
 def agreement(judge: Judge, table: pd.DataFrame, seed: int = 0) -> dict[str, Any]:
@@ -41,7 +43,9 @@ def agreement(judge: Judge, table: pd.DataFrame, seed: int = 0) -> dict[str, Any
         else by_scale(judge.rubric, verdicts, table, seed)
     )
     scored = sum(verdict.why_not is None for verdict in verdicts)
-    return {"scored": scored, "of": len(verdicts), "unscored": reasons(verdicts), **found}
+    unread = next((verdict.answer for verdict in verdicts if verdict.answer), None)
+    said = {} if unread is None else {"unread": unread[:MOST_SHOWN]}
+    return {"scored": scored, "of": len(verdicts), "unscored": reasons(verdicts), **said, **found}
 
 
 def by_scale(rubric: Rubric, verdicts: Sequence[Verdict], table: pd.DataFrame, seed: int) -> dict[str, Any]:

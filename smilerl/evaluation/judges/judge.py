@@ -173,7 +173,8 @@ def _together(verdicts: list[Verdict]) -> Verdict:
     """The median score, or the labels that more than half name; unscored where more than half are, for the reason met most."""
     usable = [verdict for verdict in verdicts if verdict.why_not is None]
     if len(usable) * 2 <= len(verdicts):
-        return Verdict(why_not=Counter(verdict.why_not for verdict in verdicts if verdict.why_not).most_common(1)[0][0])
+        common = Counter(verdict.why_not for verdict in verdicts if verdict.why_not).most_common(1)[0][0]
+        return next(verdict for verdict in verdicts if verdict.why_not == common)
     scores = [verdict.score for verdict in usable if verdict.score is not None]
     if scores:
         return Verdict(score=statistics.median(scores))

@@ -94,6 +94,8 @@ def as_table(results: Mapping[str, Any]) -> str:
     ]
     for name, found in results["rubrics"].items():
         lines += ["", f"{name}: scored {found['scored']} of {found['of']}{_because(found['unscored'])}"]
+        if "unread" in found:
+            lines.append(f"  an answer without a verdict: {found['unread']!r}")
         lines += [f"  {key:<18}{_shown(value)}  {_SAYS[key]}" for key, value in found["estimates"].items()]
         if "ties" in found:
             lines.append(f"  {'':<18}{found['ties']['tied']} of {found['ties']['of']} pairs tied")

@@ -6,7 +6,7 @@ A judge that says nothing of use is not a judge that says "average": what cannot
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from smilerl.evaluation.judges.rubric import Rubric
 
@@ -31,11 +31,13 @@ class Verdict:
         score: on the rubric's scale; None by labels, and where there is no verdict. A median of several may lie between two.
         labels: the acts named; None on a scale, and where there is no verdict.
         why_not: one of `REASONS` where there is no verdict.
+        answer: what the judge said, where there is no verdict.
     """
 
     score: float | None = None
     labels: frozenset[str] | None = None
     why_not: str | None = None
+    answer: str | None = field(default=None, compare=False)
 
 
 def read_verdict(rubric: Rubric, word: str, answer: str | None) -> Verdict:
@@ -45,6 +47,11 @@ def read_verdict(rubric: Rubric, word: str, answer: str | None) -> Verdict:
         word: that the verdict must carry, as drawn for this call.
         answer: what the judge said; None where it could not be asked.
     """
+    verdict = _read(rubric, word, answer)
+    return verdict if verdict.why_not is None else replace(verdict, answer=answer)
+
+
+def _read(rubric: Rubric, word: str, answer: str | None) -> Verdict:
     if answer is None or not answer.strip():
         return Verdict(why_not="no answer")
     last = answer.strip().splitlines()[-1].strip()

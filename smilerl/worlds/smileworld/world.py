@@ -74,6 +74,8 @@ class SmileWorld:
             value = getattr(self, knob)
             if value is not None and not (isinstance(value, int | float) and 0 <= value <= 1):
                 raise ValueError(f"smileworld: {knob} is {value!r}; it is a share in [0, 1]")
+        if not isinstance(self.spoofable, bool):
+            raise ValueError(f"smileworld: spoofable is {self.spoofable!r}; it is true or false")
         _weights("conflict_mix", self.conflict_mix, CONFLICTS)
         _weights("prior", self.prior, speech.PRIOR)
         if self.vulnerable_fraction is not None and self.conflict_fraction > 0 and self.conflict_mix.get("vulnerable"):

@@ -125,6 +125,7 @@ def test_tag_mismatch_camera_and_vulnerable_fraction():
 BAD_KNOBS = [
     ({"conflict_fraction": 1.5}, "share in \\[0, 1\\]"),
     ({"conflict_fraction": "half"}, "share in \\[0, 1\\]"),
+    ({"spoofable": 3}, "true or false"),
     ({"conflict_mix": {"angry": 1}}, "no kind 'angry'"),
     ({"conflict_mix": {"proud": -1}}, "at least 0"),
     ({"prior": {}}, "write weights"),
