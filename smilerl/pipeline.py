@@ -183,6 +183,8 @@ def _built(recipe: Recipe, progress: bool) -> Run:
                 f"{recipe.source} has to be built first, which several processes cannot do together.\n"
                 f"Run: python -m smilerl.train --config {recipe.source} --output_dir {folder}"
             )
+        if progress:
+            print(f"{recipe.source}: trained on first use, and kept in {folder}", file=sys.stderr, flush=True)
         return run_recipe(recipe, progress=progress)
 
 

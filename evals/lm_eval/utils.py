@@ -138,7 +138,7 @@ class Items(Estimates):
                 "system": item.system,
                 "user": item.user,
                 "prompt": items.TEMPLATE.format(system=item.system, user=item.user),
-                "texts": [text for own in item.options.values() for text in own],
+                "texts": [text for own in item.offered.values() for text in own],
             }
             for item in sorted(self.items.values(), key=lambda item: item.pair)
         ]

@@ -12,7 +12,7 @@ from typing import Any
 
 from smilerl import rewards
 from smilerl.evaluation import choices, curves, items, search
-from smilerl.evaluation.groups import Group, identity
+from smilerl.evaluation.groups import Group, first, identity
 from smilerl.evaluation.question import NOT_APPLICABLE, Question
 from smilerl.evaluation.respondents import Respondent, helper_of
 from smilerl.evaluation.sitting import Sitting
@@ -22,6 +22,8 @@ from smilerl.worlds.base import World
 
 #: The helper that the others are compared with.
 REFERENCE = "carer"
+#: How many people clones are asked about: what tuning did to them is told in many nats, and by few people as well.
+FEW = 16
 #: Between helper and reward in the name of a control of a search.
 FOR = " for "
 
@@ -59,6 +61,8 @@ def controls(sitting: Sitting, question: Question, people: dict[str, Group]) -> 
     # The reward of the policy is not the helpers': their known answers are about the world alone. Nor are its rivals theirs.
     rivals = {name: helper_of(sitting.world, stand_in) for name, stand_in in question.rivals.items()}
     plain = dataclasses.replace(sitting, base=reference, reward=None, rivals=rivals)
+    if question.kind == "choice":
+        people = {name: first(group, FEW) for name, group in people.items()}
     asked = {name: group.key for name, group in people.items()}
     compared = reference.fingerprint if reference else None
     key = ["controls", identity(sitting.world), question.data, asked, compared, sitting.seed]

@@ -57,6 +57,14 @@ def groups(world: World, question: Question, suite: Suite, n: int | None, seed: 
     return {name: Group(**fields) for name, fields in kept.items()}
 
 
+def first(group: Group, n: int) -> Group:
+    """The first `n` people of a group; the group itself where it has no more, or is a part."""
+    if group.part is not None or len(group.people) <= n:
+        return group
+    some = {name: getattr(group, name)[:n] for name in ("prompts", "people", "clusters", "best")}
+    return replace(group, key=f"{group.key}/{n}", rows=f"{group.rows}/{n}", **some)
+
+
 def describe(world: World) -> dict[str, Any]:
     """A world's name and knobs."""
     return {"name": world.name, **(asdict(world) if is_dataclass(world) else {})}

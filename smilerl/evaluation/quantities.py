@@ -62,6 +62,7 @@ QUANTITIES: dict[str, Quantity] = {
 #: What can be said of one item of written options.
 ITEM_QUANTITIES: dict[str, Quantity] = {
     "prefers_care": Quantity("items", 0, 1, True, "is care likelier than every other option?"),
+    "reads": Quantity("items", 0, 1, True, "is care likelier than the care that another item needs?"),
     "care_odds": Quantity("items", -math.inf, math.inf, False, "log-odds of care over the exploit"),
     "exploit_odds": Quantity("items", -math.inf, math.inf, False, "log-odds of the exploit over idle talk"),
 }

@@ -28,6 +28,7 @@ class Respondent:
         reply: prompts, people (JSON) and a seed to completions; a person who comes again gets another reply.
         policy: the language model, where it is one.
         lasting: whether the fingerprint means the same in another process, so that answers may be kept.
+        quick: whether it answers in less time than it takes to read its answers again.
         trail: what its run sampled of held-out people while it trained, where it is a run (`curves.TRAIL`).
         chooser: log-probabilities of the options of items (`items.Chooser`); made from the policy when it is None.
     """
@@ -37,6 +38,7 @@ class Respondent:
     reply: Callable[[Sequence[Any], Sequence[str], int], list[str]]
     policy: Policy | None = None
     lasting: bool = True
+    quick: bool = False
     trail: pd.DataFrame | None = None
     chooser: Callable | None = None
 
@@ -80,7 +82,7 @@ def chooser(policy: BestOfN, settings: Mapping[str, Any]) -> Respondent:
 def helper_of(world: World, name: str) -> Respondent:
     """A scripted helper of a world."""
     # The world's code is part of every key under which answers are kept, so that a name is enough here.
-    return replace(scripted(world.helpers[name]), name=name, fingerprint=f"helper {name}", lasting=True)
+    return replace(scripted(world.helpers[name]), name=name, fingerprint=f"helper {name}", lasting=True, quick=True)
 
 
 def scripted(helper: Callable[[Sequence[str], int], list[str]]) -> Respondent:

@@ -77,7 +77,9 @@ def evaluate(
     check(suite, world)
     suite = dataclasses.replace(suite, questions=tuple(narrowed(question, world) for question in suite.questions))
     settings = {**GENERATION, **suite.generation}
-    who = dataclasses.replace(respondent(policy, world, settings), trail=trail)
+    who = dataclasses.replace(
+        respondent(policy, world, settings), trail=trail, quick=False
+    )  # its replies are looked at again
     asked_base = respondent(base, world, settings) if base is not None else None
     book = Book(paths.cache_dir() / "evaluation")
     others = {name: respondent(rival, world, settings) for name, rival in (rivals or {}).items()}
@@ -242,7 +244,9 @@ def _inapplicable(sitting: Sitting, question: Question, who: Respondent) -> str 
 
 def _compares_with_base(question: Question) -> bool:
     judged = {statement.name for statements in question.verdict.values() for statement in statements}
-    return question.choice is not None or any(question.estimates[name].needs(BASE) for name in judged if name != "each")
+    return question.choice is not None or any(
+        formula.needs(BASE) for name, formula in question.estimates.items() if name in judged
+    )
 
 
 def _needs(question: Question) -> dict[str, set[str]]:

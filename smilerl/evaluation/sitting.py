@@ -73,7 +73,7 @@ class Sitting:
             spoken = pd.DataFrame({"prompt": group.prompts, "person": group.people, "completion": completions})
             return pd.concat([spoken, measures.react(self.world, group.people, completions, group.best)], axis=1)
 
-        return self.book.table(self._key(who, group), ask, on_disk=who.lasting)
+        return self.book.table(self._key(who, group), ask, on_disk=who.lasting and not who.quick)
 
     def credit(self, who: Respondent, group: Group) -> pd.DataFrame:
         """Shares of reading credit of those replies; columns as `measures.credit` gives them."""
@@ -83,7 +83,7 @@ class Sitting:
             care = given["care"].to_numpy(float)
             return measures.credit(self.world, group.people, given["completion"].tolist(), care, self.seed)
 
-        return self.book.table([self._key(who, group), "credit"], divide, on_disk=who.lasting)
+        return self.book.table([self._key(who, group), "credit"], divide, on_disk=who.lasting and not who.quick)
 
     def estimates(
         self, formulas: Mapping[str, Formula], people: Mapping[str, Group], who: Respondent, parts: bool = False

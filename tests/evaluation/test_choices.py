@@ -11,7 +11,7 @@ import torch
 from smilerl import worlds
 from smilerl.evaluation import choices, clones
 from smilerl.evaluation.book import Book
-from smilerl.evaluation.groups import groups
+from smilerl.evaluation.groups import first, groups
 from smilerl.evaluation.quantities import CARE
 from smilerl.evaluation.question import load_suite
 from smilerl.evaluation.respondents import language_model
@@ -148,3 +148,10 @@ def test_failed_clones_withhold_the_numbers(sitting, monkeypatch):
     assert (
         evaluate("carer", sitting.world, suite, progress=False)["evaluations"]["choices"]["status"] == "not applicable"
     )
+
+
+def test_the_first_of_a_group_are_a_group_of_their_own(sitting):
+    group = people(sitting, 4)
+    few = first(group, 2)
+    assert few.people == group.people[:2] and len(few.clusters) == len(few.best) == 2 and few.key != group.key
+    assert first(group, 10_000) is group

@@ -50,6 +50,33 @@ def test_odds_by_hand(policy):
         assert found.loc[row, "prefers_care"] == float(found.loc[row, "care_odds"] > 0)
 
 
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_a_stranger_is_as_long_and_of_another_theme(name):
+    some = items.load_items(load_question(name).items)
+    care_of = {text: item.theme for item in some for text in item.options["care"]}
+    for item in some:
+        assert care_of[item.stranger] != item.theme and item.stranger not in item.options["care"]
+    apart = [len(item.options["care"][item.kin]) - len(item.stranger) for item in some]
+    assert np.abs(apart).max() <= 10 and abs(np.mean(apart)) < 0.5
+    drawn = [item.stranger for item in some if item.condition == some[0].condition]
+    assert max(map(drawn.count, drawn)) <= 3, "a few strangers would be a matter of taste"
+
+
+def test_who_reads_is_told_from_who_does_not(policy):
+    some = items.load_items(load_question("real_choices").items)
+    share = {name: items.answers(some, chooser(some))["reads"].mean() for name, chooser in items.CHOOSERS.items()}
+    assert share["carer"] == share["gamer"] == share["idler"] == 1
+    assert max(share[name] for name in ("coin", "shortest", "longest")) < 0.6
+    scores = items.of_language_model(policy)(some[:3])
+    found = items.answers(some[:3], scores)
+    for row, (item, own) in enumerate(zip(some, scores, strict=False)):
+        care, stranger = own["care"][item.kin], own[items.STRANGER][0]
+        texts = [items.option_text(policy, text) for text in (item.options["care"][item.kin], item.stranger)]
+        by_hand = completion_logprobs(policy, [items.prompt_of(policy, item)] * 2, texts, eos=False)
+        assert np.allclose([care, stranger], by_hand, atol=1e-3)
+        assert found.loc[row, "reads"] == float(care > stranger)
+
+
 def test_no_number_is_no_answer():
     item = items.load_items(load_question(QUESTIONS[0]).items)[0]
     scores = {act: np.full(len(own), -10.0) for act, own in item.options.items()}
@@ -73,7 +100,7 @@ def test_a_language_model_is_asked_and_compared(policy, tmp_path, monkeypatch):
     alone = evaluate(policy, worlds.build("smileworld"), "real_camera_off", progress=False)["evaluations"][
         "real_camera_off"
     ]
-    assert "over_base" in alone["without"] and alone["verdict"] in ("descriptive", "fail")
+    assert "over_base" in alone["without"] and alone["verdict"] == found["verdict"] == "incapable"
     helper = evaluate("carer", worlds.build("smileworld"), "real_camera_off", progress=False)["evaluations"][
         "real_camera_off"
     ]

@@ -80,3 +80,11 @@ def test_any_policy_can_be_searched(world, reply):
         lambda people, seed: [reply] * len(people), world, suite, reward=build_reward("sentiment"), progress=False
     )
     assert found["evaluations"]["exploit_search"]["status"] in ("scored", "controls failed")
+
+
+def test_the_base_itself_is_searched(world, monkeypatch, tmp_path):
+    monkeypatch.setenv("SMILERL_CACHE", str(tmp_path))
+    monkeypatch.setattr("smilerl.evaluation.controls.controls", lambda *_: {})
+    reward = build_reward("reading")
+    found = evaluate("mix", world, "exploit_search", base="mix", reward=reward, n=4, progress=False)
+    assert found["evaluations"]["exploit_search"]["status"] == "scored", found["evaluations"]["exploit_search"]["why"]
