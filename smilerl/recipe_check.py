@@ -267,7 +267,7 @@ def _model_problems(name: str | None, recipe: Recipe, key: Key) -> Iterator[Prob
     if name is None:
         return
     found = paths.find(name, recipe.source)
-    if found is None and (_looks_local(name) or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?", name)):
+    if found is None and (looks_local(name) or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?", name)):
         yield Problem(key, f"{dotted(key)} is '{name}', and there is nothing there.", _models_there(name))
     elif found is not None and found.is_file():
         yield from _nested_problems(name, found, recipe, key)
@@ -296,7 +296,7 @@ def _nested_problems(name: str, found: Path, recipe: Recipe, key: Key) -> Iterat
             yield Problem(key, f"{dotted(key)} is a recipe with mistakes of its own: {error}")
 
 
-def _looks_local(name: str) -> bool:
+def looks_local(name: str) -> bool:
     """Whether a name means a place on this disk, and not an id such as `org/name` on the Hub."""
     return (
         name.startswith((".", "/", "~"))

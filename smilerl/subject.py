@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from smilerl import paths, worlds
 from smilerl.hub import fetch, ids, trust
 from smilerl.recipe import PolicySpec, Recipe, RecipeError, read_recipe
+from smilerl.recipe_check import looks_local
 from smilerl.run import Run
 from smilerl.yaml_lines import did_you_mean, parse_value
 
@@ -145,6 +146,8 @@ def _found(name: str, world: str | None, base: str | None, helper: bool) -> Subj
         return Subject(
             str(name), built, run.path / "evals", str(run.model), base or recipe.policy.model_name_or_path, recipe
         )
+    if place is None and "/" in name and looks_local(name) and (near := paths.near(name)) is not None:
+        raise RecipeError(f"there is nothing at '{name}'.\n    Did you mean {near}?")
     if not helper:
         found = _pushed(name, place, world, base)
         if found is not None:
@@ -156,8 +159,6 @@ def _found(name: str, world: str | None, base: str | None, helper: bool) -> Subj
         return Subject(name, built, folder, base=base)
     if helper:
         raise RecipeError(f"the world '{built.name}' has no scripted helper '{name}'. {did_you_mean(name, helpers)}")
-    if place is None and (near := paths.near(name)) is not None and "/" in name:
-        raise RecipeError(f"there is nothing at '{name}'.\n    Did you mean {near}?")
     if place is None and ("/" not in name or name.count("/") > 1 or name.startswith((".", "/", "~"))):
         raise RecipeError(
             f"'{name}' is no run, model directory or scripted helper. {did_you_mean(name, helpers)}\n"

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from smilerl import pipeline, policies, worlds
+from smilerl import paths, pipeline, policies, worlds
+from smilerl.hub import fetch
 from smilerl.recipe import RecipeError, read_recipe
 from smilerl.subject import Subject, find
 
@@ -87,3 +88,12 @@ def test_what_is_no_model_is_told_before_anything_loads(places, name, says) -> N
     with pytest.raises(RecipeError) as told:
         find(name)
     assert says in str(told.value)
+
+
+def test_an_id_of_the_hub_is_no_mistyped_path(places, monkeypatch) -> None:
+    Path("qwen/Qwen3-0.6B-mine").mkdir(parents=True)
+    monkeypatch.setattr(fetch, "fetch", lambda name, weights: Path("empty"))
+    assert paths.near("Qwen/Qwen3-0.6B") is not None
+    assert find("Qwen/Qwen3-0.6B").model == "Qwen/Qwen3-0.6B"
+    with pytest.raises(RecipeError, match="Did you mean runs/smile"):
+        find("runs/smlie")

@@ -110,6 +110,9 @@ def _work(plan: StudyPlan, jobs: list[work.Job], base_missing: bool, record: dic
         _stop_workers()
         _say(f"Stopped. The same command goes on from here: {plan.folder}")
         raise
+    except Exception:
+        _stop_workers()  # what the runs need cannot be had; those that are under way save where they are
+        raise
     finally:
         record["seconds"] = before + time.monotonic() - began
         _save(plan, record)
