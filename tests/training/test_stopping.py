@@ -33,6 +33,14 @@ class Signalling:
 """
 
 
+@pytest.fixture(autouse=True)
+def _listening():
+    """Ctrl-C is heard, also where the tests run in the background of a shell, which has it ignored by all it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def recipe(make_recipe, tmp_path):
     """Six steps, each asking a reward that can send a signal."""
