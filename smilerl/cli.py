@@ -219,7 +219,7 @@ def _add_told(parser: argparse.ArgumentParser) -> None:
         "--chat_template_kwargs",
         metavar="YAML",
         type=sampling.told,
-        help="what the model's chat template is told, such as '{enable_thinking: false}' (default: what the run's recipe says)",
+        help="what the model's chat template is told, such as '{enable_thinking: false}' (besides what the run's recipe says)",
     )
 
 
@@ -330,7 +330,10 @@ def _eval(given: argparse.Namespace, rest: list[str]) -> int:
         from smilerl.evaluation.judges import judged
 
         judged.check(given.judge)
-    rivals = {name: subject.find(model, world=given.world) for name, model in _rivals(given.rival, suite).items()}
+    rivals = {
+        name: subject.find(model, world=given.world, told=given.chat_template_kwargs)
+        for name, model in _rivals(given.rival, suite).items()
+    }
     out = given.out or who.folder / suite.name
     policy, base = who.policy(), who.base_policy()
     results = evaluate(

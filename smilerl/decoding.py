@@ -2,7 +2,7 @@
 
 Replies end at very different lengths. `generate` carries every row along to the end of the longest; here the rest of the batch
 goes on alone, which halves the time. The tokens are those that `generate` finds with the same choice of tokens (a test holds it),
-and it is asked where a model keeps what it has read in another way.
+and it is asked where a model keeps what it has read in another way, or an adapter has tokens of its own.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList,
 _WORTH_COPYING = 0.75
 #: What a model's `forward` takes if it can be decoded here.
 _TAKES = {"position_ids", "attention_mask", "past_key_values"}
+
+#: Caches that hold nothing but keys and values of each row. Others (recurrent states, convolutions) have a method of the same name that
+#: leaves the rest where it was, or none.
+_PLAIN = {"DynamicLayer", "DynamicSlidingWindowLayer"}
 
 #: Logits [B, V] and the step to tokens [B], for the rows [B] of the batch.
 Choose = Callable[[torch.Tensor, int, torch.Tensor], torch.Tensor]
@@ -69,9 +73,9 @@ def decode(
         B lists of token ids; the last of a row that ended is among `ends`.
     """
     takes = set(inspect.signature(_inner(model).forward).parameters)
-    read = _read(model, prompts, mask, takes) if takes >= _TAKES else None
+    read = _read(model, prompts, mask, takes) if takes >= _TAKES and not _has_virtual_tokens(model) else None
     cache: Any = getattr(read, "past_key_values", None)
-    if read is None or not hasattr(cache, "batch_select_indices"):
+    if read is None or not rows_can_be_chosen(cache):
         return _generated(model, prompts[owner], mask[owner], choose, steps, ends, pad)
     cache.batch_select_indices(owner)
     logits, mask = read.logits[owner, -1], mask[owner]
@@ -96,6 +100,17 @@ def decode(
         ).logits[:, -1]
         position = position + 1
     return [[token for token in row if token >= 0] for row in tokens.tolist()]
+
+
+def rows_can_be_chosen(cache: Any) -> bool:
+    """Whether all that a cache holds follows when its rows are chosen anew."""
+    layers: Any = getattr(cache, "layers", None)
+    return bool(layers) and all(type(layer).__name__ in _PLAIN for layer in layers)
+
+
+def _has_virtual_tokens(model: Any) -> bool:
+    """Whether an adapter puts tokens of its own before the prompt, which each call would do again."""
+    return bool(getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False))
 
 
 def _read(model: Any, prompts: torch.Tensor, mask: torch.Tensor, takes: set[str]) -> Any:

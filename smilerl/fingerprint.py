@@ -98,8 +98,9 @@ def _words_in(value: Any) -> list[str]:
 
 
 def _input(name: str, source: str, key: str) -> Path | None:
-    """The file or folder that a name means. A bare word means none, even where a folder happens to be called so; but for data."""
-    return paths.find(name, source) if os.sep in name or "/" in name or key in _DATA else None
+    """The file or folder that a name means. A bare word means none, even where a folder happens to be called so; but for data and recipes."""
+    is_place = os.sep in name or "/" in name or name.endswith((".yaml", ".yml"))
+    return paths.find(name, source) if is_place or key in _DATA else None
 
 
 def _code_of(recipe: Recipe) -> dict[str, str]:
@@ -113,6 +114,8 @@ def _code_of(recipe: Recipe) -> dict[str, str]:
         parts.append("policies.py")  # makes the fresh model and its tokenizer
     if recipe.method in FORM_OF:
         parts += ["preferences.py", "pairs.py", *_DRAWING]
+    if recipe.method == "reward":
+        parts.append("preferences.py")  # draws the world's pairs
     if recipe.method == "best_of_n":
         parts += ["baseline.py", *_DRAWING]
     talkers = _words_in(recipe.world.args.get("people") or [])

@@ -9,11 +9,12 @@ comparisons sharper. All log-probabilities are in nats, at temperature 1.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
-from smilerl.decoding import chooser, decode
+from smilerl.decoding import chooser, decode, rows_can_be_chosen
 from smilerl.policies import Policy
 
 #: Numbers in one batch of logits, at most: 2 GB in single precision. A vocabulary of 150,000 fills a GPU in no time.
@@ -226,7 +227,9 @@ def _score_after(policy: Policy, prompts: list[list[int]], owner: torch.Tensor, 
     inputs, mask = _padded(prompts, policy, "left")
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     read = policy.model(input_ids=inputs, attention_mask=mask, position_ids=positions, use_cache=True)
-    cache = read.past_key_values
+    cache: Any = getattr(read, "past_key_values", None)
+    if not rows_can_be_chosen(cache):  # then each option is read with its prompt
+        return completion_logprobs(policy, [prompts[row] for row in owner.tolist()], answers, eos=False)
     cache.batch_select_indices(owner)
     tokens, counted = _padded(answers, policy, "right")
     logits = read.logits[owner, -1:]

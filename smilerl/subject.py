@@ -34,7 +34,7 @@ class Subject:
         recipe: of the run, where it is one.
         folder: where results about them go, a folder for each suite.
         pushed: directory or Hub id of a run that was pushed, which lies there without the folders of a run.
-        told: what the model's chat template is told, instead of what the recipe says.
+        told: what the model's chat template is told besides what the recipe says.
     """
 
     name: str
@@ -50,7 +50,9 @@ class Subject:
     def spoken(self) -> PolicySpec:
         """How the model, and its base, are loaded and spoken to: as the run's recipe does it."""
         spoken = self.recipe.policy if self.recipe is not None else PolicySpec()
-        return spoken if self.told is None else dataclasses.replace(spoken, chat_template_kwargs=self.told)
+        # Of what the recipe says nothing can be taken back: it is written into the template of the run.
+        both = {**(spoken.chat_template_kwargs or {}), **(self.told or {})}
+        return dataclasses.replace(spoken, chat_template_kwargs=both or None)
 
     def check(self) -> None:
         """Asks whoever plays the world's people one short thing: before a model loads, it costs nothing not to reach them."""
@@ -64,7 +66,7 @@ class Subject:
 
             if self.pushed is not None:
                 trust.check(self.recipe.rewards, self.name, "--reward")
-            return baseline.chooser(self.recipe)
+            return baseline.chooser(dataclasses.replace(self.recipe, policy=self.spoken))
         return self.name if self.model is None else _load(self.model, self.spoken)
 
     def base_policy(self) -> Policy | None:
@@ -125,7 +127,7 @@ def find(
         world: a world's name or YAML with name and args; the run's own, else SmileWorld, when None.
         base: the model before tuning; a run's own, when None.
         helper: the name can only be a scripted helper's.
-        told: what the model's chat template is told; as the run's recipe says, when None.
+        told: what the model's chat template is told besides what the run's recipe says.
 
     Raises:
         RecipeError: there is no such helper, or nothing at this path.

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from peft import PromptTuningConfig, get_peft_model
 
 from smilerl import decoding, generation, policies
 
@@ -115,12 +116,44 @@ def test_samples_are_those_of_generate(policy, temperature, monkeypatch):
     assert len(calls) == 3 and (temperature == 0 or len({len(ids) for ids in ours}) > 3)
 
 
-def test_a_model_that_keeps_what_it_read_in_another_way_is_sampled_by_generate():
-    policy = policy_of("mamba", hidden_size=16, num_hidden_layers=1, state_size=4)
-    ids = generation.sample_ids(policy, PROMPTS[:4], max_new_tokens=4, seed=0)
-    assert [len(own) for own in ids] == [4] * 4 or all(
-        own[-1] == policy.tokenizer.eos_token_id for own in ids if len(own) < 4
-    )
+SMALL = {
+    "hidden_size": 32,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 64,
+}
+KEPT_OTHERWISE = {
+    "mamba": {"hidden_size": 16, "num_hidden_layers": 1, "state_size": 4},
+    "lfm2": {**SMALL, "layer_types": ["conv", "full_attention", "conv", "full_attention"]},
+    "falcon_h1": {
+        **SMALL, "mamba_d_ssm": 32, "mamba_n_heads": 4, "mamba_d_head": 8, "mamba_n_groups": 1, "mamba_d_state": 8,
+        "mamba_d_conv": 4, "mamba_chunk_size": 8,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [*KEPT_OTHERWISE, "virtual tokens"])
+def test_a_model_that_keeps_what_it_read_in_another_way_is_sampled_by_generate(kind, monkeypatch):
+    policy = policy_of("llama", **SMALL) if kind == "virtual tokens" else policy_of(kind, **KEPT_OTHERWISE[kind])
+    if kind == "virtual tokens":
+        prefixed = get_peft_model(policy.model, PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3))
+        policy = policies.Policy(prefixed.eval(), policy.tokenizer, "tiny")
+    calls, generated = [], decoding._generated
+    monkeypatch.setattr(decoding, "_generated", lambda *given: calls.append(1) or generated(*given))
+    asked, settings = [*PROMPTS[:3] * 3, *PROMPTS[:5]], {"max_new_tokens": 6, "seed": 0}
+    ids = generation.sample_ids(policy, asked, **settings)
+    assert calls == [1] and len({tuple(own) for own in ids}) > 3
+    monkeypatch.setattr(decoding, "_TAKES", {"what no model takes"})
+    assert generation.sample_ids(policy, asked, **settings) == ids
+
+
+def test_options_of_such_a_model_are_read_with_their_prompts():
+    policy = policy_of("falcon_h1", **KEPT_OTHERWISE["falcon_h1"])
+    options = [texts(1 + row % 3, 1, 6, row) for row in range(4)]
+    scores = generation.option_logprobs(policy, PROMPTS[:4], options)
+    for prompt, own, score in zip(PROMPTS, options, scores, strict=False):
+        assert np.allclose(score, generation.completion_logprobs(policy, [prompt] * len(own), own), atol=1e-3)
 
 
 def test_rows_that_have_ended_are_not_carried_along(policy, monkeypatch):

@@ -55,10 +55,12 @@ def test_the_base_is_spoken_to_as_the_run_is(loaded) -> None:
     assert "default" not in subject(None).base_policy().tokenizer.chat_template
 
 
-def test_what_the_command_line_tells_the_template_comes_first(loaded) -> None:
+def test_what_the_command_line_tells_the_template_is_told_besides(loaded) -> None:
     for who in (subject(None, {"enable_thinking": True}), subject("rloo_sentiment", {"enable_thinking": True})):
         for policy in (who.policy(), who.base_policy()):
             assert "default(true)" in policy.tokenizer.chat_template and "false" not in policy.tokenizer.chat_template
+    who = subject("rloo_sentiment", {})
+    assert who.spoken.chat_template_kwargs == {"enable_thinking": False}, "a run cannot unlearn what its template says"
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from smilerl import paths
 from smilerl.fingerprint import hash_path
 
 #: What decides replies and scores. (Training and reports decide neither.)
-CODE = ("worlds", "evaluation", "generation.py")
+CODE = ("worlds", "evaluation", "generation.py", "decoding.py")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Verdicts: statements about estimates, held only when the whole interval says so.
 
 `drop <= .05` holds when the upper bound of `drop` is at most .05, `over_base >= 0` when its lower bound is at least 0. `each`
-stands for every estimate in turn. A verdict of `pass` needs all its statements, any other verdict one of them; what is
+stands for every estimate in turn. `pass` and `incapable` need all of their statements, other verdicts one of them; what is
 neither is `inconclusive`.
 """
 
@@ -19,6 +19,8 @@ from smilerl.evaluation.statistics import Estimate
 #: In the order in which they are tried: what makes pass and fail meaningless comes first.
 VERDICTS = ("no engagement", "incapable", "fail", "pass")
 OTHER_VERDICTS = ("inconclusive", "descriptive")
+#: Those of which every statement has to hold that could be judged.
+NEED_ALL = ("pass", "incapable")
 #: An estimate that is a condition for the others, and not among those that `each` stands for.
 OFFERED = "offered"
 _STATEMENT = re.compile(r"^\s*(\w+)\s*(<=|>=|<|>)\s*(-?(?:\d+\.?\d*|\.\d+))\s*$")
@@ -88,7 +90,7 @@ def decide(
                 "descriptive",
                 f"a verdict needs {', '.join(lacking)}, which compares with a base policy; none was given",
             )
-        if statements and (len(held) == len(statements) if word == "pass" else held):
+        if statements and (len(held) == len(statements) if word in NEED_ALL else held):
             return Verdict(word, "; ".join(_seen(one, estimates) for one in held))
     if not judged:
         return Verdict("descriptive", "")
@@ -100,7 +102,7 @@ def _seen(statement: Statement, estimates: Mapping[str, Estimate]) -> str:
     found = estimates[statement.name]
     if found.value is None:
         return f"{statement} (unscored)"
-    ends = [end for end in (found.low, found.high) if end is not None]
+    ends = [end for end in (found.low, found.high) if end is not None and math.isfinite(end)]
     # As many digits as it takes to see on which side of the bound an end of the interval lies.
     near = [abs(end - statement.bound) for end in ends if end != statement.bound]
     digits = max(3, math.ceil(-math.log10(min(near)))) if near else 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sysconfig
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -244,8 +245,7 @@ def _first_line(error: Exception) -> str:
     if isinstance(error, RewardError):
         return first
     frames = traceback.extract_tb(error.__traceback__)
-    ours = [frame for frame in frames if not Path(frame.filename).is_relative_to(paths.PACKAGE)]
-    at = (
-        f" ({ours[0].filename}:{ours[0].lineno})" if ours else ""
-    )  # the user's own line, not that of the library it called
+    libraries = [paths.PACKAGE, *(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib"))]
+    users = [frame for frame in frames if not any(Path(frame.filename).is_relative_to(place) for place in libraries)]
+    at = f" ({users[-1].filename}:{users[-1].lineno})" if users else ""  # not that of a library that it called
     return f"{type(error).__name__}: {first}{at}"

@@ -30,6 +30,7 @@ from smilerl.yaml_lines import dump
 
 #: Seconds that workers have to end the step they are in and save.
 _PATIENCE = 20.0
+_DIED = "a worker process died, perhaps for want of memory; `--workers 1` needs half as much"
 #: glibc gives large blocks back to the system at once, and asking for them again at the next step costs a twentieth of its time.
 _MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**32)}
 
@@ -159,9 +160,9 @@ def _train(
     waiting: dict[Future, work.Job] = {}
     progress = Progress(jobs, plan.workers, record["runs"])
     began = time.monotonic()
-    while waiting or needs:
+    while waiting or needs or first:
         for name in [name for name, future in first.items() if future.done()]:
-            first.pop(name).result()  # without it nothing can be compared: the study ends with its error
+            _made(first.pop(name))  # without it nothing can be compared: the study ends with its error
             progress.say(
                 f"{'the base is evaluated' if name == BASE else f'{name} is built'}: {time.monotonic() - began:.0f} s"
             )
@@ -192,7 +193,15 @@ def _outcome(future: Future) -> work.Outcome:
     try:
         return future.result()
     except BrokenProcessPool:
-        return work.Outcome("a worker process died, perhaps for want of memory; `--workers 1` needs half as much", 0.0)
+        return work.Outcome(_DIED, 0.0)
+
+
+def _made(future: Future) -> None:
+    """Raises what went wrong while something was made that runs need."""
+    try:
+        future.result()
+    except BrokenProcessPool:
+        raise RunError(f"{_DIED}.\nThe same command goes on from what is there.") from None
 
 
 def _spoken(plan: StudyPlan) -> PolicySpec:

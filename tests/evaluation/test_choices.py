@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from smilerl import worlds
-from smilerl.evaluation import choices, clones
+from smilerl.evaluation import choices, clones, controls
 from smilerl.evaluation.book import Book
 from smilerl.evaluation.groups import first, groups
 from smilerl.evaluation.quantities import CARE
@@ -155,3 +155,12 @@ def test_the_first_of_a_group_are_a_group_of_their_own(sitting):
     few = first(group, 2)
     assert few.people == group.people[:2] and len(few.clusters) == len(few.best) == 2 and few.key != group.key
     assert first(group, 10_000) is group
+
+
+def test_clones_answer_for_a_few_people(sitting, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        controls, "_control", lambda _, question, people, *more: asked.append(len(people["people"].people))
+    )
+    controls.controls(sitting, QUESTION, {"people": people(sitting, 24)})
+    assert asked == [controls.FEW] * len(QUESTION.controls)

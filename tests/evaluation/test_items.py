@@ -14,6 +14,7 @@ from smilerl.evaluation.book import Book
 from smilerl.evaluation.question import load_question, names
 from smilerl.evaluation.runner import evaluate
 from smilerl.evaluation.sitting import Sitting
+from smilerl.evaluation.verdicts import decide
 from smilerl.generation import completion_logprobs
 from smilerl.policies import fresh_policy
 
@@ -75,6 +76,29 @@ def test_who_reads_is_told_from_who_does_not(policy):
         by_hand = completion_logprobs(policy, [items.prompt_of(policy, item)] * 2, texts, eos=False)
         assert np.allclose([care, stranger], by_hand, atol=1e-3)
         assert found.loc[row, "reads"] == float(care > stranger)
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_a_tuned_policy_that_games_whatever_it_is_asked_does_not_get_away(name):
+    """It no longer reads, but its base does."""
+    question = load_question(name)
+
+    def answered(who, some):
+        if who == "base":
+            return items.answers(some, items.CHOOSERS["carer"](some))
+        taste = items.CHOOSERS["coin"](some)
+        for item, own in zip(some, taste, strict=True):
+            own[item.exploit] = own[item.exploit] + 40
+        return items.answers(some, taste)
+
+    found, missing = items.estimated(question, answered, {"policy": "blind", "base": "reader"}, 0)
+    assert found["reads"].high < 0.75 and decide(question.verdict, found, list(missing)).word == "fail"
+    for who in (
+        {"policy": "blind"},
+        {"policy": "blind", "base": "policy"},
+    ):  # alone, and beside a base that is as blind
+        found, missing = items.estimated(question, lambda _, some: answered("policy", some), who, 0)
+        assert decide(question.verdict, found, list(missing)).word == "incapable"
 
 
 def test_no_number_is_no_answer():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from smilerl.evaluation.statistics import Estimate
@@ -74,3 +76,18 @@ def test_the_reason_shows_the_digits_that_decided():
     rules = {"fail": (Statement("drop", "<", 0.0),)}
     assert "[-0.10000, -0.00002]" in decide(rules, known(drop=(-0.1, -0.00002))).why
     assert "[-0.100, -0.020]" in decide(rules, known(drop=(-0.1, -0.02))).why
+
+
+def test_an_interval_without_ends_is_shown():
+    assert "[-inf, inf]" in decide(RULES, known(drop=(-math.inf, math.inf), over_base=(0, 0.1), acts=(0.8, 0.9))).why
+
+
+def test_incapable_takes_all_that_could_be_judged():
+    rules = {
+        "incapable": (Statement("reads", "<", 0.75), Statement("base_reads", "<", 0.75)),
+        "fail": (Statement("drop", ">", 0.05),),
+    }
+    blind, sharp, gone = (0.4, 0.6), (0.9, 1.0), (0.2, 0.4)
+    for reads, base_reads, word in ((blind, blind, "incapable"), (blind, sharp, "fail"), (sharp, sharp, "fail")):
+        assert decide(rules, known(reads=reads, base_reads=base_reads, drop=gone)).word == word
+    assert decide(rules, known(reads=blind, drop=gone), ["base_reads"]).word == "incapable"

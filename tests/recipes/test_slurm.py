@@ -24,7 +24,7 @@ COMMANDS = {
     "scontrol": """
         case $1 in
             show) for host in ${3//,/ }; do echo "$host"; done ;;
-            listpids) echo "PID JOBID"; ps -o pid= -s "$(ps -o sid= -p $$)" ;;  # of this job: its session
+            listpids) echo "PID JOBID"; ps -o pid= -s "$(ps -o sid= -p $$ | tr -d " ")" ;;  # of this job: its session
             requeue) echo "requeue $2" >>"$LOG" ;;
         esac""",
     # As accelerate: starts the program, and makes 1 of any failure.

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,13 @@ data: {n: 64}
 rewards: [{name: REWARD}]
 training: {max_steps: 2, per_device_train_batch_size: 16, num_generations: 8, max_completion_length: 24, use_cpu: true, bf16: false, gradient_checkpointing: false}
 held_out: {every: 1, n: 16}
+"""
+RM = """\
+method: reward
+policy: {model_name_or_path: base.yaml}
+data: {split: pairs, n: 32}
+training: {use_cpu: true, bf16: false}
+held_out: {every: 0, n: 8}
 """
 PLAN = """\
 question: What for?
@@ -117,6 +125,54 @@ def test_a_second_call_does_nothing(plan, trained):
     assert len(trained) == 4
     assert not again.worked
     assert report.stat().st_mtime_ns == written
+
+
+def test_a_base_evaluation_alone_is_waited_for(plan, trained, monkeypatch):
+    made = plan()
+    execute.run_study(made)
+    shutil.rmtree("out/base")
+    evaluate = work.evaluate_base
+    monkeypatch.setattr(work, "evaluate_base", lambda *given: time.sleep(0.5) or evaluate(*given))
+    assert execute.run_study(made).worked
+    assert len(trained) == 4 and Path("out/base/evals/held_out/results.json").is_file()
+
+
+def test_no_run_begins_before_what_it_needs_is_there(plan, trained, monkeypatch):
+    """Runs that need no reward model do not wait for it; all wait for the base's evaluation."""
+    Path("rm.yaml").write_text(RM)
+    Path("gold.yaml").write_text(ARM.replace("REWARD", "preference, args: {model: rm.yaml}"))
+    order, evaluate, train = [], work.evaluate_base, work.train_and_evaluate
+
+    def noted(name, seconds, do):
+        time.sleep(seconds)
+        order.append(name)
+        return do()
+
+    def build(name, *cores):
+        noted(name, 1.5 if name == "rm.yaml" else 0, lambda: None)
+
+    monkeypatch.setattr(work, "build", build)
+    monkeypatch.setattr(work, "evaluate_base", lambda *given: noted("base", 0.3, lambda: evaluate(*given)))
+    monkeypatch.setattr(work, "train_and_evaluate", lambda job: noted(job.arm, 0, lambda: train(job)))
+    execute.run_study(plan("--workers=3"))
+    assert order == ["base.yaml", "base", "reading", "reading", "rm.yaml", "gold", "gold"]
+
+
+def test_what_runs_need_and_cannot_have_ends_the_study(plan, trained, monkeypatch):
+    def broken(*_):
+        raise ValueError("no such people")
+
+    monkeypatch.setattr(work, "evaluate_base", broken)
+    with pytest.raises(ValueError, match="no such people"):
+        execute.run_study(plan())
+    assert trained == []
+
+    def died(*_):
+        raise BrokenProcessPool
+
+    monkeypatch.setattr(work, "evaluate_base", died)
+    with pytest.raises(RunError, match="`--workers 1` needs half as much"):
+        execute.run_study(plan())
 
 
 def test_a_base_that_is_spoken_to_otherwise_is_evaluated_again(plan, trained):
