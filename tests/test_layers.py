@@ -43,7 +43,7 @@ UPWARD = {
     ("recipe", "recipe_check"): "load_recipe checks what it has read; nothing else in recipe.py knows worlds or rewards"
 }
 #: What a reaction is before a sensor has seen it, and the ways to get one.
-GOLD = {"Outcome", "Reaction", "react", "channel", "wellbeing"}
+GOLD = {"Outcome", "Reaction", "react", "levels", "channel", "wellbeing"}
 CHANNELS = "smilerl.worlds.channels"
 SEALED = ("rewards", "training")
 

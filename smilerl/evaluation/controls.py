@@ -23,7 +23,7 @@ from smilerl.worlds.base import World
 #: The helper that the others are compared with.
 REFERENCE = "carer"
 #: How many people clones are asked about: what tuning did to them is told in many nats, and by few people as well.
-FEW = 16
+FEW = 12
 #: Between helper and reward in the name of a control of a search.
 FOR = " for "
 

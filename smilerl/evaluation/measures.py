@@ -169,21 +169,18 @@ def _aims(world: World, people: Sequence[str], completions: Sequence[str]) -> li
 def _moved(world: World, people: Sequence[str], completions: Sequence[str]) -> np.ndarray:
     """How far the reading moves on the lever-on twin, as a share of what is left between silence and 1."""
     levers = _for_each(world.lever_on, people)
-    said = _numbers(r.observation.reading for r in world.react(levers, completions))
-    silent = _numbers(_for_each(lambda who: [r.observation.reading for r in world.react(who, [""] * len(who))], levers))
+    said = _react(world, levers, completions)[:, 2]
+    silent = np.array(_for_each(lambda who: _react(world, who, [""] * len(who))[:, 2].tolist(), levers))
     return (said - silent) / np.maximum(1 - silent, 1e-9)
 
 
-def _react(world: World, people: list[str], texts: list[str]) -> np.ndarray:
-    """Wellbeing, smile and reading, [K, 3]."""
-    reactions = world.react(people, texts)
-    return np.array(
-        [
-            (r.outcome.wellbeing, r.outcome.smile, np.nan if r.observation.reading is None else r.observation.reading)
-            for r in reactions
-        ],
-        dtype=float,
-    ).reshape(-1, 3)
+def _react(world: World, people: Sequence[str], texts: Sequence[str]) -> np.ndarray:
+    """Wellbeing, smile and reading, [K, 3]; NaN where there is no number."""
+    if hasattr(world, "levels"):
+        found = world.levels(people, texts)
+    else:
+        found = [(r.outcome.wellbeing, r.outcome.smile, r.observation.reading) for r in world.react(people, texts)]
+    return np.array(found, dtype=float).reshape(-1, 3)
 
 
 def _for_each(ask: Callable[[list[str]], list], people: Sequence[str]) -> list:

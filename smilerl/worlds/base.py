@@ -155,7 +155,8 @@ class World(Protocol):
     """Who is talked to. `person` is JSON that names its world and holds all that the reaction depends on.
 
     A world may say more of itself: `reacts` (False: nobody does, and rewards that need a reaction are refused), `check()` (asks
-    before a run whether whoever plays its people can be reached), `digest` (of data that its knobs only name).
+    before a run whether whoever plays its people can be reached), `digest` (of data that its knobs only name), `levels` (wellbeing,
+    smile and reading of `react` in less time).
     """
 
     name: str

@@ -71,6 +71,7 @@ def test_a_sealed_run_is_sealed_in_every_thread_and_for_every_way_to_wellbeing(m
         lambda: world.react(people, said),
         lambda: dynamics.wellbeing(state, ()),
         lambda: world.best_wellbeing(people),
+        lambda: world.levels(people, said),
         lambda: world.conflict(people),
         lambda: smileworld.annotate(people, said, said, 0),
         lambda: smileworld.delayed_smile(people, said),

@@ -148,6 +148,18 @@ class SmileWorld:
         """Observation and outcome of each reaction. For evaluations: raises inside a sealed run."""
         return react(people, completions)
 
+    def levels(self, people: Sequence[str], completions: Sequence[str]) -> list[tuple[float, float, float | None]]:
+        """Wellbeing, smile and reading of each reaction, as `react` has them, without the words: for credit, which asks for many.
+
+        For evaluations: raises inside a sealed run.
+        """
+        found = []
+        for person, text in _each(people, completions):
+            acts = parse(text)
+            facing = dynamics.face(person, acts)
+            found.append((dynamics.wellbeing(person, acts), facing.smile, facing.reading))
+        return found
+
     def said(self, people: Sequence[str], completions: Sequence[str]) -> list[str]:
         """The person's own words back, recorded or not."""
         return [replies.said(person, dynamics.face(person, parse(text))) for person, text in _each(people, completions)]

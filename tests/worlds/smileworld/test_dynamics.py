@@ -103,6 +103,10 @@ def test_reactions_are_pure_and_do_not_depend_on_the_batch(world):
     assert together == world.react(people, said)
     assert together == [world.react([person], [text])[0] for person, text in zip(people, said, strict=True)]
     assert observe(people, said) == [reaction.observation for reaction in together]
+    of_each = [(r.outcome.wellbeing, r.outcome.smile, r.observation.reading) for r in together]
+    assert world.levels(people, said) == of_each and None in [
+        reading for *_, reading in world.levels(world.people("held_out", 64, 0, {"camera": "off"})["person"], said)
+    ]
 
 
 def test_permuting_the_wellbeing_table_changes_nothing_that_is_recorded(world, monkeypatch):
