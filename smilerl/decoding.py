@@ -1,7 +1,7 @@
 """Decoding one batch: a prompt is read once however many rows it has, and rows that have ended leave the batch.
 
 Replies end at very different lengths. `generate` carries every row along to the end of the longest; here the rest of the batch
-goes on alone, which halves the time. The tokens are those that `generate` finds with the same choice of tokens (a test holds it),
+goes on alone. The tokens are those that `generate` finds with the same choice of tokens (a test holds it),
 and it is asked where a model keeps what it has read in another way, or an adapter has tokens of its own.
 """
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from smilerl import messages
 from smilerl.decoding import chooser, decode, rows_can_be_chosen
 from smilerl.policies import Policy
 
@@ -206,7 +207,7 @@ def _uniforms(seed: int | Sequence[int], rows: int, width: int) -> np.ndarray:
 
 def _encode_completions(policy: Policy, completions: Sequence[Completion], eos: bool) -> list[list[int]]:
     tail = [policy.tokenizer.eos_token_id] if eos else []
-    said = [_content(completion) for completion in completions]
+    said: list[Any] = [one if _is_ids(one) else messages.text(one) for one in completions]  # type: ignore[arg-type]
     # All at once and each text once: tokenizing one by one takes longer than a small model takes to score them.
     texts = list(dict.fromkeys(one for one in said if isinstance(one, str)))
     ids = policy.tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
@@ -214,10 +215,8 @@ def _encode_completions(policy: Policy, completions: Sequence[Completion], eos: 
     return [known[one] if isinstance(one, str) else list(one) for one in said]
 
 
-def _content(completion: Completion) -> str | list[int]:
-    """A completion as text or token ids."""
-    is_chat = isinstance(completion, list) and completion and isinstance(completion[0], dict)
-    return completion[0]["content"] if is_chat else completion  # type: ignore[index, return-value]
+def _is_ids(completion: Completion) -> bool:
+    return not isinstance(completion, str) and not (completion and isinstance(completion[0], dict))
 
 
 def _score_after(policy: Policy, prompts: list[list[int]], owner: torch.Tensor, answers: list[list[int]]) -> np.ndarray:
