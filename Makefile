@@ -1,5 +1,6 @@
 # make study   everything from nothing: sets up .venv, runs the default study, prints where the report is
-# make test    unit tests        make test-slow, test-long   tests that train        make check   format, lint, types
+# make test    unit tests        make test-slow, test-long   tests that train        make faults   attacks on the product, and what held
+# make check   format, lint, types
 
 # Any Python from 3.11 on; say `make PYTHON=/path/to/python` to choose.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
@@ -11,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup study test test-slow test-long check clean
+.PHONY: setup study test test-slow test-long faults check clean
 
 setup: $(READY)
 
@@ -35,6 +36,10 @@ test-slow: setup
 
 test-long: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m long
+
+# Everything that was tried against the product, in real processes; prints a table of what was tried and what held.
+faults: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q tests/faults
 
 check: setup
 	$(BIN)/ruff format --check .

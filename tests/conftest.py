@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.table import pytest_runtest_setup, pytest_terminal_summary  # noqa: F401  (the table of attacks)
+
 #: ChatML, as Qwen writes it; `{% generation %}` marks what the helper says, for losses on that alone.
 CHAT_TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n"
