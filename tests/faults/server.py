@@ -37,7 +37,7 @@ def start(request: dict) -> int:
         code = run(request["args"])
     except SystemExit as asked:
         code = asked.code if isinstance(asked.code, int) else 0 if asked.code is None else 1
-    except BaseException:
+    except BaseException:  # noqa: BLE001  (as the interpreter does at the top)
         traceback.print_exc()
     finally:
         sys.stdout.flush() if sys.stdout else None
