@@ -199,11 +199,14 @@ def _summary(facts: Facts) -> str:
 
 def _base_says(base: Base) -> str:
     if base.kind == "hub":
-        return f"[`{base.repo}`](https://huggingface.co/{base.repo})" + (
-            f", revision `{base.revision}`" if base.revision else ""
+        said = (
+            f"[`{base.repo}`](https://huggingface.co/{base.repo})"
+            if looks_like(str(base.repo))
+            else _as_code(base.repo)
         )
+        return said + (f", revision {_as_code(base.revision)}" if base.revision else "")
     if base.kind == "recipe":
-        return f"a small language model that smilerl builds from its recipe `{base.name}` (on first use, in minutes); it has no repository of its own"
+        return f"a small language model that smilerl builds from its recipe {_as_code(base.name)} (on first use, in minutes); it has no repository of its own"
     return "nothing: it was trained from random weights"
 
 
@@ -213,7 +216,7 @@ def _world_says(facts: Facts) -> str:
     world = facts.recipe.world.args
     if isinstance(world.get("dataset"), str) and looks_like(world["dataset"]):
         return f"the prompts of [`{world['dataset']}`](https://huggingface.co/datasets/{world['dataset']})"
-    return f"prompts of a file that is not published (`{world.get('path') or world.get('dataset')}`)"
+    return f"prompts of a file that is not published ({_as_code(world.get('path') or world.get('dataset'))})"
 
 
 def _known_failures(facts: Facts) -> str:
@@ -229,7 +232,7 @@ def _changes(manifest: dict[str, Any]) -> str:
     if not git:
         return f"smilerl {manifest.get('smilerl', '')}, installed as a package"
     dirty = " with uncommitted changes" if git.get("dirty") or git.get("untracked") else ""
-    return f"smilerl {manifest.get('smilerl', '')} at revision `{(git.get('sha') or 'unknown')[:10]}`{dirty}"
+    return f"smilerl {manifest.get('smilerl', '')} at revision {_as_code((git.get('sha') or 'unknown')[:10])}{dirty}"
 
 
 def _last(facts: Facts, key: str) -> float | None:
