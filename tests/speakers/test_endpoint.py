@@ -226,7 +226,7 @@ def a_long_one(handler, body, number):
 def test_no_more_of_an_answer_is_read_than_an_answer_has(server, behaviour) -> None:
     server.behaviour = behaviour
     speaker = at(server, timeout=60.0)
-    with pytest.raises(SpeakerError, match="longer than 8 MB.*\n.*chat endpoint"):
+    with pytest.raises(SpeakerError, match=r"longer than 8 MB.*\n.*chat endpoint"):
         talk(speaker, "a")
     assert len(server.requests) == 1 and getattr(server._http, "sent", 0) < 40 << 20
 
