@@ -199,10 +199,11 @@ def _bearers(line: str, program: bool) -> Iterator[int]:
 
 
 def _assignments(line: str, program: bool) -> Iterator[int]:
-    yield from (found.start() for found in _ASSIGNED.finditer(line) if _is_secret(*found.groups(), program))
+    yield from (found.start() for found in _ASSIGNED.finditer(line) if _is_secret(found, program))
 
 
-def _is_secret(name: str, sign: str, quote: str, value: str, after: str, program: bool) -> bool:
+def _is_secret(found: re.Match, program: bool) -> bool:
+    name, sign, quote, value, after = found.groups()
     if _NO_SECRET.fullmatch(value) or after in ("(", "["):
         return False
     if program and not quote and not name.startswith("-") and (sign == ":" or _NAME_IN_CODE.fullmatch(value)):

@@ -2,8 +2,8 @@
 
 A hit names the file, the place and what kind of secret it is, and never the secret. Searched for are known forms (`forms`), also in
 UTF-16, base64 and hexadecimal digits and behind the escapes of JSON, HTML, Markdown and URLs, and the very values of this process's
-own tokens, whatever they look like. Weights are searched for values and for tokens with a known beginning alone, which takes about
-ten seconds for a gigabyte; the header of a safetensors file is text.
+own tokens, whatever they look like. Weights are searched for values and for tokens with a known beginning alone, which takes some
+twenty seconds for a gigabyte; the header of a safetensors file is text.
 """
 
 from __future__ import annotations
@@ -280,6 +280,7 @@ def _cells(source: Path | bytes) -> Iterator[tuple[str, bytes]]:
     import pyarrow.parquet as pq
 
     table = pq.read_table(pa.BufferReader(source) if isinstance(source, bytes) else source)
+    yield "its metadata", b"\n".join((table.schema.metadata or {}).values())
     for column in table.column_names:
         yield f"the name of column {table.column_names.index(column)}", column.encode(errors="replace")
         if not _holds_text(table.schema.field(column).type):
