@@ -298,7 +298,7 @@ def ordinary(tmp_path_factory) -> list[Path]:
 
 @pytest.mark.slow
 @pytest.mark.attack("nothing secret at all")
-def test_an_ordinary_parcel_passes(ordinary, record_property):
+def test_an_ordinary_parcel_passes(ordinary, checkpoint, record_property):
     hashes = json.dumps({"sha": "0123456789abcdef0123456789abcdef01234567", "content_hash": "ab12" * 16, "base": "org/name@" + "9f" * 20,
                          "said": "😀 my password is a secret; what's the key? A:\nB:\nC:\n1/2/3 and/or/but https://a.org/home/x/y"})  # fmt: skip
     more = {
@@ -309,7 +309,8 @@ def test_an_ordinary_parcel_passes(ordinary, record_property):
         b"def login(password: str, api_key=None, secret=secret): return f(api_key=settings.api_key2, password=password)\n",
         "recipe.yaml": b"key_env: OPENAI_API_KEY\nhub_token: null\nsystem: |\n  Q:\\nA:\\nB:\\n answer\n",
     }
-    items = [Item(file.name, file) for file in ordinary] + [Item(name, data) for name, data in more.items()]
+    models = [file for name in ("qwen3", "roberta") for file in Path(checkpoint(name)).iterdir()]
+    items = [Item(file.name, file) for file in [*ordinary, *models]] + [Item(name, data) for name, data in more.items()]
     hits = [str(hit) for item in items for hit in scan.scan(item.name, item.source, scan.Values({}))]
     assert not hits
     for item in items:
