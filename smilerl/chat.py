@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from smilerl import worlds
 from smilerl.rewards import text
+from smilerl.terminal import printable
 
 #: Prompts, people (JSON) and a seed to one completion each.
 Reply = Callable[[list, list[str], int], list[str]]
@@ -57,8 +58,12 @@ class Conversation:
         self._said = 0
         self.label = self.name if len(self.name) <= _LABEL else "helper"
         if self.label != self.name:
-            self.write(f"You talk to {self.name}.")
+            self.show(f"You talk to {self.name}.")
         self.meet()
+
+    def show(self, block: str) -> None:
+        """Prints a block of text: what models, people and recipes say moves no cursor."""
+        self.write(printable(block))
 
     def run(self, lines: Iterable[str]) -> None:
         """Takes lines until there are no more, or one says /quit."""
@@ -74,13 +79,13 @@ class Conversation:
         if command == "/new":
             self.meet()
         elif command == "/who":
-            self.write(_facts(self.person))
+            self.show(_facts(self.person))
         elif command == "/set":
             self.change(rest)
         elif command == "/help":
-            self.write(HELP)
+            self.show(HELP)
         elif command.startswith("/"):
-            self.write(f"There is no command {command}.\n{HELP}")
+            self.show(f"There is no command {command}.\n{HELP}")
         else:
             self.say(line)
         return True
@@ -90,13 +95,13 @@ class Conversation:
         row = self.world.people("held_out", 1, self.seed + self._people)[0]
         self._people += 1
         self.prompt, self.person = row["prompt"], row["person"]
-        self.write(f"\n{_shown('person', words(self.prompt))}")
+        self.show(f"\n{_shown('person', words(self.prompt))}")
 
     def change(self, said: str) -> None:
         """The same person with one field changed."""
         field, equals, value = said.partition("=")
         if not equals or not hasattr(self.world, "twins"):
-            self.write(
+            self.show(
                 "Write /set camera=off." if not equals else f"Nobody in the world '{self.world.name}' can be changed."
             )
             return
@@ -108,10 +113,10 @@ class Conversation:
                 {field.strip(): value.strip() or None},
             )[0]
         except ValueError as error:
-            self.write(str(error))
+            self.show(str(error))
             return
         self.prompt, self.person = row["prompt"], row["person"]
-        self.write(f"\n{_shown('person', words(self.prompt))}")
+        self.show(f"\n{_shown('person', words(self.prompt))}")
 
     def say(self, line: str) -> None:
         """The person says a line (or what they would say), the helper replies, the person reacts."""
@@ -119,9 +124,9 @@ class Conversation:
         person = self.world.saying(self.person, line) if line and hasattr(self.world, "saying") else self.person
         self._said += 1
         completion = self.reply([prompt], [person], self.seed + self._said)[0]
-        self.write(_shown(self.label, completion.strip() or "(says nothing)"))
+        self.show(_shown(self.label, completion.strip() or "(says nothing)"))
         if getattr(self.world, "reacts", True):
-            self.write(self._reaction(person, completion))
+            self.show(self._reaction(person, completion))
 
     def _reaction(self, person: str, completion: str) -> str:
         reaction = self.world.react([person], [completion])[0]

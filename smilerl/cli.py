@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from smilerl import __version__, sampling
+from smilerl.terminal import printable
 from smilerl.yaml_lines import RecipeError, did_you_mean
 
 _RAW = argparse.RawDescriptionHelpFormatter
@@ -37,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = _parser()
     given, rest = parser.parse_known_args(arguments)
     if rest and given.command not in ("train", "study"):
-        parser.error(f"unknown arguments: {' '.join(rest)}")
+        parser.error(printable(f"unknown arguments: {' '.join(rest)}"))
     try:
         return given.run(given, rest)
     except KeyboardInterrupt:
@@ -311,7 +312,7 @@ def _train(given: argparse.Namespace, rest: list[str]) -> int:
     recipe = load_recipe(given.recipe, rest)
     from smilerl import pipeline
 
-    print(pipeline.run_recipe(recipe).path)
+    print(printable(pipeline.run_recipe(recipe).path))
     return 0
 
 
@@ -349,13 +350,13 @@ def _eval(given: argparse.Namespace, rest: list[str]) -> int:
         out_dir=out,
         progress=sys.stderr.isatty(),
     )
-    print(subject.summary(results))
+    print(printable(subject.summary(results)))
     if given.judge:
         said = judged.add(given.judge, results, who.world, policy, base, n=given.n, seed=given.seed, out_dir=out)
-        print(f"\n{judged.summary(said)}")
+        print(printable(f"\n{judged.summary(said)}"))
     for name, spent in speakers.usage().items():
-        print(f"\n{name}: {speakers.Usage(**spent).line()}")
-    print(f"\n{out / 'results.json'}")
+        print(printable(f"\n{name}: {speakers.Usage(**spent).line()}"))
+    print(printable(f"\n{out / 'results.json'}"))
     stands = {found["status"] for found in results["evaluations"].values()}
     return 1 if "error" in stands or "scored" not in stands else 0
 
@@ -392,7 +393,7 @@ def _judge(given: argparse.Namespace, rest: list[str]) -> int:
         judges, who.world, n=given.n, n_robust=given.robust, seed=given.seed, answers=given.answers, out=out,
         policy=who.replies(32) if given.policy else None,
     )  # fmt: skip
-    print(f"{report.as_table(results)}\n\n{out / 'judge.json'}")
+    print(printable(f"{report.as_table(results)}\n\n{out / 'judge.json'}"))
     return 1 if any(found["scored"] == 0 for found in results["rubrics"].values()) else 0
 
 
@@ -404,8 +405,8 @@ def _study(given: argparse.Namespace, rest: list[str]) -> int:
     if not finished.worked:
         print("Every run of this study is done.")
     for run, error in finished.failed.items():
-        print(f"{run} failed: {error}", file=sys.stderr)
-    print(f"Report: {finished.report}")
+        print(printable(f"{run} failed: {error}"), file=sys.stderr)
+    print(printable(f"Report: {finished.report}"))
     return 1 if finished.failed else 0
 
 
@@ -414,12 +415,12 @@ def _report(given: argparse.Namespace, rest: list[str]) -> int:
     from smilerl.studies.plan import load_plan
 
     folder = load_plan(given.folder).folder if given.folder.suffix in (".yaml", ".yml") else given.folder
-    print(report.write(folder, force=True))
+    print(printable(report.write(folder, force=True)))
     return 0
 
 
 def _pairs(given: argparse.Namespace, rest: list[str]) -> int:
-    print(sampling.make(given))
+    print(printable(sampling.make(given)))
     return 0
 
 
@@ -449,11 +450,12 @@ def _push(given: argparse.Namespace, rest: list[str]) -> int:
     options = push.Options(given.to, given.license, given.study, given.base, renamed)
     prepared = push.prepare(given.what, options)
     if not given.dry_run:
-        print(upload.push(prepared, private=given.private, overwrite=given.overwrite))
+        print(printable(upload.push(prepared, private=given.private, overwrite=given.overwrite)))
         return 0
-    print("\n".join(push.listing(prepared)))
+    print(printable("\n".join(push.listing(prepared))))
     if prepared.content_hash is not None:
-        print(f"\nThe card: {push.write_card(prepared, Path('runs', 'cards', prepared.hub_id.repo.split('/')[-1]))}")
+        written = push.write_card(prepared, Path("runs", "cards", prepared.hub_id.repo.split("/")[-1]))
+        print(printable(f"\nThe card: {written}"))
     print("Nothing was sent.")
     return 0
 
@@ -461,7 +463,7 @@ def _push(given: argparse.Namespace, rest: list[str]) -> int:
 def _pull(given: argparse.Namespace, rest: list[str]) -> int:
     from smilerl.hub.fetch import pull
 
-    print(pull(given.id, given.to))
+    print(printable(pull(given.id, given.to)))
     return 0
 
 

@@ -45,6 +45,7 @@ from smilerl.policies import Policy, load_policy, load_tokenizer
 from smilerl.recipe import PolicySpec, Recipe, RecipeError, load_recipe
 from smilerl.rewards import RewardError, build_rewards
 from smilerl.run import Run, RunError
+from smilerl.terminal import printable
 from smilerl.training.callbacks import HeldOut, Metrics, Progress, frozen_base, hushed
 from smilerl.training.resume import Checkpoints, by_time, train
 from smilerl.training_settings import FORM_OF
@@ -184,7 +185,9 @@ def _built(recipe: Recipe, progress: bool) -> Run:
                 f"Run: python -m smilerl.train --config {recipe.source} --output_dir {folder}"
             )
         if progress:
-            print(f"{recipe.source}: trained on first use, and kept in {folder}", file=sys.stderr, flush=True)
+            print(
+                printable(f"{recipe.source}: trained on first use, and kept in {folder}"), file=sys.stderr, flush=True
+            )
         return run_recipe(recipe, progress=progress)
 
 
@@ -228,7 +231,7 @@ def _train(recipe: Recipe, run: Run, world: World, progress: bool) -> None:
         )
         if unwatched:
             run.note(unwatched=unwatched)
-            print(f"{arm}  {unwatched}", file=sys.stderr, flush=True)
+            print(printable(f"{arm}  {unwatched}"), file=sys.stderr, flush=True)
     key = EvaluationKey()
     with hushed(), _counted(run, spent):
         if recipe.method == "best_of_n":
@@ -284,7 +287,7 @@ def _evaluate(recipe: Recipe, trainer: Trainer, dataset, run: Run, progress: boo
     if PartialState().is_main_process:
         run.log({"step": trainer.state.global_step, **found})
         if progress:
-            print(f"{_title(recipe)}  {_agreed(found)}", file=sys.stderr, flush=True)
+            print(printable(f"{_title(recipe)}  {_agreed(found)}"), file=sys.stderr, flush=True)
 
 
 def _agreed(found: dict[str, float | None]) -> str:
@@ -311,7 +314,7 @@ def _with_pairs(recipe: Recipe, run: Run, world: World, rewards: list[Callable],
     if PartialState().is_main_process and not path.is_file():
         made = pairs.make_for(recipe, world, rewards, path, progress=progress and sys.stderr.isatty())
         if progress:
-            print(f"{_title(recipe)}  {made}", file=sys.stderr, flush=True)
+            print(printable(f"{_title(recipe)}  {made}"), file=sys.stderr, flush=True)
     PartialState().wait_for_everyone()
     args = {"path": str(path), "max_completion_length": preferences.completion_length(recipe)}
     # `data.n` was how many people were asked, who may have given more rows or fewer: all are used.

@@ -25,6 +25,7 @@ from typing import IO, Any
 
 from smilerl import checkpoints, provenance
 from smilerl.recipe import Recipe, read_recipe
+from smilerl.terminal import printable
 from smilerl.yaml_lines import dump
 
 _KEPT_ON_RESTART = {"lock", "earlier"}
@@ -259,7 +260,7 @@ class Run:
             return False
         checkpoint, passed_over = checkpoints.newest(self.checkpoints)
         for damaged, wrong in passed_over.items():
-            print(f"{damaged} is passed over: {wrong}", file=sys.stderr)
+            print(printable(f"{damaged} is passed over: {wrong}"), file=sys.stderr)
         if checkpoint is None:
             return False
         self._move_aside(passed_over)
@@ -284,7 +285,7 @@ class Run:
         changed = [name for name, version in now["packages"].items() if last.get(name) != version]
         if changed:
             was = ", ".join(f"{name} {last.get(name)} → {now['packages'][name]}" for name in changed)
-            print(f"{self.path}: goes on, but not bit by bit: {was}", file=sys.stderr)
+            print(printable(f"{self.path}: goes on, but not bit by bit: {was}"), file=sys.stderr)
 
     def _cut_back(self, step: int) -> None:
         """Takes away what was written after a step, so that log and samples read as those of one run."""

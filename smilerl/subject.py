@@ -15,6 +15,7 @@ from smilerl.hub import fetch, ids, trust
 from smilerl.recipe import PolicySpec, Recipe, RecipeError, read_recipe
 from smilerl.recipe_check import looks_local
 from smilerl.run import Run
+from smilerl.terminal import printable
 from smilerl.yaml_lines import did_you_mean, parse_value
 
 if TYPE_CHECKING:
@@ -217,11 +218,11 @@ def _warn_of_another_base(name: str, recipe: Recipe, about: Path) -> None:
     then = json.loads((about / "manifest.json").read_text(encoding="utf-8")).get("inputs", {})
     base = str(recipe.policy.model_name_or_path)
     if then.get(base) not in (None, inputs(recipe).get(base)):
-        print(
+        said = (
             f"{name} started from {base}, which builds another model with this version of smilerl: differences to the base are to that one.\n"
-            "    Give the base it had, if there is one: --base ORG/NAME.",
-            file=sys.stderr,
+            "    Give the base it had, if there is one: --base ORG/NAME."
         )
+        print(printable(said), file=sys.stderr)
 
 
 def summary(results: dict) -> str:

@@ -55,7 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     if int(os.environ.get("RANK", 0)) == 0:
-        print(summary(run))
+        from smilerl.terminal import printable
+
+        print(printable(summary(run)))
     return 0
 
 

@@ -33,6 +33,7 @@ from smilerl.evaluation.sitting import Sitting, identity_of
 from smilerl.evaluation.verdicts import Verdict, decide
 from smilerl.fingerprint import hash_path
 from smilerl.policies import Policy
+from smilerl.terminal import printable
 from smilerl.worlds.base import World
 from smilerl.yaml_lines import Problem, did_you_mean, read
 
@@ -98,7 +99,7 @@ def evaluate(
     kept = _kept(out_dir) if who.lasting and (asked_base is None or asked_base.lasting) else {}
     people = cache(lambda name: groups(world, next(q for q in suite.questions if q.name == name), suite, n, seed, book))
     asked = []
-    bar = tqdm(suite.questions, suite.name, leave=False, unit="question", disable=None if progress else True)
+    bar = tqdm(suite.questions, printable(suite.name), leave=False, unit="question", disable=None if progress else True)
     for question in bar:
         name, key = question.name, _key(sitting, question, suite, n, who)
         found = kept[name] if kept.get(name, {}).get("hash") == key else _answer(sitting, question, people, who, suite)

@@ -17,6 +17,7 @@ from smilerl import __version__
 from smilerl.hub import sections
 from smilerl.hub.facts import Base, Facts
 from smilerl.hub.ids import looks_like
+from smilerl.studies.report import code_span
 from smilerl.yaml_lines import dump
 
 if TYPE_CHECKING:
@@ -199,11 +200,14 @@ def _summary(facts: Facts) -> str:
 
 def _base_says(base: Base) -> str:
     if base.kind == "hub":
-        return f"[`{base.repo}`](https://huggingface.co/{base.repo})" + (
-            f", revision `{base.revision}`" if base.revision else ""
+        said = (
+            f"[`{base.repo}`](https://huggingface.co/{base.repo})"
+            if looks_like(str(base.repo))
+            else code_span(base.repo)
         )
+        return said + (f", revision {code_span(base.revision)}" if base.revision else "")
     if base.kind == "recipe":
-        return f"a small language model that smilerl builds from its recipe `{base.name}` (on first use, in minutes); it has no repository of its own"
+        return f"a small language model that smilerl builds from its recipe {code_span(base.name)} (on first use, in minutes); it has no repository of its own"
     return "nothing: it was trained from random weights"
 
 
@@ -213,7 +217,7 @@ def _world_says(facts: Facts) -> str:
     world = facts.recipe.world.args
     if isinstance(world.get("dataset"), str) and looks_like(world["dataset"]):
         return f"the prompts of [`{world['dataset']}`](https://huggingface.co/datasets/{world['dataset']})"
-    return f"prompts of a file that is not published (`{world.get('path') or world.get('dataset')}`)"
+    return f"prompts of a file that is not published ({code_span(world.get('path') or world.get('dataset'))})"
 
 
 def _known_failures(facts: Facts) -> str:
@@ -229,7 +233,7 @@ def _changes(manifest: dict[str, Any]) -> str:
     if not git:
         return f"smilerl {manifest.get('smilerl', '')}, installed as a package"
     dirty = " with uncommitted changes" if git.get("dirty") or git.get("untracked") else ""
-    return f"smilerl {manifest.get('smilerl', '')} at revision `{(git.get('sha') or 'unknown')[:10]}`{dirty}"
+    return f"smilerl {manifest.get('smilerl', '')} at revision {code_span((git.get('sha') or 'unknown')[:10])}{dirty}"
 
 
 def _last(facts: Facts, key: str) -> float | None:
@@ -247,23 +251,18 @@ def _count(number: int) -> str:
     return f"{number / 1e9:.1f} B" if number >= 1e9 else f"{number / 1e6:.1f} M" if number >= 1e5 else f"{number:,}"
 
 
-def _as_code(text: object) -> str:
-    """Text in a code span, in a cell of a table too."""
-    said = " ".join(str(text).split()).replace("`", "'").replace("|", "\\|")
-    return f"`{said}`" if said else ""
-
-
 def _render(template: str, content: dict[str, Any]) -> str:
     from smilerl.studies.comparisons import number
     from smilerl.studies.report import escape_markdown, rich_markdown
+    from smilerl.terminal import printable
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"), autoescape=False, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
+        trim_blocks=True, lstrip_blocks=True, finalize=lambda value: printable(value) if type(value) is str else value,
     )  # fmt: skip
     environment.filters |= {
         "md": escape_markdown,
-        "code": _as_code,
+        "code": code_span,
         "richmd": rich_markdown,
         "number": number,
         "literal": repr,

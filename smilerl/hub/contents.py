@@ -125,23 +125,51 @@ def of_model(folder: Path) -> tuple[list[Item], list[Left]]:
     return items, left
 
 
-def without_places(items: Sequence[Item], names: dict[Path, str]) -> list[Item]:
-    """The items with nothing about this machine in them.
+def refuse_links(items: Sequence[Item], folders: Sequence[Path]) -> None:
+    """Checks that every file lies in the folder that is published, and is no link to one that lies elsewhere.
+
+    Args:
+        folders: those that may be published: of the run, its study, its base. A user's own code (`code/`) lies where it lies.
+
+    Raises:
+        HubError: a file leads out of them.
+    """
+    allowed = [folder.resolve() for folder in folders]
+    for item in items:
+        if isinstance(item.source, bytes):
+            continue
+        place = item.source.resolve()
+        inside = place.suffix == ".py" if item.name.startswith("code/") else any(map(place.is_relative_to, allowed))
+        if not inside or not place.is_file():
+            raise HubError(
+                f"{item.source} is a link to a file outside of what is published, so nothing was sent.\n"
+                "    Put the file itself in its place, or delete the link."
+            )
+
+
+def without_places(items: Sequence[Item], names: dict[Path, str], about: Sequence[str] = ()) -> list[Item]:
+    """The items with nothing about this machine in them, nor the e-mail addresses of a command.
 
     Args:
         names: folders here that are known elsewhere by a name.
+        about: the command and the recipe: e-mail addresses that stand in them are taken out wherever files may be rewritten.
 
     Raises:
         HubError: a path of this machine stands where it cannot be rewritten.
     """
-    known = private.places(names)
+    known, addresses = private.places(names), private.addresses(about)
     told: list[Item] = []
     found: list[str] = []
     for item in items:
         if private.is_rewritable(item.name):
             data = item.source if isinstance(item.source, bytes) else item.source.read_bytes()
-            text = data.decode("utf-8")
-            clean = private.without_places(text, known)
+            try:
+                text = data.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise HubError(
+                    f"{item.name} is no UTF-8 text (byte {error.start}), so nothing was sent.\n    Make that file again."
+                ) from None
+            clean = private.clean(item.name, text, [*addresses, *known])
             told.append(item if clean == text else Item(item.name, clean.encode()))
         else:
             found += _places_in(item, known)
@@ -185,7 +213,7 @@ def _with_base(item: Item, facts: Facts) -> Item:
 
 def _places_in(item: Item, known: Sequence[tuple[str, str]]) -> Iterator[str]:
     for piece in pieces(item.name, item.source):
-        at = private.place_in(piece.data, known)
+        at = private.place_in(piece.data, known, name=item.name, text=piece.text)
         if at is not None:
             yield f"{item.name}, {piece.place(at)}"
             return

@@ -39,6 +39,7 @@ def parcel(folder: Path) -> Parcel:
         - {name.split("/")[0] for name in named}
     )
     left = [Left(name, "no configuration of the card names it") for name in others if name != "README.md"]
+    contents.refuse_links(items, [folder])
     return Parcel(tuple(contents.without_places(items, {folder: "data"})), tuple(left))
 
 

@@ -15,7 +15,7 @@ from smilerl.hub import card, contents, dataset
 from smilerl.hub.contents import Item, Left, Parcel, Prepared
 from smilerl.hub.facts import Base, Facts, base_of, for_strangers, named_base, study_of
 from smilerl.hub.ids import HubError, HubId, explained, parse
-from smilerl.hub.scan import own_secrets
+from smilerl.hub.scan import key_variables, own_secrets
 from smilerl.recipe import read_recipe
 from smilerl.run import Run
 
@@ -146,9 +146,21 @@ def _looked_through(items: Sequence[Item], left: Sequence[Left], facts: Facts) -
         names[facts.study] = "study"
     if facts.base.folder is not None:
         names[facts.base.folder] = facts.base.name or "base"
-    clean = contents.without_places(items, names)
-    contents.refuse_secrets(clean, own_secrets())
-    return Parcel(tuple(sorted(clean)), tuple(left))
+    contents.refuse_links(items, list(names))
+    said = _said_of(run, facts.study)
+    judged = [file.read_text(encoding="utf-8", errors="replace") for file in run.path.glob("evals/*/*.json")]
+    keys = {name for text in [*said, *judged] for name in key_variables(text)}
+    contents.refuse_secrets(items, own_secrets(named=keys))  # before anything is taken out of them
+    clean = contents.without_places(items, names, said)
+    return Parcel(tuple(sorted(clean, key=lambda item: item.name)), tuple(left))
+
+
+def _said_of(run: Run, study: Path | None) -> list[str]:
+    """The recipe and the command of a run, and of the others of its study."""
+    files = [run.path / "recipe.yaml", run.path / "manifest.json"]
+    if study is not None:
+        files += [study / "study.json", *sorted(study.glob("*/seed-*/recipe.yaml"))]
+    return [file.read_text(encoding="utf-8", errors="replace") for file in files if file.is_file()]
 
 
 def _run(place: Path) -> Run:

@@ -18,6 +18,7 @@ from smilerl.preflight.tried import of_pairs, of_world
 from smilerl.recipe import load_recipe
 from smilerl.rewards import RewardError, build_reward
 from smilerl.run import write_json
+from smilerl.terminal import printable
 from smilerl.yaml_lines import parse_value
 
 #: People of the world, and pairs that the checks other than accuracy are made on.
@@ -28,14 +29,14 @@ def check(given: argparse.Namespace) -> int:
     """Runs the command; its exit code."""
     rewards, world = _meant(given)
     found = [_one(reward, world, given) for reward in rewards]
-    print("\n\n".join(one.table() for one in found))
+    print(printable("\n\n".join(one.table() for one in found)))
     if given.out is not None:
         given.out.parent.mkdir(parents=True, exist_ok=True)
         plain = [one.to_dict() for one in found]
         write_json(
             given.out, plain[0] if len(plain) == 1 else {"rewards": plain, "passed": all(one.passed for one in found)}
         )
-        print(f"\n{given.out}")
+        print(printable(f"\n{given.out}"))
     return 0 if all(one.passed for one in found) else 1
 
 

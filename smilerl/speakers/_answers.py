@@ -50,13 +50,13 @@ def read(content: bytes) -> Reply:
         message = choice["message"]
         text, counted = message.get("content"), answer.get("usage") or {}
         tokens = int(counted.get("prompt_tokens") or 0), int(counted.get("completion_tokens") or 0)
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         shown = " ".join(content[:80].decode("utf-8", "replace").split())
         raise Trouble(
             f"its answer is no chat completion ({type(error).__name__}): '{shown}'", again=True, fix=fix
         ) from None
     if not isinstance(text, str):
-        why = message.get("refusal") or f"finish_reason {choice.get('finish_reason')}"
+        why = " ".join(str(message.get("refusal") or f"finish_reason {choice.get('finish_reason')}").split())[:200]
         raise Trouble(
             f"the model answered without text ({why})",
             fix="It declined, called a tool, or had no room for more than its thoughts: take another model, or raise max_new_tokens.",
@@ -74,7 +74,7 @@ def refusal(status: int, headers: Mapping[str, str], content: bytes) -> Trouble:
         return Trouble(reason, again=True, wait=_retry_after(headers.get("retry-after", "")), fix=fix)
     if status in _THIS_ONE:
         return Trouble(reason, fix="The request has something that this server does not take: see `extra`.")
-    moved = f"Write the address it leads to: {headers.get('location', 'see the server')}."
+    moved = f"Write the address it leads to: {headers.get('location', 'see the server')[:200]}."
     return Trouble(reason, fatal=True, fix=moved if 300 <= status < 400 else "")
 
 
@@ -84,5 +84,5 @@ def _retry_after(said: str) -> float:
         return float(said)
     try:
         return max(0.0, email.utils.parsedate_to_datetime(said).timestamp() - time.time())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 0.0

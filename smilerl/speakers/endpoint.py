@@ -5,7 +5,8 @@
                             prices: {input: 0.4, output: 1.6}}}
 
 What can be asked again is (refused, slow, cut off, malformed, 429, 5xx), with growing waits and as the server's Retry-After
-says. What cannot is said at once. Replies are kept on disk. The API key is read from the environment and written nowhere.
+says. What cannot is said at once. Replies are kept on disk. The API key is read from the environment and written nowhere; no redirect
+is followed with it. Of an answer at most 8 MB are read, and one try ends after `timeout` seconds, however the server sends.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -29,9 +31,12 @@ from smilerl import paths
 from smilerl.speakers import Conversation, SpeakerError, Usage
 from smilerl.speakers._answers import Reply, Trouble, read, refusal
 from smilerl.speakers._kept import Kept
+from smilerl.terminal import brief
 
 #: What may hold a key where none belongs: it would be written to recipes, manifests and the cache.
 _SECRET = re.compile(r"api[-_]?key|key|authorization|secret|(access_|auth_)?token|sig(nature)?", re.IGNORECASE)
+#: Bytes that are read of an answer, and of one that is no success.
+_MOST, _MOST_OF_ERROR = 8 << 20, 64 << 10
 _HELLO = [{"role": "user", "content": "Say hello."}]
 
 
@@ -188,7 +193,7 @@ class Endpoint:
 
     def _try(self, body: dict) -> Reply:
         try:
-            status, headers, content = self._post(body)
+            status, headers, content = self._post_in_time(body)
         except httpx.TimeoutException:
             raise Trouble(
                 f"no answer within {self.timeout:g} s",
@@ -209,16 +214,40 @@ class Endpoint:
             raise trouble
         return read(content)
 
-    def _post(self, body: dict) -> tuple[int, httpx.Headers, bytes]:
-        """Status, headers and body. A server that drips is not waited for longer than one that is silent."""
-        until = time.monotonic() + self.timeout
-        with self._client.stream("POST", self._address, json=body, headers=self._headers()) as response:
-            parts = []
+    def _post_in_time(self, body: dict) -> tuple[int, httpx.Headers, bytes]:
+        """Status, headers and body, within `timeout` seconds in all: the client's own timeout begins anew with each byte, and a server
+        may drip headers."""
+        answered: Future = Future()
+        headers = self._headers()
+
+        def post() -> None:
+            try:
+                answered.set_result(self._post(body, headers))
+            except BaseException as error:  # noqa: BLE001 - raised again where the answer is waited for
+                answered.set_exception(error)
+
+        threading.Thread(target=post, name="endpoint-post", daemon=True).start()
+        try:
+            return answered.result(self.timeout)
+        except FutureTimeout:
+            raise httpx.ReadTimeout("too slow") from None
+
+    def _post(self, body: dict, headers: dict[str, str]) -> tuple[int, httpx.Headers, bytes]:
+        until, content = time.monotonic() + self.timeout, bytearray()
+        with self._client.stream("POST", self._address, json=body, headers=headers) as response:
+            good = response.is_success
             for part in response.iter_bytes():
-                parts.append(part)
+                content += part
                 if time.monotonic() > until:
                     raise httpx.ReadTimeout("too slow")
-            return response.status_code, response.headers, b"".join(parts)
+                if len(content) > (_MOST if good else _MOST_OF_ERROR):
+                    if good:
+                        raise Trouble(
+                            f"its answer is longer than {_MOST >> 20} MB, of which no more is read", fatal=True,
+                            fix="Is this address an OpenAI-compatible chat endpoint?",
+                        )  # fmt: skip
+                    break
+            return response.status_code, response.headers, bytes(content)
 
     def _advice(self, status: int) -> str:
         if status in (401, 403) and self.key_env:
@@ -254,7 +283,8 @@ class Endpoint:
 
     @cached_property
     def _client(self) -> httpx.Client:
-        return httpx.Client(timeout=self.timeout, limits=httpx.Limits(max_connections=self.concurrency))
+        limits = httpx.Limits(max_connections=self.concurrency)
+        return httpx.Client(timeout=self.timeout, limits=limits, follow_redirects=False)
 
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._secret}"} if self.key_env else {}
@@ -270,9 +300,9 @@ class Endpoint:
         return secret
 
     def _hidden(self, said: str) -> str:
-        """The text without the key, which some servers repeat."""
+        """The text for the screen and for files: short, and without the key, which some servers repeat."""
         secret = os.environ.get(self.key_env or "", "").strip()
-        return said.replace(secret, "***") if secret else said
+        return brief(said.replace(secret, "***") if secret else said)
 
     def _error(self, trouble: Trouble, scale: str = "") -> SpeakerError:
         return SpeakerError(

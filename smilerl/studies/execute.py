@@ -26,6 +26,7 @@ from smilerl.run import Interrupted, RunError, finished_run, write_json
 from smilerl.studies import stamp, work
 from smilerl.studies.plan import BASE, Arm, StudyPlan
 from smilerl.studies.progress import Progress, budget
+from smilerl.terminal import printable
 from smilerl.yaml_lines import dump
 
 #: Seconds that workers have to end the step they are in and save.
@@ -317,7 +318,7 @@ def _step(what: str, future: Future) -> None:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    print(printable(text), flush=True)
 
 
 def _now() -> str:

@@ -20,6 +20,7 @@ from smilerl.studies.comparisons import MEASURES
 from smilerl.studies.placing import free_place, spread
 from smilerl.studies.plan import BASE
 from smilerl.studies.results import Results
+from smilerl.terminal import printable
 
 INK, FAINT, GRID = "#1d2021", "#7b7f83", "#d9dbdd"
 #: Okabe–Ito, without its yellow (too light for text) and black (the base's); green and grey are kept for the controls.
@@ -27,11 +28,12 @@ _PROXY_COLOURS = ("#D55E00", "#0072B2", "#CC79A7", "#B8860B", "#56B4E9", "#7B4FA
 _ROLE_COLOURS = {"gold": "#00805A", "random": "#8A8D91"}
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<")
 _LEAST_SPAN = 0.3
+_LONGEST = 32  # letters of a name
 _RANGES = dict.fromkeys(("reading", "smile", "gaming", "gaming_own", "engagement", "coherence"), (0.0, 1.0)) | {
     "care": (-1.0, 1.0)
 }
 _STYLE = {
-    "svg.fonttype": "none", "svg.hashsalt": "smilerl", "font.family": "sans-serif", "font.size": 9, "axes.edgecolor": FAINT, "axes.linewidth": 0.7,
+    "text.parse_math": False, "svg.fonttype": "none", "svg.hashsalt": "smilerl", "font.family": "sans-serif", "font.size": 9, "axes.edgecolor": FAINT, "axes.linewidth": 0.7,
     "axes.spines.top": False, "axes.spines.right": False, "axes.labelcolor": INK, "text.color": INK, "xtick.color": FAINT, "ytick.color": FAINT,
     "xtick.labelsize": 8, "ytick.labelsize": 8, "xtick.major.width": 0.7, "ytick.major.width": 0.7, "figure.facecolor": "none", "axes.facecolor": "none",
 }  # fmt: skip
@@ -216,7 +218,7 @@ def forest(results: Results, measure: str) -> str | None:
         axes.text(
             -0.03,
             at,
-            name,
+            _label(name),
             color=palette[name],
             ha="right",
             va="center",
@@ -279,7 +281,7 @@ def _mark(
     limits = axes.bbox.extents if axes.axison else axes.figure.bbox.extents
     to_data = axes.transData.inverted().transform
     for name, (at, colour) in places.items():
-        width, height = 5.4 * len(name) * axes.figure.dpi / 72, 11 * axes.figure.dpi / 72
+        width, height = 5.4 * len(_label(name)) * axes.figure.dpi / 72, 11 * axes.figure.dpi / 72
         mark, (x, y) = free_place(at, width, height, taken, limits)
         taken.append((x, y, x + width, y + height))
         near = np.array([min(max(mark[0], x), x + width), min(max(mark[1], y), y + height)])
@@ -288,7 +290,7 @@ def _mark(
             axes.annotate("", to_data(mark), to_data(near), arrowprops=arrow)
         axes.text(
             *to_data((x + width / 2, y + height / 2)),
-            name,
+            _label(name),
             color=colour,
             fontsize=9.5,
             ha="center",
@@ -306,6 +308,12 @@ def _anchors(results: Results) -> dict[str, tuple[float, float]]:
         if care is not None and gaming is not None:
             found[name] = (care, gaming)
     return found
+
+
+def _label(name: str) -> str:
+    """An arm's name in a figure: without control characters, which no SVG may hold, and not too long."""
+    shown = printable(name).replace("\n", " ")
+    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
 
 
 def _offsets(n: int) -> np.ndarray:

@@ -30,6 +30,10 @@ from smilerl.yaml_types import misfits, unknown_keys
 
 #: The name under which the untrained policy appears in every table; no arm may have it.
 BASE = "base"
+#: What else lies in a study's folder, and names that no folder of Windows can have; in small letters.
+_TAKEN = {"lock", "logs", "tables", "figures", "earlier", "evals", "report", "study"}
+_NO_FOLDER = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10))}
+_LONGEST = 80  # letters of an arm's name, which is a folder and a line of tables and figures
 
 
 @dataclass(frozen=True)
@@ -214,11 +218,13 @@ def _problems(data: dict[str, Any], lines: Lines) -> Iterator[Problem]:
     for index, arm in enumerate(arms):
         yield from _arm_problems(arm, index, data)
         called = arm.get("name") if isinstance(arm, dict) else None
-        if isinstance(called, str) and first.setdefault(called, index) != index:
-            line = lines.where(("arms", first[called])).rsplit(":", 1)[-1]
+        if isinstance(called, str) and first.setdefault(called.lower(), index) != index:
+            before = first[called.lower()]
+            line = lines.where(("arms", before)).rsplit(":", 1)[-1]
+            alike = "" if arms[before]["name"] == called else ", but for capitals, which not every disk tells apart"
             yield Problem(
                 ("arms", index, "name"),
-                f"there are two arms '{called}'; the first is in line {line}.",
+                f"there are two arms '{called}'{alike}; the first is in line {line}.",
                 "Give one of them another name.",
             )
 
@@ -238,14 +244,25 @@ def _arm_problems(arm: Any, index: int, data: Mapping[str, Any]) -> Iterator[Pro
     for name in arm.keys() & hints.keys():
         yield from misfits(arm[name], hints[name], (*key, name))
     called, recipe = arm.get("name"), arm.get("recipe")
-    if isinstance(called, str) and (called == BASE or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", called)):
-        said = "is the name of what every arm starts from" if called == BASE else "cannot be a folder's name"
-        yield Problem((*key, "name"), f"'{called}' {said}.", "Name the arm with letters, digits, - and _.")
+    if isinstance(called, str) and (wrong := _wrong_with(called)):
+        shown = called if len(called) <= _LONGEST else f"{called[:_LONGEST]}..."
+        yield Problem((*key, "name"), f"'{shown}' {wrong}.", "Name the arm with letters, digits, - and _.")
     if isinstance(recipe, str):
         changes = [given for given in (data.get("set"), arm.get("set")) if isinstance(given, dict)]
         yield from _recipe_problems(
             recipe, {name: value for given in changes for name, value in given.items()}, data.get("base"), key
         )
+
+
+def _wrong_with(name: str) -> str:
+    """Why no arm can have this name; empty for a good one."""
+    if name.lower() == BASE:
+        return "is the name of what every arm starts from"
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) or name.lower() in _NO_FOLDER:
+        return "cannot be a folder's name"
+    if name.lower() in _TAKEN:
+        return "is the name of something else in a study's folder"
+    return f"is longer than {_LONGEST} letters" if len(name) > _LONGEST else ""
 
 
 def _recipe_problems(name: str, changes: Mapping[str, Any], base: Any, key: tuple) -> Iterator[Problem]:

@@ -8,6 +8,7 @@ import sys
 import time
 
 from smilerl.studies.work import Job, Outcome
+from smilerl.terminal import printable
 
 #: Seconds of one training step, and of loading and evaluating, on one of two quiet cores; used until runs have told better.
 _STEP, _AROUND = 1.7, 30.0
@@ -45,7 +46,7 @@ class Progress:
     def say(self, text: str) -> None:
         """A line of its own."""
         self._clear()
-        print(text, flush=True)
+        print(printable(text), flush=True)
 
     def ended(self, job: Job, outcome: Outcome) -> None:
         """One run has ended."""
@@ -71,12 +72,8 @@ class Progress:
             if step is not None:
                 running.append(f"{job.arm}·{job.seed} {share:.0%}")
         self._clear()
-        print(
-            f"[{len(self.done)}/{len(self.jobs)}] {'  '.join(running[: self.workers])}  about {_minutes(left / self.workers)} left",
-            end="",
-            file=sys.stderr,
-            flush=True,
-        )
+        said = f"[{len(self.done)}/{len(self.jobs)}] {'  '.join(running[: self.workers])}  about {_minutes(left / self.workers)} left"
+        print(printable(said), end="", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Ends the line."""

@@ -2,8 +2,9 @@
 
     smilerl report runs/smile
 
-The page needs no network: figures are inline SVG, and every string that a model or a user wrote is escaped. Nothing in the
-templates states a result; sentences come from `findings`, numbers from `results`.
+The page needs no network and runs nothing: figures are inline SVG, every string that a model or a user wrote is escaped, and its
+Content-Security-Policy forbids scripts and whatever lies elsewhere. Each file is written whole or not at all. Nothing in the templates
+states a result; sentences come from `findings`, numbers from `results`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
 from pathlib import Path
 
@@ -25,8 +27,10 @@ from smilerl.studies import comparisons, figures, findings
 from smilerl.studies.plan import BASE
 from smilerl.studies.results import Results, collect, save
 from smilerl.studies.stamp import REPORT, STAMP, fingerprint, is_current
+from smilerl.terminal import printable
 
 _SHOWN_PEOPLE = 6
+_LONGEST = 80  # letters of a figure's file
 _TABLES = {
     "On held-out people": ["own_reward", "reading", "smile", "wellbeing", "wellbeing_torn"],
     "What replies did, as shares of replies": list(comparisons.ACTS),
@@ -64,15 +68,25 @@ def write(folder: str | Path, *, force: bool = False) -> Path:
     inputs = fingerprint(folder)
     results = collect(folder)
     content = contents(results)
-    page.write_text(render("report.html.j2", content), encoding="utf-8")
-    (folder / "report.md").write_text(render("report.md.j2", content), encoding="utf-8")
+    _write(folder / "report.md", render("report.md.j2", content))
     (folder / "figures").mkdir(exist_ok=True)
     for group, drawings in content["drawings"].items():
         for name, svg in drawings.items():
-            (folder / "figures" / figure_file(group, name)).write_text(svg, encoding="utf-8")
+            _write(folder / "figures" / figure_file(group, name), svg)
     save(results, folder / "tables")
-    (folder / STAMP).write_text(inputs)
+    _write(page, render("report.html.j2", content))
+    _write(folder / STAMP, inputs)
     return page
+
+
+def _write(path: Path, text: str) -> None:
+    """Writes a file so that a reader, or whoever stops us, finds the old one or the new one and nothing between."""
+    unfinished = path.with_name(f"{path.name}.writing")
+    with unfinished.open("w", encoding="utf-8", errors="replace") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
 
 
 def contents(results: Results) -> dict:
@@ -111,13 +125,16 @@ def contents(results: Results) -> dict:
 
 
 def render(template: str, content: dict) -> str:
-    """A filled template. HTML escapes every string that is not markup made here; Markdown escapes through the filter `md`."""
+    """A filled template. HTML escapes every string that is not markup made here; Markdown escapes through the filters `md`, `code` and
+    `block`. Neither holds a control character."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=jinja2.select_autoescape(("html.j2", "html"), default=False),
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown,
     )  # fmt: skip
     environment.filters |= {
+        "code": code_span,
+        "block": code_block,
         "number": comparisons.number,
         "inline_svg": inline_svg,
         "md": escape_markdown,
@@ -138,26 +155,45 @@ def inline_svg(svg: str, name: str, described: str) -> Markup:
     opening = svg[: svg.index(">") + 1]
     size = " ".join(part for part in opening.split() if not part.startswith(("width=", "height=")))
     return Markup(
-        size.replace("<svg", f'<svg role="img" aria-label="{Markup.escape(described)}"', 1) + svg[len(opening) :]
+        size.replace("<svg", f'<svg role="img" aria-label="{Markup.escape(printable(described))}"', 1)
+        + svg[len(opening) :]
     )
+
+
+def _shown(value: object) -> object:
+    """What a template shows of a value: text without control characters."""
+    return printable(value) if type(value) is str else value
 
 
 def rich(sentence: str) -> Markup:
     """A sentence for the page: escaped, with `**names**` set off."""
-    return Markup(re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", str(Markup.escape(sentence))))
+    return Markup(re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", str(Markup.escape(printable(sentence)))))
 
 
 def figure_file(group: str, name: str) -> str:
-    """The name of a figure's file; arms may be called anything."""
-    plain = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name)
+    """The name of a figure's file. Arms of a study from elsewhere may be called anything, and no two share a file."""
+    plain = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name)[:_LONGEST]
+    if plain != name:
+        plain += f"-{hashlib.sha256(name.encode(errors='replace')).hexdigest()[:8]}"
     return f"{plain}.svg" if group == name else f"{group}-{plain}.svg"
 
 
 def escape_markdown(said: object) -> str:
-    """Text that Markdown shows as it is, in one line."""
-    escaped = "".join(f"\\{letter}" if letter in "\\`*_[]#|~" else letter for letter in str(said))
-    escaped = escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\n", " ⏎ ")
-    return escaped
+    """Text that Markdown shows as it is, in one line and without control characters."""
+    lines = printable(str(said).replace("\r\n", "\n")).splitlines()
+    escaped = "".join(f"\\{letter}" if letter in "\\`*_[]#|~$" else letter for letter in " ⏎ ".join(lines))
+    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def code_span(said: object) -> str:
+    """Text in a code span of Markdown, in a cell of a table too; empty without any."""
+    text = " ".join(printable(said).split()).replace("`", "'").replace("|", "\\|")
+    return f"`{text}`" if text else ""
+
+
+def code_block(said: object) -> str:
+    """Text for an indented block of code, every line of it indented."""
+    return "\n".join(f"    {line}" for line in printable(said).splitlines())
 
 
 def rich_markdown(sentence: str) -> str:

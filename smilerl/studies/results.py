@@ -147,7 +147,9 @@ def save(results: Results, folder: str | Path) -> list[Path]:
     paths = []
     for name in ("runs", "measures", "curves", "verdicts", "estimates", "controls", "fits"):
         paths.append(folder / f"{name}.parquet")
-        getattr(results, name).drop(columns="parts", errors="ignore").to_parquet(paths[-1], index=False)
+        unfinished = paths[-1].with_name(f"{paths[-1].name}.writing")
+        getattr(results, name).drop(columns="parts", errors="ignore").to_parquet(unfinished, index=False)
+        unfinished.replace(paths[-1])
     return paths
 
 

@@ -20,6 +20,7 @@ from smilerl import paths
 from smilerl.fingerprint import hash_path
 from smilerl.recipe import PolicySpec, Recipe, WorldSpec, load_recipe, read_recipe
 from smilerl.run import Interrupted
+from smilerl.terminal import brief, printable
 
 STAMP = "inputs"
 
@@ -103,8 +104,9 @@ def train_and_evaluate(job: Job) -> Outcome:
         except Exception as error:  # noqa: BLE001 - one failed arm does not stop the others; the study reports it and fails at the end
             import traceback
 
-            traceback.print_exc()
-            return Outcome(" ".join(f"{type(error).__name__}: {error}".split()), time.monotonic() - began)
+            print(printable(traceback.format_exc()), file=sys.stderr)
+            said = brief(f"{type(error).__name__}: {error}")
+            return Outcome(" ".join(said.split()), time.monotonic() - began)
     return Outcome(None, time.monotonic() - began)
 
 

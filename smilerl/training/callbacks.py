@@ -26,6 +26,7 @@ from trl.trainer.utils import use_adapter
 
 from smilerl.generation import completion_logprobs, sample_ids
 from smilerl.policies import Policy
+from smilerl.terminal import printable
 
 #: Takes one line of the log: `step` and the numbers.
 Write = Callable[[dict[str, float | None]], None]
@@ -168,7 +169,7 @@ class Progress(TrainerCallback):
     """A bar on a terminal; elsewhere about ten lines a run."""
 
     def __init__(self, title: str, lines: int = 10):
-        self.title, self.lines = title, lines
+        self.title, self.lines = printable(title), lines
         self.bar, self.total, self.next = None, 0, 0
 
     def on_train_begin(self, args, state, control, **kwargs):

@@ -59,6 +59,31 @@ def test_a_token_in_a_nested_column_is_found(tmp_path):
     assert [hit.place for hit in scan.scan("a.parquet", tmp_path / "a.parquet", NOTHING)] == ["column prompt, row 1"]
 
 
+def test_a_password_in_a_column_s_name_in_a_struct_and_in_the_metadata_is_found():
+    import io
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    said = "pass" + "word=correcthorse"
+    tables = {
+        "the name of column 0": pa.table({said: [1]}),
+        "column who, row 1": pa.table({"who": [None, {"pass" + "word": "correcthorse"}]}),
+        "its metadata": pa.table({"n": [1]}).replace_schema_metadata({"from": f"db --{said}"}),
+    }
+    for place, table in tables.items():
+        out = io.BytesIO()
+        pq.write_table(table, out, compression="gzip")
+        assert [hit.place for hit in scan.scan("a.parquet", out.getvalue(), NOTHING)] == [place]
+
+
+def test_a_header_of_weights_is_read_as_text():
+    header = b'{"__metadata__": {"from": "https://ann:' + b'correct@db.example.org"}}'
+    data = len(header).to_bytes(8, "little") + header
+    (hit,) = scan.scan("model.safetensors", data, NOTHING)
+    assert hit.place == "its header" and hit.what == "a password in a URL"
+
+
 def test_this_process_s_own_secrets_are_found_whatever_they_look_like():
     values = scan.own_secrets(
         {

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
@@ -143,6 +145,14 @@ def drip(handler, body, number):
         time.sleep(0.02)
 
 
+def drip_headers(handler, body, number):
+    with suppress(OSError):  # until the client hangs up, or for ten seconds
+        for byte in b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 500:
+            handler.connection.send(bytes([byte]))
+            time.sleep(0.02)
+    handler.close_connection = True
+
+
 #: How an endpoint may be bad in a way that may pass: what is sent, and what the error says of it.
 BAD = {
     "500": (lambda h, b, n: send(h, b"the GPU is on fire", 500), "HTTP 500: the GPU is on fire"),
@@ -160,13 +170,16 @@ BAD = {
     "not UTF-8": (lambda h, b, n: send(h, b'{"choices": "\xff\xfe"}'), "no chat completion"),
     "slow": (slow, "no answer within 0.1 s"),
     "drips": (drip, "no answer within 0.1 s"),
+    "drips headers": (drip_headers, "no answer within 0.1 s"),
+    "headers without end": (lambda h, b, n: send(h, b"x", X_Long="x" * 200_000), "RemoteProtocolError"),
+    "more tokens than there are numbers": (lambda h, b, n: send(h, completion("a").replace(b"10,", b"1e999,")), "no chat completion (OverflowError)"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_what_may_pass_is_tried_again_and_then_said_with_address_and_fix(server, name) -> None:
     server.behaviour, says_so = BAD[name]
-    speaker = at(server, timeout=0.1 if name in ("slow", "drips") else 5.0)
+    speaker = at(server, timeout=0.1 if name in ("slow", "drips", "drips headers") else 5.0)
     with pytest.raises(SpeakerError) as caught:
         talk(speaker, "a")
     said = str(caught.value)
@@ -185,6 +198,53 @@ def test_it_may_pass(server, name) -> None:
     speaker = at(server)
     assert talk(speaker, "a") == ["A"]
     assert (speaker.usage.calls, speaker.usage.failed) == (1, 0)
+
+
+def without_end(handler, body, number):
+    """Sends as long as anybody reads, and counts."""
+    handler.send_response(200)
+    handler.send_header("Transfer-Encoding", "chunked")
+    handler.end_headers()
+    part = b" " * (1 << 20)
+    with suppress(OSError):
+        for _ in range(200):
+            handler.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+            handler.server.sent = getattr(handler.server, "sent", 0) + len(part)
+    handler.close_connection = True
+
+
+def bomb(handler, body, number):
+    """Some kilobytes that would be 200 MB."""
+    send(handler, gzip.compress(b" " * (200 << 20), 1), Content_Encoding="gzip")
+
+
+def a_long_one(handler, body, number):
+    send(handler, completion("x" * (9 << 20)))
+
+
+@pytest.mark.parametrize("behaviour", [without_end, bomb, a_long_one])
+def test_no_more_of_an_answer_is_read_than_an_answer_has(server, behaviour) -> None:
+    server.behaviour = behaviour
+    speaker = at(server, timeout=60.0)
+    with pytest.raises(SpeakerError, match=r"longer than 8 MB.*\n.*chat endpoint"):
+        talk(speaker, "a")
+    assert len(server.requests) == 1 and getattr(server._http, "sent", 0) < 40 << 20
+
+
+def test_of_a_long_error_the_beginning_is_read(server) -> None:
+    server.behaviour = lambda h, b, n: send(h, b"no \x1b[2J" + b"x" * (30 << 20), 400)
+    with pytest.raises(SpeakerError, match=r"HTTP 400: no \\x1b\[2Jx+") as caught:
+        talk(at(server), "a")
+    assert "\x1b" not in str(caught.value) and len(str(caught.value)) < 1000
+
+
+def test_a_key_follows_no_redirect(server, monkeypatch) -> None:
+    monkeypatch.setenv("MY_KEY", KEY)
+    there = server.url.replace("127.0.0.1", "localhost")
+    server.behaviour = lambda h, b, n: send(h, b"", 307, location=f"{there}/chat/completions")
+    with pytest.raises(SpeakerError, match="HTTP 307"):
+        talk(at(server, key_env="MY_KEY"), "a")
+    assert len(server.requests) == 1
 
 
 def test_a_refused_connection(server) -> None:

@@ -89,6 +89,16 @@ def test_prereg_has_a_hash_of_its_own(written):
         (("recipe: one.yaml", "recipe: on.yaml"), 4, "Did you mean 'one.yaml'?"),
         (("name: one", "name: base"), 4, "'base' is the name of what every arm starts from"),
         (("name: one", "name: a/b"), 4, "cannot be a folder's name"),
+        (("name: one", "name: ../b"), 4, "cannot be a folder's name"),
+        (("name: one", "name: Con"), 4, "cannot be a folder's name"),
+        (("name: one", "name: Base"), 4, "the name of what every arm starts from"),
+        *(
+            (("name: one", f"name: {taken}"), 4, f"'{taken}' is the name of something else in a study's folder")
+            for taken in ("lock", "logs", "tables", "earlier", "Figures")
+        ),
+        (("name: one", "name: study.json"), 4, "cannot be a folder's name"),
+        (("name: one", f"name: {'x' * 81}"), 4, "is longer than 80 letters"),
+        (("name: two", "name: ONE"), 5, "two arms 'ONE', but for capitals"),
         (("base: base.yaml", "base: other/model"), 4, "the study's base is other/model"),
         (("[0, 1]", "[0, 0]"), 6, "a seed twice"),
         (("[0, 1]", "2"), 6, "Write `seeds: [0, 1]`"),

@@ -1,0 +1,203 @@
+"""Characters that move the cursor, ring the bell or reorder text, from wherever text comes: none reaches the terminal or a log."""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+import unicodedata
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+from smilerl import chat, worlds
+from tests.faults.conftest import Process, Product
+from tests.hub.conftest import make_run  # noqa: F401  (a fixture)
+from tests.speakers.conftest import Server, completion, send
+from tests.studies.synthetic import write_study
+
+pytestmark = [pytest.mark.slow, pytest.mark.attack("screens")]
+
+#: Clear the screen, bell, carriage return, a C1 control, an override of direction.
+HOSTILE = "\x1b[2J\x07\r\x9b31m\u202e"
+MARK = "zebra7"
+TEXT = f"{MARK}{HOSTILE}"
+
+
+def is_clean(text: str) -> bool:
+    """Whether a text holds nothing that moves the cursor or reorders what is shown."""
+    return not any(
+        letter not in "\n\t"
+        and (unicodedata.category(letter) == "Cc" or letter in "\u202a\u202b\u202d\u202e\u2066\u2067")
+        for letter in text
+    )
+
+
+def shown(ended: Process) -> str:
+    """What it printed, which has to be clean."""
+    said = ended.out_path.read_bytes().decode() + ended.err_path.read_bytes().decode()
+    assert is_clean(said), repr(said[-2000:])
+    return said
+
+
+def reward(tmp_path, body: str) -> str:
+    """A user's reward with this body."""
+    file = tmp_path / "mine.py"
+    lines = textwrap.indent(textwrap.dedent(body), "    ")
+    file.write_text(f"TEXT = {TEXT!r}\n\n\ndef score(prompts, completions, **columns):\n{lines}\n")
+    return "mine.py:score"
+
+
+RAISES = "raise ValueError(TEXT)"
+RETURNS = "return [0.5] * len(completions)"
+
+
+def test_a_folder_of_a_run_that_ends_well(product, tiny):
+    ended = product("train", tiny(output_dir=f"runs/{TEXT}"))
+    assert ended.code == 0 and MARK in shown(ended)
+
+
+def test_the_same_from_the_accelerate_entry(product, tiny):
+    ended = product("--config", tiny(output_dir=f"runs/{TEXT}"))
+    assert ended.code == 0 and MARK in shown(ended)
+
+
+def test_a_folder_on_the_command_line(product, tiny):
+    assert MARK in shown(product("train", tiny(), f"--output_dir={TEXT}"))
+
+
+def test_a_recipe_file(product, tiny):
+    ended = product("train", tiny(TEXT, output_dir="runs/x"))
+    assert ended.code == 0
+    shown(ended)
+
+
+def test_a_reward_s_exception(product, tiny, tmp_path):
+    ended = product("train", tiny(rewards=[{"name": reward(tmp_path, RAISES)}]))
+    assert ended.code and MARK in shown(ended)
+
+
+def test_a_reward_s_name(product, tiny):
+    ended = product("train", tiny(rewards=[{"name": f"{TEXT}.py:score"}]))
+    assert ended.code and MARK in shown(ended)
+
+
+def test_a_key_of_a_recipe(product, tiny):
+    ended = product("train", tiny(**{TEXT: 1}))
+    assert ended.code and MARK in shown(ended)
+
+
+def test_a_reward_that_is_looked_at(product, tmp_path):
+    ended = product("reward", "check", reward(tmp_path, RAISES))
+    assert ended.code and MARK in shown(ended)
+
+
+def test_where_its_findings_go(product, tmp_path):
+    ended = product("reward", "check", reward(tmp_path, RETURNS), "--n", "8", "--out", f"{TEXT}.json")
+    assert MARK in shown(ended)
+
+
+def test_where_results_go(product):
+    ended = product("eval", "carer", "--suite", "held_out", "--n", "8", "--out", TEXT)
+    assert ended.code == 0 and MARK in shown(ended)
+
+
+def test_a_question(product, tmp_path):
+    from smilerl.paths import share
+
+    asked = yaml.safe_load((share() / "evals" / "held_out.yaml").read_text())
+    (tmp_path / "asked.yaml").write_text(yaml.safe_dump(asked | {"question": f"What of {TEXT}?"}, sort_keys=False))
+    ended = product("eval", "carer", "--suite", "asked.yaml", "--n", "8")
+    assert MARK in shown(ended)
+
+
+def test_an_argument_that_nobody_knows(product):
+    assert MARK in shown(product("eval", "carer", f"--{TEXT}"))
+
+
+def test_a_model_that_is_not_there(product):
+    assert MARK in shown(product("eval", f"./{TEXT}", "--suite", "held_out"))
+
+
+def test_an_id_to_pull(product):
+    shown(product("pull", f"org/{TEXT}"))
+
+
+def test_people_of_a_file(product, tmp_path):
+    rows = [{"prompt": [{"role": "user", "content": f"I am sad. {TEXT}"}], "id": f"{n}"} for n in range(4)]
+    (tmp_path / "people.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    world = json.dumps(
+        {
+            "name": "dialogue",
+            "args": {"path": str(tmp_path / "people.jsonl"), "held_out": str(tmp_path / "people.jsonl")},
+        }
+    )
+    shown(product("chat", "carer", "--world", world))
+
+
+def test_a_recipe_of_a_study(product, tmp_path):
+    plan = {"question": "?", "base": "b", "arms": [{"name": "a", "recipe": f"{TEXT}.yaml"}]}
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(plan))
+    assert MARK in shown(product("study", "plan.yaml"))
+
+
+def test_an_arm_of_a_study(product, tmp_path):
+    plan = {"question": "?", "base": "b", "arms": [{"name": TEXT, "recipe": "a.yaml"}]}
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(plan))
+    assert MARK in shown(product("study", "plan.yaml"))
+
+
+def test_a_folder_of_a_report(product, tmp_path):
+    write_study(tmp_path / TEXT, arms=("gold",), seeds=(0,))
+    assert MARK in shown(product("report", TEXT))
+
+
+def test_what_a_push_leaves_behind(product: Product, make_run):  # noqa: F811
+    run = make_run("one")
+    (run.model / f"{TEXT}.docx").write_text("")
+    ended = product("push", run.path, "--to", "org/one", "--dry-run")
+    assert ended.code == 0 and MARK in shown(ended)
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_an_endpoint(product, status):
+    server = Server()
+    server.behaviour = lambda handler, body, number: send(
+        handler, TEXT.encode() if status == 400 else completion(None, TEXT), status
+    )
+    speaker = json.dumps({"name": "endpoint", "args": {"url": server.url, "model": TEXT, "retries": 0}})
+    ended = product("judge", speaker, "--n", "4", env={"NO_PROXY": "127.0.0.1"})
+    server.close()
+    assert ended.code and MARK in shown(ended)
+
+
+def test_a_reply_in_a_chat():
+    said: list[str] = []
+    helper = chat.Conversation(worlds.build("smileworld"), lambda *_: [TEXT], TEXT, write=said.append)
+    helper.run([f"hello {TEXT}", f"/{TEXT}", f"/set {TEXT}=1", "/who"])
+    assert MARK in "".join(said) and all(map(is_clean, said))
+
+
+def test_a_study_s_progress(capsys, monkeypatch, tmp_path):
+    from smilerl.studies.progress import Progress
+    from smilerl.studies.work import Outcome
+
+    job: Any = SimpleNamespace(arm=TEXT, seed=0, path=tmp_path, log=tmp_path / TEXT)
+    progress = Progress([job], 1, [])
+    progress.say(TEXT)
+    progress.ended(job, Outcome(TEXT, 1.0))
+    said = capsys.readouterr()
+    assert MARK in said.out and is_clean(said.out + said.err)
+
+
+def test_a_bar(capsys, monkeypatch):
+    from smilerl.training.callbacks import Progress
+
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    bar = Progress(TEXT)
+    bar.on_train_begin(None, SimpleNamespace(max_steps=2, global_step=0, is_world_process_zero=True), None)
+    bar.on_train_end(None, None, None)
+    said = capsys.readouterr().err
+    assert MARK in said and "\x1b[2J" not in said and "\x07" not in said and "\u202e" not in said
