@@ -34,6 +34,7 @@ from smilerl import (
     recipe_check,
     sharding,
     speakers,
+    supply,
     training,
     worlds,
 )
@@ -206,8 +207,10 @@ def _train(recipe: Recipe, run: Run, world: World, progress: bool) -> None:
     set_seed(recipe.seed)
     arm, method = _title(recipe), training.method(recipe.method)
     making_data, spent = training.data_channels(recipe), speakers.usage()
+    with hushed(), sealed(arm, making_data), _told_as(recipe, "world.args"):
+        columns = supply.columns(recipe, world)
     with sealed(arm, making_data):  # building a reward may run the user's code
-        rewards = build_rewards(recipe.rewards, recipe.seed, world)
+        rewards = build_rewards(recipe.rewards, recipe.seed, world, columns)
         if sharding.sharded(recipe):
             rewards = [sharding.with_whole_models(reward) for reward in rewards]
     channels = sorted({name for reward in rewards for name in reward.channels})
@@ -217,6 +220,7 @@ def _train(recipe: Recipe, run: Run, world: World, progress: bool) -> None:
     with hushed(), sealed(arm, (*making_data, *channels)), _told_as(recipe, "world.args"):
         recipe = _with_pairs(recipe, run, world, rewards, progress)
         dataset = method.dataset(recipe, world)
+    account = supply.refuse(recipe, world, dataset)
     _refuse_other_data(run, _data_hash(dataset))
     if PartialState().is_main_process:
         # `channels` are open in this run; through those of `learnt_from` outcomes reached its base, its data or a reward model before.
@@ -224,6 +228,7 @@ def _train(recipe: Recipe, run: Run, world: World, progress: bool) -> None:
             channels=sorted({*channels, *making_data}),
             learnt_from=learnt_from,
             data_hash=_data_hash(dataset),
+            data=account,
             hub=_commits(recipe),
         )
         if unwatched:
@@ -238,7 +243,9 @@ def _train(recipe: Recipe, run: Run, world: World, progress: bool) -> None:
         else:
             with sealed(arm, channels, key):
                 trainer = _trainer(recipe, run, world, dataset, rewards, progress, key)
+                supply.refuse_rest(recipe, dataset, len(trainer.train_dataset))
                 train(trainer)
+                _refuse_early_end(run, trainer)
                 if trainer.eval_dataset is not None:
                     _evaluate(recipe, trainer, dataset, run, progress)
             _save(trainer, run)
@@ -347,14 +354,18 @@ def _trainer(
             bar.show(row)
 
     renamed = getattr(training.method(recipe.method), "RENAMED", None)
-    trainer = training.make_trainer(
-        recipe,
-        policy=policy,
-        dataset=dataset,
-        reward_funcs=rewards,
-        callbacks=[saving, Metrics(write, renamed), *([bar] if progress else [])],
-        output_dir=run.checkpoints,
-    )
+    try:
+        trainer = training.make_trainer(
+            recipe,
+            policy=policy,
+            dataset=dataset,
+            reward_funcs=rewards,
+            callbacks=[saving, Metrics(write, renamed), *([bar] if progress else [])],
+            output_dir=run.checkpoints,
+        )
+    except training.NothingLeft:
+        supply.refuse_rest(recipe, dataset, 0)
+        raise
     saving.bind(trainer)
     # Where TRL measures no KL it is measured at least once, at the end.
     if watched and (recipe.held_out.every or not training.logs_kl(recipe)):
@@ -425,6 +436,19 @@ def _refuse_other_data(run: Run, now: str) -> None:
             f"{run.path} would go on from {run.goes_on_from.name} on other data than it began with ({before} → {now}).\n"
             "Put the data back, or give another --output_dir."
         )
+
+
+def _refuse_early_end(run: Run, trainer: Trainer) -> None:
+    """Raises RunError where training ended before its last step; one that was asked to stop has raised `Interrupted`."""
+    done, asked = trainer.state.global_step, trainer.args.max_steps
+    last = asked if asked > 0 else trainer.state.max_steps
+    if 0 < last <= done:
+        return
+    why = "there was no batch to train on" if done == 0 else "a callback, a reward or the trainer itself ended it"
+    raise RunError(
+        f"{run.path}: training ended at step {done} of {last}, and nobody had asked it to stop: {why}. The run counts as failed.\n"
+        "Look for what sets should_training_stop, and at how much data there is (manifest.json: data)."
+    )
 
 
 def _data_hash(dataset: Dataset | DatasetDict) -> str:

@@ -25,11 +25,12 @@ LAYERS = (
         "provenance",
         "run",
     ),
-    ("messages",),
+    ("messages", "records"),
     (
         *("worlds", "rewards", "speakers", "chat_template", "policies"),
         *("decoding", "generation", "candidates", "preferences", "pairs"),
     ),
+    ("supply",),  # is there enough data for a step
     ("recipe_check",),  # asks worlds, rewards and methods whether they take what a recipe gives them
     ("training", "evaluation"),
     ("sharding",),  # what of training cannot be done where the weights are split over processes

@@ -33,6 +33,10 @@ QUIET = {"report_to": "none", "disable_tqdm": True, "save_strategy": "no", "save
 _BESIDE = {"callbacks", "resume", "rollouts", "stop"}
 
 
+class NothingLeft(ValueError):
+    """No row of the data has anything left to learn once it is cut to `max_length`."""
+
+
 def methods() -> list[str]:
     """The methods there are."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in _BESIDE)

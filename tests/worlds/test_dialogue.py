@@ -97,7 +97,7 @@ def test_every_form_of_row_becomes_prompt_completion_rejected(world_of, item, ar
         ('{"question": "q", "answer": "a"}', {}, "talks.jsonl:2: no 'prompt' here. Its columns are: question, answer"),
         ('{"prompt": "q"}', {"prompt_column": "ask"}, "no 'ask' here. Its columns are: prompt"),
         ('{"prompt": 3}', {}, "talks.jsonl:2: prompt must be text, or messages"),
-        ('{"prompt": [{"role": "user"}]}', {}, "talks.jsonl:2: prompt must be text, or messages"),
+        ('{"prompt": [{"role": "user"}]}', {}, "talks.jsonl:2: prompt[0].content is null"),
         ('{"prompt": []}', {}, "talks.jsonl:2: prompt holds no message"),
         ('{"prompt": [{"role": "seeker", "content": "x"}]}', {}, "roles: {seeker: user}"),
         ('{"prompt": [{"role": "user", "content": "x"}], "completion": "y"}', {}, "both must be of one kind"),
