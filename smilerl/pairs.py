@@ -23,6 +23,7 @@ from smilerl.candidates import Candidates, Sampling, device_of, draw
 from smilerl.fingerprint import hash_path
 from smilerl.policies import as_spoken
 from smilerl.preferences import SampledArgs
+from smilerl.prompts import PromptError, check
 from smilerl.provenance import command_line, software, without_home
 from smilerl.recipe import Recipe, RewardSpec
 from smilerl.rewards._summed import summed, unnoticed
@@ -100,6 +101,10 @@ def make_for(recipe: Recipe, world: World, rewards: Sequence[Callable], path: Pa
     how = Sampling(args.k, args.max_completion_length, args.temperature, seed=recipe.seed)
     policy = as_spoken(spec, device=device_of(recipe.training))
     people = world.people(data.split, data.n, data.seed)
+    try:  # all of them now: they are sampled a few at a time
+        check(policy.tokenizer, policy.model.config, people["prompt"][:], how.max_new_tokens, getattr(world, "found_at", None))
+    except PromptError as error:
+        raise recipe.error("world", error.text, error.fix) from None
     declared = sorted({name for one in rewards for name in getattr(one, "channels", ())})
     with sealed("pairs", declared), unnoticed(rewards):
         reward = summed(rewards, [one.weight for one in recipe.rewards])

@@ -28,6 +28,7 @@ from smilerl import (
     ancestry,
     baseline,
     checkpoints,
+    fit,
     pairs,
     paths,
     preferences,
@@ -51,6 +52,7 @@ from smilerl.training.resume import Checkpoints, by_time, train
 from smilerl.training_settings import FORM_OF
 from smilerl.worlds.base import EvaluationKey, World, sealed
 
+_MODEL_FIX = "Write a directory, a recipe or a Hub id (org/name); a gated one is asked for on its page and wants `hf auth login`."
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")
 
 
@@ -234,6 +236,8 @@ def _train(recipe: Recipe, run: Run, world: World, progress: bool) -> None:
         if unwatched:
             run.note(unwatched=unwatched)
             print(f"{arm}  {unwatched}", file=sys.stderr, flush=True)
+    with hushed(), _told_as(recipe, "policy.model_name_or_path", _MODEL_FIX):
+        fit.before_loading(recipe, world, dataset)
     key = EvaluationKey()
     with hushed(), _counted(run, spent):
         if recipe.method == "best_of_n":
@@ -244,6 +248,7 @@ def _train(recipe: Recipe, run: Run, world: World, progress: bool) -> None:
             with sealed(arm, channels, key):
                 trainer = _trainer(recipe, run, world, dataset, rewards, progress, key)
                 supply.refuse_rest(recipe, dataset, len(trainer.train_dataset))
+                fit.after_tokenizing(recipe, trainer)
                 train(trainer)
                 _refuse_early_end(run, trainer)
                 if trainer.eval_dataset is not None:
@@ -336,6 +341,8 @@ def _trainer(
     talks = training.has_base(recipe)
     watched = talks and sharding.sharded(recipe) is None
     policy = _policy(recipe, run, world, talks)
+    if recipe.policy.config is not None:
+        fit.policy(recipe, world, dataset, policy.tokenizer, policy.model.config)
     initial = None
     if watched and not (training.keeps_base(recipe) or is_peft_model(policy.model)):
         initial = copy.deepcopy(policy.model).eval().requires_grad_(False)
@@ -386,8 +393,7 @@ def _trainer(
 
 def _policy(recipe: Recipe, run: Run, world: World, talks: bool) -> Policy:
     """What is trained. TRL's reference model and an adapter's base are found by path, so a fresh policy gets one."""
-    fix = "Write a directory, a recipe or a Hub id (org/name); a gated one is asked for on its page and wants `hf auth login`."
-    with _told_as(recipe, "policy.model_name_or_path", fix):
+    with _told_as(recipe, "policy.model_name_or_path", _MODEL_FIX):
         policy = training.method(recipe.method).policy(recipe, world)
     with _told_as(recipe, "policy.chat_template_kwargs"):
         set_defaults(policy.tokenizer, recipe.policy.chat_template_kwargs)
