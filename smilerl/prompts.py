@@ -24,12 +24,13 @@ class PromptError(ValueError):
 
     Attributes:
         row: its number among those that were given.
+        prompt: the prompt itself.
         text: without what to do, which is `fix`.
     """
 
-    def __init__(self, row: int, text: str, fix: str) -> None:
+    def __init__(self, row: int, prompt: Any, text: str, fix: str) -> None:
         super().__init__(f"{text}\n{fix}")
-        self.row, self.text, self.fix = row, text, fix
+        self.row, self.prompt, self.text, self.fix = row, prompt, text, fix
 
 
 def encode(tokenizer: Any, prompts: Sequence[Prompt], place: Place | None = None) -> list[list[int]]:
@@ -52,7 +53,7 @@ def encode(tokenizer: Any, prompts: Sequence[Prompt], place: Place | None = None
     empty = [row for row, own in enumerate(ids) if not len(own)]
     if empty:
         said = _said(tokenizer, prompts, empty, place, "the prompt is empty: it has no token to go on from")
-        raise PromptError(empty[0], said, "Give it a text, or leave the row out.")
+        raise PromptError(empty[0], prompts[empty[0]], said, "Give it a text, or leave the row out.")
     return ids
 
 
@@ -95,7 +96,7 @@ def fits(
         f"model's context of {context}"
     )
     fix = "Leave long prompts out, let fewer tokens follow, or take a model with a longer context."
-    raise PromptError(long[0], _said(tokenizer, prompts, long, place, why), fix)
+    raise PromptError(long[0], prompts[long[0]], _said(tokenizer, prompts, long, place, why), fix)
 
 
 def context_of(config: Any) -> int | None:
@@ -116,7 +117,7 @@ def _through_template(tokenizer: Any, prompts: Sequence[Any], place: Place | Non
     rendered = {"add_generation_prompt": True, "tokenize": True, "return_dict": True}
     if getattr(tokenizer, "chat_template", None) is None:
         said = _said(tokenizer, prompts, range(len(prompts)), place, "the prompt is messages, and the model has no chat template")
-        raise PromptError(0, said, "Give plain text (the dialogue world's format: text), or take a model with a template.")
+        raise PromptError(0, prompts[0], said, "Give plain text (the dialogue world's format: text), or take a model with a template.")
     try:
         return tokenizer.apply_chat_template(list(prompts), **rendered)["input_ids"]
     except Exception as error:  # noqa: BLE001 - a template is a program of the model's author, and may raise anything
@@ -136,7 +137,7 @@ def _through_template(tokenizer: Any, prompts: Sequence[Any], place: Place | Non
             if "system" in roles
             else "Most templates want the user first, and user and assistant in turn."
         )
-        raise PromptError(row, _said(tokenizer, prompts, list(refused), place, why), fix) from error
+        raise PromptError(row, prompts[row], _said(tokenizer, prompts, list(refused), place, why), fix) from error
 
 
 def _said(tokenizer: Any, prompts: Sequence[Prompt], rows: Sequence[int], place: Place | None, why: str) -> str:

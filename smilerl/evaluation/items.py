@@ -34,6 +34,7 @@ from smilerl.evaluation.respondents import Respondent
 from smilerl.evaluation.sitting import Sitting
 from smilerl.evaluation.statistics import Answered, Estimate, estimate
 from smilerl.policies import Policy
+from smilerl.prompts import PromptError
 from smilerl.records import records
 
 CARE, CONTROL = "care", "control"
@@ -158,7 +159,11 @@ def of_language_model(policy: Policy | None) -> Chooser:
     def choose(items: Sequence[Item]) -> list[dict[str, np.ndarray]]:
         prompts = [prompt_of(policy, item) for item in items]
         texts = [[option_text(policy, text) for own in item.offered.values() for text in own] for item in items]
-        scores = generation.option_logprobs(policy, prompts, texts, eos=False, batch_size=64)
+        try:
+            scores = generation.option_logprobs(policy, prompts, texts, eos=False, batch_size=64)
+        except PromptError as error:
+            said = f"the item {items[error.row].id}: {error.text}"
+            raise PromptError(error.row, error.prompt, said, error.fix) from None
         return [by_act(item, own) for item, own in zip(items, scores, strict=True)]
 
     return choose

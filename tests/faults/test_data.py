@@ -5,12 +5,14 @@ from __future__ import annotations
 import codecs
 import gzip
 import json
+import shutil
 
 import pytest
 
 pytestmark = pytest.mark.slow
 too_little = pytest.mark.attack("too little data")
 files = pytest.mark.attack("data files")
+prompts = pytest.mark.attack("prompts the model cannot take")
 
 
 @pytest.fixture
@@ -246,3 +248,102 @@ def test_a_column_that_is_missing_is_told_before_anything_loads(product, talks, 
         "recipe.yaml:", "needs the column", "Beside the prompt it has: answer", says
     )
     assert not (tmp_path / "runs").exists()
+
+
+NO_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+USER_FIRST = "{% if messages[0]['role'] != 'user' %}{{ raise_exception('Conversation roles must begin with user') }}{% endif %}"
+NO_NAME = "{{ messages[0]['name'].upper() }}"
+U, A, S = (
+    {"role": role, "content": content} for role, content in (("user", "hi"), ("assistant", "ho"), ("system", "be kind"))
+)
+TALKS = [{"prompt": [{**U, "content": f"hi {i}"}], "completion": [A]} for i in range(20)]
+
+
+@pytest.fixture
+def weightless(checkpoint, tmp_path):
+    """A checkpoint without its weights, so that whatever is told was known before they were read."""
+
+    def make(head: str = "", **config) -> dict:
+        config = {"chat": True, **config}
+        folder = tmp_path / "policy"
+        shutil.copytree(checkpoint("llama", **config), folder)
+        (folder / "model.safetensors").unlink()
+        if head:
+            template = folder / "chat_template.jinja"
+            template.write_text(head + template.read_text())
+        return {"model_name_or_path": str(folder)}
+
+    return make
+
+
+#: name → (rows at the end of twenty good ones, template's head, settings of the model, sections of the recipe, words).
+UNTAKABLE = {
+    "too long with its completion": ([{"prompt": [{**U, "content": "x" * 489}]}], "", {}, {}, ("talks.jsonl:21: the prompt has 5", "context of 512", "1 of ")),
+    "a little too long": ([{"prompt": [{**U, "content": "x" * 106}]}], "", {"max_position_embeddings": 128}, {}, ("talks.jsonl:21: the prompt has", "context of 128")),
+    "a completion that is longer than what is left": (
+        [], "", {"max_position_embeddings": 128},
+        {"method": "grpo", "training": {**SMALL, "max_completion_length": 120}}, ("talks.jsonl:", "context of 128", "120 that follow"),
+    ),
+    "a system message that the template refuses": ([{"prompt": [S, U]}] * 3, NO_SYSTEM, {}, {}, ("talks.jsonl:21: ", "System role not supported", "1 of ", "front of what the user says")),
+    "the assistant first": ([{"prompt": [A, U]}], USER_FIRST, {}, {}, ("talks.jsonl:21: ", "must begin with user", "roles: assistant, user")),
+    "a template that wants what no message has": ([], NO_NAME, {}, {}, ("talks.jsonl:", "16 of 16 prompts")),
+    "no template at all": ([], "", {"chat": False}, {}, ("talks.jsonl:", "no chat template", "format: text")),
+    "a template that refuses what supervised training reads": (
+        [{"prompt": [S, U], "completion": [A]}], NO_SYSTEM, {}, {"method": "sft"}, ("talks.jsonl:21: ", "System role not supported"),
+    ),
+    "too long for whoever is held out": (
+        [], "", {"max_position_embeddings": 64},
+        {"method": "dpo", "data": {"n": 4, "args": {"path": "pairs.jsonl", "max_completion_length": 60}}}, ("context of 64",),
+    ),
+}  # fmt: skip
+
+
+@prompts
+@pytest.mark.parametrize(("more", "head", "config", "sections", "says"), UNTAKABLE.values(), ids=UNTAKABLE.keys())
+def test_a_prompt_that_the_model_cannot_take_is_named_before_its_weights_load(
+    product, talks, weightless, tmp_path, more, head, config, sections, says
+):
+    pairs = [{"prompt": [{**U, "content": f"p{i}"}], "chosen": [A], "rejected": [U | A | {"content": "no"}]} for i in range(9)]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in pairs))
+    args = {"format": "as_is", "held_out_fraction": 0.1, "max_prompt_chars": 9999}
+    sections = {"training": SMALL, **sections}
+    recipe = talks([*TALKS, *more], args=args, policy=weightless(head, **config), **sections)
+    if sections.get("method") in ("sft", "dpo"):
+        offline(recipe)
+    product("train", recipe).refused("recipe.yaml:", *says)
+
+
+@prompts
+@pytest.mark.parametrize("empty", ["", "\n\n"])
+def test_an_empty_prompt_is_named(product, talks, empty):
+    world = [*lines(20), {"prompt": ""}]
+    if empty:  # which some tokenizers make nothing of: white space is a token here, so it trains
+        world[-1] = {"prompt": empty}
+    ended = product("train", talks(world, training=SMALL, args={"held_out_fraction": 0.2}))
+    if empty:
+        assert ended.code == 0, ended.err
+    else:
+        ended.refused("recipe.yaml:", "talks.jsonl:21: the prompt is empty")
+
+
+@prompts
+def test_learned_positions_are_not_run_out_of(product, talks):
+    gpt2 = {"model_type": "gpt2", "n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 64}
+    rows = [*lines(20), {"prompt": " ".join(map(str, range(1000, 1100)))}]
+    product("train", talks(rows, policy={"config": gpt2}, training=SMALL)).refused("recipe.yaml:", "talks.jsonl:21: ", "context of 64")
+
+
+@prompts
+def test_supervised_rows_longer_than_the_context_say_what_to_write(product, talks):
+    gpt2 = {"model_type": "gpt2", "n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 64}
+    rows = [*lines(20), *({"prompt": f"a {i}", "completion": " ".join(map(str, range(i, 200)))} for i in range(9))]
+    recipe = offline(talks(rows, method="sft", policy={"config": gpt2}, data={"n": 99}))
+    product("train", recipe).refused("recipe.yaml:", "rows are longer than the model's context of 64", "max_length: 64")
+
+
+@prompts
+def test_an_evaluation_names_the_question_and_the_row(product, checkpoint, tmp_path):
+    policy = checkpoint("llama", max_position_embeddings=64)
+    ended = product("eval", policy, "--suite", "held_out", "--n", "4", "--base", policy)
+    assert ended.code == 1 and "Traceback" not in ended.err + ended.out
+    assert "held_out: row " in ended.out and "context of 64" in ended.out, ended.out
