@@ -46,7 +46,11 @@ def after_tokenizing(recipe: Recipe, trainer: Any) -> None:
     """Raises RecipeError where rows that are trained on are longer than the model's context, as TRL has tokenized and will cut them."""
     context, rows = prompts.context_of(trainer.model.config), trainer.train_dataset
     limit = {**defaults(recipe.method), **recipe.training}.get("max_length")
-    if context is None or "max_length" not in training_fields(recipe.method) or (limit is not None and limit <= context):
+    if (
+        context is None
+        or "max_length" not in training_fields(recipe.method)
+        or (limit is not None and limit <= context)
+    ):
         return
     long = int(pc.sum(pc.greater(_lengths(rows), context)).as_py() or 0)
     if long:

@@ -102,7 +102,13 @@ def make_for(recipe: Recipe, world: World, rewards: Sequence[Callable], path: Pa
     policy = as_spoken(spec, device=device_of(recipe.training))
     people = world.people(data.split, data.n, data.seed)
     try:  # all of them now: they are sampled a few at a time
-        check(policy.tokenizer, policy.model.config, people["prompt"][:], how.max_new_tokens, getattr(world, "found_at", None))
+        check(
+            policy.tokenizer,
+            policy.model.config,
+            people["prompt"][:],
+            how.max_new_tokens,
+            getattr(world, "found_at", None),
+        )
     except PromptError as error:
         raise recipe.error("world", error.text, error.fix) from None
     declared = sorted({name for one in rewards for name in getattr(one, "channels", ())})

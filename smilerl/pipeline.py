@@ -247,10 +247,8 @@ def _train(recipe: Recipe, run: Run, world: World, progress: bool) -> None:
         else:
             with sealed(arm, channels, key):
                 trainer = _trainer(recipe, run, world, dataset, rewards, progress, key)
-                supply.refuse_rest(recipe, dataset, len(trainer.train_dataset))
                 fit.after_tokenizing(recipe, trainer)
                 train(trainer)
-                _refuse_early_end(run, trainer)
                 if trainer.eval_dataset is not None:
                     _evaluate(recipe, trainer, dataset, run, progress)
             _save(trainer, run)
@@ -361,18 +359,14 @@ def _trainer(
             bar.show(row)
 
     renamed = getattr(training.method(recipe.method), "RENAMED", None)
-    try:
-        trainer = training.make_trainer(
-            recipe,
-            policy=policy,
-            dataset=dataset,
-            reward_funcs=rewards,
-            callbacks=[saving, Metrics(write, renamed), *([bar] if progress else [])],
-            output_dir=run.checkpoints,
-        )
-    except training.NothingLeft:
-        supply.refuse_rest(recipe, dataset, 0)
-        raise
+    trainer = training.make_trainer(
+        recipe,
+        policy=policy,
+        dataset=dataset,
+        reward_funcs=rewards,
+        callbacks=[saving, Metrics(write, renamed), *([bar] if progress else [])],
+        output_dir=run.checkpoints,
+    )
     saving.bind(trainer)
     # Where TRL measures no KL it is measured at least once, at the end.
     if watched and (recipe.held_out.every or not training.logs_kl(recipe)):
@@ -442,19 +436,6 @@ def _refuse_other_data(run: Run, now: str) -> None:
             f"{run.path} would go on from {run.goes_on_from.name} on other data than it began with ({before} → {now}).\n"
             "Put the data back, or give another --output_dir."
         )
-
-
-def _refuse_early_end(run: Run, trainer: Trainer) -> None:
-    """Raises RunError where training ended before its last step; one that was asked to stop has raised `Interrupted`."""
-    done, asked = trainer.state.global_step, trainer.args.max_steps
-    last = asked if asked > 0 else trainer.state.max_steps
-    if 0 < last <= done:
-        return
-    why = "there was no batch to train on" if done == 0 else "a callback, a reward or the trainer itself ended it"
-    raise RunError(
-        f"{run.path}: training ended at step {done} of {last}, and nobody had asked it to stop: {why}. The run counts as failed.\n"
-        "Look for what sets should_training_stop, and at how much data there is (manifest.json: data)."
-    )
 
 
 def _data_hash(dataset: Dataset | DatasetDict) -> str:

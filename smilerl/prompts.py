@@ -116,11 +116,15 @@ def context_of(config: Any) -> int | None:
 def _through_template(tokenizer: Any, prompts: Sequence[Any], place: Place | None) -> list[list[int]]:
     rendered = {"add_generation_prompt": True, "tokenize": True, "return_dict": True}
     if getattr(tokenizer, "chat_template", None) is None:
-        said = _said(tokenizer, prompts, range(len(prompts)), place, "the prompt is messages, and the model has no chat template")
-        raise PromptError(0, prompts[0], said, "Give plain text (the dialogue world's format: text), or take a model with a template.")
+        said = _said(
+            tokenizer, prompts, range(len(prompts)), place, "the prompt is messages, and the model has no chat template"
+        )
+        raise PromptError(
+            0, prompts[0], said, "Give plain text (the dialogue world's format: text), or take a model with a template."
+        )
     try:
         return tokenizer.apply_chat_template(list(prompts), **rendered)["input_ids"]
-    except Exception as error:  # noqa: BLE001 - a template is a program of the model's author, and may raise anything
+    except Exception as error:
         refused: dict[int, Exception] = {}
         for row, prompt in enumerate(prompts):
             try:

@@ -37,6 +37,7 @@ _BINARY = (
 )  # fmt: skip
 #: What has been said of rows that are left out.
 _TOLD: set[str] = set()
+_HALF = re.compile("[\ud800-\udfff]")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -200,30 +201,25 @@ def _checked(item: Any, text: str, where: str) -> Mapping:
         raise ValueError(f'{where}: a {type(item).__name__}, not a JSON object such as {{"prompt": "..."}}')
     # Looked at closely only where its text can hold such a thing: most does not.
     if text.count("{") + text.count("[") > _DEEPEST or _SURROGATE.search(text):
-        for name, value in item.items():
-            if wrong := _odd(value, name, 1):
-                raise ValueError(f"{where}: {wrong}")
+        if wrong := _odd(item, "", 0):
+            raise ValueError(f"{where}: {wrong}")
     return item
 
 
 def _odd(value: Any, place: str, depth: int) -> str | None:
     """What a value holds that no model, table or file can: half a character, or too many levels."""
     if isinstance(value, str):
-        half = re.search("[\ud800-\udfff]", value)
+        half = _HALF.search(value)
         return half and (
             f"{place} holds half of a character, \\u{ord(half[0]):04x}: its other half was cut off. Cut text between characters"
         )
     if depth > _DEEPEST:
-        return f"{place.partition('.')[0].partition('[')[0]} has objects and lists more than {_DEEPEST} deep"
-    inner = (
-        ((f"{place}.{name}", item) for name, item in value.items())
-        if isinstance(value, dict)
-        else ((f"{place}[{at}]", item) for at, item in enumerate(value))
-        if isinstance(value, list)
-        else ()
-    )
-    for name, item in inner:
-        if wrong := _odd(name.rpartition(".")[2], place, depth) or _odd(item, name, depth + 1):
+        return f"{re.split('[.[]', place)[0]} has objects and lists more than {_DEEPEST} deep"
+    if isinstance(value, list):
+        return next(filter(None, (_odd(item, f"{place}[{at}]", depth + 1) for at, item in enumerate(value))), None)
+    for name, item in value.items() if isinstance(value, dict) else ():
+        own = f"{place}.{name}" if place else name
+        if wrong := _odd(name, f"the name {own!a}", depth) or _odd(item, own, depth + 1):
             return wrong
     return None
 

@@ -229,7 +229,9 @@ def _check_prompts(sitting: Sitting, question: Question, people: Mapping[str, Gr
     asked = [who, sitting.base, *(sitting.rivals[name] for name in question.rivals)]
     for policy in [one.policy for one in asked if one is not None and one.policy is not None]:
         for group in people.values():
-            check_prompts(policy.tokenizer, policy.model.config, group.prompts, sitting.settings.get("max_new_tokens", 0))
+            check_prompts(
+                policy.tokenizer, policy.model.config, group.prompts, sitting.settings.get("max_new_tokens", 0)
+            )
 
 
 def _inapplicable(sitting: Sitting, question: Question, who: Respondent) -> str | None:

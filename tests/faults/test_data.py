@@ -251,7 +251,9 @@ def test_a_column_that_is_missing_is_told_before_anything_loads(product, talks, 
 
 
 NO_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
-USER_FIRST = "{% if messages[0]['role'] != 'user' %}{{ raise_exception('Conversation roles must begin with user') }}{% endif %}"
+USER_FIRST = (
+    "{% if messages[0]['role'] != 'user' %}{{ raise_exception('Conversation roles must begin with user') }}{% endif %}"
+)
 NO_NAME = "{{ messages[0]['name'].upper() }}"
 U, A, S = (
     {"role": role, "content": content} for role, content in (("user", "hi"), ("assistant", "ho"), ("system", "be kind"))
@@ -303,7 +305,10 @@ UNTAKABLE = {
 def test_a_prompt_that_the_model_cannot_take_is_named_before_its_weights_load(
     product, talks, weightless, tmp_path, more, head, config, sections, says
 ):
-    pairs = [{"prompt": [{**U, "content": f"p{i}"}], "chosen": [A], "rejected": [U | A | {"content": "no"}]} for i in range(9)]
+    pairs = [
+        {"prompt": [{**U, "content": f"p{i}"}], "chosen": [A], "rejected": [U | A | {"content": "no"}]}
+        for i in range(9)
+    ]
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in pairs))
     args = {"format": "as_is", "held_out_fraction": 0.1, "max_prompt_chars": 9999}
     sections = {"training": SMALL, **sections}
@@ -330,7 +335,9 @@ def test_an_empty_prompt_is_named(product, talks, empty):
 def test_learned_positions_are_not_run_out_of(product, talks):
     gpt2 = {"model_type": "gpt2", "n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 64}
     rows = [*lines(20), {"prompt": " ".join(map(str, range(1000, 1100)))}]
-    product("train", talks(rows, policy={"config": gpt2}, training=SMALL)).refused("recipe.yaml:", "talks.jsonl:21: ", "context of 64")
+    product("train", talks(rows, policy={"config": gpt2}, training=SMALL)).refused(
+        "recipe.yaml:", "talks.jsonl:21: ", "context of 64"
+    )
 
 
 @prompts

@@ -34,9 +34,9 @@ from smilerl import speakers
 from smilerl.records import BadRows, OnBadRow, hub, records
 from smilerl.worlds.base import Observation, Reaction, Supply
 from smilerl.worlds.dialogue import played
+from smilerl.worlds.dialogue.columns import as_held, identity, type_of
 from smilerl.worlds.dialogue.played import Player
 from smilerl.worlds.dialogue.rows import Reader, Row, key, plain, until_answered
-from smilerl.worlds.dialogue.said import short
 from smilerl.yaml_types import bad_arguments
 
 
@@ -201,7 +201,7 @@ class DialogueWorld:
             ValueError: the values of one are not of one type; says where.
         """
         names = dict.fromkeys(name for row in self.rows for name in row.columns)
-        return {name: _type_of(name, self.rows) for name in names}
+        return {name: type_of(name, self.rows) for name in names}
 
     def supply(self, form: Literal["people", "conversations", "pairs"], split: str) -> Supply:
         """How many rows of a split there are to train on in a form, and what became of the others."""
@@ -214,7 +214,7 @@ class DialogueWorld:
         kept = len(rows)
         if form == "people":
             _ = self._columns
-            kept = len({_identity(row) for row in rows})
+            kept = len({identity(row) for row in rows})
             lost["equal to others"] = len(rows) - kept
         elif form == "conversations":
             kept = sum(row.completion is not None for row in rows)
@@ -257,13 +257,9 @@ class DialogueWorld:
         ]
         if not rows:
             raise ValueError(f"dialogue: nobody in the split '{split}' of {self.source} is so: {where}")
-        distinct = list({_identity(row): row for row in rows}.items())
+        distinct = list({identity(row): row for row in rows}.items())
         chosen = random.Random(f"{split}:{seed}").sample(distinct, min(n, len(distinct)))
-        # As Arrow holds them, so that a reward is given the same by the trainer (from the data set) and elsewhere (from `person`).
-        columns = {
-            name: pa.array([row.columns.get(name) for _, row in chosen], kind).to_pylist()
-            for name, kind in self._columns.items()
-        }
+        columns = {name: as_held(name, kind, [row for _, row in chosen]) for name, kind in self._columns.items()}
         people = [
             self._person(digest, row) | ({"columns": {name: columns[name][at] for name in columns}} if columns else {})
             for at, (digest, row) in enumerate(chosen)
@@ -368,38 +364,6 @@ class DialogueWorld:
             )
         drawn = random.Random(seed).sample(rows, min(n, len(rows)))
         return Dataset.from_dict({column: [getattr(row, column) for row in drawn] for column in columns})
-
-
-def _identity(row: Row) -> str:
-    """What a row is, but for its replies: sixteen hex digits. Rows that agree in it are one person."""
-    if row.columns:
-        return key([row.prompt, row.state, row.columns])
-    return key([row.prompt, row.state] if row.state else row.prompt)
-
-
-def _type_of(column: str, rows: Sequence[Row]) -> pa.DataType:
-    """The type of a column.
-
-    Raises:
-        ValueError: its values have no type in common; names the row where this shows, and the first.
-    """
-    unlike = (pa.ArrowException, OverflowError, TypeError, ValueError)
-    given = [(row.where, row.columns[column]) for row in rows if column in row.columns]
-    try:
-        return pa.array([value for _, value in given]).type
-    except unlike:
-        pass
-    where, first = given[0]
-    for other, value in given:
-        try:
-            pa.array([first, value])
-        except unlike:
-            same = f" and {short(first)} in {where}" if other != where else ""
-            raise ValueError(
-                f"{other}: the column '{column}' is {short(value)} here{same}: a column holds values of one type, whole numbers "
-                "of at most 64 bits. Write all of them alike, as text for example"
-            ) from None
-    raise ValueError(f"{where}: the values of the column '{column}' are of several types. Write all of them alike")
 
 
 def observe(people: Sequence[str], completions: Sequence[str]) -> list[Observation]:
