@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict
 
-from smilerl import prompts, training
+from smilerl import prompts, supply, training
 from smilerl.chat_template import set_defaults
 from smilerl.policies import tokenizer_and_config
 from smilerl.recipe import Recipe
@@ -36,7 +36,7 @@ def policy(recipe: Recipe, world: Any, data: Dataset | DatasetDict, tokenizer: A
             prompts.check(tokenizer, config, rows, room * recipe.data.turns, place)
         else:
             prompts.check(tokenizer, config, _one_of_each_form(rows), 0, place)
-        if training.has_base(recipe):
+        if supply.meets_held_out(recipe):
             prompts.check(tokenizer, config, world.people(said.split, said.n, said.seed)["prompt"][:], room, place)
     except prompts.PromptError as error:
         raise recipe.error("world", error.text, error.fix) from None

@@ -220,7 +220,8 @@ def read_labels(args: FileArgs, beside: str = "") -> list[dict]:
 
 def _read(args: FileArgs, beside: str, rows_of: Callable[[Mapping, str], list[dict]]) -> list[dict]:
     """What is made of each row of the file or data set; those of which nothing can be made are told together, or left out."""
-    bad, rows = BadRows(args.on_bad_row), []
+    bad = BadRows(args.on_bad_row)
+    rows: list[dict] = []
     for where, item in _items(args, beside, bad):
         try:
             own = rows_of(item, where)

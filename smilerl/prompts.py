@@ -47,9 +47,9 @@ def encode(tokenizer: Any, prompts: Sequence[Prompt], place: Place | None = None
     if not isinstance(prompts[0], str) and prompts[0] and isinstance(prompts[0][0], dict):
         ids = _through_template(tokenizer, prompts, place)
     elif isinstance(prompts[0], str):
-        ids = tokenizer(list(prompts))["input_ids"]
+        ids = tokenizer(list(prompts), return_attention_mask=False)["input_ids"]
     else:
-        ids = [list(prompt) for prompt in prompts]
+        ids = [list(prompt) for prompt in prompts]  # type: ignore[arg-type]
     empty = [row for row, own in enumerate(ids) if not len(own)]
     if empty:
         said = _said(tokenizer, prompts, empty, place, "the prompt is empty: it has no token to go on from")

@@ -124,13 +124,13 @@ def _of_file(opened: IO[bytes], path: str, bad: BadRows | None) -> Iterator[tupl
         if head.startswith(magic):
             raise ValueError(f"{path}: {what}, and JSONL is expected. {fix}")
     source: IO[bytes] = gzip.GzipFile(fileobj=opened) if head[:2] == b"\x1f\x8b" else opened  # type: ignore[assignment]
-    text = io.BufferedReader(source)  # type: ignore[type-var]
+    text: Any = io.BufferedReader(source)
     start = text.peek(512)[:512]
     encoding = next((name for mark, name in _MARKS if start.startswith(mark)), "utf-8")
     if encoding in ("utf-16", "utf-32"):
         whole = text.read(_LONGEST_LIST)
         try:
-            text = io.BufferedReader(io.BytesIO(whole.decode(encoding).encode("utf-8", "surrogatepass")))  # type: ignore[type-var]
+            text = io.BufferedReader(io.BytesIO(whole.decode(encoding).encode("utf-8", "surrogatepass")))
         except UnicodeDecodeError as error:
             raise ValueError(f"{path}: begins as {encoding.upper()} and is not: {error.reason}") from None
         start = text.peek(512)[:512]

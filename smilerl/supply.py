@@ -46,7 +46,7 @@ def problems(recipe: Recipe, world: Any) -> Iterator[Problem]:
         found = _asked_for(recipe, world)
         if found is not None:
             yield from _too_few(recipe, found[1], found[0])
-        if _is_watched(recipe):
+        if recipe.method == "reward" or meets_held_out(recipe):
             yield from _nobody_held_out(recipe, world)
     except ValueError as error:  # of columns that hold no single type
         yield Problem(("world", "args"), str(error))
@@ -107,6 +107,13 @@ def columns(recipe: Recipe, world: Any) -> Collection[str] | None:
     return world.people(recipe.data.split, 1, recipe.data.seed, **more).column_names
 
 
+def meets_held_out(recipe: Recipe) -> bool:
+    """Whether the policy talks to held-out people while it trains: every so often, or once where TRL measures no KL."""
+    fields, said = training_fields(recipe.method), {**defaults(recipe.method), **recipe.training}
+    logs_kl = "max_completion_length" in fields and said.get("beta") != 0
+    return "beta" in fields and (recipe.held_out.every > 0 or not logs_kl)
+
+
 def _asked_for(recipe: Recipe, world: Any) -> tuple[int, Supply] | None:
     """How many rows the recipe asks for, and what there is; None where only making them will tell."""
     data, asks = recipe.data, recipe.data.n
@@ -117,7 +124,7 @@ def _asked_for(recipe: Recipe, world: Any) -> tuple[int, Supply] | None:
     if recipe.method == "best_of_n":
         return recipe.held_out.n, world.supply("people", recipe.held_out.split)
     form = "people" if _talks_to_people(recipe) else "conversations" if recipe.method == "sft" else "pairs"
-    return asks, world.supply(form, data.args.get("split", data.split) if form == "conversations" else data.split)
+    return asks, world.supply(form, data.args.get("split", "train") if form == "conversations" else data.split)
 
 
 def _too_few(recipe: Recipe, found: Supply, asks: int) -> Iterator[Problem]:
@@ -137,11 +144,6 @@ def _too_few(recipe: Recipe, found: Supply, asks: int) -> Iterator[Problem]:
         f"{what}, and one step of {recipe.method} takes {least} rows: {why}.",
         f"{fix},{smaller}.".replace(",.", "."),
     )
-
-
-def _is_watched(recipe: Recipe) -> bool:
-    """Whether held-out people are talked to, or held-out pairs tested on."""
-    return recipe.method == "reward" or ("beta" in training_fields(recipe.method))
 
 
 def _nobody_held_out(recipe: Recipe, world: Any) -> Iterator[Problem]:

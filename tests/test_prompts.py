@@ -50,7 +50,7 @@ def test_a_prompt_has_to_fit_with_what_follows(policy):
 
 @pytest.mark.parametrize("prompts", [["a", ""], [[1], []]])
 def test_an_empty_prompt_is_named(policy, prompts):
-    with pytest.raises(PromptError, match="row 1 .*the prompt is empty.* 1 of 2 prompts"):
+    with pytest.raises(PromptError, match=r"row 1 .*the prompt is empty.* 1 of 2 prompts"):
         encode_prompts(policy, prompts)
 
 

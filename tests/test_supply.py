@@ -55,6 +55,20 @@ def test_rows_without_what_a_method_learns_from_are_counted(make_recipe, tmp_pat
         make_recipe(method, world=world, **policy)
 
 
+@pytest.mark.parametrize(("every", "beta", "fine"), [(0, 0.05, True), (1, 0.05, False), (0, 0.0, False)])
+def test_somebody_is_held_out_where_the_run_will_talk_to_them(make_recipe, tmp_path, every, beta, fine):  # noqa: F811
+    (tmp_path / "talks.jsonl").write_text("".join(f'{{"prompt": "p{i}"}}\n' for i in range(20)))
+    world = {"name": "dialogue", "args": {"path": str(tmp_path / "talks.jsonl"), "held_out_fraction": 0}}
+    sections = {
+        "world": world, "rewards": [{"name": "constant"}], "held_out": {"every": every, "n": 4}, "training": {"beta": beta}
+    }  # fmt: skip
+    if fine:
+        assert make_recipe("rloo", **sections)
+    else:
+        with pytest.raises(RecipeError, match="nothing is held out: 20 rows of"):
+            make_recipe("rloo", **sections)
+
+
 def test_a_world_that_makes_its_people_has_as_many_as_are_asked_for(make_recipe):  # noqa: F811
     recipe = make_recipe("rloo")
     world = worlds.build("smileworld")

@@ -204,8 +204,8 @@ def _answer(
             verdict = Verdict("descriptive", "this is the base that others are compared with")
     except PromptError as error:
         found_at = getattr(sitting.world, "found_at", lambda prompt: None)(error.prompt)
-        where = f"{found_at}: " if found_at else ""
-        return said | {"status": "error", "why": f"{question.name}: {where}{error.text} {error.fix}"}
+        place = f"{found_at}: " if found_at else ""
+        return said | {"status": "error", "why": f"{question.name}: {place}{error.text} {error.fix}"}
     except Exception as error:  # noqa: BLE001 - reported as an error: it must neither be a score nor lose the other questions
         where = traceback.extract_tb(error.__traceback__)[-1]
         return said | {
