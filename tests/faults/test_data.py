@@ -82,7 +82,8 @@ def test_a_batch_that_is_dropped_because_it_is_not_full(product, talks):
 
 @too_little
 def test_nothing_is_held_out(product, talks):
-    product("train", talks(lines(20), args={"held_out_fraction": 0})).refused("held_out", "nothing is held out")
+    recipe = talks(lines(20), args={"held_out_fraction": 0}, held_out={"every": 1, "n": 4})
+    product("train", recipe).refused("held_out", "nothing is held out")
 
 
 @too_little
@@ -335,9 +336,9 @@ def test_an_empty_prompt_is_named(product, talks, empty):
 def test_learned_positions_are_not_run_out_of(product, talks):
     gpt2 = {"model_type": "gpt2", "n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 64}
     rows = [*lines(20), {"prompt": " ".join(map(str, range(1000, 1100)))}]
-    product("train", talks(rows, policy={"config": gpt2}, training=SMALL)).refused(
-        "recipe.yaml:", "talks.jsonl:21: ", "context of 64"
-    )
+    product(
+        "train", talks(rows, policy={"config": gpt2}, training=SMALL, data={"n": 99}, args={"held_out_fraction": 0})
+    ).refused("recipe.yaml:", "talks.jsonl:21: ", "context of 64")
 
 
 @prompts

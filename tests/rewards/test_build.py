@@ -7,8 +7,11 @@ from types import SimpleNamespace
 import pytest
 
 from smilerl import rewards, worlds
+from smilerl.candidates import Sampling, draw
+from smilerl.policies import fresh_policy
 from smilerl.rewards import RewardError, build_reward, build_rewards
 from smilerl.rewards._summed import summed
+from tests.training.conftest import TINY
 
 USERS_FILE = """
 def words(completions, **columns):
@@ -188,3 +191,16 @@ def test_outside_training_a_reward_gets_the_columns_from_the_people(tmp_path, mo
     prompts, persons = people["prompt"][:], people["person"][:]
     assert total(prompts=prompts, completions=people["answer"][:], person=persons) == [2.0, 2.0]
     assert total(prompts=prompts, completions=["4", "4"], person=persons, answer=["4", "4"]) == [2.0, 2.0]
+
+
+def test_candidates_are_scored_with_the_columns_of_their_people(tmp_path, monkeypatch):
+    """What pairs, labels and best of n are made from."""
+    code = "def longest(prompts, completions, answer, **columns):\n    return [float(len(one)) for one in answer]\n"
+    (tmp_path / "needy.py").write_text(code)
+    (tmp_path / "talks.jsonl").write_text('{"prompt": "p", "answer": "four"}\n{"prompt": "q", "answer": "eleven"}\n')
+    monkeypatch.chdir(tmp_path)
+    world = worlds.build("dialogue", path="talks.jsonl", held_out_fraction=0)
+    people = world.people("train", 2, 0)
+    total = summed(build_rewards([{"name": "needy.py:longest"}]), [1.0])
+    found = draw(fresh_policy(TINY, world), people, total, Sampling(k=3, max_new_tokens=2))
+    assert found.rewards.tolist() == [[float(len(answer))] * 3 for answer in people["answer"]]

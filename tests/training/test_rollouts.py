@@ -82,7 +82,9 @@ def test_plain_text_turns(checkpoint, end):
         ],
     )
     assert stub.contexts[0][0] == 2  # the first turn is generated in groups, as vLLM wants to know
-    assert out["_talk"][1]["prompt"] == "person: ho\nhelper: b\nperson: no\nhelper:" and out["_talk"][1]["reply"] == " d"
+    assert (
+        out["_talk"][1]["prompt"] == "person: ho\nhelper: b\nperson: no\nhelper:" and out["_talk"][1]["reply"] == " d"
+    )
     assert turns.heard(out["_talk"][0]["person"]) == [(" a", "fine\nthanks")]
     for ids, mask, logs in zip(out["completion_ids"], out["env_mask"], out["logprobs"], strict=True):
         assert len(ids) == len(mask) == len(logs) and [
