@@ -66,7 +66,7 @@ class SampledArgs:
         k: replies to each person, at least 2.
         temperature: of the sampling, above 0.
         threshold: for labels: a reply with a higher reward is good. None: higher than the median of the replies to its person.
-        max_completion_length: tokens of a reply, here and from held-out people.
+        max_completion_length: tokens of a reply, here and from held-out people; where nobody says, no more than fit into the context.
     """
 
     k: int = 8

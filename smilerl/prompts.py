@@ -95,7 +95,7 @@ def fits(
         f"the prompt has {lengths[long[0]]} tokens, and with {rooms[long[0]]} that follow it that is more than the "
         f"model's context of {context}"
     )
-    fix = "Leave long prompts out, let fewer tokens follow, or take a model with a longer context."
+    fix = "Leave long prompts out (max_prompt_chars), let fewer tokens follow (max_completion_length), or take a model with a longer context."
     raise PromptError(long[0], prompts[long[0]], _said(tokenizer, prompts, long, place, why), fix)
 
 

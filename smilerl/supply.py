@@ -108,10 +108,13 @@ def columns(recipe: Recipe, world: Any) -> Collection[str] | None:
 
 
 def meets_held_out(recipe: Recipe) -> bool:
-    """Whether the policy talks to held-out people while it trains: every so often, or once where TRL measures no KL."""
+    """Whether the policy talks to held-out people while it trains: every so often, or once where TRL measures no KL.
+
+    A recipe without a folder is no run: its data is made, and nothing else (`smilerl pairs`).
+    """
     fields, said = training_fields(recipe.method), {**defaults(recipe.method), **recipe.training}
     logs_kl = "max_completion_length" in fields and said.get("beta") != 0
-    return "beta" in fields and (recipe.held_out.every > 0 or not logs_kl)
+    return bool(recipe.output_dir) and "beta" in fields and (recipe.held_out.every > 0 or not logs_kl)
 
 
 def _asked_for(recipe: Recipe, world: Any) -> tuple[int, Supply] | None:
