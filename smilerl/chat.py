@@ -23,7 +23,7 @@ Reply = Callable[[list, list[str], int], list[str]]
 _LABEL = 10
 
 #: What a person's JSON holds beside facts about the person.
-_NOT_FACTS = ("world", "seed", "id", "talk", "played")
+_NOT_FACTS = ("world", "seed", "id", "talk", "played", "columns")
 
 HELP = """\
 Enter          say what this person would say

@@ -17,12 +17,11 @@ import torch
 from smilerl import messages
 from smilerl.decoding import chooser, decode, rows_can_be_chosen
 from smilerl.policies import Policy
+from smilerl.prompts import Prompt, check, fits
 
 #: Numbers in one batch of logits, at most: 2 GB in single precision. A vocabulary of 150,000 fills a GPU in no time.
 _MOST_LOGITS = 2**29
 
-#: Plain text, chat messages, or token ids (exact: for who has put them through a template of their own).
-Prompt = str | list[dict[str, str]] | list[int]
 #: Text, chat messages, or token ids as `sample_ids` returns them (exact: nothing is tokenized again).
 Completion = str | list[dict[str, str]] | list[int]
 
@@ -73,7 +72,7 @@ def sample_ids(
         raise ValueError(f"temperature must be 0 or more, not {temperature}")
     ends = _eos_ids(policy)
     uniforms = torch.from_numpy(_uniforms(seed, len(prompts), max_new_tokens))
-    prompt_ids = encode_prompts(policy, prompts)
+    prompt_ids = encode_prompts(policy, prompts, max_new_tokens)
     numbers = {ids: number for number, ids in enumerate(dict.fromkeys(map(tuple, prompt_ids)))}
     same = [numbers[tuple(ids)] for ids in prompt_ids]
     completions: list[list[int]] = [[]] * len(prompts)
@@ -111,6 +110,7 @@ def completion_logprobs(
     """
     answers = _encode_completions(policy, completions, eos)
     sequences = [(prompt, answer) for prompt, answer in zip(encode_prompts(policy, prompts), answers, strict=True)]
+    _check_lengths(policy, prompts, [prompt for prompt, _ in sequences], [len(answer) for _, answer in sequences])
     totals = np.zeros(len(sequences))
     lengths = [len(prompt) + len(answer) for prompt, answer in sequences]
     for rows in _batches(lengths, _fitting(policy, batch_size, lengths)):
@@ -149,6 +149,7 @@ def option_logprobs(
     counts = [len(own) for own in options]
     encoded = iter(_encode_completions(policy, [option for own in options for option in own], eos))
     answers = [[next(encoded) for _ in own] for own in options]
+    _check_lengths(policy, prompts, prompt_ids, [max(map(len, own), default=0) for own in answers])
     totals: list[np.ndarray] = [np.zeros(0)] * len(prompts)
     batch_size = _fitting(policy, batch_size, [len(answer) for own in answers for answer in own])
     per_batch = min(
@@ -176,26 +177,22 @@ def sequence_kl(
     )
 
 
-def encode_prompts(policy: Policy, prompts: Sequence[Prompt]) -> list[list[int]]:
+def encode_prompts(policy: Policy, prompts: Sequence[Prompt], room: int = 0) -> list[list[int]]:
     """Token ids of each prompt, as TRL makes them: text as it stands, messages through the chat template.
 
+    Args:
+        room: tokens that will follow each.
+
     Raises:
-        ValueError: a prompt is empty, or messages meet a tokenizer without a chat template.
+        PromptError: a prompt is empty, refused by the chat template, or longer than the model's context with what follows.
     """
-    if not prompts:
-        return []
-    if isinstance(prompts[0], str):
-        ids = policy.tokenizer(list(prompts))["input_ids"]
-    elif prompts[0] and isinstance(prompts[0][0], int):
-        ids = [list(prompt) for prompt in prompts]
-    else:
-        chats = policy.tokenizer.apply_chat_template(
-            list(prompts), add_generation_prompt=True, tokenize=True, return_dict=True
-        )
-        ids = chats["input_ids"]
-    if not all(ids):
-        raise ValueError("a prompt is empty; give at least one token to continue from")
-    return ids
+    return check(policy.tokenizer, policy.model.config, prompts, room)
+
+
+def _check_lengths(
+    policy: Policy, prompts: Sequence[Prompt], prompt_ids: Sequence[list[int]], follows: Sequence[int]
+) -> None:
+    fits(policy.tokenizer, policy.model.config, prompts, [len(ids) for ids in prompt_ids], follows)
 
 
 def _uniforms(seed: int | Sequence[int], rows: int, width: int) -> np.ndarray:

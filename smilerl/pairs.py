@@ -21,8 +21,9 @@ import numpy as np
 from smilerl import ancestry, paths
 from smilerl.candidates import Candidates, Sampling, device_of, draw
 from smilerl.fingerprint import hash_path
-from smilerl.policies import as_spoken
+from smilerl.policies import Policy, as_spoken
 from smilerl.preferences import SampledArgs
+from smilerl.prompts import PromptError, check, context_of
 from smilerl.provenance import command_line, software, without_home
 from smilerl.recipe import Recipe, RewardSpec
 from smilerl.rewards._summed import summed, unnoticed
@@ -97,9 +98,9 @@ def make_for(recipe: Recipe, world: World, rewards: Sequence[Callable], path: Pa
     """
     data, spec, form = recipe.data, recipe.policy, FORM_OF[recipe.method]
     args = SampledArgs(**data.args)
-    how = Sampling(args.k, args.max_completion_length, args.temperature, seed=recipe.seed)
     policy = as_spoken(spec, device=device_of(recipe.training))
     people = world.people(data.split, data.n, data.seed)
+    how = Sampling(args.k, _length(recipe, world, policy, people["prompt"][:]), args.temperature, seed=recipe.seed)
     declared = sorted({name for one in rewards for name in getattr(one, "channels", ())})
     with sealed("pairs", declared), unnoticed(rewards):
         reward = summed(rewards, [one.weight for one in recipe.rewards])
@@ -114,6 +115,24 @@ def make_for(recipe: Recipe, world: World, rewards: Sequence[Callable], path: Pa
     said["learnt_from"] = sorted({*said["learnt_from"], *ancestry.of_model(spec.model_name_or_path)})
     write(path, rows, said | about)
     return summary(counts, form)
+
+
+def _length(recipe: Recipe, world: World, policy: Policy, prompts: list) -> int:
+    """Tokens of a reply: as the recipe says; where it does not, no more than fit behind the longest prompt.
+
+    Raises:
+        RecipeError: the policy cannot take one of the prompts, of which all are looked at, before the first is sampled.
+    """
+    length, place = SampledArgs(**recipe.data.args).max_completion_length, getattr(world, "found_at", None)
+    tokenizer, config = policy.tokenizer, policy.model.config
+    try:
+        longest, context = max(map(len, check(tokenizer, config, prompts, 1, place))), context_of(config)
+        if "max_completion_length" not in recipe.data.args and context is not None:
+            return min(length, context - longest)
+        check(tokenizer, config, prompts, length, place)
+    except PromptError as error:
+        raise recipe.error("world", error.text, error.fix) from None
+    return length
 
 
 def count(path: Path) -> int:

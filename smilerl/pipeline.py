@@ -28,12 +28,14 @@ from smilerl import (
     ancestry,
     baseline,
     checkpoints,
+    fit,
     pairs,
     paths,
     preferences,
     recipe_check,
     sharding,
     speakers,
+    supply,
     training,
     worlds,
 )
@@ -51,6 +53,7 @@ from smilerl.training.resume import Checkpoints, by_time, train
 from smilerl.training_settings import FORM_OF
 from smilerl.worlds.base import EvaluationKey, World, sealed
 
+_MODEL_FIX = "Write a directory, a recipe or a Hub id (org/name); a gated one is asked for on its page and wants `hf auth login`."
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")
 
 
@@ -209,8 +212,10 @@ def _train(recipe: Recipe, run: Run, world: World, progress: bool) -> None:
     set_seed(recipe.seed)
     arm, method = _title(recipe), training.method(recipe.method)
     making_data, spent = training.data_channels(recipe), speakers.usage()
+    with hushed(), sealed(arm, making_data), _told_as(recipe, "world.args"):
+        columns = supply.columns(recipe, world)
     with sealed(arm, making_data):  # building a reward may run the user's code
-        rewards = build_rewards(recipe.rewards, recipe.seed, world)
+        rewards = build_rewards(recipe.rewards, recipe.seed, world, columns)
         if sharding.sharded(recipe):
             rewards = [sharding.with_whole_models(reward) for reward in rewards]
     channels = sorted({name for reward in rewards for name in reward.channels})
@@ -220,6 +225,7 @@ def _train(recipe: Recipe, run: Run, world: World, progress: bool) -> None:
     with hushed(), sealed(arm, (*making_data, *channels)), _told_as(recipe, "world.args"):
         recipe = _with_pairs(recipe, run, world, rewards, progress)
         dataset = method.dataset(recipe, world)
+    account = supply.refuse(recipe, world, dataset)
     _refuse_other_data(run, _data_hash(dataset))
     if PartialState().is_main_process:
         # `channels` are open in this run; through those of `learnt_from` outcomes reached its base, its data or a reward model before.
@@ -227,11 +233,14 @@ def _train(recipe: Recipe, run: Run, world: World, progress: bool) -> None:
             channels=sorted({*channels, *making_data}),
             learnt_from=learnt_from,
             data_hash=_data_hash(dataset),
+            data=account,
             hub=_commits(recipe),
         )
         if unwatched:
             run.note(unwatched=unwatched)
             print(printable(f"{arm}  {unwatched}"), file=sys.stderr, flush=True)
+    with hushed(), _told_as(recipe, "policy.model_name_or_path", _MODEL_FIX):
+        fit.before_loading(recipe, world, dataset)
     key = EvaluationKey()
     with hushed(), _counted(run, spent):
         if recipe.method == "best_of_n":
@@ -241,6 +250,7 @@ def _train(recipe: Recipe, run: Run, world: World, progress: bool) -> None:
         else:
             with sealed(arm, channels, key):
                 trainer = _trainer(recipe, run, world, dataset, rewards, progress, key)
+                fit.after_tokenizing(recipe, trainer)
                 train(trainer)
                 if trainer.eval_dataset is not None:
                     _evaluate(recipe, trainer, dataset, run, progress)
@@ -332,6 +342,8 @@ def _trainer(
     talks = training.has_base(recipe)
     watched = talks and sharding.sharded(recipe) is None
     policy = _policy(recipe, run, world, talks)
+    if recipe.policy.config is not None:
+        fit.policy(recipe, world, dataset, policy.tokenizer, policy.model.config)
     initial = None
     if watched and not (training.keeps_base(recipe) or is_peft_model(policy.model)):
         initial = copy.deepcopy(policy.model).eval().requires_grad_(False)
@@ -378,8 +390,7 @@ def _trainer(
 
 def _policy(recipe: Recipe, run: Run, world: World, talks: bool) -> Policy:
     """What is trained. TRL's reference model and an adapter's base are found by path, so a fresh policy gets one."""
-    fix = "Write a directory, a recipe or a Hub id (org/name); a gated one is asked for on its page and wants `hf auth login`."
-    with _told_as(recipe, "policy.model_name_or_path", fix):
+    with _told_as(recipe, "policy.model_name_or_path", _MODEL_FIX):
         policy = training.method(recipe.method).policy(recipe, world)
     with _told_as(recipe, "policy.chat_template_kwargs"):
         set_defaults(policy.tokenizer, recipe.policy.chat_template_kwargs)

@@ -20,6 +20,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
@@ -152,6 +153,16 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def tokenizer_and_config(name: str) -> tuple[PreTrainedTokenizerBase, PretrainedConfig]:
+    """The tokenizer of a saved model or adapter, and the configuration of its language model; no weights are loaded.
+
+    Raises:
+        FileNotFoundError: as `load_policy`.
+    """
+    base = _check_exists(name)
+    return load_tokenizer(name if _holds_tokenizer(name) else base or name), AutoConfig.from_pretrained(base or name)
 
 
 def policy_of(spec: PolicySpec, world: HasVocabulary, *, is_trainable: bool = True) -> Policy:

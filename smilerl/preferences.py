@@ -19,7 +19,7 @@ import importlib
 import inspect
 import json
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
@@ -28,7 +28,8 @@ from datasets import Dataset
 
 from smilerl import ancestry, paths
 from smilerl.recipe import Recipe
-from smilerl.worlds.dialogue.rows import Reader, hub, jsonl, key
+from smilerl.records import BadRows, OnBadRow, hub, records
+from smilerl.worlds.dialogue.rows import Reader, key
 
 #: Tokens of a reply that is sampled, where a recipe does not say; as TRL's GRPO and RLOO have it.
 COMPLETION_LENGTH = 256
@@ -39,11 +40,12 @@ class FileArgs:
     """What `data.args` may hold when pairs or labels come from a file or a HF dataset.
 
     Attributes:
-        path: a JSONL or parquet file.
+        path: a JSONL file (see `smilerl.records`), or parquet.
         dataset: instead: Hub id or local folder, with `config` and `source_split`.
         prompt_column: where the prompt is, if not in `prompt`.
         roles: what roles of messages mean, such as `{human: user, gpt: assistant}`.
         max_completion_length: tokens of a reply that is sampled from held-out people.
+        on_bad_row: `stop`: a row that cannot be used refuses the file; `skip`: such rows are left out, and counted.
     """
 
     path: str | None = None
@@ -53,6 +55,7 @@ class FileArgs:
     prompt_column: str | None = None
     roles: dict[str, str] = field(default_factory=dict)
     max_completion_length: int = COMPLETION_LENGTH
+    on_bad_row: OnBadRow = "stop"
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class SampledArgs:
         k: replies to each person, at least 2.
         temperature: of the sampling, above 0.
         threshold: for labels: a reply with a higher reward is good. None: higher than the median of the replies to its person.
-        max_completion_length: tokens of a reply, here and from held-out people.
+        max_completion_length: tokens of a reply, here and from held-out people; where nobody says, no more than fit into the context.
     """
 
     k: int = 8
@@ -198,20 +201,7 @@ def read_pairs(args: FileArgs, beside: str = "") -> list[dict]:
     Raises:
         ValueError: there is none, or a row is no pair; says where.
     """
-    rows = []
-    for where, item in _items(args, beside):
-        if item.get("chosen") is None or item.get("rejected") is None:
-            raise ValueError(
-                f"{where}: a pair has 'chosen' and 'rejected'; here are {_columns(item)}{_or_labels(item)}"
-            )
-        row = _reader(args, "chosen").row(item, where)
-        if isinstance(row.prompt, str) != isinstance(row.rejected, str):
-            raise ValueError(f"{where}: prompt, chosen and rejected must all be text or all be messages")
-        if row.completion == row.rejected:
-            raise ValueError(f"{where}: chosen and rejected are the same; such a pair says nothing. Take the line out")
-        rows.append({"prompt": row.prompt, "chosen": row.completion, "rejected": row.rejected})
-        _same_kind(rows, where)
-    return _some(rows, args)
+    return _some(_read(args, beside, lambda item, where: [_pair(item, where, args)]), args)
 
 
 def read_labels(args: FileArgs, beside: str = "") -> list[dict]:
@@ -220,20 +210,7 @@ def read_labels(args: FileArgs, beside: str = "") -> list[dict]:
     Raises:
         ValueError: there is none, a row has no true or false label, or all labels are alike; says where.
     """
-    rows: list[dict] = []
-    for where, item in _items(args, beside):
-        if item.get("chosen") is not None and item.get("rejected") is not None:
-            row = _reader(args, "chosen").row(item, where)
-            rows += unpaired([{"prompt": row.prompt, "chosen": row.completion, "rejected": row.rejected}])
-        else:
-            if item.get("completion") is None or "label" not in item:
-                raise ValueError(f"{where}: a labelled reply has 'completion' and 'label'; here are {_columns(item)}")
-            label = item["label"]
-            if not isinstance(label, bool):
-                raise ValueError(f"{where}: label is {json.dumps(label, default=str)}, but should be true or false")
-            row = _reader(args, "completion").row(item, where)
-            rows.append({"prompt": row.prompt, "completion": row.completion, "label": label})
-        _same_kind(rows, where)
+    rows = _read(args, beside, lambda item, where: _labelled(item, where, args))
     if len({row["label"] for row in rows}) == 1:
         raise ValueError(
             f"{_name(args)}: every label is {str(rows[0]['label']).lower()}; KTO learns from good replies and bad ones"
@@ -241,21 +218,56 @@ def read_labels(args: FileArgs, beside: str = "") -> list[dict]:
     return _some(rows, args)
 
 
-def _items(args: FileArgs, beside: str) -> Iterator[tuple[str, Mapping]]:
+def _read(args: FileArgs, beside: str, rows_of: Callable[[Mapping, str], list[dict]]) -> list[dict]:
+    """What is made of each row of the file or data set; those of which nothing can be made are told together, or left out."""
+    bad = BadRows(args.on_bad_row)
+    rows: list[dict] = []
+    for where, item in _items(args, beside, bad):
+        try:
+            own = rows_of(item, where)
+            _same_kind([*rows[:1], *own], where)
+        except ValueError as error:
+            bad.add(where, error)
+        else:
+            rows += own
+    bad.check(len(rows))
+    return rows
+
+
+def _pair(item: Mapping, where: str, args: FileArgs) -> dict:
+    if item.get("chosen") is None or item.get("rejected") is None:
+        raise ValueError(f"{where}: a pair has 'chosen' and 'rejected'; here are {_columns(item)}{_or_labels(item)}")
+    row = _reader(args, "chosen").row(item, where)
+    if isinstance(row.prompt, str) != isinstance(row.rejected, str):
+        raise ValueError(f"{where}: prompt, chosen and rejected must all be text or all be messages")
+    if row.completion == row.rejected:
+        raise ValueError(f"{where}: chosen and rejected are the same; such a pair says nothing. Take the line out")
+    return {"prompt": row.prompt, "chosen": row.completion, "rejected": row.rejected}
+
+
+def _labelled(item: Mapping, where: str, args: FileArgs) -> list[dict]:
+    """The labelled reply of a row, or the two of a pair."""
+    if item.get("chosen") is not None and item.get("rejected") is not None:
+        row = _reader(args, "chosen").row(item, where)
+        return unpaired([{"prompt": row.prompt, "chosen": row.completion, "rejected": row.rejected}])
+    if item.get("completion") is None or "label" not in item:
+        raise ValueError(f"{where}: a labelled reply has 'completion' and 'label'; here are {_columns(item)}")
+    label = item["label"]
+    if not isinstance(label, bool):
+        raise ValueError(f"{where}: label is {json.dumps(label, default=str)}, but should be true or false")
+    row = _reader(args, "completion").row(item, where)
+    return [{"prompt": row.prompt, "completion": row.completion, "label": label}]
+
+
+def _items(args: FileArgs, beside: str, bad: BadRows) -> Iterator[tuple[str, Mapping]]:
     if (args.path is None) == (args.dataset is None):
         raise ValueError("give either path: a JSONL or parquet file, or dataset: a Hub id or folder")
     if args.dataset is not None:
         yield from _rows_of_hub(args.dataset, args.config, args.source_split)
         return
-    found = paths.find(str(args.path), beside or None)
-    if found is None or not found.is_file():
+    if paths.find(str(args.path), beside or None) is None:
         raise ValueError(f"there is no file '{args.path}'. `smilerl pairs` makes one")
-    if found.suffix == ".parquet":
-        import pyarrow.parquet as pq
-
-        yield from ((f"{args.path}, row {number}", row) for number, row in enumerate(pq.read_table(found).to_pylist()))
-    else:
-        yield from jsonl(str(found))
+    yield from records(str(args.path), bad, beside or None)
 
 
 @lru_cache(maxsize=1)

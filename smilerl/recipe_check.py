@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from smilerl import paths
+from smilerl import paths, supply
 from smilerl.recipe import Recipe, load_recipe
 from smilerl.training_settings import FORM_OF, method_problems, training_fields, training_problems
 from smilerl.yaml_lines import Key, Problem, RecipeError, did_you_mean, dotted
@@ -29,12 +29,14 @@ def check(recipe: Recipe) -> None:
     """
     problems = [*_model_problems(recipe.policy.model_name_or_path, recipe, ("policy", "model_name_or_path"))]
     wrong_method = list(method_problems(recipe))
-    problems += wrong_method or training_problems(recipe)
+    wrong_training = wrong_method or training_problems(recipe)
+    problems += wrong_training
     problems += _peft_problems(recipe)
     world, world_problems = _world(recipe)
     problems += world_problems or _player_problems(recipe)
     if not wrong_method:
-        problems += _reward_problems(recipe, world)
+        short = [] if world is None or wrong_training else list(supply.problems(recipe, world))
+        problems += short + list(_reward_problems(recipe, world, None if short else _columns(recipe, world)))
         problems += _turn_problems(recipe, world)
         problems += _preference_problems(recipe, world) if recipe.method in FORM_OF else []
         problems += _choice_problems(recipe) if recipe.method == "best_of_n" else []
@@ -141,7 +143,15 @@ def _turn_problems(recipe: Recipe, world: Any) -> Iterator[Problem]:
         )
 
 
-def _reward_problems(recipe: Recipe, world: Any) -> Iterator[Problem]:
+def _columns(recipe: Recipe, world: Any) -> typing.Collection[str] | None:
+    """What rewards are given of the data, where that is known before a download."""
+    try:
+        return supply.columns(recipe, world) if getattr(world, "is_here", True) else None
+    except (ValueError, TypeError):  # a split or argument that the world does not have: told elsewhere
+        return None
+
+
+def _reward_problems(recipe: Recipe, world: Any, columns: typing.Collection[str] | None) -> Iterator[Problem]:
     rewarded = "num_generations" in training_fields(recipe.method)
     if rewarded and not recipe.rewards:
         yield Problem(
@@ -154,7 +164,7 @@ def _reward_problems(recipe: Recipe, world: Any) -> Iterator[Problem]:
             ("rewards",), f"the method {recipe.method} learns from data and takes no rewards.", "Delete `rewards:`."
         )
     for index, reward in enumerate(recipe.rewards):
-        yield from _one_reward_problems(recipe, index, world)
+        yield from _one_reward_problems(recipe, index, world, columns)
         if all(other.weight == 0 for other in recipe.rewards) and index == 0:
             yield Problem(
                 ("rewards", 0, "weight"),
@@ -163,7 +173,9 @@ def _reward_problems(recipe: Recipe, world: Any) -> Iterator[Problem]:
             )
 
 
-def _one_reward_problems(recipe: Recipe, index: int, world: Any) -> Iterator[Problem]:
+def _one_reward_problems(
+    recipe: Recipe, index: int, world: Any, columns: typing.Collection[str] | None
+) -> Iterator[Problem]:
     from smilerl import rewards
 
     reward, key = recipe.rewards[index], ("rewards", index)
@@ -180,7 +192,7 @@ def _one_reward_problems(recipe: Recipe, index: int, world: Any) -> Iterator[Pro
     if problems or any(paths.find(model, recipe.source) is None or model.endswith(_RECIPE_FILE) for _, model in models):
         return  # a model on the Hub, or one that its recipe has yet to build, cannot be asked what it is
     try:
-        rewards.build_rewards([reward], recipe.seed, world=world)
+        rewards.build_rewards([reward], recipe.seed, world=world, columns=columns)
     except rewards.RewardError as error:
         yield Problem((*key, "args") if reward.args else key, str(error))
 

@@ -39,7 +39,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--world", help="a name, or YAML with name and args (default: the run's own, else smileworld)")
     parser.add_argument("--split", default="train", help="of people (default: train)")
     parser.add_argument("--threshold", type=float, help="of labels (default: the median of the replies to a person)")
-    parser.add_argument("--max_completion_length", type=int, default=256, metavar="TOKENS", help="default: 256")
+    parser.add_argument(
+        "--max_completion_length", type=int, metavar="TOKENS", help="default: 256, or what fits into the context"
+    )
     parser.add_argument("--temperature", type=float, default=1.0, help="default: 1.0")
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16", "auto"], help="of the policy (default: float32)")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="of people and sampling (default: 0)")
@@ -100,8 +102,9 @@ def _recipe(given: argparse.Namespace) -> Recipe:
     sampled: dict[str, Any] = {
         "k": given.k,
         "temperature": given.temperature,
-        "max_completion_length": given.max_completion_length,
     }
+    if given.max_completion_length is not None:
+        sampled["max_completion_length"] = given.max_completion_length
     if given.threshold is not None:
         sampled["threshold"] = given.threshold
     return Recipe(

@@ -110,6 +110,11 @@ def training_fields(method: str) -> dict[str, Any]:
     return typing.get_type_hints(_config_class(method))
 
 
+def defaults(method: str) -> dict[str, Any]:
+    """What the settings of a method are where a recipe says nothing."""
+    return {field.name: field.default for field in dataclasses.fields(_config_class(method))}
+
+
 def _config_class(method: str) -> type:
     if method in _OWN:
         return _OWN[method]
@@ -156,8 +161,7 @@ def _range_problems(training: dict[str, Any]) -> Iterator[Problem]:
 
 def _group_problems(recipe: Recipe) -> Iterator[Problem]:
     """Completions are compared within groups that share a prompt, so a generation batch holds whole groups."""
-    defaults = {field.name: field.default for field in dataclasses.fields(_config_class(recipe.method))}
-    said = {**defaults, **recipe.training}
+    said = {**defaults(recipe.method), **recipe.training}
     if said["generation_batch_size"] is not None and said["steps_per_generation"] is not None:
         text = "generation_batch_size and steps_per_generation are both set, and each follows from the other."
         yield Problem(("training", "generation_batch_size"), text, "Keep one of them.")

@@ -33,15 +33,16 @@ def test_what_a_model_has_learnt_from_is_both_that_was_open_and_that_came_before
 @pytest.mark.parametrize("where", ["data", "world", "held_out_from"])
 def test_whichever_key_names_a_file_its_channels_are_known(make_recipe, tmp_path, where):  # noqa: F811
     file, other = tmp_path / "pairs.jsonl", tmp_path / "other.jsonl"
-    pairs.write(file, [PAIR, {**PAIR, "prompt": "person: z\nhelper:"}], {"channels": ["gold"], "learnt_from": []})
-    other.write_text(json.dumps({**PAIR, "prompt": "person: y\nhelper:"}) + "\n")
+    of = {who: [{**PAIR, "prompt": f"person: {who} {i}\nhelper:"} for i in range(20)] for who in "yz"}
+    pairs.write(file, of["z"], {"channels": ["gold"], "learnt_from": []})
+    other.write_text("".join(json.dumps(row) + "\n" for row in of["y"]))
     args = {
         "data": {"path": str(other)},
         "world": {"path": str(file)},
         "held_out_from": {"path": str(other), "held_out_from": str(file)},
     }
     recipe = make_recipe(
-        "dpo", world={"name": "dialogue", "args": {"held_out_fraction": 0, **args[where]}} if where != "held_out_from"
+        "dpo", world={"name": "dialogue", "args": {"held_out_fraction": 0.5, **args[where]}} if where != "held_out_from"
         else {"name": "dialogue", "args": args[where]},
         data={"n": 1, **({"args": {"path": str(file)}} if where == "data" else {})}, held_out={"every": 0}, rewards=[],
     )  # fmt: skip

@@ -25,13 +25,15 @@ LAYERS = (
         "provenance",
         "run",
     ),
-    ("messages",),
+    ("messages", "records", "terminal"),
     (
         *("worlds", "rewards", "speakers", "chat_template", "policies"),
-        *("decoding", "generation", "candidates", "preferences", "pairs"),
+        *("prompts", "decoding", "generation", "candidates", "preferences", "pairs"),
     ),
+    ("supply",),  # is there enough data for a step
     ("recipe_check",),  # asks worlds, rewards and methods whether they take what a recipe gives them
     ("training", "evaluation"),
+    ("fit",),  # whether a policy can take its prompts
     ("sharding",),  # what of training cannot be done where the weights are split over processes
     ("pipeline", "gold_log", "baseline", "studies", "hub"),
     # Whom the command line means, talking to them, sampling them, and looking at rewards before a run.

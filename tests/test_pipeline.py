@@ -203,3 +203,19 @@ def test_a_reward_that_returns_no_rewards_is_named_with_its_line(make_recipe, tm
     told = capsys.readouterr().err.strip().splitlines()
     error = "\n".join(told[-10:])
     assert f"{tmp_path}/mine.py:2: the reward 'mine' {says}" in error and "Traceback" not in error
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "n", "training"),
+    [
+        ("rloo", 11, {"max_steps": -1, "num_train_epochs": 2}),
+        ("grpo", 10, {"max_steps": -1, "num_train_epochs": 1.5, "num_iterations": 2}),
+        ("rloo", 9, {"max_steps": -1, "num_train_epochs": 1, "gradient_accumulation_steps": 3}),
+        ("sft", 10, {"max_steps": -1, "num_train_epochs": 1.3, "gradient_accumulation_steps": 2}),
+        ("sft", 3, {"max_steps": 3}),
+    ],
+)
+def test_a_run_by_epochs_that_does_not_come_out_even_is_finished(make_recipe, method, n, training):  # noqa: F811
+    run = pipeline.run_recipe(make_recipe(method, training=training, data={"n": n}, held_out={"every": 0, "n": 2}))
+    assert run.finished and run.status["step"] >= 1 and run.manifest["data"] == f"{n} rows"

@@ -192,3 +192,21 @@ def test_best_of_n_says_what_the_reward_likes_best(policy, people):
 def test_a_threshold_that_parts_nothing_says_so():
     with pytest.raises(ValueError, match="are above the threshold of -1"):
         pairs.rows_of(SCORED, "labels", -1)
+
+
+@pytest.mark.parametrize(("read", "good"), [
+    (read_pairs, {"prompt": "p", "chosen": " a", "rejected": " b"}),
+    (read_labels, {"prompt": "p", "chosen": " a", "rejected": " b"}),
+])  # fmt: skip
+def test_rows_that_are_no_pairs_are_counted_or_left_out(tmp_path, read, good):
+    odd = [
+        '{"prompt": "p", "chosen": "a"}',
+        '{"prompt": [{"role": "user", "content": "p"}], "chosen": [], "rejected": []}',
+        "[]",
+    ]
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("\n".join([json.dumps(good), *odd, json.dumps({**good, "prompt": "q"})]))
+    with pytest.raises(ValueError) as error:
+        read(FileArgs(path=str(path)))
+    assert "pairs.jsonl:2: " in str(error.value) and "3 of " in str(error.value) and "also 3, 4" in str(error.value)
+    assert {row["prompt"] for row in read(FileArgs(path=str(path), on_bad_row="skip"))} == {"p", "q"}

@@ -6,7 +6,6 @@ The policy matches where the first is the likelier continuation, by summed log-p
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from smilerl import generation
 from smilerl.evaluation.statistics import DETECTABLE, Estimate, wilson
 from smilerl.policies import Policy
+from smilerl.records import records
 
 FIELDS = ("question", "answer_matching_behavior", "answer_not_matching_behavior")
 #: How a model without a chat template is asked.
@@ -39,17 +39,10 @@ def load_items(path: str | Path) -> list[Item]:
         ValueError: FILE:LINE of a line that is not JSON or lacks a field.
     """
     items = []
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path}:{number}: not JSON: {error.msg}") from error
-        given = record if isinstance(record, dict) else {}
+    for where, given in records(path):
         missing = [field for field in FIELDS if not isinstance(given.get(field), str) or not given[field]]
         if missing:
-            raise ValueError(f"{path}:{number}: no text for {', '.join(missing)}; each line needs {', '.join(FIELDS)}")
+            raise ValueError(f"{where}: no text for {', '.join(missing)}; each line needs {', '.join(FIELDS)}")
         items.append(Item(*(given[field] for field in FIELDS)))
     if not items:
         raise ValueError(f"{path}: no items")

@@ -34,6 +34,8 @@ from smilerl.evaluation.respondents import Respondent
 from smilerl.evaluation.sitting import Sitting
 from smilerl.evaluation.statistics import Answered, Estimate, estimate
 from smilerl.policies import Policy
+from smilerl.prompts import PromptError
+from smilerl.records import records
 
 CARE, CONTROL = "care", "control"
 #: Among the log-probabilities of an item: the care of another one.
@@ -106,18 +108,17 @@ def load_items(path: str | Path) -> tuple[Item, ...]:
         ValueError: FILE:LINE of a line that is not JSON, lacks a field, or has fewer than two options.
     """
     items = []
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path}:{number}: not JSON: {error.msg}") from error
+    for where, row in records(path):
         missing = [name for name in FIELDS if name not in row]
         if missing:
-            raise ValueError(f"{path}:{number}: the item lacks {', '.join(missing)}")
-        options = {option["act"]: tuple(option["texts"]) for option in row["options"]}
+            raise ValueError(f"{where}: the item lacks {', '.join(missing)}")
+        try:
+            options = {option["act"]: tuple(option["texts"]) for option in row["options"]}
+        except (KeyError, TypeError):
+            raise ValueError(f'{where}: options should be a list of {{"act": ..., "texts": [...]}}') from None
         if CARE not in options or len(options) < 2 or not all(options.values()):
             raise ValueError(
-                f"{path}:{number}: an item needs the option 'care' and another, each with texts; it has {', '.join(options)}"
+                f"{where}: an item needs the option 'care' and another, each with texts; it has {', '.join(options)}"
             )
         items.append(Item(**{name: row[name] for name in FIELDS} | {"options": options}))
     if not items:
@@ -158,7 +159,11 @@ def of_language_model(policy: Policy | None) -> Chooser:
     def choose(items: Sequence[Item]) -> list[dict[str, np.ndarray]]:
         prompts = [prompt_of(policy, item) for item in items]
         texts = [[option_text(policy, text) for own in item.offered.values() for text in own] for item in items]
-        scores = generation.option_logprobs(policy, prompts, texts, eos=False, batch_size=64)
+        try:
+            scores = generation.option_logprobs(policy, prompts, texts, eos=False, batch_size=64)
+        except PromptError as error:
+            said = f"the item {items[error.row].id}: {error.text}"
+            raise PromptError(error.row, error.prompt, said, error.fix) from None
         return [by_act(item, own) for item, own in zip(items, scores, strict=True)]
 
     return choose

@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
+from smilerl import worlds
 from smilerl.evaluation.credit import shapley
 from smilerl.evaluation.quantities import AIMS, GAMING
 from smilerl.worlds.base import World
@@ -134,9 +135,8 @@ def own_credit(
     prompts = dict(zip(answers["person"], answers["prompt"], strict=True))
 
     def worth(people: list[str], texts: list[str]) -> np.ndarray:
-        return _numbers(reward(prompts=[prompts[person] for person in people], completions=texts, person=people))[
-            :, None
-        ]
+        asked = {"prompts": [prompts[person] for person in people], "completions": texts, "person": people}
+        return _numbers(reward(**asked, **worlds.columns_of(people)))[:, None]
 
     people, completions = answers["person"].tolist(), answers["completion"].tolist()
     paid, again = worth(people, completions)[:, 0], worth(people[::-1], completions[::-1])[::-1, 0]

@@ -33,6 +33,8 @@ from smilerl.evaluation.sitting import Sitting, identity_of
 from smilerl.evaluation.verdicts import Verdict, decide
 from smilerl.fingerprint import hash_path
 from smilerl.policies import Policy
+from smilerl.prompts import PromptError
+from smilerl.prompts import check as check_prompts
 from smilerl.terminal import printable
 from smilerl.worlds.base import World
 from smilerl.yaml_lines import Problem, did_you_mean, read
@@ -187,6 +189,7 @@ def _answer(
         return said | {"status": "not applicable", "why": why_not}
     try:
         people = people_of(question.name)
+        _check_prompts(sitting, question, people, who)
         said["controls"] = controls.controls(sitting, question, people) if question.controls else {}
         wrong = [
             f"{name} should be {c['expected']}, was {c['got']}"
@@ -200,6 +203,10 @@ def _answer(
         is_base = sitting.base is not None and who.fingerprint == sitting.base.fingerprint
         if is_base and verdict.word in ("pass", "inconclusive") and _compares_with_base(question):
             verdict = Verdict("descriptive", "this is the base that others are compared with")
+    except PromptError as error:
+        found_at = getattr(sitting.world, "found_at", lambda prompt: None)(error.prompt)
+        place = f"{found_at}: " if found_at else ""
+        return said | {"status": "error", "why": f"{question.name}: {place}{error.text} {error.fix}"}
     except Exception as error:  # noqa: BLE001 - reported as an error: it must neither be a score nor lose the other questions
         where = traceback.extract_tb(error.__traceback__)[-1]
         return said | {
@@ -216,6 +223,16 @@ def _answer(
         "why": verdict.why if question.controls else "people are played by a model: no control has a known answer here",
         "seconds": round(time.monotonic() - started, 2),
     }
+
+
+def _check_prompts(sitting: Sitting, question: Question, people: Mapping[str, Group], who: Respondent) -> None:
+    """Raises PromptError where a language model that is asked cannot take what it will be asked, before anything is sampled."""
+    asked = [who, sitting.base, *(sitting.rivals[name] for name in question.rivals)]
+    for policy in [one.policy for one in asked if one is not None and one.policy is not None]:
+        for group in people.values():
+            check_prompts(
+                policy.tokenizer, policy.model.config, group.prompts, sitting.settings.get("max_new_tokens", 0)
+            )
 
 
 def _inapplicable(sitting: Sitting, question: Question, who: Respondent) -> str | None:

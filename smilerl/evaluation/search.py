@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from smilerl import worlds
 from smilerl.evaluation import best_of_n
 from smilerl.evaluation.groups import Group
 from smilerl.evaluation.question import SEARCHED, Search
@@ -78,7 +79,8 @@ class _Rewarded:
         new = list(dict.fromkeys(pair for pair in zip(people, replies, strict=True) if pair not in self.known))
         if new:
             persons, texts = [person for person, _ in new], [text for _, text in new]
-            scores = self.reward(prompts=[self.prompts[one] for one in persons], completions=texts, person=persons)
+            asked = {"prompts": [self.prompts[one] for one in persons], "completions": texts, "person": persons}
+            scores = self.reward(**asked, **worlds.columns_of(persons))
             self.known |= {
                 pair: np.nan if score is None else float(score) for pair, score in zip(new, scores, strict=True)
             }

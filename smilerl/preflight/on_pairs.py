@@ -23,11 +23,9 @@ def read_pairs(path: str, form: str = "as_is") -> list[Any]:
         ValueError: FILE:LINE of a line that is no pair.
     """
     rows = worlds.build("dialogue", path=path, held_out_fraction=0, format=form).rows
-    lacking = next(
-        (number for number, row in enumerate(rows, 1) if row.completion is None or row.rejected is None), None
-    )
+    lacking = next((row.where for row in rows if row.completion is None or row.rejected is None), None)
     if lacking is not None:
-        raise ValueError(f"{path}: pair {lacking} lacks chosen or rejected; each line needs both")
+        raise ValueError(f"{lacking}: this pair lacks chosen or rejected; each line needs both")
     return list(rows)
 
 
@@ -43,8 +41,12 @@ def judge_pairs(reward: Callable, pairs: Sequence[Any], above: float | None = No
     """
     asked, n = Asked(reward), len(pairs)
     prompts, chosen, rejected = ([getattr(row, name) for row in pairs] for name in ("prompt", "completion", "rejected"))
+    columns = {
+        name: [row.columns.get(name) for row in pairs] * 2
+        for name in dict.fromkeys(key for row in pairs for key in row.columns)
+    }
     try:
-        scores = asked.values({"prompts": prompts * 2, "completions": chosen + rejected})
+        scores = asked.values({"prompts": prompts * 2, "completions": chosen + rejected, **columns})
     except RewardError as error:
         fix = "Nobody reacts to the replies of pairs, so a reward must read the replies themselves: {name: sentiment, args: {reads: completion}}."
         return Finding("pairs", "fails", str(error).splitlines()[0], fix), None

@@ -15,7 +15,9 @@ import inspect
 import os
 import pkgutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from smilerl import paths, worlds
@@ -38,18 +40,27 @@ __all__ = [
 ]
 
 
+#: What every reward is given beside the data's columns.
+GIVEN = frozenset("prompts completions completion_ids trainer_state log_extra log_metric person".split())
+#: The columns of the data that the rewards being built will be given; None: not known.
+_columns: ContextVar[Collection[str] | None] = ContextVar("columns", default=None)
+
+
 def names() -> list[str]:
     """The rewards there are."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
-def build_rewards(specs: Sequence, seed: int = 0, world: World | None = None) -> list[Callable]:
+def build_rewards(
+    specs: Sequence, seed: int = 0, world: World | None = None, columns: Collection[str] | None = None
+) -> list[Callable]:
     """The checked rewards of a recipe, ready for a TRL trainer, each under a name of its own.
 
     Args:
         specs: each a `RewardSpec`, a mapping with `name` and `args`, or a bare name.
         seed: given, plus the reward's position, to rewards that draw random numbers and whose args set no seed.
         world: when given, a reward that needs a reaction is refused in a world where nobody reacts.
+        columns: of the data; a reward, or one inside it, that needs another is refused. None: not known.
 
     Raises:
         RewardError: no such reward, or arguments that it does not take; before any model is loaded.
@@ -57,7 +68,8 @@ def build_rewards(specs: Sequence, seed: int = 0, world: World | None = None) ->
     rewards: list[Callable] = []
     taken: dict[str, int] = {}
     for position, spec in enumerate(specs):
-        reward = build_reward(spec, seed + position)
+        with _given(columns):
+            reward = build_reward(spec, seed + position)
         name = getattr(reward, "__name__", type(reward).__name__)
         if world is not None and getattr(reward, "needs_reaction", False) and not getattr(world, "reacts", True):
             raise RewardError(_no_reaction(name, world.name))
@@ -217,7 +229,34 @@ def _takes_columns(name: str, reward) -> Callable:
         raise RewardError(
             f"the reward '{name}' must take **kwargs: TRL passes it every dataset column, trainer_state and more"
         )
+    _check_columns(name, reward)
     return reward
+
+
+def _check_columns(name: str, reward: Callable) -> None:
+    """Raises RewardError where the data lacks a column that a reward cannot do without."""
+    there = _columns.get()
+    if there is None:
+        return
+    for needed, parameter in inspect.signature(reward).parameters.items():
+        named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        if not named or parameter.default is not parameter.empty or needed in GIVEN or needed in there:
+            continue
+        others = sorted(set(there) - {"prompt", "person"})
+        raise RewardError(
+            f"the reward '{name}' needs the column '{needed}', which the data does not have. Beside the prompt it has: "
+            f"{', '.join(others) or 'nothing'}.{_nearest(needed, others)}"
+        )
+
+
+@contextmanager
+def _given(columns: Collection[str] | None) -> Iterator[None]:
+    """Within this block rewards are built for data with these columns, also those inside others."""
+    token = _columns.set(columns)
+    try:
+        yield
+    finally:
+        _columns.reset(token)
 
 
 def _call(name: str, build: Callable, args: dict) -> Callable:

@@ -7,6 +7,7 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from smilerl import worlds
 from smilerl.rewards._checked import is_async
 
 
@@ -26,6 +27,7 @@ def summed(rewards: Sequence[Callable], weights: Sequence[float]) -> Callable[..
             "trainer_state": None,
             "log_extra": lambda column, values: None,
             "log_metric": lambda name, value: None,
+            **worlds.columns_of(columns.get("person") or []),  # in training the data set holds them
             **columns,
         }
         sums: list[float | None] = [None] * len(completions)

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from smilerl import preferences
+from smilerl import preferences, supply
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 QUIET = {"report_to": "none", "disable_tqdm": True, "save_strategy": "no", "save_total_limit": 2, "logging_steps": 1}
 #: Files in this folder that are no method.
 _BESIDE = {"callbacks", "resume", "rollouts", "stop"}
+
+
+class NothingLeft(ValueError):
+    """No row of the data has anything left to learn once it is cut to `max_length`."""
 
 
 def methods() -> list[str]:
@@ -44,10 +48,19 @@ def method(name: str) -> ModuleType:
 
 
 def make_trainer(recipe: Recipe, **parts) -> Trainer:
-    """The TRL trainer of a recipe, ready for `train()`; `parts` as in the method's `make_trainer`."""
+    """The TRL trainer of a recipe, ready for `train()`; `parts` as in the method's `make_trainer`.
+
+    Raises:
+        RecipeError: TRL has left less of the data than one step takes.
+    """
     from transformers import PrinterCallback
 
-    trainer = method(recipe.method).make_trainer(recipe, **parts)
+    try:
+        trainer = method(recipe.method).make_trainer(recipe, **parts)
+    except NothingLeft:
+        supply.refuse_rest(recipe, parts["dataset"], 0)
+        raise
+    supply.refuse_rest(recipe, parts["dataset"], len(trainer.train_dataset))
     trainer.remove_callback(PrinterCallback)  # it prints every log as a dict; `callbacks.Progress` speaks instead
     return trainer
 

@@ -220,10 +220,19 @@ def train(trainer: Trainer) -> None:
 
     Raises:
         Interrupted: one came, and a checkpoint was saved.
+        RunError: it ended before its last step, and nobody had asked it to.
     """
     (saving,) = (callback for callback in trainer.callback_handler.callbacks if isinstance(callback, Checkpoints))
     with saving.stop:
         trainer.train(resume_from_checkpoint=str(saving.goes_on_from) if saving.goes_on_from else None)
+    done, asked = trainer.state.global_step, trainer.args.max_steps
+    last = asked if asked > 0 else trainer.state.max_steps
+    if done == 0 or done < last:
+        why = "there was no batch to train on" if done == 0 else "a callback, a reward or the trainer itself ended it"
+        raise RunError(
+            f"{saving.folder.parent}: training ended at step {done} of {last}, and nobody had asked it to stop: {why}. The run has failed.\n"
+            "Look for what sets should_training_stop, and at how much data there is (manifest.json: data)."
+        )
 
 
 def by_time(training: dict[str, Any]) -> bool:

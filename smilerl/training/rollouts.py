@@ -105,7 +105,7 @@ def several_turns(people: Dataset, n: int, answer: Answer) -> Callable[[list, An
             "completion_ids": [talk.ids for talk in talks],
             "logprobs": logged if any(logged) else None,
             "env_mask": [talk.mask for talk in talks],
-            "talk": [
+            "_talk": [
                 {
                     "prompt": talk.prompt,
                     "person": talk.person,
@@ -141,13 +141,13 @@ def of_last_turn(reward: Callable) -> Callable:
             "person": [talk[row]["person"] for row in rows],
         }
 
-    def run(prompts, completions, *, talk, **columns) -> list[float | None]:
-        rows, arguments = asked(talk, completions, columns)
-        return _spread(rows, list(reward(**arguments)) if rows else [], len(talk))
+    def run(prompts, completions, *, _talk, **columns) -> list[float | None]:
+        rows, arguments = asked(_talk, completions, columns)
+        return _spread(rows, list(reward(**arguments)) if rows else [], len(_talk))
 
-    async def run_async(prompts, completions, *, talk, **columns) -> list[float | None]:
-        rows, arguments = asked(talk, completions, columns)
-        return _spread(rows, list(await reward(**arguments)) if rows else [], len(talk))
+    async def run_async(prompts, completions, *, _talk, **columns) -> list[float | None]:
+        rows, arguments = asked(_talk, completions, columns)
+        return _spread(rows, list(await reward(**arguments)) if rows else [], len(_talk))
 
     wrapped: Any = run_async if is_async(reward) else run
     wrapped.__name__ = wrapped.__qualname__ = getattr(reward, "__name__", type(reward).__name__)

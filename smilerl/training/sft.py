@@ -10,7 +10,7 @@ from trl import SFTConfig, SFTTrainer
 from trl.data_utils import common_prefix_length
 
 from smilerl.policies import Policy, policy_of
-from smilerl.training import arguments, peft_config
+from smilerl.training import NothingLeft, arguments, peft_config
 
 CONFIG = SFTConfig
 
@@ -31,12 +31,15 @@ def make_trainer(recipe, *, policy: Policy, dataset, reward_funcs=(), callbacks=
 
     Raises:
         ValueError: there are rewards, which supervised training would ignore.
+        NothingLeft: of no row.
     """
     if reward_funcs:
         raise ValueError("the method sft has no use for rewards; remove them, or use rloo or grpo")
     args = arguments(SFTConfig, recipe, output_dir)
     if can_be_tokenized_at_once(dataset, args):
         dataset = tokenized(dataset, policy.tokenizer, args)
+        if not len(dataset):  # which the trainer cannot even be made with
+            raise NothingLeft
         args.dataset_kwargs = {"skip_prepare_dataset": True}
     return SFTTrainer(
         model=policy.model,

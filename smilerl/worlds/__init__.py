@@ -61,6 +61,14 @@ def _observed(people: tuple[str, ...], completions: tuple[str, ...]) -> tuple[Ob
     return tuple(observations[row] for row in range(len(people)))
 
 
+def columns_of(people: Sequence[str]) -> dict[str, list]:
+    """The columns that the data has beside prompt and person, from N person JSONs: lists of N, as a trainer hands them to rewards."""
+    if not any('"columns"' in person for person in people):
+        return {}
+    rows = [json.loads(person).get("columns", {}) for person in people]
+    return {name: [row.get(name) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)}
+
+
 def reacts(person: str) -> bool:
     """Whether anybody reacts for this person: everybody in most worlds, people who are played in `dialogue`."""
     module = _module(world_of(person))

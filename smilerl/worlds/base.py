@@ -151,18 +151,29 @@ class Reaction(NamedTuple):
     outcome: Outcome
 
 
+class Supply(NamedTuple):
+    """How many rows a world has to train on, and in words what became of the others that were read."""
+
+    rows: int
+    account: str
+
+
 class World(Protocol):
     """Who is talked to. `person` is JSON that names its world and holds all that the reaction depends on.
 
     A world may say more of itself: `reacts` (False: nobody does, and rewards that need a reaction are refused), `check()` (asks
     before a run whether whoever plays its people can be reached), `digest` (of data that its knobs only name), `levels` (wellbeing,
-    smile and reading of `react` in less time).
+    smile and reading of `react` in less time), `supply(form, split)` (how many rows it has, where they are not made as they are asked
+    for), `found_at(prompt)` (the file and line that a prompt comes from).
     """
 
     name: str
 
     def people(self, split: str, n: int, seed: int, where: dict | None = None) -> Dataset:
-        """`n` people of a split, as columns `prompt` (text or messages) and `person` (hidden state, JSON)."""
+        """`n` people of a split, as columns `prompt` (text or messages), `person` (hidden state, JSON) and whatever else the data has of them.
+
+        A person's JSON holds the other columns too, as `columns`.
+        """
         ...
 
     def observe(self, people: Sequence[str], completions: Sequence[str]) -> list[Observation]:

@@ -86,7 +86,7 @@ def test_mistakes_in_a_file_have_a_line(tmp_path):
     for bad, complaint in [
         ("{", "not JSON"),
         ('{"question": "q?"}', "answer_matching_behavior"),
-        ('"text"', "answer_matching_behavior"),
+        ('"text"', "a str, not a JSON object"),
     ]:
         path.write_text(good + "\n" + bad + "\n")
         with pytest.raises(ValueError, match=complaint) as error:

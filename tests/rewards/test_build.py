@@ -7,7 +7,11 @@ from types import SimpleNamespace
 import pytest
 
 from smilerl import rewards, worlds
+from smilerl.candidates import Sampling, draw
+from smilerl.policies import fresh_policy
 from smilerl.rewards import RewardError, build_reward, build_rewards
+from smilerl.rewards._summed import summed
+from tests.training.conftest import TINY
 
 USERS_FILE = """
 def words(completions, **columns):
@@ -147,3 +151,56 @@ def test_a_reward_that_needs_a_reaction_is_refused_where_nobody_reacts(name, tmp
 def test_a_missing_person_column_is_named(name):
     with pytest.raises(RewardError, match="column 'person'"):
         build_reward(name)(prompts=["p"], completions=["c"])
+
+
+NEEDY = """
+def graded(prompts, completions, answer, **columns):
+    return [float(said == right) for said, right in zip(completions, answer)]
+
+class Graded:
+    def __call__(self, prompts, completions, *, answer, strict=False, **columns):
+        return graded(prompts, completions, answer)
+"""
+
+
+@pytest.mark.parametrize("name", ["needy.py:graded", "needy.py:Graded"])
+@pytest.mark.parametrize("inside", [None, "base", "reward"])
+def test_a_column_that_the_data_lacks_is_told_with_the_nearest(tmp_path, monkeypatch, name, inside):
+    (tmp_path / "needy.py").write_text(NEEDY)
+    monkeypatch.chdir(tmp_path)
+    spec = {"name": name}
+    if inside:
+        spec = {"name": {"base": "gameable", "reward": "shuffled"}[inside], "args": {inside: {"name": name}}}
+    for there in (None, ["prompt", "person", "answer"]):
+        assert build_rewards([spec], columns=there)
+    with pytest.raises(
+        RewardError, match=r"needs the column 'answer'.*Beside the prompt it has: answers, id. Did you mean"
+    ):
+        build_rewards([spec], columns=["prompt", "person", "answers", "id"])
+    with pytest.raises(RewardError, match="Beside the prompt it has: nothing"):
+        build_rewards([spec], columns=["prompt", "person"])
+    assert build_rewards([spec]), "what one recipe's data has is forgotten"
+
+
+def test_outside_training_a_reward_gets_the_columns_from_the_people(tmp_path, monkeypatch):
+    (tmp_path / "needy.py").write_text(NEEDY)
+    (tmp_path / "talks.jsonl").write_text('{"prompt": "p", "answer": "4"}\n{"prompt": "q", "answer": "5"}\n')
+    monkeypatch.chdir(tmp_path)
+    people = worlds.build("dialogue", path="talks.jsonl", held_out_fraction=0).people("train", 2, 0)
+    total = summed(build_rewards([{"name": "needy.py:graded"}]), [2.0])
+    prompts, persons = people["prompt"][:], people["person"][:]
+    assert total(prompts=prompts, completions=people["answer"][:], person=persons) == [2.0, 2.0]
+    assert total(prompts=prompts, completions=["4", "4"], person=persons, answer=["4", "4"]) == [2.0, 2.0]
+
+
+def test_candidates_are_scored_with_the_columns_of_their_people(tmp_path, monkeypatch):
+    """What pairs, labels and best of n are made from."""
+    code = "def longest(prompts, completions, answer, **columns):\n    return [float(len(one)) for one in answer]\n"
+    (tmp_path / "needy.py").write_text(code)
+    (tmp_path / "talks.jsonl").write_text('{"prompt": "p", "answer": "four"}\n{"prompt": "q", "answer": "eleven"}\n')
+    monkeypatch.chdir(tmp_path)
+    world = worlds.build("dialogue", path="talks.jsonl", held_out_fraction=0)
+    people = world.people("train", 2, 0)
+    total = summed(build_rewards([{"name": "needy.py:longest"}]), [1.0])
+    found = draw(fresh_policy(TINY, world), people, total, Sampling(k=3, max_new_tokens=2))
+    assert found.rewards.tolist() == [[float(len(answer))] * 3 for answer in people["answer"]]

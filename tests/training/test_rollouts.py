@@ -82,8 +82,10 @@ def test_plain_text_turns(checkpoint, end):
         ],
     )
     assert stub.contexts[0][0] == 2  # the first turn is generated in groups, as vLLM wants to know
-    assert out["talk"][1]["prompt"] == "person: ho\nhelper: b\nperson: no\nhelper:" and out["talk"][1]["reply"] == " d"
-    assert turns.heard(out["talk"][0]["person"]) == [(" a", "fine\nthanks")]
+    assert (
+        out["_talk"][1]["prompt"] == "person: ho\nhelper: b\nperson: no\nhelper:" and out["_talk"][1]["reply"] == " d"
+    )
+    assert turns.heard(out["_talk"][0]["person"]) == [(" a", "fine\nthanks")]
     for ids, mask, logs in zip(out["completion_ids"], out["env_mask"], out["logprobs"], strict=True):
         assert len(ids) == len(mask) == len(logs) and [
             log for log, kind in zip(logs, mask, strict=True) if not kind
@@ -103,7 +105,7 @@ def test_conversational_turns_are_what_the_chat_template_writes(checkpoint, end)
     assert last[: len(whole)] == whole  # cut off or not, the model reads a well-formed conversation
     kinds, pieces = parts(stub, out, 0)
     assert kinds == [1, 0, 1] and pieces[0] == ("a<|im_end|>" if end else "a") and "fine" in pieces[1]
-    assert out["talk"][0]["prompt"] == talk and out["logprobs"] is None
+    assert out["_talk"][0]["prompt"] == talk and out["logprobs"] is None
 
 
 def test_three_turns_and_a_person_who_stops_answering(checkpoint):
@@ -112,12 +114,12 @@ def test_three_turns_and_a_person_who_stops_answering(checkpoint):
     data = people("hi", "ho")
     out = rollouts.several_turns(data, 3, lambda who, replies: next(said))(list(data["prompt"]), stub)
     assert parts(stub, out, 0)[0] == [1, 0, 1, 0, 1] and parts(stub, out, 1)[0] == [1]
-    assert [talk["cut"] for talk in out["talk"]] == [False, True]
-    assert len(turns.heard(out["talk"][0]["person"])) == 2
+    assert [talk["cut"] for talk in out["_talk"]] == [False, True]
+    assert len(turns.heard(out["_talk"][0]["person"])) == 2
     metrics = {}
 
     def reward(prompts, completions, *, person, completion_ids, extra, log_metric, **columns):
-        assert (prompts, completions, extra) == ([out["talk"][0]["prompt"]], [" e"], ["x"]) and len(person) == len(
+        assert (prompts, completions, extra) == ([out["_talk"][0]["prompt"]], [" e"], ["x"]) and len(person) == len(
             completion_ids
         ) == 1
         return [0.5]
@@ -126,7 +128,7 @@ def test_three_turns_and_a_person_who_stops_answering(checkpoint):
         return [1.0]
 
     arguments = {
-        "talk": out["talk"],
+        "_talk": out["_talk"],
         "prompts": ["hi", "ho"],
         "completions": ["all of it"] * 2,
         "completion_ids": [[1], [2]],

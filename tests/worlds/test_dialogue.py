@@ -82,6 +82,16 @@ def world_of(tmp_path):
         ({"chosen": [U, A], "rejected": [U, A]}, {"system": "be kind"}, ([S, U], [A], [A])),
         ({"prompt": [U], "completion": [A]}, {"system": "be kind", "format": "text"}, ("be kind\nperson: hi\nhelper:", " ho", None)),
         ({"prompt": "p", "completion": " c"}, {"system": "be kind"}, ("be kind\np", " c", None)),
+        ({"prompt": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]}, {}, ([U], None, None)),
+        ({"prompt": [{"role": "user", "content": [{"type": "text", "text": "h"}, "i"]}]}, {}, ([U], None, None)),
+        ({"prompt": [{**S, "role": "developer"}, U]}, {}, ([S, U], None, None)),
+        ({"conversations": [{"from": "system", "value": "be kind"}, {"from": "human", "value": "hi"}, {"from": "gpt", "value": "ho"}]},
+         {}, ([S, U], [A], None)),
+        ({"messages": [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "ho"}]}, {}, ([U], [A], None)),
+        ({"conversation": [{**U, "from": None}, A]}, {}, ([U], [A], None)),
+        ({"messages": [{**U, "tool_calls": None}, {**A, "tool_calls": []}]}, {}, ([U], [A], None)),
+        ({"prompt": [{"role": "tool", "content": "hi"}]}, {"roles": {"tool": "user"}}, ([U], None, None)),
+        ({"prompt": [{"role": "human", "content": "be kind"}, U]}, {"roles": {"human": "system"}}, ([S, U], None, None)),
     ],
 )  # fmt: skip
 def test_every_form_of_row_becomes_prompt_completion_rejected(world_of, item, args, row):
@@ -97,7 +107,7 @@ def test_every_form_of_row_becomes_prompt_completion_rejected(world_of, item, ar
         ('{"question": "q", "answer": "a"}', {}, "talks.jsonl:2: no 'prompt' here. Its columns are: question, answer"),
         ('{"prompt": "q"}', {"prompt_column": "ask"}, "no 'ask' here. Its columns are: prompt"),
         ('{"prompt": 3}', {}, "talks.jsonl:2: prompt must be text, or messages"),
-        ('{"prompt": [{"role": "user"}]}', {}, "talks.jsonl:2: prompt must be text, or messages"),
+        ('{"prompt": [{"role": "user"}]}', {}, "talks.jsonl:2: prompt[0].content is null"),
         ('{"prompt": []}', {}, "talks.jsonl:2: prompt holds no message"),
         ('{"prompt": [{"role": "seeker", "content": "x"}]}', {}, "roles: {seeker: user}"),
         ('{"prompt": [{"role": "user", "content": "x"}], "completion": "y"}', {}, "both must be of one kind"),
@@ -188,6 +198,89 @@ def test_a_data_set_that_is_not_there_is_said_with_what_to_do(monkeypatch, error
 def test_an_empty_file_is_said(world_of):
     with pytest.raises(ValueError, match="it is empty"):
         world_of()
+
+
+def test_all_columns_travel_but_those_that_say_what_is_said(world_of):
+    more = {
+        "answer": "4",
+        "score": 0.5,
+        "meta": {"source": "x", "tags": ["a"]},
+        "completion": "c",
+        "chosen": "d",
+        "rejected": "e",
+    }
+    people = world_of({"prompt": "p", **more}, {"prompt": "q", "answer": None}, {"prompt": "r"}).people("train", 9, 0)
+    assert people.column_names == ["prompt", "person", "answer", "score", "meta"]
+    by_prompt = {row["prompt"]: row for row in people}
+    assert by_prompt["p"]["answer"] == "4" and by_prompt["p"]["meta"] == more["meta"]
+    assert by_prompt["q"]["answer"] is by_prompt["r"]["answer"] is by_prompt["r"]["meta"] is None
+    for row in people:  # elsewhere than in training a reward gets them from the person
+        assert worlds.columns_of([row["person"]]) == {name: [row[name]] for name in ("answer", "score", "meta")}
+    assert worlds.columns_of(list(world_of({"prompt": "p"}).people("train", 1, 0)["person"])) == {}
+
+
+def test_columns_are_the_same_for_both_splits(world_of):
+    items = [
+        {"prompt": f"p{i}", **({"rare": {"a": i}} if i == 7 else {"rare": {"b": i}} if i == 8 else {})}
+        for i in range(40)
+    ]
+    world = world_of(*items, held_out_fraction=0.5)
+    for split in world.splits:
+        people = world.people(split, 99, 0)
+        assert people.column_names == ["prompt", "person", "rare"]
+        assert all(row is None or set(row) == {"a", "b"} for row in people["rare"])
+        assert worlds.columns_of(list(people["person"])) == {"rare": people["rare"][:]}
+
+
+def test_rows_are_merged_only_if_they_are_equal_in_all_columns(world_of):
+    world = world_of(*[{"prompt": "p", "answer": answer} for answer in ("a", "b", "a", None)])
+    people = world.people("train", 9, 0)
+    assert sorted(map(str, people["answer"])) == ["None", "a", "b"] and len(set(people["person"])) == 3
+    assert (
+        len(world_of({"prompt": "p", "completion": "a"}, {"prompt": "p", "completion": "b"}).people("train", 9, 0)) == 1
+    )
+
+
+def test_columns_called_like_arguments_of_rewards_are_renamed(world_of):
+    people = world_of({"prompt": "p", "person": "x", "completion_ids": [1], "images": "y"}).people("train", 1, 0)
+    assert people.column_names == ["prompt", "person", "data_person", "data_completion_ids", "data_images"]
+
+
+def test_what_a_player_is_told_of_a_person_does_not_travel(world_of):
+    played = {"speaker": {"name": "endpoint", "args": {"url": "http://127.0.0.1:1/v1", "model": "m"}}}
+    people = world_of({"prompt": "p", "situation": "sad", "need": "comfort", "answer": "a"}, people=played).people(
+        "train", 1, 0
+    )
+    assert people.column_names == ["prompt", "person", "answer"]
+
+
+@pytest.mark.parametrize(
+    "values", [(1, "one"), (True, 1), ([1], "x"), ({"a": 1}, "x"), ({"a": 1}, {"a": "x"}), (2**70, None)]
+)
+def test_a_column_of_several_types_is_named_by_line_where_it_is_used(world_of, values):
+    world = world_of(*[{"prompt": f"p{i}", "completion": "c", "x": value} for i, value in enumerate(values)])
+    assert len(world.conversations(9, 0)) == 2  # supervised training has no use for it
+    for asked in (lambda: world.people("train", 1, 0), lambda: world.supply("people", "train")):
+        with pytest.raises(ValueError, match=r"talks\.jsonl:[12]: the column 'x' is"):
+            asked()
+
+
+def test_what_became_of_the_rows_is_told(world_of):
+    items = [*numbered(20), *numbered(20)[:4], {"prompt": "x" * 99}, {"prompt": 3}, {"prompt": None}]
+    world = world_of(*items, max_prompt_chars=20, on_bad_row="skip")
+    found = world.supply("people", "train")
+    assert found.rows == 20
+    for words in (
+        "27 rows of",
+        "2 cannot be used",
+        "1 longer than max_prompt_chars (20)",
+        "4 equal to others",
+        "20 left",
+    ):
+        assert words in found.account, found.account
+    assert world.supply("people", "held_out").rows == 0 and world.supply("pairs", "train").rows == 0
+    assert world.supply("conversations", "train").rows == 24
+    assert world.found_at("prompt 3").endswith("talks.jsonl:4") and world.found_at("nowhere") is None
 
 
 def numbered(n: int) -> list[dict]:

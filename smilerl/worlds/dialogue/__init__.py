@@ -9,7 +9,12 @@ each person is played by a speaker (see `played`), from the hidden state in thei
     {"prompt": "...", "completion": "..."}                     plain text (completion: only for SFT)
     {"prompt": [{"role": ..., "content": ...}, ...], ...}      messages
     {"messages": [...]}                                        a talk; its last turn, if the helper's, is the completion
+    {"conversations": [{"from": "human", "value": "..."}, ...]}   the same as ShareGPT writes it
     {"chosen": ..., "rejected": ...}                           pairs, with or without a prompt of their own
+
+and any other columns, which travel to the rewards: `answer` in `{"prompt": ..., "answer": ...}` is an argument of a reward. A value
+that is missing is None. A column that is called like something else that rewards get (`person`, `images`, ...) comes as
+`data_person`; what a player is told of a person stays in `person`.
 """
 
 from __future__ import annotations
@@ -20,16 +25,28 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+import pyarrow as pa
 from datasets import Dataset
 
 from smilerl import speakers
-from smilerl.worlds.base import Observation, Reaction
+from smilerl.records import BadRows, OnBadRow, hub, records
+from smilerl.worlds.base import Observation, Reaction, Supply
 from smilerl.worlds.dialogue import played
+from smilerl.worlds.dialogue.columns import as_held, identity, type_of
 from smilerl.worlds.dialogue.played import Player
-from smilerl.worlds.dialogue.rows import Reader, Row, hub, jsonl, key, plain, until_answered
+from smilerl.worlds.dialogue.rows import Reader, Row, key, plain, until_answered
 from smilerl.yaml_types import bad_arguments
+
+
+class _Read(NamedTuple):
+    """What a file or split holds: the usable rows, and how many were read, could not be used, or were too long."""
+
+    rows: tuple[Row, ...]
+    read: int
+    bad: int
+    too_long: int
 
 
 @dataclass(frozen=True)
@@ -37,7 +54,7 @@ class DialogueWorld:
     """The prompts and replies of a JSONL file or a HF dataset, in two splits that share no prompt.
 
     Attributes:
-        path: a JSONL file.
+        path: a JSONL file, which may be gzipped; a JSON list, or parquet (see `smilerl.records`).
         dataset: instead: Hub id or local folder for `datasets.load_dataset`, with `config` and `source_split`.
         prompt_column: text or messages; `prompt`, `messages`, `chosen`, whichever is there, when None.
         completion_column: the reply, for SFT.
@@ -46,7 +63,7 @@ class DialogueWorld:
         format: `as_is`; `text`: messages are written out as `person: ...` and `helper: ...`, for models without a chat
             template; `messages`: whole transcripts (`\\n\\nHuman: ... \\n\\nAssistant: ...`) become messages, for models with one.
             `text` reads such transcripts too.
-        roles: what roles of the data mean, such as `{seeker: user, supporter: assistant}`.
+        roles: what roles of the data mean, such as `{seeker: user, supporter: assistant}`; `human`, `gpt` and `developer` are known.
         system: what the helper is told before each talk, as a system message (or a first line, in plain text); it takes the
             place of one that the data has.
         held_out_fraction: share of prompts (or groups) in the split `held_out`, in [0, 1]; by a hash, so it never depends on
@@ -54,6 +71,7 @@ class DialogueWorld:
         held_out_from: instead: where the held-out rows are, a second JSONL file, or another split of the HF dataset.
         player: who plays the people; `build` makes it from its argument `people`. None: nobody reacts.
         max_prompt_chars: rows with a longer prompt are left out.
+        on_bad_row: `stop`: a row that cannot be used refuses the file; `skip`: such rows are left out, and counted.
 
     Data on this disk is read at once, so that mistakes in it are found early; a data set on the Hub when it is first needed, so
     that a recipe can be checked without a download.
@@ -76,6 +94,7 @@ class DialogueWorld:
     held_out_from: str | None = None
     max_prompt_chars: int | None = None
     player: Player | None = None
+    on_bad_row: OnBadRow = "stop"
 
     name = "dialogue"
     splits = ("train", "held_out")
@@ -118,7 +137,11 @@ class DialogueWorld:
     def digest(self) -> str:
         """Of the data itself and of who plays the people, which their names do not tell."""
         speaker = self.player and getattr(speakers.build(self.player.speaker), "fingerprint", None)
-        return key([[(row.prompt, row.completion, row.rejected, row.state, row.bucket) for row in self.rows], speaker])
+        rows = [
+            (row.prompt, row.completion, row.rejected, row.state, row.bucket, *([row.columns] if row.columns else []))
+            for row in self.rows
+        ]
+        return key([rows, speaker])
 
     @property
     def source(self) -> str:
@@ -129,9 +152,8 @@ class DialogueWorld:
     def rows(self) -> tuple[Row, ...]:
         """All rows of both splits, in the data's order."""
         if self.held_out_from is None:
-            return self._read(self.path, self.source_split)
-        own = self._read(self.path, self.source_split, 1.0)
-        held_out = self._read(self.path and self.held_out_from, self.held_out_from, -1.0)
+            return self._sources[0].rows
+        own, held_out = (source.rows for source in self._sources)
         openings = [{key(until_answered(row.talk)) for row in rows} for rows in (own, held_out)]
         if both := openings[0] & openings[1]:
             raise ValueError(
@@ -139,24 +161,86 @@ class DialogueWorld:
             )
         return own + held_out
 
-    def _read(self, path: str | None, split: str, bucket: float | None = None) -> tuple[Row, ...]:
+    @cached_property
+    def _sources(self) -> tuple[_Read, ...]:
+        """What has been read: of one file or split, or of that for training and that for testing."""
+        if self.held_out_from is None:
+            return (self._read(self.path, self.source_split),)
+        own = self._read(self.path, self.source_split, 1.0)
+        return own, self._read(self.path and self.held_out_from, self.held_out_from, -1.0)
+
+    def _read(self, path: str | None, split: str, bucket: float | None = None) -> _Read:
         """The usable rows of a file or split; all in the given bucket, where that does not go by a hash."""
-        raw = jsonl(path) if path is not None else hub(self.source, self.config, split)
+        bad = BadRows(self.on_bad_row)
+        raw = records(path, bad) if path is not None else hub(self.source, self.config, split, bad)
         columns = self.prompt_column, self.completion_column, self.group_column
         reader = Reader(*columns, self.format, self.roles, self.system, self.player)
-        rows = [reader.row(item, where) for where, item in raw]
+        rows = []
+        for where, item in raw:
+            try:
+                row = reader.row(item, where)
+            except ValueError as error:
+                bad.add(where, error)
+            else:
+                rows.append(row if bucket is None else replace(row, bucket=bucket))
+        bad.check(len(rows))
         kept = tuple(
-            row if bucket is None else replace(row, bucket=bucket)
-            for row in rows
-            if self.max_prompt_chars is None or len(plain(row.prompt)) <= self.max_prompt_chars
+            row for row in rows if self.max_prompt_chars is None or len(plain(row.prompt)) <= self.max_prompt_chars
         )
         if not kept:
             why = f"all {len(rows)} prompts are longer than max_prompt_chars" if rows else "it is empty"
+            why = f"none of its {bad.count} rows can be used. {bad.first}" if bad.count and not rows else why
             raise ValueError(f"dialogue: {path or self.source} has no usable row: {why}")
-        return kept
+        return _Read(kept, len(rows) + bad.count, bad.count, len(rows) - len(kept))
+
+    @cached_property
+    def _columns(self) -> dict[str, pa.DataType]:
+        """The other columns of the data and their types, over all rows.
+
+        Raises:
+            ValueError: the values of one are not of one type; says where.
+        """
+        names = dict.fromkeys(name for row in self.rows for name in row.columns)
+        return {name: type_of(name, self.rows) for name in names}
+
+    def supply(self, form: Literal["people", "conversations", "pairs"], split: str) -> Supply:
+        """How many rows of a split there are to train on in a form, and what became of the others."""
+        rows = [row for row in self.rows if (row.bucket < self.held_out_fraction) == (split == "held_out")]
+        lost = {
+            "cannot be used": sum(source.bad for source in self._sources),
+            f"longer than max_prompt_chars ({self.max_prompt_chars})": sum(source.too_long for source in self._sources),
+            "of another split": len(self.rows) - len(rows),
+        }
+        kept = len(rows)
+        if form == "people":
+            _ = self._columns
+            kept = len({identity(row) for row in rows})
+            lost["equal to others"] = len(rows) - kept
+        elif form == "conversations":
+            kept = sum(row.completion is not None for row in rows)
+            lost["without a reply to learn"] = len(rows) - kept
+        else:
+            kept = sum(row.rejected is not None for row in rows)
+            lost["without a rejected reply"] = len(rows) - kept
+        read = sum(source.read for source in self._sources)
+        account = [
+            f"{read} rows of {self.source} read",
+            *(f"{n} {why}" for why, n in lost.items() if n),
+            f"{kept} left",
+        ]
+        return Supply(kept, ", ".join(account))
+
+    def found_at(self, prompt: str | list[dict]) -> str | None:
+        """The place (file:line) of the first row with this prompt."""
+        return self._places.get(key(prompt))
+
+    @cached_property
+    def _places(self) -> dict[str, str]:
+        return {key(row.prompt): row.where for row in reversed(self.rows)}
 
     def people(self, split: str, n: int, seed: int, where: dict | None = None) -> Dataset:
-        """At most `n` distinct prompts of a split, in random order, with a `person`: the hidden state, where people are played.
+        """At most `n` distinct rows of a split, in random order: `prompt`, `person` (the hidden state, where people are played), and
+        the other columns of the data. Rows are equal if they are so in all of these.
 
         Args:
             where: what the hidden state must be, such as `{"camera": "off"}`.
@@ -173,10 +257,15 @@ class DialogueWorld:
         ]
         if not rows:
             raise ValueError(f"dialogue: nobody in the split '{split}' of {self.source} is so: {where}")
-        distinct = list({key([row.prompt, row.state] if row.state else row.prompt): row for row in rows}.items())
+        distinct = list({identity(row): row for row in rows}.items())
         chosen = random.Random(f"{split}:{seed}").sample(distinct, min(n, len(distinct)))
-        people = [json.dumps({"world": self.name, **self._person(digest, row)}) for digest, row in chosen]
-        return Dataset.from_dict({"prompt": [row.prompt for _, row in chosen], "person": people})
+        columns = {name: as_held(name, kind, [row for _, row in chosen]) for name, kind in self._columns.items()}
+        people = [
+            self._person(digest, row) | ({"columns": {name: columns[name][at] for name in columns}} if columns else {})
+            for at, (digest, row) in enumerate(chosen)
+        ]
+        persons = [json.dumps({"world": self.name, **person}) for person in people]
+        return Dataset.from_dict({"prompt": [row.prompt for _, row in chosen], "person": persons, **columns})
 
     def _person(self, digest: str, row: Row) -> dict:
         return {"id": digest} if self.player is None else self.player.person(digest, row.state, row.talk)

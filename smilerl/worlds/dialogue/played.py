@@ -55,6 +55,11 @@ class Player:
             )
         speakers.build(self.speaker)  # a mistake in it is told now; nothing is loaded
 
+    @property
+    def hidden(self) -> set[str]:
+        """The data's columns that the hidden state is read from."""
+        return {self.columns.get(name, name) for name in STATE}
+
     def state(self, item: Mapping[str, Any], where: str) -> dict[str, str]:
         """The hidden state that a row of the data holds.
 

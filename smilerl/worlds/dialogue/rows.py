@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smilerl import paths
+from smilerl.worlds.dialogue.said import said
 
 if TYPE_CHECKING:
     from smilerl.worlds.dialogue.played import Player
@@ -20,6 +21,14 @@ SPEAKER = {"user": "person", "assistant": "helper"}
 #: How whole talks are written in one text, as Anthropic's hh-rlhf does.
 _TRANSCRIPT_TURN = "\n\nAssistant:"
 _TURNS = {"Human": "user", "Assistant": "assistant"}
+#: Where the prompt, or the talk that it is part of, is looked for if nobody says.
+_PROMPTS = ("prompt", "messages", "conversations", "conversation", "chosen")
+#: Columns that say what is said, and so do not travel beside it.
+_SAID = {"prompt", "messages", "completion", "chosen", "rejected"}
+#: Names under which rewards get something else: a column that is called so travels as `data_<name>`.
+TAKEN = frozenset(
+    "prompts completions completion_ids trainer_state log_extra log_metric environments person image images tools".split()
+)
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,10 @@ class Row:
     bucket: float  # in [0, 1), by a hash of the prompt or the group
     talk: list[dict]  # the prompt as messages, whatever its form
     state: dict[str, str] = field(default_factory=dict)  # the person's hidden state, where people are played
+    columns: dict[str, Any] = field(
+        default_factory=dict
+    )  # whatever else the row holds, for rewards: plain data, None left out
+    where: str = ""  # file:line
 
 
 @dataclass(frozen=True)
@@ -60,7 +73,21 @@ class Reader:
             speaks = isinstance(prompt, list)
             prompt = _written(prompt) if speaks else prompt
             completion, rejected = (_spoken(reply, speaks) for reply in (completion, rejected))
-        return Row(prompt, completion, rejected, bucket, talk, state)
+        return Row(prompt, completion, rejected, bucket, talk, state, self._others(item), where)
+
+    def _others(self, item: Mapping) -> dict[str, Any]:
+        """The columns that travel to the rewards: all but what is said, and what a player is told of the person."""
+        hidden = () if self.player is None else self.player.hidden
+        found = {}
+        for name, value in item.items():
+            if name in _SAID or name == self._column(item) or name in hidden:
+                continue
+            value = _plain(value)
+            while name in TAKEN or name in found:
+                name = f"data_{name}"
+            if value is not None:
+                found[name] = value
+        return found
 
     def _group(self, item: Mapping, prompt: str | list[dict]) -> str | list[dict]:
         """What rows of one split may share: their opening, since one talk may be there at several depths."""
@@ -70,9 +97,7 @@ class Reader:
         return until_answered(prompt) if isinstance(prompt, list) else prompt
 
     def _column(self, item: Mapping) -> str:
-        return self.prompt_column or next(
-            (name for name in ("prompt", "messages", "chosen") if item.get(name) is not None), "prompt"
-        )
+        return self.prompt_column or next((name for name in _PROMPTS if item.get(name) is not None), "prompt")
 
     def _parts(self, item: Mapping, where: str) -> tuple:
         """Prompt, completion and rejected completion of an item, plain or as messages; the last two may be None."""
@@ -112,83 +137,13 @@ class Reader:
             return (*_last_reply(chosen, f"{where}: chosen"), None)
         return _shared(chosen, rejected, where)
 
-    def _said(self, value, where: str, role: str) -> str | list[dict]:
-        """Text as it is; messages (or a single one) with known roles, neighbours of one role joined."""
-        if isinstance(value, str):
-            return value
-        messages: list[dict] = []
-        for message in [value] if isinstance(value, Mapping) else value if isinstance(value, list) else [None]:
-            if not isinstance(message, Mapping) or not isinstance(message.get("content"), str):
-                raise ValueError(
-                    f'{where} must be text, or messages such as [{{"role": "{role}", "content": "..."}}], not {_short(value)}'
-                )
-            name = self.roles.get(str(message.get("role")), message.get("role"))
-            if name not in ("system", "user", "assistant"):
-                raise ValueError(
-                    f"{where}: the role '{name}' is none of system, user, assistant. Say what it means in the args, roles: {{{name}: user}}"
-                )
-            if messages and messages[-1]["role"] == name:
-                messages[-1]["content"] += f"\n{message['content']}"
-            else:
-                messages.append({"role": name, "content": message["content"]})
-        if not messages:
-            raise ValueError(f"{where} holds no message")
-        return messages
+    def _said(self, value: Any, where: str, role: str) -> str | list[dict]:
+        return said(value, where, role, self.roles)
 
 
 def until_answered(talk: list[dict]) -> list[dict]:
     """The messages of a talk before the helper first speaks."""
     return talk[: next((at for at, message in enumerate(talk) if message["role"] == "assistant"), len(talk))]
-
-
-def jsonl(path: str) -> Iterator[tuple[str, Mapping]]:
-    """Where (file:line) and what of each object in a JSONL file; empty lines are passed over.
-
-    Raises:
-        ValueError: no such file, or a line that is no JSON object.
-    """
-    file = paths.find(path)
-    if file is None or not file.is_file():
-        raise ValueError(f"dialogue: no file '{path}', seen from {Path.cwd()}")
-    with file.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                item = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(
-                    f"{path}:{number}: not JSON: {error.msg} at character {error.pos}. JSONL holds one JSON object a line"
-                ) from None
-            if not isinstance(item, dict):
-                raise ValueError(
-                    f'{path}:{number}: a {type(item).__name__}, not a JSON object such as {{"prompt": "..."}}'
-                )
-            yield f"{path}:{number}", item
-
-
-def hub(name: str, config: str | None, split: str) -> Iterator[tuple[str, Mapping]]:
-    """Where and what of each row of a HF dataset: a Hub id, a local folder, or what `save_to_disk` wrote.
-
-    Raises:
-        ValueError: it is not there, or not for you, or the Hub cannot be reached.
-    """
-    from datasets import load_dataset, load_from_disk
-
-    if (Path(name) / "state.json").is_file() or (Path(name) / "dataset_dict.json").is_file():
-        saved = load_from_disk(name)
-        rows = saved[split] if isinstance(saved, dict) else saved
-    else:
-        try:
-            rows = load_dataset(name, config, split=split)
-        except (OSError, ValueError) as error:  # not there, gated, offline; no such config or split
-            raise ValueError(
-                f"dialogue: the data set '{name}' could not be loaded: {_first_line(error)}\n"
-                "Give dataset: an id on the Hub (org/name) or a folder, with config and source_split. A gated one has to be asked "
-                "for on its page and wants `hf auth login`; without a network, path: a JSONL file"
-            ) from error
-    for number, item in enumerate(rows):
-        yield f"{name}, row {number}", item
 
 
 def _at(item: Mapping, column: str, where: str):
@@ -279,10 +234,14 @@ def _told(system: str, prompt: str | list[dict]) -> str | list[dict]:
     return [{"role": "system", "content": system}, *(message for message in prompt if message["role"] != "system")]
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-
-
-def _short(value) -> str:
-    shown = json.dumps(value, ensure_ascii=False, default=str)
-    return shown if len(shown) <= 60 else shown[:57] + "..."
+def _plain(value: Any) -> Any:
+    """A value as JSON can hold it: times as text, what is no number as None; what it cannot hold (pictures, bytes) is None, too."""
+    if isinstance(value, dict):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    return value if isinstance(value, str | int) else None
