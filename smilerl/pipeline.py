@@ -28,6 +28,7 @@ from smilerl import (
     ancestry,
     baseline,
     checkpoints,
+    elsewhere,
     pairs,
     paths,
     preferences,
@@ -41,6 +42,7 @@ from smilerl.chat_template import set_defaults
 from smilerl.fingerprint import hash_path
 from smilerl.gold_log import scorer
 from smilerl.hub import fetch, ids
+from smilerl.nesting import nested
 from smilerl.policies import Policy, load_policy, load_tokenizer
 from smilerl.recipe import PolicySpec, Recipe, RecipeError, load_recipe
 from smilerl.rewards import RewardError, build_rewards
@@ -89,7 +91,10 @@ def model_dir(name: str | Path, *, beside: str | Path | None = None, progress: b
     if found is None:
         return fetch.fetch(str(name)) if ids.parse(str(name)) else Path(name)
     if found.suffix in (".yaml", ".yml"):
-        return _built(load_recipe(found), progress).model
+        if not paths.is_shared(found):
+            elsewhere.refuse(str(name), "built")
+        with nested(found, "build"):
+            return _built(load_recipe(found), progress).model
     return found / "model" if (found / "status.json").is_file() else found
 
 

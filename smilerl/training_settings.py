@@ -81,6 +81,12 @@ class _Range(NamedTuple):
     example: str
 
 
+#: The most that a whole number under `training:` may be, and that one of these may be: a batch of more fits in no memory.
+_MOST, _MOST_BATCH = 2**31 - 1, 65536
+_BATCH = frozenset(
+    "num_generations num_generations_eval per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps "
+    "generation_batch_size steps_per_generation num_iterations dataloader_num_workers dataset_num_proc".split()
+)
 _RANGES = (
     _Range(
         "per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps num_iterations max_length "
@@ -134,7 +140,8 @@ def training_problems(recipe: Recipe) -> list[Problem]:
         problems += misfits(training[name], fields[name], ("training", name))
     if problems:
         return problems
-    problems = [*_range_problems(training), *(_group_problems(recipe) if "steps_per_generation" in fields else ())]
+    problems = [*_range_problems(training)]
+    problems += _group_problems(recipe) if "steps_per_generation" in fields and not problems else ()
     return [*problems, *(_neighbour_problems(training) if recipe.method == "kto" else ())]
 
 
@@ -146,6 +153,10 @@ def _neighbour_problems(training: dict[str, Any]) -> Iterator[Problem]:
 
 
 def _range_problems(training: dict[str, Any]) -> Iterator[Problem]:
+    for name, value in training.items():
+        most = _MOST_BATCH if name in _BATCH else _MOST
+        if isinstance(value, int) and abs(value) > most:
+            yield Problem(("training", name), f"training.{name} is {value}, but should be at most {most}.")
     for limit in _RANGES:
         for name in limit.fields.split():
             value = training.get(name)
@@ -176,9 +187,6 @@ def _group_problems(recipe: Recipe) -> Iterator[Problem]:
         key = "num_generations" if "num_generations" in recipe.training else "per_device_train_batch_size"
         text = f"num_generations is {group}, which does not divide the generation batch of {size} completions"
         text += f" ({processes} process{'es' * (processes > 1)})."
-        divisors = [number for number in range(2, size + 1) if size % number == 0]
-        yield Problem(
-            ("training", key),
-            text,
-            f"Write one of {', '.join(map(str, divisors[:8]))}, or change per_device_train_batch_size.",
-        )
+        divisors = [number for number in range(2, min(size, _MOST_BATCH) + 1) if size % number == 0]
+        fix = f"Write one of {', '.join(map(str, divisors[:8]))}, or change per_device_train_batch_size."
+        yield Problem(("training", key), text, fix)

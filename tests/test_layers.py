@@ -13,12 +13,16 @@ PACKAGE = Path(__file__).resolve().parent.parent / "smilerl"
 
 #: From the bottom up. A module may import its own layer and those below it.
 LAYERS = (
-    ("checkpoints",),  # of files alone
+    ("checkpoints", "terminal", "bounded"),  # of files and text alone
     (
         "paths",
         "ancestry",
         "yaml_lines",
         "yaml_types",
+        "nesting",
+        "elsewhere",
+        "named_code",
+        "signature",
         "recipe",
         "training_settings",
         "fingerprint",

@@ -11,7 +11,7 @@ import dataclasses
 import json
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ def evaluate(
     out_dir: str | Path | None = None,
     trail: pd.DataFrame | None = None,
     rivals: Mapping[str, Policy | BestOfN | str | Callable] | None = None,
+    trusted: Sequence[str] = (),
     progress: bool = True,
 ) -> dict[str, Any]:
     """Asks a policy the questions of a suite.
@@ -64,6 +65,7 @@ def evaluate(
         n: people per condition, instead of what suite and questions say.
         trail: what the policy's run sampled while it trained, from `curves.read_trail`; questions about curves need it.
         rivals: other policies, for questions that compare with them, by the names that the questions give them.
+        trusted: code, addresses and files that a recipe from elsewhere named and that the user has let through; noted in the results.
         out_dir: where `results.json` and `samples.parquet` go; evaluations finished there with the same content are kept.
 
     Returns:
@@ -95,6 +97,8 @@ def evaluate(
         "evaluations": {},
         "measures": {},
     }
+    if trusted:
+        results["trusted"] = list(trusted)
     kept = _kept(out_dir) if who.lasting and (asked_base is None or asked_base.lasting) else {}
     people = cache(lambda name: groups(world, next(q for q in suite.questions if q.name == name), suite, n, seed, book))
     asked = []

@@ -24,12 +24,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from smilerl import paths
-from smilerl.recipe import Recipe, RecipeError, parse_overrides, read_recipe
+from smilerl.recipe import MOST_SEED, Recipe, RecipeError, parse_overrides, read_recipe
+from smilerl.terminal import brief
 from smilerl.yaml_lines import Lines, Problem, did_you_mean, read
 from smilerl.yaml_types import misfits, unknown_keys
 
 #: The name under which the untrained policy appears in every table; no arm may have it.
 BASE = "base"
+_MOST_WORKERS = 1024
 
 
 @dataclass(frozen=True)
@@ -199,8 +201,8 @@ def _problems(data: dict[str, Any], lines: Lines) -> Iterator[Problem]:
         if name in data:
             yield from misfits(data[name], hints[name], (name,))
     yield from _seed_problems(data)
-    if isinstance(data.get("workers"), int) and data["workers"] < 1:
-        yield Problem(("workers",), f"workers is {data['workers']}, but should be at least 1.")
+    if isinstance(data.get("workers"), int) and not 1 <= data["workers"] <= _MOST_WORKERS:
+        yield Problem(("workers",), f"workers is {data['workers']}, but should be at least 1 and at most {_MOST_WORKERS}.")
     yield from _prereg_problems(data.get("prereg"))
     arms = data.get("arms")
     if not isinstance(arms, list) or not arms:
@@ -277,12 +279,11 @@ def _seed_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
     fits = (
         isinstance(seeds, list)
         and seeds
-        and all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in seeds)
+        and all(isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed <= MOST_SEED for seed in seeds)
     )
     if not fits:
-        yield Problem(
-            ("seeds",), f"seeds is {seeds!r}, but should be a list of whole numbers.", "Write `seeds: [0, 1]`."
-        )
+        text = f"seeds is {brief(repr(seeds), most=100)}, but should be a list of whole numbers from 0 to {MOST_SEED}."
+        yield Problem(("seeds",), text, "Write `seeds: [0, 1]`.")
     elif len(set(seeds)) < len(seeds):
         yield Problem(("seeds",), f"seeds has a seed twice: {seeds}.", f"Write `seeds: {sorted(set(seeds))}`.")
 
