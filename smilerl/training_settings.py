@@ -29,6 +29,7 @@ _SAID_ELSEWHERE = {
     "resume_from_checkpoint": "Run the recipe again: it goes on from its newest whole checkpoint.",
     "enable_jit_checkpoint": "Leave it out: SIGTERM saves anyway, and exits with 75.",
     "save_only_model": "Leave it out: a run goes on from its checkpoints, which takes the optimizer too.",
+    "trust_remote_code": "Delete it: code that a repository of weights brings is not run.",
     "ignore_data_skip": "Leave it out: a run that goes on does so with the data that it has not seen.",
     # The trainer's own upload takes training_args.bin along, which holds the token.
     **dict.fromkeys(

@@ -70,13 +70,13 @@ class Admitted(NamedTuple):
     trusted: tuple[str, ...]
 
     def check(self, where: str, *parts: str) -> None:
-        """Refuses the recipe if one of these parts (all when none is named) holds something strange.
+        """Refuses the recipe if one of these parts holds something strange.
 
         Raises:
             HubError: it does; nothing of it has been built.
         """
         for part, one in self.strange.items():
-            if not parts or part in parts:
+            if part in parts:
                 raise _refusal(where, part, one)
 
 
@@ -151,8 +151,9 @@ def refuse_to_build(recipe: Path) -> None:
 def _looked(value: Any, key: Key, source: str, note: Note) -> Any:
     """The value with shared recipes and data named for certain; what is strange in it is noted."""
     if isinstance(value, dict):
+        looked = {name: _looked(item, (*key, name), source, note) for name, item in value.items()}
         _look_at_speaker(value, key, note)
-        return {name: _looked(item, (*key, name), source, note) for name, item in value.items()}
+        return looked
     if isinstance(value, list | tuple):
         return [_looked(item, (*key, index), source, note) for index, item in enumerate(value)]
     return _looked_at_text(value, key, source, note) if isinstance(value, str) else value

@@ -78,7 +78,7 @@ class Local:
         if (Path(self._found()) / "adapter_config.json").is_file():
             return
         with _told(self.model):
-            AutoConfig.from_pretrained(self._found())
+            AutoConfig.from_pretrained(self._found(), trust_remote_code=False)
 
     def __call__(
         self, conversations: Sequence[Conversation], *, max_new_tokens: int, temperature: float = 1.0, seed: int = 0
