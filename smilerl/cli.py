@@ -398,11 +398,11 @@ def _judge(given: argparse.Namespace, rest: list[str]) -> int:
     from smilerl import subject
     from smilerl.evaluation.judges import report
 
+    who = subject.find(given.policy or "carer", world="smileworld", trusting=given.trust)
     judges = report.judges_of(
         given.speaker, given.rubrics.split(","), samples=given.samples, temperature=given.temperature,
         max_new_tokens=given.max_new_tokens, seed=given.seed,
     )  # fmt: skip
-    who = subject.find(given.policy or "carer", world="smileworld", trusting=given.trust)
     out = given.out or Path("runs") / "judges" / Path(judges[0].speaker.name).name
     results = report.put_to_the_test(
         judges, who.world, n=given.n, n_robust=given.robust, seed=given.seed, answers=given.answers, out=out,

@@ -70,7 +70,7 @@ def near(name: str | Path) -> Path | None:
     """The existing path that a mistyped one is most like: what is not there is replaced by the entry spelt most alike."""
     place = Path()
     for part in Path(name).expanduser().parts:
-        if not (place / part).exists():
+        if not _is_there(place / part):
             there = [entry.name for entry in place.iterdir()] if place.is_dir() else []
             alike = difflib.get_close_matches(part, there, 1)
             if not alike:

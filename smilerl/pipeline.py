@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 from accelerate import PartialState
@@ -47,6 +48,7 @@ from smilerl.policies import Policy, load_policy, load_tokenizer
 from smilerl.recipe import PolicySpec, Recipe, RecipeError, load_recipe
 from smilerl.rewards import RewardError, build_rewards
 from smilerl.run import Run, RunError
+from smilerl.terminal import brief
 from smilerl.training.callbacks import HeldOut, Metrics, Progress, frozen_base, hushed
 from smilerl.training.resume import Checkpoints, by_time, train
 from smilerl.training_settings import FORM_OF
@@ -144,13 +146,26 @@ def load(name: str, spoken: PolicySpec | None = None, *, device: str | None = No
 
     folder, spoken = model_dir(name), spoken or PolicySpec()
     base = fetch.base_on_hub(folder)
-    policy = load_policy(folder if base is None else fetch.fetch(base), dtype=spoken.dtype, device=device)
-    model, tokenizer = policy.model, policy.tokenizer
-    if base is not None:
-        model = PeftModel.from_pretrained(model, folder).eval()
-        tokenizer = load_tokenizer(str(folder)) if (folder / "tokenizer_config.json").is_file() else tokenizer
+    with _told_of(name):
+        policy = load_policy(folder if base is None else fetch.fetch(base), dtype=spoken.dtype, device=device)
+        model, tokenizer = policy.model, policy.tokenizer
+        if base is not None:
+            model = PeftModel.from_pretrained(model, folder).eval()
+            tokenizer = load_tokenizer(str(folder)) if (folder / "tokenizer_config.json").is_file() else tokenizer
     set_defaults(tokenizer, spoken.chat_template_kwargs)
     return Policy(model, tokenizer, name)
+
+
+@contextmanager
+def _told_of(name: str) -> Iterator[None]:
+    """What transformers and peft say of a model that they do not load, shortly."""
+    try:
+        yield
+    except RecipeError:
+        raise
+    except (ValueError, OSError, KeyError, TypeError, AttributeError, ImportError, RuntimeError, UnpicklingError) as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise RecipeError(f"{name} cannot be loaded as a language model: {brief(said, most=600)}") from error
 
 
 def _fetch_models(recipe: Recipe) -> None:

@@ -218,7 +218,10 @@ def base_of(folder: str | Path) -> str | None:
     file = Path(folder) / "adapter_config.json"
     if not file.is_file():
         return None
-    base = bounded.mapping(file, bounded.MOST_SETTINGS).get("base_model_name_or_path")
+    said = bounded.mapping(file, bounded.MOST_SETTINGS)
+    base = said.get("base_model_name_or_path")
+    if said.get("megatron_config"):  # peft imports the module that stands beside it
+        raise ValueError(f"{printable(file)}: adapters for Megatron are not loaded. Save it without megatron_config.")
     if not isinstance(base, str) or not base:
         raise ValueError(f"{printable(file)}: base_model_name_or_path names no model, so there is nothing to put the adapter on.")
     beside = Path(folder) / base

@@ -128,6 +128,10 @@ def dotted(key: Key) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).removeprefix(".")
 
 
+class _TooDeep(yaml.MarkedYAMLError):
+    """Lists and mappings nest more deeply than anything that people write."""
+
+
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader with YAML 1.2 scalars, and a bound on how deep lists and mappings nest."""
 
@@ -138,7 +142,7 @@ class _Loader(yaml.SafeLoader):
         self.deep += 1
         if self.deep > bounded.MOST_DEEP:
             text = f"lists and mappings nest more than {bounded.MOST_DEEP} deep"
-            raise yaml.MarkedYAMLError(problem=text, problem_mark=self.peek_event().start_mark)
+            raise _TooDeep(problem=text, problem_mark=self.peek_event().start_mark)
         node = super().compose_node(parent, index)
         self.deep -= 1
         return node
@@ -179,6 +183,8 @@ def _parsed(text: str, lines: Lines) -> Any:
     try:
         root = loader.get_single_node()
         return None if root is None else _Values(loader, lines).of(root, ())
+    except _TooDeep as error:
+        raise RecipeError(f"{lines.of(error.problem_mark.line + 1)}: {error.problem}.") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = lines.of(mark.line + 1) if mark else lines.file
