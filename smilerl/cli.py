@@ -152,7 +152,10 @@ def _add_judge(commands) -> None:
     )
     judge.add_argument("--n", type=_count, default=256, help="conversations, four to each person (default: 256)")
     judge.add_argument(
-        "--robust", type=lambda text: sampling.whole(text, 0, MOST_ROWS), default=64, help="of these, how many to try to move it with; 0: none (default: 64)"
+        "--robust",
+        type=lambda text: sampling.whole(text, 0, MOST_ROWS),
+        default=64,
+        help="of these, how many to try to move it with; 0: none (default: 64)",
     )
     judge.add_argument(
         "--samples", type=_count, default=1, help="answers to each question, of which the median counts (default: 1)"

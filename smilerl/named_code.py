@@ -67,9 +67,7 @@ def is_library(target: Any) -> bool:
 def takes(target: Any, *names: str) -> bool:
     """Whether a callable takes these arguments by name, or any (`**kwargs`)."""
     parameters = inspect.signature(target).parameters
-    return all(name in parameters for name in names) or any(
-        one.kind is one.VAR_KEYWORD for one in parameters.values()
-    )
+    return all(name in parameters for name in names) or any(one.kind is one.VAR_KEYWORD for one in parameters.values())
 
 
 def _behind(target: Any) -> Any:

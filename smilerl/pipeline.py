@@ -146,7 +146,7 @@ def load(name: str, spoken: PolicySpec | None = None, *, device: str | None = No
 
     folder, spoken = model_dir(name), spoken or PolicySpec()
     base = fetch.base_on_hub(folder)
-    with _told_of(name):
+    with told_of(name):
         policy = load_policy(folder if base is None else fetch.fetch(base), dtype=spoken.dtype, device=device)
         model, tokenizer = policy.model, policy.tokenizer
         if base is not None:
@@ -157,13 +157,22 @@ def load(name: str, spoken: PolicySpec | None = None, *, device: str | None = No
 
 
 @contextmanager
-def _told_of(name: str) -> Iterator[None]:
+def told_of(name: str) -> Iterator[None]:
     """What transformers and peft say of a model that they do not load, shortly."""
     try:
         yield
     except RecipeError:
         raise
-    except (ValueError, OSError, KeyError, TypeError, AttributeError, ImportError, RuntimeError, UnpicklingError) as error:
+    except (
+        ValueError,
+        OSError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        ImportError,
+        RuntimeError,
+        UnpicklingError,
+    ) as error:
         said = " ".join(str(error).split()) or type(error).__name__
         raise RecipeError(f"{name} cannot be loaded as a language model: {brief(said, most=600)}") from error
 

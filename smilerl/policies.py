@@ -223,7 +223,9 @@ def base_of(folder: str | Path) -> str | None:
     if said.get("megatron_config"):  # peft imports the module that stands beside it
         raise ValueError(f"{printable(file)}: adapters for Megatron are not loaded. Save it without megatron_config.")
     if not isinstance(base, str) or not base:
-        raise ValueError(f"{printable(file)}: base_model_name_or_path names no model, so there is nothing to put the adapter on.")
+        raise ValueError(
+            f"{printable(file)}: base_model_name_or_path names no model, so there is nothing to put the adapter on."
+        )
     beside = Path(folder) / base
     if "://" in base or Path(base).suffix in (".yaml", ".yml") or Path(base).is_file() or beside.is_file():
         raise ValueError(

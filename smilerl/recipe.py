@@ -222,7 +222,9 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
         try:
             overrides[option[2:]] = parse_value(text)
         except RecipeError as error:
-            raise RecipeError(str(error).replace("command line: ", f"command line: the value of {printable(option)}: ", 1)) from None
+            raise RecipeError(
+                str(error).replace("command line: ", f"command line: the value of {printable(option)}: ", 1)
+            ) from None
     return overrides
 
 

@@ -269,7 +269,9 @@ def _model_problems(name: str | None, recipe: Recipe, key: Key) -> Iterator[Prob
     if name is None:
         return
     found = paths.find(name, recipe.source)
-    if found is None and (looks_local(name) or len(name) > _LONGEST_ID or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?", name)):
+    if found is None and (
+        looks_local(name) or len(name) > _LONGEST_ID or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?", name)
+    ):
         yield Problem(key, f"{dotted(key)} is '{name[:200]}', and there is nothing there.", _models_there(name))
     elif found is not None and found.is_file():
         yield from _nested_problems(name, found, recipe, key)

@@ -356,7 +356,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return bounded.mapping(path) if path.exists() else {}
 
 
 def _plain(value: Any) -> Any:

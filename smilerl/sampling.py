@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from smilerl.recipe import MOST_ROWS, MOST_SEED, DataSpec, PolicySpec, Recipe, RecipeError, RewardSpec, WorldSpec
-from smilerl.training_settings import FORM_OF
 from smilerl.terminal import brief
+from smilerl.training_settings import FORM_OF
 from smilerl.yaml_lines import Lines, parse_value
 
 EXAMPLES = """\

@@ -45,7 +45,9 @@ def misfits(value: Any, hint: Any, key: Key) -> Iterator[Problem]:
     strange = next(_not_finite(value, key), None)
     if strange is not None:
         at, number = strange
-        yield Problem(at, f"{dotted(at)} is {number}, which no setting can be.", f"Write for example `{at[-1]}: 0.001`.")
+        yield Problem(
+            at, f"{dotted(at)} is {number}, which no setting can be.", f"Write for example `{at[-1]}: 0.001`."
+        )
     elif not _fits(value, hint):
         said, example = _wanted(hint)
         fix = f"Write for example `{key[-1]}: {example}`." if example else ""

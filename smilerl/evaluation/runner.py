@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from smilerl import paths
+from smilerl import bounded, paths
 from smilerl.candidates import BestOfN
 from smilerl.evaluation import controls, curves
 from smilerl.evaluation import sitting as sittings
@@ -280,8 +280,9 @@ def _audited(sitting: Sitting, who: Respondent, asked: list) -> dict[str, Any] |
 def _kept(out_dir: str | Path | None) -> dict[str, Any]:
     """Evaluations that an earlier call has finished there."""
     path = Path(out_dir) / "results.json" if out_dir is not None else None
-    found = json.loads(path.read_text())["evaluations"] if path is not None and path.is_file() else {}
-    return {name: result for name, result in found.items() if result["status"] != "error"}
+    found = bounded.mapping(path).get("evaluations") if path is not None and path.is_file() else {}
+    results = found.items() if isinstance(found, dict) else ()
+    return {name: one for name, one in results if isinstance(one, dict) and one.get("status") not in (None, "error")}
 
 
 def _write(results: dict[str, Any], out_dir: str | Path | None, started: float) -> None:

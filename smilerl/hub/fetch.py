@@ -57,7 +57,9 @@ def _fetched(name: str, weights: bool, above: tuple[str, ...]) -> Path:
         _check_model(folder, hub_id)
         base = base_on_hub(folder)
         if base is not None and (base in (*above, name) or len(above) >= _MOST_BASES):
-            raise HubError(f"{name} is an adapter of {base}: adapters on one another in a circle, or more than {_MOST_BASES}.")
+            raise HubError(
+                f"{name} is an adapter of {base}: adapters on one another in a circle, or more than {_MOST_BASES}."
+            )
         if base is not None:
             _fetched(base, weights, (*above, name))
     return folder

@@ -218,7 +218,11 @@ def _refusal(where: str, part: str, one: Strange) -> HubError:
     never = "" if one.opens else " Nothing that lies in a repository is built."
     return HubError(
         f"{text}\n    A recipe from elsewhere may name weights, data on the Hub, and what comes with smilerl.{never}\n"
-        + (f"    If you have looked at it and want it, add {', or '.join(ways)}." if ways else "    Train it yourself if you trust it.")
+        + (
+            f"    If you have looked at it and want it, add {', or '.join(ways)}."
+            if ways
+            else "    Train it yourself if you trust it."
+        )
     )
 
 

@@ -81,7 +81,9 @@ def load_model(path: str, reward: str, dtype: str | None, device: torch.device) 
 def _plain(path: str, reward: str, dtype: str) -> nn.Module:
     from transformers import AutoModelForSequenceClassification
 
-    model, found = AutoModelForSequenceClassification.from_pretrained(path, dtype=dtype, output_loading_info=True, **NO_CODE)
+    model, found = AutoModelForSequenceClassification.from_pretrained(
+        path, dtype=dtype, output_loading_info=True, **NO_CODE
+    )
     missing = sorted(found["missing_keys"])
     if missing:
         raise RewardError(

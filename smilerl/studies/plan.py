@@ -202,7 +202,9 @@ def _problems(data: dict[str, Any], lines: Lines) -> Iterator[Problem]:
             yield from misfits(data[name], hints[name], (name,))
     yield from _seed_problems(data)
     if isinstance(data.get("workers"), int) and not 1 <= data["workers"] <= _MOST_WORKERS:
-        yield Problem(("workers",), f"workers is {data['workers']}, but should be at least 1 and at most {_MOST_WORKERS}.")
+        yield Problem(
+            ("workers",), f"workers is {data['workers']}, but should be at least 1 and at most {_MOST_WORKERS}."
+        )
     yield from _prereg_problems(data.get("prereg"))
     arms = data.get("arms")
     if not isinstance(arms, list) or not arms:

@@ -70,7 +70,13 @@ def played(**speaker) -> dict:
 
 def adapter(base: str, **more) -> dict[str, str | bytes | None]:
     """The files of an adapter instead of a whole model."""
-    said = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 2, "target_modules": ["q_proj"], "base_model_name_or_path": base}
+    said = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "r": 2,
+        "target_modules": ["q_proj"],
+        "base_model_name_or_path": base,
+    }
     return {"adapter_config.json": json.dumps(said | more), "config.json": None, "model.safetensors": None}
 
 
@@ -158,8 +164,18 @@ def repository(weights, tmp_path) -> Callable[[Attack], Path]:
         folder = tmp_path / "repo"
         shutil.copytree(weights, folder / "model" if attack.run else folder)
         shutil.copytree(weights, folder / "whole")
-        recipe = {"method": "rloo", "output_dir": "runs/x", "policy": {"config": TINY}, **rewarded("smile"), **attack.recipe}
-        here = {"recipe.yaml": yaml.safe_dump(recipe), "manifest.json": "{}", **({"status.json": '{"state": "finished"}'} if attack.run else {})}
+        recipe = {
+            "method": "rloo",
+            "output_dir": "runs/x",
+            "policy": {"config": TINY},
+            **rewarded("smile"),
+            **attack.recipe,
+        }
+        here = {
+            "recipe.yaml": yaml.safe_dump(recipe),
+            "manifest.json": "{}",
+            **({"status.json": '{"state": "finished"}'} if attack.run else {}),
+        }
         for name, content in {**here, **attack.files}.items():
             file = folder / name
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -227,8 +243,16 @@ def test_nor_what_lies_on_the_hub(smilerl, hub, repository, tmp_path, through): 
     files = {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
     hub.add("org/evil", files)
     if through.startswith("an adapter"):
-        brings = adapter("org/evil") | {"recipe.yaml": yaml.safe_dump({"method": "rloo", **PREFERENCE, "policy": {"model_name_or_path": "org/evil"}})}
-        hub.add("org/one", {name: str(text).encode() for name, text in brings.items() if text} | {"manifest.json": b"{}", "adapter_model.safetensors": b""})
+        brings = adapter("org/evil") | {
+            "recipe.yaml": yaml.safe_dump(
+                {"method": "rloo", **PREFERENCE, "policy": {"model_name_or_path": "org/evil"}}
+            )
+        }
+        hub.add(
+            "org/one",
+            {name: str(text).encode() for name, text in brings.items() if text}
+            | {"manifest.json": b"{}", "adapter_model.safetensors": b""},
+        )
     said = smilerl("eval", "org/one" if through.startswith("an adapter") else "org/evil", *HELD_OUT)
     assert said.code == 2 and "base.yaml" in said.err and len(said.err.splitlines()) <= 10, said.err
     assert not marks(tmp_path)

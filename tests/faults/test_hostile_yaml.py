@@ -123,7 +123,10 @@ def test_a_circle_of_recipes(product, tmp_path, names, how, command):
 def test_recipes_that_name_so_many_others(product, tmp_path):
     """Twenty files, each of which names the next one twice: 10^6 ways through them."""
     for n in range(20):
-        named = {"rewards": [{"name": "preference", "args": {"model": f"{n + 1}.yaml"}}] * 2, "policy": {"model_name_or_path": f"{n + 1}.yaml"}}
+        named = {
+            "rewards": [{"name": "preference", "args": {"model": f"{n + 1}.yaml"}}] * 2,
+            "policy": {"model_name_or_path": f"{n + 1}.yaml"},
+        }
         (tmp_path / f"{n}.yaml").write_text(yaml.safe_dump({**GOOD, **(named if n < 19 else {})}))
     product("train", tmp_path / "0.yaml", timeout=60).refused("deep or 200 in all")
 
@@ -131,7 +134,9 @@ def test_recipes_that_name_so_many_others(product, tmp_path):
 @pytest.mark.parametrize("command", ["train", "study"])
 @pytest.mark.parametrize("kind", ["fifo", "zero", "folder", "stdin", "proc", "socket"])
 def test_what_is_no_file(product, tmp_path, kind, command):
-    path = {"zero": Path("/dev/zero"), "stdin": Path("/dev/tty"), "proc": Path("/proc/self/mem")}.get(kind, tmp_path / "it.yaml")
+    path = {"zero": Path("/dev/zero"), "stdin": Path("/dev/tty"), "proc": Path("/proc/self/mem")}.get(
+        kind, tmp_path / "it.yaml"
+    )
     if kind == "fifo":
         os.mkfifo(path)
     elif kind == "folder":
