@@ -17,7 +17,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 from accelerate import PartialState
@@ -44,11 +43,10 @@ from smilerl.fingerprint import hash_path
 from smilerl.gold_log import scorer
 from smilerl.hub import fetch, ids
 from smilerl.nesting import nested
-from smilerl.policies import Policy, load_policy, load_tokenizer
+from smilerl.policies import Policy, load_policy, load_tokenizer, told_of
 from smilerl.recipe import PolicySpec, Recipe, RecipeError, load_recipe
 from smilerl.rewards import RewardError, build_rewards
 from smilerl.run import Run, RunError
-from smilerl.terminal import brief
 from smilerl.training.callbacks import HeldOut, Metrics, Progress, frozen_base, hushed
 from smilerl.training.resume import Checkpoints, by_time, train
 from smilerl.training_settings import FORM_OF
@@ -154,27 +152,6 @@ def load(name: str, spoken: PolicySpec | None = None, *, device: str | None = No
             tokenizer = load_tokenizer(str(folder)) if (folder / "tokenizer_config.json").is_file() else tokenizer
     set_defaults(tokenizer, spoken.chat_template_kwargs)
     return Policy(model, tokenizer, name)
-
-
-@contextmanager
-def told_of(name: str) -> Iterator[None]:
-    """What transformers and peft say of a model that they do not load, shortly."""
-    try:
-        yield
-    except RecipeError:
-        raise
-    except (
-        ValueError,
-        OSError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        ImportError,
-        RuntimeError,
-        UnpicklingError,
-    ) as error:
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise RecipeError(f"{name} cannot be loaded as a language model: {brief(said, most=600)}") from error
 
 
 def _fetch_models(recipe: Recipe) -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -26,7 +28,8 @@ from transformers import (
 
 from smilerl import bounded
 from smilerl.chat_template import set_defaults
-from smilerl.terminal import printable
+from smilerl.terminal import brief, printable
+from smilerl.yaml_lines import RecipeError
 
 if TYPE_CHECKING:
     from smilerl.recipe import PolicySpec
@@ -143,11 +146,36 @@ def load_policy(
     return Policy(model.eval(), load_tokenizer(name if _holds_tokenizer(name) else base or name), name)
 
 
+@contextmanager
+def told_of(name: str) -> Iterator[None]:
+    """What transformers and peft say of a model that they do not load, shortly and without a traceback.
+
+    Raises:
+        RecipeError: the model named so cannot be loaded.
+    """
+    try:
+        yield
+    except RecipeError:
+        raise
+    except (
+        ValueError,
+        OSError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ImportError,
+        RuntimeError,
+        UnpicklingError,
+    ) as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise RecipeError(f"{printable(name)} cannot be loaded as a language model: {brief(said, most=600)}") from error
+
+
 def as_spoken(spec: PolicySpec, *, device: str | torch.device | None = None) -> Policy:
     """The policy that a recipe names, to talk and not to be trained: in its precision, its chat template told what the recipe tells it."""
-    policy = load_policy(
-        str(spec.model_name_or_path), dtype=spec.dtype, device=device, attn_implementation=spec.attn_implementation
-    )
+    name = str(spec.model_name_or_path)
+    with told_of(name):
+        policy = load_policy(name, dtype=spec.dtype, device=device, attn_implementation=spec.attn_implementation)
     set_defaults(policy.tokenizer, spec.chat_template_kwargs)
     return policy
 

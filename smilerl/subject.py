@@ -79,9 +79,7 @@ class Subject:
             from smilerl import baseline
 
             self._check_rewards()
-            from smilerl.pipeline import told_of
-
-            with self._bolted(), told_of(str(self.recipe.policy.model_name_or_path)):
+            with self._bolted():
                 return baseline.chooser(dataclasses.replace(self.recipe, policy=self.spoken))
         with self._bolted():
             return self.name if self.model is None else _load(self.model, self.spoken)

@@ -184,7 +184,8 @@ def _parsed(text: str, lines: Lines) -> Any:
         root = loader.get_single_node()
         return None if root is None else _Values(loader, lines).of(root, ())
     except _TooDeep as error:
-        raise RecipeError(f"{lines.of(error.problem_mark.line + 1)}: {error.problem}.") from None
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise RecipeError(f"{lines.of(line)}: {error.problem}.") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = lines.of(mark.line + 1) if mark else lines.file

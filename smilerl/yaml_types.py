@@ -40,9 +40,10 @@ def unknown_keys(mapping: Mapping[str, Any], known: Iterable[str], key: Key) -> 
 def misfits(value: Any, hint: Any, key: Key) -> Iterator[Problem]:
     """A problem if `value` is not of the type that `hint` describes.
 
-    Whole numbers pass as floats; `.nan` and `.inf` (also as `1e400`) pass as nothing, wherever in the value: no setting means them.
+    Whole numbers pass as floats. `.nan`, `.inf` (also as `1e400`) and whole numbers of more than 64 bits pass as nothing, wherever in
+    the value: no setting means them.
     """
-    strange = next(_not_finite(value, key), None)
+    strange = next(_no_number(value, key), None)
     if strange is not None:
         at, number = strange
         yield Problem(
@@ -73,12 +74,12 @@ def bad_arguments(function: Callable, args: Mapping[str, Any], key: Key) -> Iter
         yield from misfits(args[name], hints[name], (*key, name))
 
 
-def _not_finite(value: Any, key: Key) -> Iterator[tuple[Key, float]]:
-    if isinstance(value, float) and not math.isfinite(value):
+def _no_number(value: Any, key: Key) -> Iterator[tuple[Key, float]]:
+    if (isinstance(value, float) and not math.isfinite(value)) or (isinstance(value, int) and abs(value) >= 2**63):
         yield key, value
     elif isinstance(value, dict | list):
         for name, item in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _not_finite(item, (*key, name))
+            yield from _no_number(item, (*key, name))
 
 
 def _named(function: Callable) -> dict[str, inspect.Parameter]:

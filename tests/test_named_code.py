@@ -6,7 +6,7 @@ import functools
 import subprocess
 import sys
 from collections.abc import Callable
-from os import system
+from os import system  # noqa: F401 - named below
 from pathlib import Path
 
 import pytest

@@ -198,7 +198,6 @@ def _maker(name: str) -> Callable[..., Any]:
 
 def _attribute(module: Any, attribute: str, name: str) -> Callable[..., Any]:
     made = getattr(module, attribute, None)
-    wrong = named_code.why_not(made)
-    if wrong is not None or not named_code.may_make(made):
+    if made is None or named_code.why_not(made) is not None or not named_code.may_make(made):
         raise SpeakerError(f"'{name}' is no class or function that makes a speaker")
     return made

@@ -130,6 +130,9 @@ ATTACKS = {
     "a kernel": Attack("kernels-community/evil", {}, configured(attn_implementation="kernels-community/evil")),
     "a kernel by the recipe": Attack("attn_implementation", {"policy": {"model_name_or_path": "gpt2", "attn_implementation": "evil/kernel"}}),
     "pickled weights": Attack("cannot be loaded", {}, {"model.safetensors": None, "pytorch_model.bin": pickle.dumps(Touch())}),
+    "pickled weights of best of n": Attack(
+        "cannot be loaded", {**BEST, "policy": {"model_name_or_path": "HERE/whole"}}, {"whole/model.safetensors": None, "whole/pytorch_model.bin": pickle.dumps(Touch())}
+    ),
     "a file in the place of ours": Attack(
         None, {"policy": {"model_name_or_path": "recipes/smileworld/pretrain.yaml"}}, {"recipes/smileworld/pretrain.yaml": yaml.safe_dump(BASE)},
         ("chat", "."),
@@ -180,12 +183,12 @@ def repository(weights, tmp_path) -> Callable[[Attack], Path]:
             file = folder / name
             file.parent.mkdir(parents=True, exist_ok=True)
             if content is None:
-                file.unlink()
+                file.unlink(missing_ok=True)
             elif isinstance(content, bytes):
                 file.write_bytes(content)
             else:
                 file.write_text(content)
-        for file in (folder / "recipe.yaml", folder / "adapter_config.json"):
+        for file in folder.rglob("*.[jy]*"):
             if file.is_file():
                 file.write_text(file.read_text().replace("HERE", str(folder)))
         return folder
@@ -235,6 +238,20 @@ def test_a_run_of_one_s_own_is_trusted_and_the_same_of_somebody_else_is_not(prod
     recipe = tmp_path / "runs/recipe/recipe.yaml"
     recipe.write_text(recipe.read_text().replace("mine.reward", "mine.py:reward"))
     product(*evaluate).refused("mine.py:reward", NOT_OURS)
+
+
+@pytest.mark.parametrize("harm", ["pickled", "with code beside it", "an adapter on a recipe"])
+def test_nor_of_a_reward_model_that_it_brings(product, repository, tmp_path, harm):
+    files = {
+        "pickled": configured(architectures=["LlamaForSequenceClassification"])
+        | {"pytorch_model.bin": pickle.dumps(Touch())},
+        "with code beside it": configured(model_type="evil", auto_map={"AutoConfig": "evil.C"}) | {"evil.py": EVIL},
+        "an adapter on a recipe": adapter("./base.yaml") | YAML,
+    }[harm]
+    brought = {f"whole/{name}": content for name, content in files.items()} | {"whole/model.safetensors": None}
+    folder = repository(Attack(None, rewarded({"name": "preference", "args": {"model": "HERE/whole"}}), brought))
+    ended = product("eval", folder, *HELD_OUT, cwd=folder)
+    assert not marks(tmp_path) and "Traceback" not in ended.err and ended.code != 0, f"{ended.out}\n{ended.err}"
 
 
 @pytest.mark.parametrize("through", ["a reward model's recipe", "an adapter whose base brings the recipe"])
