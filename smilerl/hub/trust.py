@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from smilerl import paths
+from smilerl.hub.fetch import ABOUT
 from smilerl.hub.ids import HubError, looks_like
 from smilerl.recipe import DataSpec, HeldOutSpec, PolicySpec, Recipe, RewardSpec, WorldSpec
 from smilerl.run import Run
@@ -132,7 +133,9 @@ def is_foreign_file(recipe: Path) -> bool:
     folder = recipe.parent
     if (folder / "status.json").is_file():
         return not Run.open(folder).made_here
-    return any((folder / file).is_file() for file in ("manifest.json", "config.json", "adapter_config.json"))
+    model = any((folder / file).is_file() for file in ("config.json", "adapter_config.json"))
+    weights = any(next(folder.glob(f"*{ending}"), None) for ending in (".safetensors", ".bin"))
+    return (model and weights) or all((folder / file).is_file() for file in ABOUT)
 
 
 def refuse_to_build(recipe: Path) -> None:

@@ -109,3 +109,14 @@ def test_nor_for_one_that_such_a_file_names():
 def test_the_bolt_holds_whatever_was_let_through(reach):
     with elsewhere.from_elsewhere(), pytest.raises(elsewhere.NotFromElsewhere):
         reach()
+
+
+@pytest.mark.parametrize(
+    ("beside", "foreign"),
+    [(("config.json",), False), ((), False), (("config.json", "model.safetensors"), True), (("recipe.yaml", "manifest.json"), True), (("status.json", "recipe.yaml"), True)],
+)  # fmt: skip
+def test_a_recipe_is_of_a_repository_where_weights_or_a_manifest_lie_beside_it(tmp_path, beside, foreign):
+    for name in beside:
+        (tmp_path / "mine").mkdir(exist_ok=True)
+        (tmp_path / "mine" / name).write_text("{}")
+    assert trust.is_foreign_file(tmp_path / "mine" / "base.yaml") is foreign
