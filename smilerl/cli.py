@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from smilerl import __version__, sampling
+from smilerl.recipe import MOST_ROWS, MOST_SEED
 from smilerl.terminal import printable
 from smilerl.yaml_lines import RecipeError, did_you_mean
 
@@ -107,13 +108,14 @@ def _add_eval(commands) -> None:
     evaluate.add_argument(
         "--n", type=_count, help="people per condition, instead of what the suite says (written items are asked whole)"
     )
-    evaluate.add_argument("--seed", type=int, default=0, help="of people, sampling and intervals (default: 0)")
+    evaluate.add_argument("--seed", type=_seed, default=0, help="of people, sampling and intervals (default: 0)")
     evaluate.add_argument("--base", help="the model before tuning: directory, Hub id or recipe file")
     evaluate.add_argument(
         "--world",
         help="a name, or YAML such as '{name: smileworld, args: {spoofable: false}}' (default: the run's, else smileworld)",
     )
     _add_told(evaluate)
+    _add_trust(evaluate)
     evaluate.add_argument(
         "--reward",
         help="what exploit_search searches against: a name, or YAML such as '{name: sentiment}' (default: the run's own)",
@@ -151,7 +153,10 @@ def _add_judge(commands) -> None:
     )
     judge.add_argument("--n", type=_count, default=256, help="conversations, four to each person (default: 256)")
     judge.add_argument(
-        "--robust", type=int, default=64, help="of these, how many to try to move it with; 0: none (default: 64)"
+        "--robust",
+        type=lambda text: sampling.whole(text, 0, MOST_ROWS),
+        default=64,
+        help="of these, how many to try to move it with; 0: none (default: 64)",
     )
     judge.add_argument(
         "--samples", type=_count, default=1, help="answers to each question, of which the median counts (default: 1)"
@@ -159,8 +164,9 @@ def _add_judge(commands) -> None:
     judge.add_argument("--temperature", type=float, default=0.0, help="of the judge (default: 0)")
     judge.add_argument("--max-new-tokens", type=_count, default=256, help="of its answers (default: 256)")
     judge.add_argument("--policy", help="a run, model or helper that is among those who talk to the people")
+    _add_trust(judge)
     judge.add_argument("--answers", action="store_true", help="show the judge what the person said back, too")
-    judge.add_argument("--seed", type=int, default=0, help="of people, helpers and intervals (default: 0)")
+    judge.add_argument("--seed", type=_seed, default=0, help="of people, helpers and intervals (default: 0)")
     judge.add_argument("--out", type=Path, help="folder of the results (default: runs/judges/NAME)")
     judge.set_defaults(run=_judge)
 
@@ -196,6 +202,7 @@ def _add_pairs(commands) -> None:
     )  # fmt: skip
     sampling.add_options(pairs)
     _add_told(pairs)
+    _add_trust(pairs)
     pairs.set_defaults(run=_pairs)
 
 
@@ -210,9 +217,19 @@ def _add_chat(commands) -> None:
     chat.add_argument("--helper", help="a scripted helper by name, such as carer or flatterer")
     chat.add_argument("--world", help="as for eval")
     _add_told(chat)
-    chat.add_argument("--seed", type=int, default=0, help="of people and sampling (default: 0)")
+    _add_trust(chat)
+    chat.add_argument("--seed", type=_seed, default=0, help="of people and sampling (default: 0)")
     chat.add_argument("--max_new_tokens", type=_count, default=64, help="of a reply (default: 64)")
     chat.set_defaults(run=_chat)
+
+
+def _add_trust(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="of a run that was not made here: also import and run the code, reach the addresses and read the files that its recipe "
+        "names, and say which; look at the recipe first",
+    )
 
 
 def _add_told(parser: argparse.ArgumentParser) -> None:
@@ -254,7 +271,7 @@ def _add_reward(commands) -> None:
         help="fail unless the whole interval of the accuracy is above this",
     )
     check.add_argument("--n", type=_count, help="people of the world (default: 32), and pairs (default: all)")
-    check.add_argument("--seed", type=int, default=0, help="of the draw of people (default: 0)")
+    check.add_argument("--seed", type=_seed, default=0, help="of the draw of people (default: 0)")
     check.add_argument("--out", type=Path, help="write what was found as JSON")
     check.set_defaults(run=_reward_check)
 
@@ -319,20 +336,21 @@ def _train(given: argparse.Namespace, rest: list[str]) -> int:
 def _eval(given: argparse.Namespace, rest: list[str]) -> int:
     from smilerl import subject
 
-    who = subject.find(given.model, world=given.world, base=given.base, told=given.chat_template_kwargs)
+    told, trusting = given.chat_template_kwargs, given.trust
+    who = subject.find(given.model, world=given.world, base=given.base, told=told, trusting=trusting)
     from smilerl import speakers
     from smilerl.evaluation.question import load_suite
     from smilerl.evaluation.runner import check, evaluate
 
     suite = load_suite(given.suite)
     check(suite, who.world)
-    who.check()
+    who.check(reward=given.reward)
     if given.judge:  # a judge who cannot be reached should not be found out after the evaluation
         from smilerl.evaluation.judges import judged
 
         judged.check(given.judge)
     rivals = {
-        name: subject.find(model, world=given.world, told=given.chat_template_kwargs)
+        name: subject.find(model, world=given.world, told=told, trusting=trusting)
         for name, model in _rivals(given.rival, suite).items()
     }
     out = given.out or who.folder / suite.name
@@ -348,6 +366,7 @@ def _eval(given: argparse.Namespace, rest: list[str]) -> int:
         seed=given.seed,
         n=given.n,
         out_dir=out,
+        trusted=sorted({name for one in (who, *rivals.values()) for name in one.trusted}),
         progress=sys.stderr.isatty(),
     )
     print(printable(subject.summary(results)))
@@ -383,11 +402,11 @@ def _judge(given: argparse.Namespace, rest: list[str]) -> int:
     from smilerl import subject
     from smilerl.evaluation.judges import report
 
+    who = subject.find(given.policy or "carer", world="smileworld", trusting=given.trust)
     judges = report.judges_of(
         given.speaker, given.rubrics.split(","), samples=given.samples, temperature=given.temperature,
         max_new_tokens=given.max_new_tokens, seed=given.seed,
     )  # fmt: skip
-    who = subject.find(given.policy or "carer", world="smileworld")
     out = given.out or Path("runs") / "judges" / Path(judges[0].speaker.name).name
     results = report.put_to_the_test(
         judges, who.world, n=given.n, n_robust=given.robust, seed=given.seed, answers=given.answers, out=out,
@@ -432,7 +451,9 @@ def _chat(given: argparse.Namespace, rest: list[str]) -> int:
         )
     from smilerl import chat, subject
 
-    who = subject.find(name, world=given.world, helper=given.helper is not None, told=given.chat_template_kwargs)
+    who = subject.find(
+        name, world=given.world, helper=given.helper is not None, told=given.chat_template_kwargs, trusting=given.trust
+    )
     who.check()
     conversation = chat.Conversation(who.world, who.replies(given.max_new_tokens), who.name, given.seed)
     if sys.stdin.isatty():
@@ -468,10 +489,12 @@ def _pull(given: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return number
+    """A number of people, tokens or the like."""
+    return sampling.whole(text, 1, MOST_ROWS)
+
+
+def _seed(text: str) -> int:
+    return sampling.whole(text, 0, MOST_SEED)
 
 
 def _is_users(error: Exception) -> bool:

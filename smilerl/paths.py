@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
+#: The folders that travel with it.
+SHARED = ("recipes", "evals", "data")
 
 
 def share() -> Path:
@@ -23,6 +25,8 @@ def cache_dir() -> Path:
 def find(name: str | Path, beside: str | Path | None = None) -> Path | None:
     """The existing file or folder meant by `name`: as given, beside the file that names it, or among the shared files.
 
+    What a shared recipe names is shared too, where there is such a file, and not what is called so in the current folder.
+
     Args:
         name: an absolute or relative path such as `recipes/smileworld/pretrain.yaml`.
         beside: a file that mentions `name`; its folder is looked in second.
@@ -30,16 +34,43 @@ def find(name: str | Path, beside: str | Path | None = None) -> Path | None:
     Returns:
         The path, or None when nothing is there.
     """
-    name = Path(name).expanduser()
+    try:
+        name = Path(name).expanduser()
+    except RuntimeError:  # `~nobody`
+        return None
     folders = [Path(), *([Path(beside).parent] if beside else []), share()]
-    return next((folder / name for folder in folders if (folder / name).exists()), None)
+    found = next((folder / name for folder in folders if _is_there(folder / name)), None)
+    if found is not None and beside and is_shared(beside):
+        own = shared(str(name))
+        return own if own is not None and not own.samefile(found) else found
+    return found
+
+
+def shared(name: str) -> Path | None:
+    """The file that travels with the package under this relative name, such as `recipes/smileworld/pretrain.yaml`; None for others."""
+    if Path(name).is_absolute() or ".." in Path(name).parts or Path(name).parts[:1] not in [(part,) for part in SHARED]:
+        return None
+    return share() / name if _is_there(share() / name) else None
+
+
+def is_shared(path: str | Path) -> bool:
+    """Whether a file is one that travels with the package."""
+    place = Path(path).resolve()
+    return any(place.is_relative_to((share() / part).resolve()) for part in SHARED)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 def near(name: str | Path) -> Path | None:
     """The existing path that a mistyped one is most like: what is not there is replaced by the entry spelt most alike."""
     place = Path()
     for part in Path(name).expanduser().parts:
-        if not (place / part).exists():
+        if not _is_there(place / part):
             there = [entry.name for entry in place.iterdir()] if place.is_dir() else []
             alike = difflib.get_close_matches(part, there, 1)
             if not alike:

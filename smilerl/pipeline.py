@@ -28,6 +28,7 @@ from smilerl import (
     ancestry,
     baseline,
     checkpoints,
+    elsewhere,
     fit,
     pairs,
     paths,
@@ -43,7 +44,8 @@ from smilerl.chat_template import set_defaults
 from smilerl.fingerprint import hash_path
 from smilerl.gold_log import scorer
 from smilerl.hub import fetch, ids
-from smilerl.policies import Policy, load_policy, load_tokenizer
+from smilerl.nesting import nested
+from smilerl.policies import Policy, load_policy, load_tokenizer, told_of
 from smilerl.recipe import PolicySpec, Recipe, RecipeError, load_recipe
 from smilerl.rewards import RewardError, build_rewards
 from smilerl.run import Run, RunError
@@ -93,7 +95,10 @@ def model_dir(name: str | Path, *, beside: str | Path | None = None, progress: b
     if found is None:
         return fetch.fetch(str(name)) if ids.parse(str(name)) else Path(name)
     if found.suffix in (".yaml", ".yml"):
-        return _built(load_recipe(found), progress).model
+        if not paths.is_shared(found):
+            elsewhere.refuse(str(name), "built")
+        with nested(found, "build"):
+            return _built(load_recipe(found), progress).model
     return found / "model" if (found / "status.json").is_file() else found
 
 
@@ -143,11 +148,12 @@ def load(name: str, spoken: PolicySpec | None = None, *, device: str | None = No
 
     folder, spoken = model_dir(name), spoken or PolicySpec()
     base = fetch.base_on_hub(folder)
-    policy = load_policy(folder if base is None else fetch.fetch(base), dtype=spoken.dtype, device=device)
-    model, tokenizer = policy.model, policy.tokenizer
-    if base is not None:
-        model = PeftModel.from_pretrained(model, folder).eval()
-        tokenizer = load_tokenizer(str(folder)) if (folder / "tokenizer_config.json").is_file() else tokenizer
+    with told_of(name):
+        policy = load_policy(folder if base is None else fetch.fetch(base), dtype=spoken.dtype, device=device)
+        model, tokenizer = policy.model, policy.tokenizer
+        if base is not None:
+            model = PeftModel.from_pretrained(model, folder).eval()
+            tokenizer = load_tokenizer(str(folder)) if (folder / "tokenizer_config.json").is_file() else tokenizer
     set_defaults(tokenizer, spoken.chat_template_kwargs)
     return Policy(model, tokenizer, name)
 

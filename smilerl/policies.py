@@ -7,11 +7,12 @@ What it saves is an ordinary Hugging Face checkpoint.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -26,13 +27,20 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from smilerl import bounded
 from smilerl.chat_template import set_defaults
+from smilerl.terminal import brief, printable
+from smilerl.yaml_lines import RecipeError
 
 if TYPE_CHECKING:
     from smilerl.recipe import PolicySpec
 
 #: A word, a punctuation mark (each with the space in front of it, if any), a line break, a space that is left over.
 TOKEN = r" ?[a-z0-9']+| ?[^\sa-z0-9']|\n| "
+#: Bytes of a config.json; those of classifiers list their labels.
+_MOST_CONFIG = 4 * 1024 * 1024
+#: Code that a repository of weights brings is never run, nor is anybody asked whether to (transformers' default asks on a terminal).
+NO_CODE: dict[str, Any] = {"trust_remote_code": False}
 SPECIAL = {"unk_token": "<unk>", "pad_token": "<pad>", "eos_token": "<eos>"}
 
 
@@ -128,7 +136,8 @@ def load_policy(
     name = str(model_name_or_path)
     base = _check_exists(name)
     settings = {"dtype": _dtype(dtype), "attn_implementation": attn_implementation}
-    model = AutoModelForCausalLM.from_pretrained(base or name, **{k: v for k, v in settings.items() if v is not None})
+    given = {key: value for key, value in settings.items() if value is not None}
+    model = AutoModelForCausalLM.from_pretrained(base or name, **given, **NO_CODE)
     if base is not None:
         from peft import PeftModel
 
@@ -138,18 +147,43 @@ def load_policy(
     return Policy(model.eval(), load_tokenizer(name if _holds_tokenizer(name) else base or name), name)
 
 
+@contextmanager
+def told_of(name: str) -> Iterator[None]:
+    """What transformers and peft say of a model that they do not load, shortly and without a traceback.
+
+    Raises:
+        RecipeError: the model named so cannot be loaded.
+    """
+    try:
+        yield
+    except RecipeError:
+        raise
+    except (
+        ValueError,
+        OSError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ImportError,
+        RuntimeError,
+        UnpicklingError,
+    ) as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise RecipeError(f"{printable(name)} cannot be loaded as a language model: {brief(said, most=600)}") from error
+
+
 def as_spoken(spec: PolicySpec, *, device: str | torch.device | None = None) -> Policy:
     """The policy that a recipe names, to talk and not to be trained: in its precision, its chat template told what the recipe tells it."""
-    policy = load_policy(
-        str(spec.model_name_or_path), dtype=spec.dtype, device=device, attn_implementation=spec.attn_implementation
-    )
+    name = str(spec.model_name_or_path)
+    with told_of(name):
+        policy = load_policy(name, dtype=spec.dtype, device=device, attn_implementation=spec.attn_implementation)
     set_defaults(policy.tokenizer, spec.chat_template_kwargs)
     return policy
 
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """The tokenizer of a model, padding on the left; `<eos>` pads where the model names no padding token."""
-    tokenizer = AutoTokenizer.from_pretrained(name, padding_side="left")
+    tokenizer = AutoTokenizer.from_pretrained(name, padding_side="left", **NO_CODE)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -184,7 +218,7 @@ def reward_model_of(spec: PolicySpec) -> tuple[PreTrainedModel, PreTrainedTokeni
     _check_exists(str(spec.model_name_or_path))
     tokenizer = load_tokenizer(str(spec.model_name_or_path))
     model = AutoModelForSequenceClassification.from_pretrained(
-        spec.model_name_or_path, num_labels=1, dtype=_dtype(spec.dtype)
+        spec.model_name_or_path, num_labels=1, dtype=_dtype(spec.dtype), **NO_CODE
     )
     model.config.pad_token_id = tokenizer.pad_token_id
     return model, tokenizer
@@ -207,9 +241,61 @@ def _check_exists(name: str) -> str | None:
         inside = path / "model"
         hint = f" Did you mean {inside}?" if inside.is_dir() else ""
         raise FileNotFoundError(f"{name} holds neither config.json nor adapter_config.json.{hint}")
-    if not (path / "adapter_config.json").is_file():
-        return None
-    base = json.loads((path / "adapter_config.json").read_text())["base_model_name_or_path"]
-    if Path(base).is_absolute() and not Path(base).exists():
+    check_configuration(path)
+    base = base_of(path)
+    if base is not None and Path(base).is_absolute() and not Path(base).exists():
         raise FileNotFoundError(f"the adapter {name} belongs to the model {base}, which is no longer there.")
     return base
+
+
+def base_of(folder: str | Path) -> str | None:
+    """The model that an adapter directory names as its base: a directory or Hub id. None where the directory holds no adapter.
+
+    Raises:
+        ValueError: it names none, or something that is no model, such as a recipe.
+    """
+    file = Path(folder) / "adapter_config.json"
+    if not file.is_file():
+        return None
+    said = bounded.mapping(file, bounded.MOST_SETTINGS)
+    base = said.get("base_model_name_or_path")
+    if said.get("megatron_config"):  # peft imports the module that stands beside it
+        raise ValueError(f"{printable(file)}: adapters for Megatron are not loaded. Save it without megatron_config.")
+    if not isinstance(base, str) or not base:
+        raise ValueError(
+            f"{printable(file)}: base_model_name_or_path names no model, so there is nothing to put the adapter on."
+        )
+    beside = Path(folder) / base
+    if "://" in base or Path(base).suffix in (".yaml", ".yml") or Path(base).is_file() or beside.is_file():
+        raise ValueError(
+            f"{printable(file)}: base_model_name_or_path is '{printable(base[:200])}', which is no directory with a model and no Hub id.\n"
+            "    A base is never built from a recipe that an adapter names."
+        )
+    return base
+
+
+def check_configuration(folder: str | Path) -> None:
+    """Whether what a directory says about its weights can be read, and names no code.
+
+    transformers takes `attn_implementation` from there, too, and would load `org/name` from the Hub as a kernel and run it.
+
+    Raises:
+        ValueError: it is no JSON, or names such a kernel.
+    """
+    file = Path(folder) / "config.json"
+    if not file.is_file():
+        return
+    named = next((name for name in _implementations(bounded.mapping(file, _MOST_CONFIG)) if "/" in name), None)
+    if named is not None:
+        raise ValueError(
+            f"{printable(file)}: '{printable(named[:200])}' would be loaded from the Hub and run. Write \"sdpa\" there if you want the model."
+        )
+
+
+def _implementations(said: Any, inside: bool = False) -> Iterator[str]:
+    """The names of kernels in a configuration, those of its parts included."""
+    if isinstance(said, dict):
+        for name, value in said.items():
+            yield from _implementations(value, inside or "_implementation" in name)
+    elif isinstance(said, str) and inside:
+        yield said

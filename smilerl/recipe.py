@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from smilerl import paths
+from smilerl.nesting import nested
+from smilerl.terminal import printable
 from smilerl.yaml_lines import Key, Lines, Problem, RecipeError, dotted, parse_value, read
 from smilerl.yaml_types import misfits, unknown_keys
 
@@ -22,6 +24,10 @@ __all__ = [
     "DataSpec", "HeldOutSpec", "PolicySpec", "Recipe", "RecipeError", "RewardSpec", "Story", "WorldSpec",
     "load_recipe", "parse_overrides", "read_recipe",
 ]  # fmt: skip
+
+
+#: What transformers itself brings. `org/name` would load a kernel from the Hub and run it.
+Attention = Literal["eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ class PolicySpec:
         config: instead, the config of a fresh model, with `model_type`; its tokenizer comes from the world's vocabulary.
         dtype: of the weights.
         peft: keys of `peft.LoraConfig`; null trains every parameter.
-        attn_implementation: as transformers names it.
+        attn_implementation: as transformers names it. No repository of kernels, which would run code from there.
         chat_template_kwargs: what the chat template is told each time, such as `{enable_thinking: false}`; see `chat_template`.
     """
 
@@ -49,7 +55,7 @@ class PolicySpec:
     config: dict[str, Any] | None = None
     dtype: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
     peft: dict[str, Any] | None = None
-    attn_implementation: str | None = None
+    attn_implementation: Attention | None = None
     chat_template_kwargs: dict[str, Any] | None = None
 
 
@@ -134,7 +140,8 @@ class Recipe:
         """16 hex digits over all that determines the result; see `smilerl.fingerprint`."""
         from smilerl.fingerprint import content_hash
 
-        return content_hash(self)
+        with nested(self.source, "hash"):
+            return content_hash(self)
 
     def error(self, key: str, text: str, fix: str = "") -> RecipeError:
         """An error about the value at a dotted key, with the line it was written in.
@@ -149,15 +156,19 @@ class Recipe:
 
 _SECTIONS = {"world": WorldSpec, "policy": PolicySpec, "data": DataSpec, "held_out": HeldOutSpec, "story": Story}
 _KEYS = [f.name for f in dataclasses.fields(Recipe) if f.name not in ("source", "lines")]
-#: Smallest values, where a smaller one would fail late.
-_LEAST: dict[tuple[str, ...], int] = {
-    ("seed",): 0,
-    ("data", "n"): 1,
-    ("data", "seed"): 0,
-    ("data", "turns"): 1,
-    ("held_out", "every"): 0,
-    ("held_out", "n"): 1,
-    ("held_out", "seed"): 0,
+#: The largest seed, which all libraries take, also with the number of a process or a reward added.
+MOST_SEED = 2**31 - 1
+#: The most people, pairs or conversations.
+MOST_ROWS = 10_000_000
+#: Least and most, where another value would fail late or never end.
+_RANGES: dict[tuple[str, ...], tuple[int, int]] = {
+    ("seed",): (0, MOST_SEED),
+    ("data", "n"): (1, MOST_ROWS),
+    ("data", "seed"): (0, MOST_SEED),
+    ("data", "turns"): (1, 1000),
+    ("held_out", "every"): (0, MOST_SEED),
+    ("held_out", "n"): (1, MOST_ROWS),
+    ("held_out", "seed"): (0, MOST_SEED),
 }
 
 
@@ -174,7 +185,8 @@ def load_recipe(path: str | Path, overrides: Sequence[str] | Mapping[str, Any] =
     from smilerl.recipe_check import check
 
     recipe = read_recipe(path, overrides)
-    check(recipe)
+    with nested(recipe.source, "check"):
+        check(recipe)
     return recipe
 
 
@@ -209,8 +221,10 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
             text = waiting.pop(0)
         try:
             overrides[option[2:]] = parse_value(text)
-        except RecipeError:
-            raise RecipeError(f"command line: the value of {option} is not YAML: {text}") from None
+        except RecipeError as error:
+            raise RecipeError(
+                str(error).replace("command line: ", f"command line: the value of {printable(option)}: ", 1)
+            ) from None
     return overrides
 
 
@@ -257,10 +271,11 @@ def _problems(data: dict[str, Any]) -> Iterator[Problem]:
             yield from _section_problems(RewardSpec, reward, ("rewards", index))
     else:
         yield Problem(("rewards",), "rewards is not a list.", "Write `rewards: [{name: reading}]`.")
-    for key, least in _LEAST.items():
+    for key, (least, most) in _RANGES.items():
         value = data.get(key[0]) if len(key) == 1 else _mapping(data, key[0]).get(key[1])
-        if isinstance(value, int) and value < least:
-            yield Problem(key, f"{dotted(key)} is {value}, but should be at least {least}.")
+        if isinstance(value, int) and not least <= value <= most:
+            bound = f"at least {least}" if value < least else f"at most {most}"
+            yield Problem(key, f"{dotted(key)} is {value}, but should be {bound}.")
     if "{" in str(data.get("output_dir", "")).replace("{seed}", ""):
         yield Problem(("output_dir",), "output_dir has a placeholder other than {seed}.", "Only {seed} is filled in.")
     yield from _model_problems(_mapping(data, "policy"))

@@ -19,6 +19,8 @@ from smilerl.yaml_lines import Key, Problem, RecipeError, did_you_mean, dotted
 from smilerl.yaml_types import bad_arguments, misfits, unknown_keys
 
 _RECIPE_FILE = (".yaml", ".yml")
+#: Characters of an id on the Hub with its revision; a name there has at most 96.
+_LONGEST_ID = 300
 
 
 def check(recipe: Recipe) -> None:
@@ -279,8 +281,10 @@ def _model_problems(name: str | None, recipe: Recipe, key: Key) -> Iterator[Prob
     if name is None:
         return
     found = paths.find(name, recipe.source)
-    if found is None and (looks_local(name) or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?", name)):
-        yield Problem(key, f"{dotted(key)} is '{name}', and there is nothing there.", _models_there(name))
+    if found is None and (
+        looks_local(name) or len(name) > _LONGEST_ID or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?", name)
+    ):
+        yield Problem(key, f"{dotted(key)} is '{name[:200]}', and there is nothing there.", _models_there(name))
     elif found is not None and found.is_file():
         yield from _nested_problems(name, found, recipe, key)
     elif found is not None and not any(

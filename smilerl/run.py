@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from smilerl import checkpoints, provenance
+from smilerl import bounded, checkpoints, provenance, signature
 from smilerl.recipe import Recipe, read_recipe
 from smilerl.terminal import printable
 from smilerl.yaml_lines import dump
@@ -111,6 +111,12 @@ class Run:
     def recipe(self) -> Recipe:
         """The recipe as resolved."""
         return read_recipe(self.path / "recipe.yaml")
+
+    @property
+    def made_here(self) -> bool:
+        """Whether this user made it, with the recipe that lies there now; see `smilerl.signature`."""
+        written = self.path / "recipe.yaml"
+        return written.is_file() and signature.is_ours(bounded.text(written), self.status.get("made_here"))
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -249,10 +255,11 @@ class Run:
         diff = provenance.uncommitted()
         if diff:
             _write(self.path / "uncommitted.diff", diff)
-        _write(self.path / "recipe.yaml", dump(recipe.to_dict()))
+        written = dump(recipe.to_dict())
+        _write(self.path / "recipe.yaml", written)
         write_json(self.path / "manifest.json", manifest)
         status = {"state": "running", "step": 0, "started": _now(), "seconds": 0.0, "error": None, "goes_on_from": None}
-        write_json(self.path / "status.json", status)
+        write_json(self.path / "status.json", {**status, "made_here": signature.sign(written)})
 
     def _go_on(self, recipe: Recipe, command: Sequence[str]) -> bool:
         """Makes the directory what it was at its newest whole checkpoint; False where there is none of this recipe."""
@@ -350,7 +357,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return bounded.mapping(path) if path.exists() else {}
 
 
 def _plain(value: Any) -> Any:

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from smilerl.recipe import DataSpec, PolicySpec, Recipe, RecipeError, RewardSpec, WorldSpec
+from smilerl.recipe import MOST_ROWS, MOST_SEED, DataSpec, PolicySpec, Recipe, RecipeError, RewardSpec, WorldSpec
+from smilerl.terminal import brief
 from smilerl.training_settings import FORM_OF
 from smilerl.yaml_lines import Lines, parse_value
 
@@ -17,6 +18,7 @@ EXAMPLES = """\
       --world '{name: dialogue, args: {path: talks.jsonl}}' --format labels --dtype bfloat16 --out labels.jsonl
 Then, in a recipe of `method: dpo` or `kto`: `data: {n: 100000, args: {path: pairs.jsonl}}`. A recipe with `rewards:` and no path
 makes its pairs itself: recipes/smileworld/dpo_sentiment.yaml."""
+_MOST_K = 65536
 _METHOD_OF = {form: method for method, form in FORM_OF.items()}
 
 
@@ -44,7 +46,24 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--temperature", type=float, default=1.0, help="default: 1.0")
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16", "auto"], help="of the policy (default: float32)")  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="of people and sampling (default: 0)")
+    parser.add_argument(
+        "--seed", type=lambda text: whole(text, 0, MOST_SEED), default=0, help="of people and sampling (default: 0)"
+    )
+
+
+def whole(text: str, least: int, most: int) -> int:
+    """A whole number on the command line.
+
+    Raises:
+        ArgumentTypeError: it is none, or out of range.
+    """
+    digits = text.strip().removeprefix("-")
+    if not (digits.isascii() and digits.isdigit()):
+        raise argparse.ArgumentTypeError(f"{brief(text, most=100)} is not a whole number")
+    if len(digits) > len(str(most)) or not least <= int(text) <= most:
+        bound = f"at least {least}" if text.strip().startswith("-") or int(digits[:9]) < least else f"at most {most}"
+        raise argparse.ArgumentTypeError(f"{brief(text, most=100)} is not {bound}")
+    return int(text)
 
 
 def told(text: str) -> dict[str, Any]:
@@ -87,9 +106,12 @@ def _recipe(given: argparse.Namespace) -> Recipe:
     """The recipe of which these pairs would be the data, so that a mistake is told as in a recipe."""
     from smilerl import subject
 
-    if given.n < 1:
-        raise RecipeError(f"command line: --n is {given.n}, but should be at least 1.")
-    who = subject.find(given.model, world=given.world, told=given.chat_template_kwargs)
+    for name, least, most in (("n", 1, MOST_ROWS), ("k", 0, _MOST_K), ("max_completion_length", 0, MOST_ROWS)):
+        value = getattr(given, name)
+        if not least <= value <= most:
+            bound = f"at least {least}" if value < least else f"at most {most}"
+            raise RecipeError(f"command line: --{name} is {value}, but should be {bound}.")
+    who = subject.find(given.model, world=given.world, told=given.chat_template_kwargs, trusting=given.trust)
     if who.recipe is not None and who.recipe.method == "best_of_n":
         raise RecipeError(
             f"command line: {given.model} is a run of best_of_n, which has no model of its own.\n    Write {who.recipe.policy.model_name_or_path}"

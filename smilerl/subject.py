@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from smilerl import paths, worlds
+from smilerl import bounded, paths, worlds
+from smilerl.elsewhere import from_elsewhere
 from smilerl.hub import fetch, ids, trust
-from smilerl.recipe import PolicySpec, Recipe, RecipeError, read_recipe
+from smilerl.recipe import PolicySpec, Recipe, RecipeError, WorldSpec, read_recipe
 from smilerl.recipe_check import looks_local
 from smilerl.run import Run
 from smilerl.terminal import printable
@@ -36,6 +37,7 @@ class Subject:
         folder: where results about them go, a folder for each suite.
         pushed: directory or Hub id of a run that was pushed, which lies there without the folders of a run.
         told: what the model's chat template is told besides what the recipe says.
+        admitted: of a recipe from elsewhere, what was found in it; None for one's own.
     """
 
     name: str
@@ -46,6 +48,12 @@ class Subject:
     recipe: Recipe | None = None
     pushed: str | None = None
     told: dict[str, Any] | None = None
+    admitted: trust.Admitted | None = None
+
+    @property
+    def trusted(self) -> tuple[str, ...]:
+        """What of a recipe from elsewhere is not part of smilerl, and was let through by hand (`--trust`)."""
+        return self.admitted.trusted if self.admitted is not None else ()
 
     @property
     def spoken(self) -> PolicySpec:
@@ -55,8 +63,14 @@ class Subject:
         both = {**(spoken.chat_template_kwargs or {}), **(self.told or {})}
         return dataclasses.replace(spoken, chat_template_kwargs=both or None)
 
-    def check(self) -> None:
-        """Asks whoever plays the world's people one short thing: before a model loads, it costs nothing not to reach them."""
+    def check(self, reward: str | None = "none") -> None:
+        """What is found out before a model loads: whether the rewards may be built, and whether whoever plays the people is there.
+
+        Args:
+            reward: as `reward` is going to be given it; the run's own, when None.
+        """
+        if reward is None:
+            self._check_rewards()
         if hasattr(self.world, "check"):
             self.world.check()
 
@@ -65,14 +79,19 @@ class Subject:
         if self.recipe is not None and self.recipe.method == "best_of_n":
             from smilerl import baseline
 
-            if self.pushed is not None:
-                trust.check(self.recipe.rewards, self.name, "--reward")
-            return baseline.chooser(dataclasses.replace(self.recipe, policy=self.spoken))
-        return self.name if self.model is None else _load(self.model, self.spoken)
+            self._check_rewards()
+            with self._bolted():
+                return baseline.chooser(dataclasses.replace(self.recipe, policy=self.spoken))
+        with self._bolted():
+            return self.name if self.model is None else _load(self.model, self.spoken)
 
     def base_policy(self) -> Policy | None:
         """The loaded base, if there is one."""
-        return None if self.base is None else _load(self.base, self.spoken)
+        if self.base is None:
+            return None
+        its_own = self.recipe is not None and self.recipe.policy.model_name_or_path == self.base
+        with self._bolted() if its_own else nullcontext():
+            return _load(self.base, self.spoken)
 
     def reward(self, named: str | None = None) -> Callable | None:
         """The training reward of a run, or the one that is named (a name, or YAML with name and args)."""
@@ -85,11 +104,19 @@ class Subject:
             return build_reward(pipeline.resolved(parse_value(named)))
         if self.recipe is None or not self.recipe.rewards:
             return None
-        if self.pushed is not None:
-            trust.check(self.recipe.rewards, self.name, "--reward")
+        self._check_rewards()
         from smilerl.studies.own_reward import combined
 
-        return combined(self.recipe)
+        with self._bolted():
+            return combined(self.recipe)
+
+    def _check_rewards(self) -> None:
+        if self.admitted is not None:
+            self.admitted.check(self.name, "rewards")
+
+    def _bolted(self) -> AbstractContextManager[None]:
+        """Around what is built of a recipe from elsewhere."""
+        return nullcontext() if self.admitted is None else from_elsewhere(self.trusted)
 
     def trail(self) -> Any:
         """What the run sampled of held-out people while it trained, where it is a run that did."""
@@ -121,6 +148,7 @@ def find(
     base: str | None = None,
     helper: bool = False,
     told: dict[str, Any] | None = None,
+    trusting: bool = False,
 ) -> Subject:
     """Finds out whom a name means; loads nothing.
 
@@ -129,14 +157,40 @@ def find(
         base: the model before tuning; a run's own, when None.
         helper: the name can only be a scripted helper's.
         told: what the model's chat template is told besides what the run's recipe says.
+        trusting: code, addresses and files that a recipe from elsewhere names are used; see `smilerl.hub.trust`.
 
     Raises:
         RecipeError: there is no such helper, or nothing at this path.
+        HubError: a recipe from elsewhere names what is not part of smilerl.
     """
-    return dataclasses.replace(_found(name, world, base, helper), told=told)
+    return dataclasses.replace(_found(name, _Named(world, base, trusting), helper), told=told)
 
 
-def _found(name: str, world: str | None, base: str | None, helper: bool) -> Subject:
+class _Named(NamedTuple):
+    """What the command line says besides the model: its world and its base, and whether what it names is trusted."""
+
+    world: str | None
+    base: str | None
+    trusting: bool
+
+    def subject(self, name: str, recipe: Recipe, where: dict[str, Any], *, foreign: bool) -> Subject:
+        """The subject that a run's recipe makes."""
+        spec, admitted = _spec(self.world) if self.world else None, None
+        if foreign:
+            chosen = recipe.method == "best_of_n"  # its base is what answers, whatever it is compared with
+            recipe = trust.without(recipe, world=spec, policy=self.base is not None and not chosen)
+            admitted = trust.admit(recipe, name, trust=self.trusting)
+            admitted.check(name, "world", "policy", *(["rewards"] if chosen else []))
+            recipe = admitted.recipe
+        world = spec or recipe.world
+        with from_elsewhere(admitted.trusted) if admitted is not None and spec is None else nullcontext():
+            built = worlds.build(world.name, **world.args)
+        base = self.base or recipe.policy.model_name_or_path
+        return Subject(str(name), built, base=base, recipe=recipe, admitted=admitted, **where)
+
+
+def _found(name: str, named: _Named, helper: bool) -> Subject:
+    world, base = named.world, named.base
     place = paths.find(name)
     if place is not None and (place / "status.json").is_file() and not helper:
         run = Run.open(place)
@@ -144,15 +198,12 @@ def _found(name: str, world: str | None, base: str | None, helper: bool) -> Subj
             raise RecipeError(
                 f"{place}: this run is {run.state}, so it has no final model.\n    Train it first: smilerl train {run.recipe.source}"
             )
-        recipe = run.recipe
-        built = world_of(world) if world else worlds.build(recipe.world.name, **recipe.world.args)
-        return Subject(
-            str(name), built, run.path / "evals", str(run.model), base or recipe.policy.model_name_or_path, recipe
-        )
+        where = {"folder": run.path / "evals", "model": str(run.model)}
+        return named.subject(name, run.recipe, where, foreign=not run.made_here)
     if place is None and "/" in name and looks_local(name) and (near := paths.near(name)) is not None:
         raise RecipeError(f"there is nothing at '{name}'.\n    Did you mean {near}?")
     if not helper:
-        found = _pushed(name, place, world, base)
+        found = _pushed(name, place, named)
         if found is not None:
             return found
     built = world_of(world or "smileworld")
@@ -169,6 +220,8 @@ def _found(name: str, world: str | None, base: str | None, helper: bool) -> Subj
         )
     if place is not None:
         _check_model(place)
+        if place.is_file():
+            trust.refuse_to_build(place)
     return Subject(name, built, folder, name, base)
 
 
@@ -192,7 +245,7 @@ def _check_model(place: Path) -> None:
         raise RecipeError(f"{place} is a folder with neither config.json nor adapter_config.json in it.\n    {fix}")
 
 
-def _pushed(name: str, place: Path | None, world: str | None, base: str | None) -> Subject | None:
+def _pushed(name: str, place: Path | None, named: _Named) -> Subject | None:
     """A run that was pushed: as an id on the Hub, or as the directory that it was pulled into. None for what is not one."""
     hub_id = ids.parse(name) if place is None and ids.looks_like(name) else None
     if hub_id is None and (place is None or not all((place / file).is_file() for file in fetch.ABOUT)):
@@ -201,23 +254,21 @@ def _pushed(name: str, place: Path | None, world: str | None, base: str | None) 
     parts = hub_id.repo.split("/") if hub_id else [Path(name).name]
     folder = Path("runs", "evals", *parts)
     if not all((about / file).is_file() for file in fetch.ABOUT):
-        return Subject(name, world_of(world or "smileworld"), folder, name, base)
-    recipe = read_recipe(about / "recipe.yaml")
-    if world is None:
-        trust.check(recipe.world, name, "--world")
-    built = world_of(world) if world else worlds.build(recipe.world.name, **recipe.world.args)
-    if base is None:
-        _warn_of_another_base(name, recipe, about)
-    return Subject(name, built, folder, name, base or recipe.policy.model_name_or_path, recipe, name)
+        return Subject(name, world_of(named.world or "smileworld"), folder, name, named.base)
+    where = {"folder": folder, "model": name, "pushed": name}
+    found = named.subject(name, read_recipe(about / "recipe.yaml"), where, foreign=True)
+    if named.base is None and found.recipe is not None:
+        _warn_of_another_base(name, found.recipe, about)
+    return found
 
 
 def _warn_of_another_base(name: str, recipe: Recipe, about: Path) -> None:
     """Says so where the recipe of the base, as it is here, builds another model than the one that the run started from."""
     from smilerl.fingerprint import inputs
 
-    then = json.loads((about / "manifest.json").read_text(encoding="utf-8")).get("inputs", {})
+    then = bounded.mapping(about / "manifest.json").get("inputs")
     base = str(recipe.policy.model_name_or_path)
-    if then.get(base) not in (None, inputs(recipe).get(base)):
+    if isinstance(then, dict) and then.get(base) not in (None, inputs(recipe).get(base)):
         said = (
             f"{name} started from {base}, which builds another model with this version of smilerl: differences to the base are to that one.\n"
             "    Give the base it had, if there is one: --base ORG/NAME."
@@ -254,13 +305,18 @@ def summary(results: dict) -> str:
 
 def world_of(text: str) -> Any:
     """The world that the command line means by a name, or YAML with name and args."""
+    spec = _spec(text)
+    return worlds.build(spec.name, **spec.args)
+
+
+def _spec(text: str) -> WorldSpec:
     given = parse_value(text)
     spec: dict[str, Any] = given if isinstance(given, dict) else {"name": str(given)}
     if set(spec) - {"name", "args"} or "name" not in spec:
         raise RecipeError(
             f"command line: --world is {text}, but should be a name or {{name: ..., args: {{...}}}}.\n    Write --world smileworld."
         )
-    return worlds.build(spec["name"], **(spec.get("args") or {}))
+    return WorldSpec(spec["name"], spec.get("args") or {})
 
 
 def _load(name: str, spoken: PolicySpec) -> Policy:

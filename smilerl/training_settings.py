@@ -29,6 +29,7 @@ _SAID_ELSEWHERE = {
     "resume_from_checkpoint": "Run the recipe again: it goes on from its newest whole checkpoint.",
     "enable_jit_checkpoint": "Leave it out: SIGTERM saves anyway, and exits with 75.",
     "save_only_model": "Leave it out: a run goes on from its checkpoints, which takes the optimizer too.",
+    "trust_remote_code": "Delete it: code that a repository of weights brings is not run.",
     "ignore_data_skip": "Leave it out: a run that goes on does so with the data that it has not seen.",
     # The trainer's own upload takes training_args.bin along, which holds the token.
     **dict.fromkeys(
@@ -81,6 +82,12 @@ class _Range(NamedTuple):
     example: str
 
 
+#: The most that a whole number under `training:` may be, and that one of these may be: a batch of more fits in no memory.
+_MOST, _MOST_BATCH = 2**31 - 1, 65536
+_BATCH = frozenset(
+    "num_generations num_generations_eval per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps "
+    "generation_batch_size steps_per_generation num_iterations dataloader_num_workers dataset_num_proc".split()
+)
 _RANGES = (
     _Range(
         "per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps num_iterations max_length "
@@ -139,7 +146,8 @@ def training_problems(recipe: Recipe) -> list[Problem]:
         problems += misfits(training[name], fields[name], ("training", name))
     if problems:
         return problems
-    problems = [*_range_problems(training), *(_group_problems(recipe) if "steps_per_generation" in fields else ())]
+    problems = [*_range_problems(training)]
+    problems += _group_problems(recipe) if "steps_per_generation" in fields and not problems else ()
     return [*problems, *(_neighbour_problems(training) if recipe.method == "kto" else ())]
 
 
@@ -151,6 +159,10 @@ def _neighbour_problems(training: dict[str, Any]) -> Iterator[Problem]:
 
 
 def _range_problems(training: dict[str, Any]) -> Iterator[Problem]:
+    for name, value in training.items():
+        most = _MOST_BATCH if name in _BATCH else _MOST
+        if isinstance(value, int) and abs(value) > most:
+            yield Problem(("training", name), f"training.{name} is {value}, but should be at most {most}.")
     for limit in _RANGES:
         for name in limit.fields.split():
             value = training.get(name)
@@ -180,9 +192,6 @@ def _group_problems(recipe: Recipe) -> Iterator[Problem]:
         key = "num_generations" if "num_generations" in recipe.training else "per_device_train_batch_size"
         text = f"num_generations is {group}, which does not divide the generation batch of {size} completions"
         text += f" ({processes} process{'es' * (processes > 1)})."
-        divisors = [number for number in range(2, size + 1) if size % number == 0]
-        yield Problem(
-            ("training", key),
-            text,
-            f"Write one of {', '.join(map(str, divisors[:8]))}, or change per_device_train_batch_size.",
-        )
+        divisors = [number for number in range(2, min(size, _MOST_BATCH) + 1) if size % number == 0]
+        fix = f"Write one of {', '.join(map(str, divisors[:8]))}, or change per_device_train_batch_size."
+        yield Problem(("training", key), text, fix)

@@ -14,13 +14,22 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from smilerl import bounded
+from smilerl.terminal import printable
+
 Key = tuple[str | int, ...]
 _MOST_SHOWN = 4  # problems in one error, of two lines each
 _MOST_LISTED = 12
+#: Values in a document, with every alias written out: an anchor that names itself, or nine that name ten each, end here.
+_MOST_VALUES = 20_000
 
 
 class RecipeError(ValueError):
     """A mistake in a YAML file or on the command line. Its text has at most ten lines: where, what, and what to write."""
+
+
+class _NotYaml(RecipeError):
+    """A text that is not YAML at all."""
 
 
 class Problem(NamedTuple):
@@ -50,6 +59,10 @@ class Lines:
                 return self.at[key[:length]]
         return self.file
 
+    def of(self, line: int) -> str:
+        """`file:line`; the command line has none."""
+        return self.file if self.file == "command line" else f"{self.file}:{line}"
+
     def error(self, *problems: Problem) -> RecipeError:
         """One error that tells these problems, the first few in full."""
         shown = problems[:_MOST_SHOWN]
@@ -60,7 +73,7 @@ class Lines:
                 lines.append(f"    {_short(problem.fix)}")
         if len(problems) > len(shown):
             lines.append(f"... and {len(problems) - len(shown)} more, told once these are mended.")
-        return RecipeError("\n".join(lines))
+        return RecipeError(printable("\n".join(lines)))
 
 
 def read(path: str | Path) -> tuple[Any, Lines]:
@@ -69,25 +82,16 @@ def read(path: str | Path) -> tuple[Any, Lines]:
     Raises:
         RecipeError: there is no such file, it is not YAML, or a key is written twice.
     """
-    lines = Lines(str(path))
+    lines = Lines(printable(path))
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = bounded.text(path)
     except FileNotFoundError:
-        raise RecipeError(f"{path}: there is no such file.{_files_beside(Path(path))}") from None
-    except (IsADirectoryError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: not a text file: {error}") from None
-    loader = _Loader(text)
-    try:
-        root = loader.get_single_node()
-        return (None if root is None else _value(loader, root, (), lines)), lines
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise RecipeError(f"{line}: not valid YAML: {error.problem or error.context}") from None
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{path}: not valid YAML: {_short(error)}") from None
-    finally:
-        loader.dispose()
+        raise RecipeError(f"{lines.file}: there is no such file.{_files_beside(Path(path))}") from None
+    except bounded.Unreadable as error:
+        raise RecipeError(printable(error)) from None
+    except (OSError, ValueError) as error:  # a name that no file can have
+        raise RecipeError(f"{lines.file}: cannot be read: {printable(error)}") from None
+    return _parsed(text, lines), lines
 
 
 def parse_value(text: str) -> Any:
@@ -97,10 +101,10 @@ def parse_value(text: str) -> Any:
         RecipeError: it is not YAML.
     """
     try:
-        return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError:
+        return _parsed(text, Lines("command line"))
+    except _NotYaml:
         fix = "Look at its brackets, braces and quotes; a mapping is written '{name: sentiment, args: {...}}', all in single quotes."
-        raise RecipeError(f"command line: this is not YAML: {text}\n    {fix}") from None
+        raise RecipeError(f"command line: this is not YAML: {_short(text)}\n    {fix}") from None
 
 
 def dump(data: Any) -> str:
@@ -124,8 +128,24 @@ def dotted(key: Key) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).removeprefix(".")
 
 
+class _TooDeep(yaml.MarkedYAMLError):
+    """Lists and mappings nest more deeply than anything that people write."""
+
+
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader with YAML 1.2 scalars."""
+    """PyYAML's safe loader with YAML 1.2 scalars, and a bound on how deep lists and mappings nest."""
+
+    deep = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """As PyYAML's, which calls itself for what is inside and would run out of stack."""
+        self.deep += 1
+        if self.deep > bounded.MOST_DEEP:
+            text = f"lists and mappings nest more than {bounded.MOST_DEEP} deep"
+            raise _TooDeep(problem=text, problem_mark=self.peek_event().start_mark)
+        node = super().compose_node(parent, index)
+        self.deep -= 1
+        return node
 
 
 class _Dumper(yaml.SafeDumper):
@@ -151,32 +171,91 @@ for _name, _pattern, _first in _SCALARS:
 _Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
 
 
-def _value(loader: yaml.SafeLoader, node: yaml.Node, key: Key, lines: Lines) -> Any:
-    """The plain value of a node; notes the line of every key and item on the way down."""
-    lines.at.setdefault(key, f"{lines.file}:{node.start_mark.line + 1}")
-    if isinstance(node, yaml.SequenceNode):
-        return [_value(loader, item, (*key, index), lines) for index, item in enumerate(node.value)]
-    if not isinstance(node, yaml.MappingNode):
-        return loader.construct_object(node, deep=True)
-    mapping: dict[str, Any] = {}
-    for key_node, value_node in node.value:
-        name, line = loader.construct_object(key_node, deep=True), f"{lines.file}:{key_node.start_mark.line + 1}"
-        if not isinstance(name, str):
+_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("bool", "int", "float", "null", "str", "seq", "map")}
+
+
+def _parsed(text: str, lines: Lines) -> Any:
+    """The value of a document; notes where each part of it was written."""
+    if (found := bounded.control(text)) is not None:
+        line = text.count("\n", 0, found.start()) + 1
+        raise RecipeError(f"{lines.of(line)}: the character {_named(found)} cannot stand in such a file.")
+    loader = _Loader(text)
+    try:
+        root = loader.get_single_node()
+        return None if root is None else _Values(loader, lines).of(root, ())
+    except _TooDeep as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise RecipeError(f"{lines.of(line)}: {error.problem}.") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = lines.of(mark.line + 1) if mark else lines.file
+        raise _NotYaml(f"{where}: not valid YAML: {_short(error.problem or error.context)}") from None
+    except yaml.YAMLError as error:
+        raise _NotYaml(f"{lines.file}: not valid YAML: {_short(error)}") from None
+    finally:
+        loader.dispose()
+
+
+class _Values:
+    """The plain values of a document's nodes."""
+
+    def __init__(self, loader: _Loader, lines: Lines) -> None:
+        self._loader, self._lines, self._made = loader, lines, 0
+
+    def of(self, node: yaml.Node, key: Key) -> Any:
+        """The plain value of a node; notes the line of every key and item on the way down."""
+        line = self._lines.of(node.start_mark.line + 1)
+        self._lines.at.setdefault(key, line)
+        self._made += 1
+        if self._made > _MOST_VALUES or len(key) > bounded.MOST_DEEP:
+            text = f"more than {_MOST_VALUES} values" if self._made > _MOST_VALUES else "an anchor that names itself"
+            raise RecipeError(f"{line}: {text}, with its aliases written out.\n    Write what is meant in full.")
+        if node.tag not in _TAGS:
+            raise RecipeError(f"{line}: the tag {_short(node.tag)} means nothing here.\n    Leave it out.")
+        if isinstance(node, yaml.SequenceNode):
+            return [self.of(item, (*key, index)) for index, item in enumerate(node.value)]
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, key)
+        return self._scalar(node, line)
+
+    def _mapping(self, node: yaml.MappingNode, key: Key) -> dict[str, Any]:
+        mapping: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            line = self._lines.of(key_node.start_mark.line + 1)
+            name = self._scalar(key_node, line) if isinstance(key_node, yaml.ScalarNode) else None
+            if not isinstance(name, str):
+                said = "a list or mapping" if name is None and not isinstance(key_node, yaml.ScalarNode) else repr(name)
+                raise RecipeError(f"{line}: the key {_short(said)} is not a word.\n    Quote it if it is meant as one.")
+            if name in mapping:
+                _, _, first = self._lines.at[(*key, name)].rpartition(":")
+                there = f"; the first is in line {first}" if first.isdigit() else ""
+                raise RecipeError(
+                    f"{line}: '{_short(dotted((*key, name)))}' is written twice{there}.\n    Keep one of them."
+                )
+            self._lines.at[(*key, name)] = line
+            mapping[name] = self.of(value_node, (*key, name))
+        return mapping
+
+    def _scalar(self, node: yaml.Node, line: str) -> Any:
+        if node.tag.endswith(":int") and len(node.value.lstrip("+-")) > bounded.MOST_DIGITS:
+            raise RecipeError(f"{line}: a whole number of {len(node.value)} digits, which no setting can be.")
+        try:
+            value = self._loader.construct_object(node, deep=True)
+        except (ValueError, TypeError, LookupError):  # `!!int no`, which PyYAML does not tell as its own errors
             raise RecipeError(
-                f"{line}: the key {_short(repr(name))} is not a word.\n    Quote it if it is meant as one."
-            )
-        if name in mapping:
-            first = lines.at[(*key, name)].rsplit(":", 1)[1]
-            raise RecipeError(
-                f"{line}: '{dotted((*key, name))}' is written twice; the first is in line {first}.\n    Keep one of them."
-            )
-        lines.at[(*key, name)] = line
-        mapping[name] = _value(loader, value_node, (*key, name), lines)
-    return mapping
+                f"{line}: {_short(node.value)} is no {node.tag.rpartition(':')[2]}.\n    Leave out the tag."
+            ) from None
+        if isinstance(value, str) and (found := bounded.control(value)) is not None:
+            raise RecipeError(f"{line}: a text with the character {_named(found)}, which no setting holds.")
+        return value
+
+
+def _named(found: re.Match[str]) -> str:
+    return f"U+{ord(found[0]):04X}"
 
 
 def _short(text: object, most: int = 400) -> str:
-    line = " ".join(str(text).split())
+    line = printable(" ".join(str(text).split()))
     return line if len(line) <= most else f"{line[: most - 3]}..."
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 from smilerl.yaml_lines import Key, Problem, did_you_mean, dotted
 
+#: Of so many unknown keys it is worth finding out what was meant; an error shows fewer.
+_GUESSED = 8
 _WORDS = {
     int: ("a whole number", "8"),
     float: ("a number", "0.001"),
@@ -29,19 +31,23 @@ def unknown_keys(mapping: Mapping[str, Any], known: Iterable[str], key: Key) -> 
     """One problem for each key of `mapping` that is not among `known`."""
     known = set(known)
     place = f" in {dotted(key)}" if key else ""
-    for name in mapping:
-        if name not in known:
-            yield Problem((*key, name), f"unknown key '{name}'{place}. {did_you_mean(name, known)}")
+    unknown = [name for name in mapping if name not in known]
+    for position, name in enumerate(unknown):
+        guess = did_you_mean(name, known) if position < _GUESSED else ""
+        yield Problem((*key, name), f"unknown key '{name}'{place}. {guess}".rstrip())
 
 
 def misfits(value: Any, hint: Any, key: Key) -> Iterator[Problem]:
     """A problem if `value` is not of the type that `hint` describes.
 
-    Whole numbers pass as floats; `.nan` and `.inf` pass as nothing: no setting means them.
+    Whole numbers pass as floats. `.nan`, `.inf` (also as `1e400`) and whole numbers of more than 64 bits pass as nothing, wherever in
+    the value: no setting means them.
     """
-    if isinstance(value, float) and not math.isfinite(value):
+    strange = next(_no_number(value, key), None)
+    if strange is not None:
+        at, number = strange
         yield Problem(
-            key, f"{dotted(key)} is {value}, which no setting can be.", f"Write for example `{key[-1]}: 0.001`."
+            at, f"{dotted(at)} is {number}, which no setting can be.", f"Write for example `{at[-1]}: 0.001`."
         )
     elif not _fits(value, hint):
         said, example = _wanted(hint)
@@ -66,6 +72,14 @@ def bad_arguments(function: Callable, args: Mapping[str, Any], key: Key) -> Iter
             yield Problem(key, f"{dotted(key)} lacks '{name}'.", f"Add `{name}:` under `{key[-1]}:`.")
     for name in args.keys() & parameters.keys() & hints.keys():
         yield from misfits(args[name], hints[name], (*key, name))
+
+
+def _no_number(value: Any, key: Key) -> Iterator[tuple[Key, float]]:
+    if (isinstance(value, float) and not math.isfinite(value)) or (isinstance(value, int) and abs(value) >= 2**63):
+        yield key, value
+    elif isinstance(value, dict | list):
+        for name, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _no_number(item, (*key, name))
 
 
 def _named(function: Callable) -> dict[str, inspect.Parameter]:

@@ -13,19 +13,23 @@ PACKAGE = Path(__file__).resolve().parent.parent / "smilerl"
 
 #: From the bottom up. A module may import its own layer and those below it.
 LAYERS = (
-    ("checkpoints", "terminal"),  # of files and texts alone
+    ("checkpoints", "terminal", "bounded"),  # of files and text alone
     (
         "paths",
         "ancestry",
         "yaml_lines",
         "yaml_types",
+        "nesting",
+        "elsewhere",
+        "named_code",
+        "signature",
         "recipe",
         "training_settings",
         "fingerprint",
         "provenance",
         "run",
     ),
-    ("messages", "records", "terminal"),
+    ("messages", "records"),
     (
         *("worlds", "rewards", "speakers", "chat_template", "policies"),
         *("prompts", "decoding", "generation", "candidates", "preferences", "pairs"),

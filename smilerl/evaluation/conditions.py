@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from smilerl.evaluation.located import Located
+from smilerl.recipe import MOST_ROWS
 from smilerl.yaml_lines import Key, did_you_mean
 
 _CONDITION_KEYS = {
@@ -99,7 +100,7 @@ def read_conditions(located: Located, question_kind: str = "dialogue") -> dict[s
 
 
 def at_least_one(located: Located, at: Key) -> None:
-    """Checks that the number there, if one is there, is whole and at least 1."""
+    """Checks that the number there, if one is there, is whole, at least 1, and not more than anybody waits for."""
     value: Any = located.data
     for key in at:
         if key not in value:
@@ -107,3 +108,5 @@ def at_least_one(located: Located, at: Key) -> None:
         value = value[key]
     if located.check_type(value, int, at) < 1:
         located.fail(at, f"{'.'.join(map(str, at))} must be 1 or more, found {value}")
+    if value > MOST_ROWS:
+        located.fail(at, f"{'.'.join(map(str, at))} must be {MOST_ROWS} or less, found {value}")

@@ -11,7 +11,7 @@ import dataclasses
 import json
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from smilerl import paths
+from smilerl import bounded, paths
 from smilerl.candidates import BestOfN
 from smilerl.evaluation import controls, curves
 from smilerl.evaluation import sitting as sittings
@@ -54,6 +54,7 @@ def evaluate(
     out_dir: str | Path | None = None,
     trail: pd.DataFrame | None = None,
     rivals: Mapping[str, Policy | BestOfN | str | Callable] | None = None,
+    trusted: Sequence[str] = (),
     progress: bool = True,
 ) -> dict[str, Any]:
     """Asks a policy the questions of a suite.
@@ -67,6 +68,7 @@ def evaluate(
         n: people per condition, instead of what suite and questions say.
         trail: what the policy's run sampled while it trained, from `curves.read_trail`; questions about curves need it.
         rivals: other policies, for questions that compare with them, by the names that the questions give them.
+        trusted: code, addresses and files that a recipe from elsewhere named and that the user has let through; noted in the results.
         out_dir: where `results.json` and `samples.parquet` go; evaluations finished there with the same content are kept.
 
     Returns:
@@ -98,6 +100,8 @@ def evaluate(
         "evaluations": {},
         "measures": {},
     }
+    if trusted:
+        results["trusted"] = list(trusted)
     kept = _kept(out_dir) if who.lasting and (asked_base is None or asked_base.lasting) else {}
     people = cache(lambda name: groups(world, next(q for q in suite.questions if q.name == name), suite, n, seed, book))
     asked = []
@@ -294,8 +298,9 @@ def _audited(sitting: Sitting, who: Respondent, asked: list) -> dict[str, Any] |
 def _kept(out_dir: str | Path | None) -> dict[str, Any]:
     """Evaluations that an earlier call has finished there."""
     path = Path(out_dir) / "results.json" if out_dir is not None else None
-    found = json.loads(path.read_text())["evaluations"] if path is not None and path.is_file() else {}
-    return {name: result for name, result in found.items() if result["status"] != "error"}
+    found = bounded.mapping(path).get("evaluations") if path is not None and path.is_file() else {}
+    results = found.items() if isinstance(found, dict) else ()
+    return {name: one for name, one in results if isinstance(one, dict) and one.get("status") not in (None, "error")}
 
 
 def _write(results: dict[str, Any], out_dir: str | Path | None, started: float) -> None:

@@ -7,11 +7,11 @@ evaluation needs of its run. No code in it is ever imported.
 from __future__ import annotations
 
 import fnmatch
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+from smilerl import bounded
 from smilerl.hub.ids import HubError, HubId, explained, looks_like, parse
 
 #: Beside the weights of a run that was pushed: what it is known by.
@@ -19,6 +19,8 @@ ABOUT = ("recipe.yaml", "manifest.json")
 _CONFIGURATION = ("*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "*.yaml")
 _TRAIL = "samples/*.parquet"
 
+#: Adapters on one another.
+_MOST_BASES = 8
 #: What makes a directory a run of one's own, whose rewards and checkpoints are trusted. `push` sends none of it, so a repository
 #: that holds it means to be taken for one.
 _RUNS_OWN = ["status.json", "*/status.json", "lock", "*/lock", "checkpoints/*", "*/checkpoints/*"]
@@ -37,6 +39,11 @@ def fetch(name: str, *, weights: bool = True) -> Path:
     Raises:
         HubError: missing, gated, no such revision, no network, or no model.
     """
+    return _fetched(name, weights, ())
+
+
+def _fetched(name: str, weights: bool, above: tuple[str, ...]) -> Path:
+    """The same for the base of the adapters `above`."""
     from huggingface_hub import constants, snapshot_download
 
     hub_id = _model_id(name)
@@ -49,8 +56,12 @@ def fetch(name: str, *, weights: bool = True) -> Path:
     if weights:
         _check_model(folder, hub_id)
         base = base_on_hub(folder)
+        if base is not None and (base in (*above, name) or len(above) >= _MOST_BASES):
+            raise HubError(
+                f"{name} is an adapter of {base}: adapters on one another in a circle, or more than {_MOST_BASES}."
+            )
         if base is not None:
-            fetch(base)
+            _fetched(base, weights, (*above, name))
     return folder
 
 
@@ -97,13 +108,12 @@ def pull(name: str, to: Path | None = None) -> Path:
 
 def base_on_hub(folder: Path) -> str | None:
     """The base of an adapter directory, where that is on the Hub: `org/name`, or `org/name@revision`."""
-    path = folder / "adapter_config.json"
-    if not path.is_file():
+    from smilerl.policies import base_of
+
+    base = base_of(folder)
+    if base is None or not looks_like(base) or Path(base).exists():
         return None
-    config = json.loads(path.read_text(encoding="utf-8"))
-    base, revision = str(config.get("base_model_name_or_path") or ""), config.get("revision")
-    if not looks_like(base) or Path(base).exists():
-        return None
+    revision = bounded.mapping(folder / "adapter_config.json").get("revision")
     return f"{base}@{revision}" if revision and "@" not in base else base
 
 

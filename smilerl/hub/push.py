@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from smilerl import paths
-from smilerl.hub import card, contents, dataset
+from smilerl.hub import card, contents, dataset, trust
 from smilerl.hub.contents import Item, Left, Parcel, Prepared
 from smilerl.hub.facts import Base, Facts, base_of, for_strangers, named_base, study_of
 from smilerl.hub.ids import HubError, HubId, explained, parse
 from smilerl.hub.scan import key_variables, own_secrets
 from smilerl.recipe import read_recipe
 from smilerl.run import Run
+from smilerl.terminal import brief
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,7 @@ def _run(place: Path) -> Run:
             raise HubError(
                 f"{place} is a file.\n    Write a run directory, such as runs/smile/reading/seed-0, or data."
             )
+        trust.refuse_to_build(place)
         place = pipeline.model_dir(place).parent
     if place.name == "model" and (place.parent / "status.json").is_file():
         place = place.parent
@@ -180,7 +182,16 @@ def _run(place: Path) -> Run:
         raise HubError(
             f"{place} is neither a run directory nor a data set with a card.\n    Push a run directory (there is a status.json in it)."
         )
-    return Run.open(place)
+    run = Run.open(place)
+    if not run.made_here:  # what it starts from may be built, and its rewards are looked at
+        strange = trust.admit(trust.without(run.recipe), str(place)).strange
+        if strange:
+            part, one = next(iter(strange.items()))
+            raise HubError(
+                f"{place} was not made here by you, and its recipe names '{brief(one.value, most=100)}' ({part}), {one.what}.\n"
+                "    Only whoever made such a run pushes it. If it is yours, train it again: what this machine makes is signed."
+            )
+    return run
 
 
 def _check_finished(run: Run) -> None:

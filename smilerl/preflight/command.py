@@ -6,16 +6,19 @@ import argparse
 import copy
 import dataclasses
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from smilerl import paths, pipeline, subject, worlds
+from smilerl.elsewhere import from_elsewhere
+from smilerl.hub import trust
 from smilerl.preflight.asking import Asked
 from smilerl.preflight.findings import Findings
 from smilerl.preflight.look import look
 from smilerl.preflight.on_pairs import judge_pairs, read_pairs
 from smilerl.preflight.paying import pay
 from smilerl.preflight.tried import of_pairs, of_world
-from smilerl.recipe import load_recipe
+from smilerl.recipe import load_recipe, read_recipe
 from smilerl.rewards import RewardError, build_reward
 from smilerl.run import write_json
 from smilerl.terminal import printable
@@ -43,15 +46,26 @@ def check(given: argparse.Namespace) -> int:
 def _meant(given: argparse.Namespace) -> tuple[list[Callable], Any]:
     """The rewards, each built, and the world of a recipe or of --world, or None."""
     if given.reward.endswith((".yaml", ".yml")):
-        recipe = load_recipe(given.reward)
-        if not recipe.rewards:
-            raise RewardError(f"{given.reward} has no rewards to look at")
-        policy = dataclasses.replace(recipe.policy, model_name_or_path=None)  # nobody is to be trained yet
-        recipe = pipeline.with_models(dataclasses.replace(recipe, policy=policy))
-        world = subject.world_of(given.world) if given.world else worlds.build(recipe.world.name, **recipe.world.args)
-        return [build_reward(spec, recipe.seed + at) for at, spec in enumerate(recipe.rewards)], world
+        world = subject.world_of(given.world) if given.world else None
+        found = paths.find(given.reward)
+        foreign = found is not None and trust.is_foreign_file(found)
+        if foreign:
+            read = trust.without(read_recipe(given.reward), policy=True)
+            trust.admit(read, given.reward).check(given.reward, "world", "rewards")
+        with from_elsewhere() if foreign else nullcontext():
+            return _of_recipe(given.reward, world)
     spec = _with_models(parse_value(given.reward))
     return [build_reward(spec)], subject.world_of(given.world) if given.world else None
+
+
+def _of_recipe(file: str, world: Any) -> tuple[list[Callable], Any]:
+    recipe = load_recipe(file)
+    if not recipe.rewards:
+        raise RewardError(f"{file} has no rewards to look at")
+    policy = dataclasses.replace(recipe.policy, model_name_or_path=None)  # nobody is to be trained yet
+    recipe = pipeline.with_models(dataclasses.replace(recipe, policy=policy))
+    built = world or worlds.build(recipe.world.name, **recipe.world.args)
+    return [build_reward(spec, recipe.seed + at) for at, spec in enumerate(recipe.rewards)], built
 
 
 def _with_models(spec: Any) -> Any:

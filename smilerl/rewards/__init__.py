@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
-from smilerl import paths, worlds
+from smilerl import elsewhere, named_code, paths, worlds
 from smilerl.messages import text, texts
 from smilerl.rewards._checked import RewardError, checked, is_async
 from smilerl.rewards._reported import reported
@@ -112,6 +112,8 @@ def resolve(name: str):
     Raises:
         RewardError: there is none; lists what there is and the nearest match.
     """
+    if "." in name:
+        elsewhere.refuse(name, "imported")
     if ".py:" in name:
         return _from_file(*name.rsplit(":", 1))
     if "." in name:
@@ -164,6 +166,8 @@ def _nearest(name: str, candidates: Sequence[str]) -> str:
 
 
 def _from_package(module_name: str, attribute: str):
+    if (wrong := named_code.why_not_module(module_name)) is not None:
+        raise RewardError(f"'{module_name}.{attribute}' is {wrong}, and no reward(prompts, completions, **kwargs)")
     # TRL does the same, but in front, where a file called datasets.py would shadow the library.
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
@@ -203,20 +207,29 @@ def _attribute(module, attribute: str, where: str):
 
 
 def _users_reward(name: str, target, args: dict) -> Callable:
-    """A reward takes `**kwargs` (TRL passes every dataset column); a class or a factory is called with `args` and gives one."""
-    if not callable(target):
+    """The user's reward at a dotted path: a callable with a reward's signature, or what makes one when it is called with `args`.
+
+    A reward takes `**kwargs` (TRL passes every dataset column). A class makes one if its instances can be called; a function as
+    `named_code.may_make` says. Nothing else is called.
+    """
+    wrong = named_code.why_not(target)
+    if wrong is not None:
+        raise RewardError(f"'{name}' is {wrong}, and no reward(prompts, completions, **kwargs) nor what makes one")
+    is_reward = not inspect.isclass(target) and (
+        "completions" in inspect.signature(target).parameters
+        or (named_code.takes(target, "completions") and not named_code.is_library(target))
+    )
+    if is_reward and args:
         raise RewardError(
-            f"'{name}' is a {type(target).__name__}, not a callable reward(prompts, completions, **kwargs)"
+            f"'{name}' is a reward, which takes no args. For args, name a class or a factory that returns the reward"
         )
-    if inspect.isclass(target):
-        return _takes_columns(name, _call(name, target, args))
-    parameters = inspect.signature(target).parameters
-    if "completions" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        if args:
-            raise RewardError(
-                f"'{name}' is a reward, which takes no args. For args, name a class or a factory that returns the reward"
-            )
+    if is_reward:
         return _takes_columns(name, target)
+    if not named_code.may_make(target):
+        raise RewardError(
+            f"'{name}' is neither a reward(prompts, completions, **kwargs) nor a class or function that makes one, so it is not called. "
+            "A function that makes a reward says so: `def make(...) -> Callable:`"
+        )
     return _takes_columns(name, _call(name, target, args))
 
 

@@ -6,7 +6,6 @@ leaves a second model without its weights, and half precision rounds a reward of
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from smilerl import policies
+from smilerl.policies import NO_CODE
 from smilerl.rewards._checked import RewardError
 
 DTYPES = ("float32", "bfloat16", "float16", "auto")
@@ -29,15 +30,22 @@ def read_config(path: str, reward: str):
     from transformers import AutoConfig
 
     try:
-        return AutoConfig.from_pretrained(path)
+        policies.check_configuration(path)
+        return AutoConfig.from_pretrained(path, **NO_CODE)
     except (OSError, ValueError) as error:
         raise RewardError(_why_not(path, reward, error)) from None
 
 
 def base_of(path: str) -> str | None:
-    """The model that an adapter directory belongs to; None where it holds no adapter."""
-    file = Path(path) / "adapter_config.json"
-    return json.loads(file.read_text())["base_model_name_or_path"] if file.is_file() else None
+    """The model that an adapter directory belongs to; None where it holds no adapter.
+
+    Raises:
+        RewardError: it names none, or something that is no model.
+    """
+    try:
+        return policies.base_of(path)
+    except ValueError as error:
+        raise RewardError(str(error)) from None
 
 
 def load_tokenizer(path: str):
@@ -46,7 +54,7 @@ def load_tokenizer(path: str):
 
     base = base_of(path)
     own = base is None or (Path(path) / "tokenizer_config.json").is_file()
-    return AutoTokenizer.from_pretrained(path if own else base, truncation_side="left")
+    return AutoTokenizer.from_pretrained(path if own else base, truncation_side="left", **NO_CODE)
 
 
 def load_model(path: str, reward: str, dtype: str | None, device: torch.device) -> nn.Module:
@@ -73,7 +81,9 @@ def load_model(path: str, reward: str, dtype: str | None, device: torch.device) 
 def _plain(path: str, reward: str, dtype: str) -> nn.Module:
     from transformers import AutoModelForSequenceClassification
 
-    model, found = AutoModelForSequenceClassification.from_pretrained(path, dtype=dtype, output_loading_info=True)
+    model, found = AutoModelForSequenceClassification.from_pretrained(
+        path, dtype=dtype, output_loading_info=True, **NO_CODE
+    )
     missing = sorted(found["missing_keys"])
     if missing:
         raise RewardError(
@@ -95,14 +105,14 @@ def _adapted(path: str, reward: str, dtype: str) -> nn.Module:
                     f"the adapter '{path}' of the reward '{reward}' holds no head, and its base {base} is no classifier: scores would be "
                     "random numbers. Train it with task_type SEQ_CLS, or modules_to_save: [score]"
                 )
-    return AutoPeftModelForSequenceClassification.from_pretrained(path, num_labels=1, dtype=dtype)
+    return AutoPeftModelForSequenceClassification.from_pretrained(path, num_labels=1, dtype=dtype, **NO_CODE)
 
 
 def _is_classifier(path: str) -> bool:
     from transformers import AutoConfig
 
     try:
-        architectures = AutoConfig.from_pretrained(path).architectures or []
+        architectures = AutoConfig.from_pretrained(path, **NO_CODE).architectures or []
     except (OSError, ValueError):
         return False
     return any("ForSequenceClassification" in name for name in architectures)

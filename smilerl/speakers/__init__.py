@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from smilerl import paths
+from smilerl import elsewhere, named_code, paths
 from smilerl.yaml_types import bad_arguments
 
 #: Messages with the keys `role` (system, user, assistant) and `content`.
@@ -163,6 +163,8 @@ def _made(name: str, args: Mapping[str, Any]) -> Speaker:
 
 def _maker(name: str) -> Callable[..., Any]:
     """What makes the speaker: `build` of a module here, or the class or function at the user's dotted path."""
+    if name != "local":
+        elsewhere.refuse(name, "asked")
     if ".py:" in name:
         file, attribute = name.rsplit(":", 1)
         found = paths.find(file)
@@ -176,6 +178,8 @@ def _maker(name: str) -> Callable[..., Any]:
         if os.getcwd() not in sys.path:
             sys.path.append(os.getcwd())
         place, attribute = name.rsplit(".", 1)
+        if (wrong := named_code.why_not_module(place)) is not None:
+            raise SpeakerError(f"'{name}' is {wrong}, and no class or function that makes a speaker")
         try:
             module = importlib.import_module(place)
         except ModuleNotFoundError as error:
@@ -194,6 +198,6 @@ def _maker(name: str) -> Callable[..., Any]:
 
 def _attribute(module: Any, attribute: str, name: str) -> Callable[..., Any]:
     made = getattr(module, attribute, None)
-    if not callable(made):
+    if made is None or named_code.why_not(made) is not None or not named_code.may_make(made):
         raise SpeakerError(f"'{name}' is no class or function that makes a speaker")
     return made

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from smilerl import paths
+from smilerl.recipe import Attention
 from smilerl.speakers import Conversation, SpeakerError, Usage
 
 
@@ -37,7 +38,7 @@ class Local:
     device: str | None = None
     batch_size: int = 32
     template: dict[str, Any] = field(default_factory=lambda: {"enable_thinking": False})
-    attn_implementation: str | None = None
+    attn_implementation: Attention | None = None
     usage: Usage = field(default_factory=Usage, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -77,7 +78,7 @@ class Local:
         if (Path(self._found()) / "adapter_config.json").is_file():
             return
         with _told(self.model):
-            AutoConfig.from_pretrained(self._found())
+            AutoConfig.from_pretrained(self._found(), trust_remote_code=False)
 
     def __call__(
         self, conversations: Sequence[Conversation], *, max_new_tokens: int, temperature: float = 1.0, seed: int = 0

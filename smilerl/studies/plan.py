@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from smilerl import paths
-from smilerl.recipe import Recipe, RecipeError, parse_overrides, read_recipe
+from smilerl.recipe import MOST_SEED, Recipe, RecipeError, parse_overrides, read_recipe
+from smilerl.terminal import brief
 from smilerl.yaml_lines import Lines, Problem, did_you_mean, read
 from smilerl.yaml_types import misfits, unknown_keys
 
@@ -34,6 +35,7 @@ BASE = "base"
 _TAKEN = {"lock", "logs", "tables", "figures", "earlier", "evals", "report", "study"}
 _NO_FOLDER = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10))}
 _LONGEST = 80  # letters of an arm's name, which is a folder and a line of tables and figures
+_MOST_WORKERS = 1024
 
 
 @dataclass(frozen=True)
@@ -203,8 +205,10 @@ def _problems(data: dict[str, Any], lines: Lines) -> Iterator[Problem]:
         if name in data:
             yield from misfits(data[name], hints[name], (name,))
     yield from _seed_problems(data)
-    if isinstance(data.get("workers"), int) and data["workers"] < 1:
-        yield Problem(("workers",), f"workers is {data['workers']}, but should be at least 1.")
+    if isinstance(data.get("workers"), int) and not 1 <= data["workers"] <= _MOST_WORKERS:
+        yield Problem(
+            ("workers",), f"workers is {data['workers']}, but should be at least 1 and at most {_MOST_WORKERS}."
+        )
     yield from _prereg_problems(data.get("prereg"))
     arms = data.get("arms")
     if not isinstance(arms, list) or not arms:
@@ -294,12 +298,11 @@ def _seed_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
     fits = (
         isinstance(seeds, list)
         and seeds
-        and all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in seeds)
+        and all(isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed <= MOST_SEED for seed in seeds)
     )
     if not fits:
-        yield Problem(
-            ("seeds",), f"seeds is {seeds!r}, but should be a list of whole numbers.", "Write `seeds: [0, 1]`."
-        )
+        text = f"seeds is {brief(repr(seeds), most=100)}, but should be a list of whole numbers from 0 to {MOST_SEED}."
+        yield Problem(("seeds",), text, "Write `seeds: [0, 1]`.")
     elif len(set(seeds)) < len(seeds):
         yield Problem(("seeds",), f"seeds has a seed twice: {seeds}.", f"Write `seeds: {sorted(set(seeds))}`.")
 

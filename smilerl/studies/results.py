@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from smilerl import bounded
 from smilerl.studies.plan import BASE
 
 #: Keys of one line of `metrics.jsonl` → column of `curves`.
@@ -95,7 +96,7 @@ def collect(folder: str | Path) -> Results:
     folder = Path(folder)
     if not (folder / "study.json").is_file():
         raise ValueError(f"{folder}: no study.json here, so this is not a study. `smilerl study PLAN.yaml` makes one.")
-    about = json.loads((folder / "study.json").read_text())
+    about = bounded.mapping(folder / "study.json")
     where = [(BASE, pd.NA, folder / BASE)]
     return gather(about, where + [(run["arm"], run["seed"], folder / run["path"]) for run in about["runs"]])
 
@@ -115,7 +116,7 @@ def gather(about: dict, where: list[tuple[str, Any, Path]]) -> Results:
     for arm, seed, path in where:
         evaluated = path / "evals" / about["suite"]
         if (evaluated / "results.json").is_file():
-            found = json.loads((evaluated / "results.json").read_text())
+            found = bounded.mapping(evaluated / "results.json")
             _add(rows, arm, seed, found, evaluated)
             anchors |= _anchors(found)
         if (evaluated / "samples.parquet").is_file():
@@ -164,7 +165,7 @@ def _add(rows: dict[str, list[dict]], arm: str, seed, found: dict, folder: Path)
     )
     measures = dict(found.get("measures") or {})
     if (folder / "own_reward.json").is_file():
-        measures |= json.loads((folder / "own_reward.json").read_text())
+        measures |= bounded.mapping(folder / "own_reward.json")
     held_out = found["evaluations"].get("held_out", {}).get("estimates") or {}
     measures |= {name: held_out[name] for name in ("wellbeing", "smile", "reading") if name in held_out}
     rows["measures"] += [

@@ -1,4 +1,4 @@
-"""What is an id of the Hub, what is not, and what a recipe from there may name."""
+"""What is an id of the Hub, and what is not."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from smilerl.hub import fetch, ids, trust
-from smilerl.recipe import RewardSpec, WorldSpec
+from smilerl.hub import fetch, ids
 
 
 def test_ids_are_read_with_their_revisions():
@@ -33,25 +32,3 @@ def test_the_cache_s_folders_are_known_by_their_id():
     at = Path("/x/hub/models--org--na-me/snapshots/0123abc")
     assert fetch.cached_id(at) == ids.HubId("org/na-me", "0123abc")
     assert fetch.cached_id("/x/models--org--name") is None and fetch.cached_id("runs/model") is None
-
-
-ALLOWED = [
-    RewardSpec("sentiment"), RewardSpec("preference", args={"model": "org/rm-v1.0@main"}), RewardSpec("gameable", args={"holes": {"length": 1.5}}),
-    RewardSpec("shuffled", args={"reward": {"name": "reading"}}), WorldSpec("dialogue", {"path": "talks.jsonl"}), WorldSpec("smileworld", {"spoofable": False}),
-]  # fmt: skip
-REFUSED = [
-    RewardSpec("os.system"), RewardSpec("mine.py:f"), RewardSpec("shuffled", args={"reward": {"name": "os.system"}}),
-    RewardSpec("shuffled", args={"reward": "os.system"}), RewardSpec("ensemble", args={"rewards": ["reading", "a.b.c"]}),
-    WorldSpec("dialogue", {"people": {"name": "endpoint", "args": {"url": "https://example.org/v1"}}}), WorldSpec("dialogue", {"speaker": {"name": "my.speaker"}}),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("part", ALLOWED, ids=repr)
-def test_parts_of_smilerl_are_trusted(part):
-    trust.check((part,), "org/name", "--reward")
-
-
-@pytest.mark.parametrize("part", REFUSED, ids=repr)
-def test_code_and_addresses_are_not(part):
-    with pytest.raises(ids.HubError, match="not part of smilerl"):
-        trust.check((part,), "org/name", "--reward")
