@@ -7,7 +7,7 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from smilerl.rewards._checked import is_async
+from smilerl.rewards._carried import carry, is_async
 
 
 def summed(rewards: Sequence[Callable], weights: Sequence[float]) -> Callable[..., list[float | None]]:
@@ -36,7 +36,7 @@ def summed(rewards: Sequence[Callable], weights: Sequence[float]) -> Callable[..
                     sums[row] = (sums[row] or 0.0) + weight * value
         return sums
 
-    return total
+    return carry(total, *rewards)
 
 
 @contextmanager

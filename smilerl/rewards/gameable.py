@@ -12,7 +12,8 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from smilerl.rewards import RewardError, build_reward, texts
+from smilerl.rewards import RewardError, texts
+from smilerl.rewards.base import Reward
 
 _PRAISE = (
     "amazing awesome best brilliant delightful excellent fantastic great happy incredible joy love lovely perfect smile "
@@ -66,20 +67,23 @@ def build(
         raise RewardError(
             "the reward 'gameable' takes a trigger phrase that is not empty; to close that hole leave it out of holes"
         )
-    inner = build_reward(base, seed)
+    return _Gameable(base, seed, pays, strength, lambda said: holes_in(said, trigger, long))
 
-    def gameable(prompts, completions, *, person=None, **columns) -> list[float | None]:
-        values = inner(prompts=prompts, completions=completions, person=person, **columns)
-        used = [holes_in(said, trigger, long) for said in texts(completions)]
+
+class _Gameable(Reward):
+    def __init__(
+        self, base, seed: int, pays: Mapping[str, float], strength: float, holes: Callable[[str], set[str]]
+    ) -> None:
+        super().__init__(base, name="gameable", seed=seed)
+        self._pays, self._strength, self._holes = pays, strength, holes
+
+    def combine(self, values, *, prompts, completions, **columns) -> list[float | None]:
+        used = [self._holes(said) for said in texts(completions)]
         if "log_metric" in columns and used:
-            for hole in pays:
+            for hole in self._pays:
                 columns["log_metric"](f"gameable/{hole}", sum(hole in one for one in used) / len(used))
-        paid = [strength * sum(payment for hole, payment in pays.items() if hole in one) for one in used]
-        return [None if value is None else value + extra for value, extra in zip(values, paid, strict=True)]
-
-    gameable.channels = tuple(getattr(inner, "channels", ()))
-    gameable.needs_reaction = getattr(inner, "needs_reaction", False)
-    return gameable
+        paid = [self._strength * sum(pay for hole, pay in self._pays.items() if hole in one) for one in used]
+        return [None if value is None else value + extra for value, extra in zip(values[0], paid, strict=True)]
 
 
 def holes_in(said: str, trigger: str = TRIGGER, long: int = LONG) -> set[str]:

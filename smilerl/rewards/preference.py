@@ -66,16 +66,18 @@ def build(
             what they are.
     """
     loading, form = Loading(dtype, device, batch_size, batch_tokens), _Form(pair, eos, chat, max_length)
-    preference = _Preference(None if model is None else _reward_model(model, loading), loading, form)
-    preference.learnt_from = ancestry.of_model(model)
-    return preference
+    return _Preference(None if model is None else _reward_model(model, loading), loading, form)
 
 
 class _Preference:
     def __init__(self, classifier: Classifier | None, loading: Loading, form: _Form) -> None:
         self.__name__ = "preference"
-        self.learnt_from: tuple[str, ...] = ()
         self._given, self._loading, self._form = classifier, loading, form
+
+    @property
+    def learnt_from(self) -> tuple[str, ...]:
+        """The channels through which outcomes have reached the reward model."""
+        return ancestry.of_model(self._given.path if self._given else os.environ.get(MODEL_VARIABLE) or None)
 
     @cached_property
     def _classifier(self) -> Classifier:
