@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "smilerl"
 
 #: From the bottom up. A module may import its own layer and those below it.
 LAYERS = (
-    ("checkpoints",),  # of files alone
+    ("checkpoints", "terminal"),  # of files and texts alone
     (
         "paths",
         "ancestry",
@@ -25,7 +25,7 @@ LAYERS = (
         "provenance",
         "run",
     ),
-    ("messages",),
+    ("messages", "replies"),
     (
         *("worlds", "rewards", "speakers", "chat_template", "policies"),
         *("decoding", "generation", "candidates", "preferences", "pairs"),

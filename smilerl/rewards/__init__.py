@@ -19,9 +19,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from smilerl import paths, worlds
-from smilerl.messages import text, texts
+from smilerl.replies import all_visible, visible
 from smilerl.rewards._carried import carry, is_async, name_of
 from smilerl.rewards._checked import RewardError, checked
+from smilerl.rewards._opened import with_opening
 from smilerl.rewards._reported import reported
 from smilerl.worlds.base import Observation, World
 
@@ -38,7 +39,11 @@ __all__ = [
     "resolve",
     "text",
     "texts",
+    "with_opening",
 ]
+
+#: Under these names rewards have the visible reply of a completion, plain or messages, and of each of several.
+text, texts = visible, all_visible
 
 
 def names() -> list[str]:

@@ -15,7 +15,9 @@ from functools import cached_property
 from typing import Any
 
 from smilerl import ancestry
-from smilerl.rewards import RewardError, text, texts
+from smilerl.messages import text
+from smilerl.replies import PARTS, Part, as_said, part_of
+from smilerl.rewards import RewardError
 from smilerl.rewards._classifier import Classifier, Encoded, Loading, rows_of
 
 #: Where the ready-made `reward`, which takes no arguments, finds its model.
@@ -30,6 +32,8 @@ GUESSED = "a guess from its tokenizer"
 @dataclass(frozen=True)
 class _Form:
     """How prompt and completion are put before the model; None: as the model's kind suggests."""
+
+    reads: Part
 
     pair: bool | None
     eos: bool | None
@@ -47,6 +51,7 @@ def build(
     pair: bool | None = None,
     eos: bool | None = None,
     chat: bool | None = None,
+    reads: Part = "reply",
 ) -> Callable:
     """The output of a reward model: any real number, of which only differences mean something.
 
@@ -64,8 +69,11 @@ def build(
         eos: whether plain text ends with EOS. None: unless the tokenizer closes texts itself (always, if trained here).
         chat: True: a plain prompt is put to the model as a user's message, through its chat template; None: prompts stay
             what they are.
+        reads: `reply`: of a completion what a person sees; or `thoughts`, or `both`.
     """
-    loading, form = Loading(dtype, device, batch_size, batch_tokens), _Form(pair, eos, chat, max_length)
+    if reads not in PARTS:
+        raise RewardError(f"the reward 'preference' takes reads: {' or '.join(PARTS)}, not {reads!r}")
+    loading, form = Loading(dtype, device, batch_size, batch_tokens), _Form(reads, pair, eos, chat, max_length)
     return _Preference(None if model is None else _reward_model(model, loading), loading, form)
 
 
@@ -149,14 +157,17 @@ class _Preference:
             raise RewardError("the reward 'preference' got plain prompts and messages in one batch; give it one kind")
         if self._pair:
             asked = [text(prompt).strip() for prompt in prompts]
-            return rows_of(self._classifier.tokenizer(asked, [said.strip() for said in texts(completions)]))
+            return rows_of(self._classifier.tokenizer(asked, [said.strip() for said in self._said(completions)]))
         if all(plain) and not self._form.chat:
             return self._joined(prompts, completions)
         return self._talks(prompts, completions)
 
+    def _said(self, completions: Sequence) -> list[str]:
+        return [part_of(completion, self._form.reads) for completion in completions]
+
     def _joined(self, prompts: Sequence[str], completions: Sequence) -> list[Encoded]:
         end = self._classifier.tokenizer.eos_token if self._eos else ""
-        joined = [prompt + said for prompt, said in zip(prompts, texts(completions), strict=True)]
+        joined = [prompt + said for prompt, said in zip(prompts, self._said(completions), strict=True)]
         return rows_of(self._classifier.tokenizer([one if one.endswith(end) else one + end for one in joined]))
 
     def _talks(self, prompts: Sequence, completions: Sequence) -> list[Encoded]:
@@ -166,7 +177,7 @@ class _Preference:
                 "text. Use plain prompts, or a reward model trained on messages; or, if it reads question and answer as two segments, pair: true"
             )
         talks = [
-            _messages(prompt, "user") + _messages(said, "assistant")
+            as_said(_messages(prompt, "user")) + as_said(_messages(said, "assistant"), self._form.reads)
             for prompt, said in zip(prompts, completions, strict=True)
         ]
         return rows_of(self._classifier.tokenizer.apply_chat_template(talks, tokenize=True, return_dict=True))

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from smilerl.messages import text
+from smilerl.replies import visible
 from smilerl.rewards import RewardError
 from smilerl.rewards.base import Reward
 
@@ -48,7 +49,7 @@ class _Random(Reward):
     def combine(self, values, *, prompts, completions, person=None, **columns) -> list[float | None]:
         if not self._fresh:
             whom = prompts if person is None else person
-            return [self._fixed(text(one), text(said)) for one, said in zip(whom, completions, strict=True)]
+            return [self._fixed(text(one), visible(said)) for one, said in zip(whom, completions, strict=True)]
         if not values:
             return self._generator.normal(self._mean, self._std, len(completions)).tolist()
         scored = [value for value in values[0] if value is not None]

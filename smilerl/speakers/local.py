@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from smilerl import paths
+from smilerl.replies import opening
 from smilerl.speakers import Conversation, SpeakerError, Usage
 
 
@@ -100,7 +101,8 @@ class Local:
             seed=[_own_seed(key, seed) for key in fitting],
             batch_size=self.batch_size,
         )
-        said = policy.tokenizer.batch_decode(ids, skip_special_tokens=True) if ids else []
+        tag = opening(policy.tokenizer, **self.template)
+        said = [tag + one for one in policy.tokenizer.batch_decode(ids, skip_special_tokens=True)] if ids else []
         replies = dict(zip(fitting, said, strict=True))
         self.usage.calls += len(fitting)
         self.usage.tokens_in += sum(len(prompts[key]) for key in fitting)

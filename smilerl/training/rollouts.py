@@ -23,6 +23,7 @@ from typing import Any
 from datasets import Dataset
 
 from smilerl import worlds
+from smilerl.generation import decoded
 from smilerl.rewards import carry, is_async, name_of
 from smilerl.worlds import turns
 from smilerl.worlds.base import World
@@ -154,10 +155,11 @@ def of_last_turn(reward: Callable) -> Callable:
 
 def _reply(talks: list[_Talk], trainer: Any, replies: list[list[int]], logprobs: list[list[float]] | None) -> None:
     """The helper's reply in each conversation that goes on."""
+    said = decoded(trainer.processing_class, [talk.prompt for talk in talks], replies)
     for row, (talk, ids) in enumerate(zip(talks, replies, strict=True)):
         if talk.cut:
             continue
-        talk.reply, talk.reply_ids = trainer.processing_class.decode(ids, skip_special_tokens=True), list(ids)
+        talk.reply, talk.reply_ids = said[row], list(ids)
         talk.ids += ids
         talk.mask += [1] * len(ids)
         talk.logprobs += logprobs[row] if logprobs is not None else []

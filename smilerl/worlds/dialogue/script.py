@@ -16,6 +16,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
+from smilerl.replies import visible
+
 #: The two questions.
 Kind = Literal["words", "wellbeing"]
 _NEEDS = {
@@ -111,7 +113,7 @@ def _part(label: str, answer: str | None, mark: str) -> str | None:
     """What stands after a label, up to the next label or the end; None unless the label stands there once."""
     if answer is None:
         return None
-    pieces = re.split(rf"^[ \t]*(\w+)-{mark}:", answer, flags=re.MULTILINE)
+    pieces = re.split(rf"^[ \t]*(\w+)-{mark}:", visible(answer), flags=re.MULTILINE)
     # What a piece holds: text before the first label, then label and text in turns. A mark anywhere else is no label.
     found = [text for name, text in zip(pieces[1::2], pieces[2::2], strict=True) if name == label]
     return found[0].strip() if len(found) == 1 and mark not in found[0] else None
