@@ -108,8 +108,8 @@ class Judge:
                 ),  # who could not be reached is asked again another time
             )
             verdicts += [
-                read_verdict(self.rubric, word, answer)
-                for word, answer in zip(table["word"], table["answer"], strict=True)
+                read_verdict(self.rubric, word, answer, "\n".join(text for _, text in item.said()))
+                for word, answer, item in zip(table["word"], table["answer"], some, strict=True)
             ]
         return verdicts
 
