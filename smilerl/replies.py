@@ -146,6 +146,7 @@ def _by_tag(text: str) -> _Parts:
     closing: dict[str, list[re.Match]] = {}
     for tag in filter(_closes, tags):
         closing.setdefault(_name(tag), []).append(tag)
+    last = max((ends[-1].start() for ends in closing.values()), default=-1)
     thoughts, reply, at = [], [""], 0  # up to `at` the text is read
     for tag in tags:
         if tag.start() < at:
@@ -156,8 +157,8 @@ def _by_tag(text: str) -> _Parts:
             continue
         ends = closing.get(_name(tag), [])
         place = bisect.bisect_left(ends, tag.end(), key=re.Match.start)
-        if place == len(ends) and not _begins_a_line(text, tag.start()):
-            continue
+        if place == len(ends) and (tag.start() < last or not _begins_a_line(text, tag.start())):
+            continue  # a word, or closed by another name's tag, up to which all are thoughts
         start, end = ends[place].span() if place < len(ends) else (len(text), len(text))
         reply.append(text[at : tag.start()])
         thoughts.append(text[tag.end() : start].strip())
@@ -165,7 +166,7 @@ def _by_tag(text: str) -> _Parts:
     if not thoughts:
         return _Parts("", text)
     # Its own first space stays: it is what parts a reply from a plain prompt.
-    return _Parts(_lines(thoughts), text[: len(text) - len(text.lstrip())] + _joined([*reply, text[at:]]))
+    return _Parts(_lines(thoughts), text[: len(text) - len(text.lstrip(" "))] + _joined([*reply, text[at:]]))
 
 
 def _joined(pieces: Sequence[str]) -> str:
@@ -176,7 +177,7 @@ def _joined(pieces: Sequence[str]) -> str:
             kept, more = said.rstrip(), piece.lstrip()
             broken = "\n" in said[len(kept) :] or "\n" in piece[: len(piece) - len(more)]
             said = f"{kept}{chr(10) if broken else ' '}{more}" if kept else more
-    return said
+    return said if pieces[-1].strip() else said.rstrip()
 
 
 def _lines(pieces: Any) -> str:
