@@ -44,6 +44,7 @@ from smilerl.hub import fetch, ids
 from smilerl.policies import Policy, load_policy, load_tokenizer
 from smilerl.recipe import PolicySpec, Recipe, RecipeError, load_recipe
 from smilerl.rewards import RewardError, build_rewards
+from smilerl.rewards._loading import save_trained_as
 from smilerl.run import Run, RunError
 from smilerl.training.callbacks import HeldOut, Metrics, Progress, frozen_base, hushed
 from smilerl.training.resume import Checkpoints, by_time, train
@@ -399,6 +400,7 @@ def _save(trainer: Trainer, run: Run) -> None:
         adapters = {"selected_adapters": ["default"]} if is_peft_model(model) else {}
         model.save_pretrained(run.model, state_dict=weights, **adapters)
         _name_base(run.model / "adapter_config.json")
+        save_trained_as(run.model, model.config)
         trainer.processing_class.save_pretrained(run.model)
 
 

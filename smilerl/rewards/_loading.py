@@ -18,6 +18,11 @@ from torch import nn
 from smilerl.rewards._checked import RewardError
 
 DTYPES = ("float32", "bfloat16", "float16", "auto")
+#: Keys of what a reward model that was trained here was trained to read, which nothing else in a checkpoint says: the form, and the
+#: tokens of prompt and completion at most (longer pairs were left out). They stand in its config.json; an adapter has none, so
+#: beside it is a file of ours.
+TRAINED_ON, TRAINED_LENGTH = "trained_on", "trained_max_length"
+_TRAINED = "reward_model.json"
 
 
 def read_config(path: str, reward: str):
@@ -38,6 +43,31 @@ def base_of(path: str) -> str | None:
     """The model that an adapter directory belongs to; None where it holds no adapter."""
     file = Path(path) / "adapter_config.json"
     return json.loads(file.read_text())["base_model_name_or_path"] if file.is_file() else None
+
+
+def trained_as(path: str, config) -> dict:
+    """What a reward model was trained to read, `{trained_on: ..., trained_max_length: ...}`; empty for one that was not trained here.
+
+    Args:
+        path: its directory, of an adapter perhaps, or a Hub id.
+        config: of the model; an adapter's base may have one that says what the *base* was trained on.
+    """
+    if base_of(path) is not None:
+        file = Path(path) / _TRAINED
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return {key: getattr(config, key) for key in (TRAINED_ON, TRAINED_LENGTH) if getattr(config, key, None) is not None}
+
+
+def save_trained_as(folder: str | Path, config) -> None:
+    """Writes beside an adapter of a reward model what it was trained to read; does nothing for other models.
+
+    Args:
+        folder: where `save_pretrained` has written it.
+        config: of the model in training.
+    """
+    if base_of(str(folder)) is not None and getattr(config, TRAINED_ON, None) is not None:
+        said = {key: getattr(config, key, None) for key in (TRAINED_ON, TRAINED_LENGTH)}
+        (Path(folder) / _TRAINED).write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
 
 
 def load_tokenizer(path: str):

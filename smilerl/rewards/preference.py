@@ -19,11 +19,11 @@ from smilerl.messages import text
 from smilerl.replies import PARTS, Part, as_said, part_of
 from smilerl.rewards import RewardError
 from smilerl.rewards._classifier import Classifier, Encoded, Loading, rows_of
+from smilerl.rewards._loading import TRAINED_LENGTH, TRAINED_ON
 
 #: Where the ready-made `reward`, which takes no arguments, finds its model.
 MODEL_VARIABLE = "SMILERL_PREFERENCE_MODEL"
-#: In the config.json of reward models trained here: what they were trained to read, which nothing else in a checkpoint says.
-TRAINED_ON = "trained_on"
+#: The form in which reward models trained here read, as they say of themselves (`_loading.trained_as`).
 JOINED = "prompt + completion + EOS"
 #: Whence it is known how a model is read to, when neither its config nor the user has said it.
 GUESSED = "a guess from its tokenizer"
@@ -62,7 +62,7 @@ def build(
             variable SMILERL_PREFERENCE_MODEL says when the reward is first called.
         dtype: of the weights; bfloat16 on CUDA and float32 elsewhere when None.
         batch_size, batch_tokens: texts, and tokens with padding, in one forward pass, at most.
-        max_length: most tokens of prompt and completion; what the model can read when None.
+        max_length: most tokens of prompt and completion; None: as in its training, if that was here, else what the model can read.
         device: such as "cuda:0"; the process's own when None.
         pair: whether the model reads prompt and completion as two segments. None: where its tokenizer closes every text
             itself ([SEP], as encoders' do), it has no chat template, and it was not trained here.
@@ -115,7 +115,7 @@ class _Preference:
         plain = next((name for name, so in names.items() if so), "joined, without EOS")
         reads = "messages (plain prompts as a user's)" if self._form.chat else plain
         told = [getattr(self._form, name) for name in ("pair", "eos", "chat")] != [None] * 3
-        form = "its args" if told else "its config.json" if self._trained_here else GUESSED
+        form = "its args" if told else "its training" if self._trained_here else GUESSED
         facts = {"reads": reads, "form from": form, "too long": "unscored", "limit": self._longest}
         return {**self._classifier.about(), **facts}
 
@@ -125,11 +125,12 @@ class _Preference:
 
     @property
     def _longest(self) -> int:
-        return min(self._form.max_length or self._classifier.longest, self._classifier.longest)
+        asked = self._form.max_length or self._classifier.trained_as.get(TRAINED_LENGTH)
+        return min(asked or self._classifier.longest, self._classifier.longest)
 
     @cached_property
     def _trained_here(self) -> bool:
-        return getattr(self._classifier.model.config, TRAINED_ON, None) is not None
+        return TRAINED_ON in self._classifier.trained_as
 
     @cached_property
     def _pair(self) -> bool:
