@@ -145,8 +145,8 @@ def _by_tag(text: str) -> _Parts:
     tags = [tag for tag in _TAG.finditer(text) if not _quoted(text, tag)]
     closing: dict[str, list[re.Match]] = {}
     for tag in filter(_closes, tags):
-        closing.setdefault(_name(tag), []).append(tag)
-    last = max((ends[-1].start() for ends in closing.values()), default=-1)
+        for name in (_name(tag), "any"):
+            closing.setdefault(name, []).append(tag)
     thoughts, reply, at = [], [""], 0  # up to `at` the text is read
     for tag in tags:
         if tag.start() < at:
@@ -155,11 +155,11 @@ def _by_tag(text: str) -> _Parts:
             thoughts.append(_joined([*reply, text[at : tag.start()]]))
             reply, at = [""], tag.end()
             continue
-        ends = closing.get(_name(tag), [])
-        place = bisect.bisect_left(ends, tag.end(), key=re.Match.start)
-        if place == len(ends) and (tag.start() < last or not _begins_a_line(text, tag.start())):
-            continue  # a word, or closed by another name's tag, up to which all are thoughts
-        start, end = ends[place].span() if place < len(ends) else (len(text), len(text))
+        ends = _next(closing.get(_name(tag), []), tag.end())
+        if ends is None and not _begins_a_line(text, tag.start()):
+            continue
+        ends = ends or _next(closing.get("any", []), tag.end())  # models mix up the names
+        start, end = ends.span() if ends else (len(text), len(text))
         reply.append(text[at : tag.start()])
         thoughts.append(text[tag.end() : start].strip())
         at = end
@@ -167,6 +167,11 @@ def _by_tag(text: str) -> _Parts:
         return _Parts("", text)
     # Its own first space stays: it is what parts a reply from a plain prompt.
     return _Parts(_lines(thoughts), text[: len(text) - len(text.lstrip(" "))] + _joined([*reply, text[at:]]))
+
+
+def _next(tags: Sequence[re.Match], at: int) -> re.Match | None:
+    place = bisect.bisect_left(tags, at, key=re.Match.start)
+    return tags[place] if place < len(tags) else None
 
 
 def _joined(pieces: Sequence[str]) -> str:

@@ -92,7 +92,8 @@ PIECES = [
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
 def test_any_text_has_a_reply_and_no_thought_gets_into_it(text):
     assert "SECRET" not in visible(f"<think>SECRET</think>{text}")
-    assert visible(f"{text}</think>\nHi.").lstrip(" ") == "Hi." or "`" in text or '"' in text or "<|channel|>" in text
+    if not any(mark in text for mark in ("<think", "[THINK]", "<|channel|>", "`", '"')):
+        assert visible(f"{text}</think>\nHi.").lstrip(" ") == "Hi.", "nothing has opened it"
 
 
 @given(st.text(st.characters(exclude_characters="<[")))

@@ -102,7 +102,7 @@ def _evolve(
     order = np.argsort(-np.where(np.isfinite(paid), paid, -np.inf), axis=1, kind="stable")[:, :SURVIVORS]
     alive = [all_visible([replies[row, at] for at in own]) for row, own in enumerate(order)]
     clauses = sorted(
-        {clause for text in set(all_visible(replies.ravel())) for clause in sitting.world.clauses(text[:2000])}
+        {clause for text in set(all_visible(replies.ravel().tolist())) for clause in sitting.world.clauses(text[:2000])}
     ) or [""]
     words = sorted({word for clause in clauses for word in clause.split()}) or [""]
     for _ in range(search.rounds):

@@ -64,11 +64,11 @@ def states(rewards: Sequence[Callable]) -> list[Any]:
     return [reward.state_dict() if hasattr(reward, "state_dict") else None for reward in rewards]
 
 
-def load_states(rewards: Sequence[Callable], saved: Sequence[Any]) -> None:
+def load_states(rewards: Sequence[Any], saved: Sequence[Any]) -> None:
     """Puts the states of `states` back."""
     for reward, state in zip(rewards, saved, strict=True):
         if state is not None:
-            reward.load_state_dict(state)  # type: ignore[attr-defined]
+            reward.load_state_dict(state)
 
 
 def _carry_state(wrapper: Any, inner: Sequence[Callable]) -> None:

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
 from smilerl.replies import PARTS, part_of
 from smilerl.rewards import RewardError, observed
@@ -51,10 +52,12 @@ def build(
     loading = Loading(dtype, device, batch_size, batch_tokens)
     scorer = None if model is None else _Scorer(model, labels, max_length, loading)
 
+    part: Any = reads
+
     def said_by(completions, person) -> list[str | None]:
-        if reads != "transcript":
-            said = [part_of(completion, reads) for completion in completions]
-            return [one or None for one in said] if reads == "thoughts" else list(said)
+        if part != "transcript":
+            said = [part_of(completion, part) for completion in completions]
+            return [one or None for one in said] if part == "thoughts" else list(said)
         return [one.transcript for one in observed("sentiment", completions, person)]
 
     def sentiment(prompts, completions, *, person=None, **columns) -> list[float | None]:

@@ -124,15 +124,18 @@ def _own(line: str, judged: str) -> bool:
 
 def _score(rubric: Rubric, text: str) -> Verdict:
     score = number(text, rubric.low, rubric.high)
-    if score is None:  # perhaps with the meaning that the rubric gives it: `5: slightly better off`
-        first, _, meaning = (part.strip() for part in re.sub(r"^(\S+?)\s*[:(–—-]\s*", r"\1\n", text).partition("\n"))
-        score = number(first, rubric.low, rubric.high) if meaning else None
-        anchor = rubric.anchors.get(int(score)) if score is not None and score.is_integer() else None
-        if anchor is None or unmarked(meaning.rstrip(")")).lower() not in _forms(anchor):
-            return Verdict(why_not="unparsable")
-    if not score.is_integer():
+    score = _with_meaning(rubric, text) if score is None else score
+    if score is None or not score.is_integer():
         return Verdict(why_not="unparsable")
     return Verdict(score=int(score)) if rubric.low <= score <= rubric.high else Verdict(why_not="out of range")
+
+
+def _with_meaning(rubric: Rubric, text: str) -> float | None:
+    """A score followed by what the rubric says that it means, `5: slightly better off`; None where it says so of another."""
+    first, _, meaning = re.sub(r"^(\S+?)\s*[:(–—-]\s*", r"\1\n", text).partition("\n")
+    score = number(first, rubric.low, rubric.high)
+    anchor = "" if score is None or not score.is_integer() else rubric.anchors.get(int(score), "")
+    return score if anchor and unmarked(meaning.strip().rstrip(")")).lower() in _forms(anchor) else None
 
 
 def _forms(anchor: str) -> set[str]:
