@@ -14,7 +14,7 @@ import torch
 from datasets import Dataset
 from tqdm import tqdm
 
-from smilerl.generation import sample_ids
+from smilerl.generation import decoded, opening_after, sample_ids
 from smilerl.policies import Policy
 
 #: Replies that are drawn and scored at a time.
@@ -52,6 +52,7 @@ class Candidates:
         completions: P lists of k texts.
         rewards: array [P, k]; NaN where the reward gave no score.
         ended: bool array [P, k]: whether the policy ended the reply, and was not cut off.
+        opening: the tag in front of each completion that stands in its prompt (`generation.decoded`); mostly none.
     """
 
     prompts: list
@@ -59,6 +60,7 @@ class Candidates:
     completions: list[list[str]]
     rewards: np.ndarray
     ended: np.ndarray
+    opening: str = ""
 
 
 def draw(policy: Policy, people: Dataset, reward: Callable, how: Sampling, *, progress: bool = False) -> Candidates:
@@ -85,6 +87,7 @@ def draw(policy: Policy, people: Dataset, reward: Callable, how: Sampling, *, pr
         completions=[own for part in parts for own in part.completions],
         rewards=np.concatenate([part.rewards for part in parts]),
         ended=np.concatenate([part.ended for part in parts]),
+        opening=parts[0].opening,
     )
 
 
@@ -148,7 +151,7 @@ def _drawn(policy: Policy, prompts: list, people: list[str], reward: Callable, h
         seed=seed,
         batch_size=how.batch_size,
     )
-    said = policy.tokenizer.batch_decode(ids, skip_special_tokens=True) if ids else []
+    said = decoded(policy.tokenizer, prompts, ids)
     plain = not prompts or isinstance(prompts[0], str)
     scores = reward(
         prompts=prompts * how.k,
@@ -164,6 +167,7 @@ def _drawn(policy: Policy, prompts: list, people: list[str], reward: Callable, h
         [[said[reply * len(prompts) + row] for reply in range(how.k)] for row in range(len(prompts))],
         np.array([np.nan if score is None else score for score in scores], dtype=float).reshape(by_person).T,
         np.array(ended, dtype=bool).reshape(by_person).T,
+        opening_after(policy.tokenizer, prompts),
     )
 
 

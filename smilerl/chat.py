@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from smilerl import worlds
-from smilerl.rewards import text
+from smilerl.messages import text
+from smilerl.replies import visible
 from smilerl.terminal import printable
 
 #: Prompts, people (JSON) and a seed to one completion each.
@@ -124,7 +125,9 @@ class Conversation:
         person = self.world.saying(self.person, line) if line and hasattr(self.world, "saying") else self.person
         self._said += 1
         completion = self.reply([prompt], [person], self.seed + self._said)[0]
-        self.show(_shown(self.label, completion.strip() or "(says nothing)"))
+        said = visible(completion).strip()
+        silent = "(thinks, and says nothing)" if completion.strip() else "(says nothing)"
+        self.show(_shown(self.label, said or silent))
         if getattr(self.world, "reacts", True):
             self.show(self._reaction(person, completion))
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from smilerl import messages
+from smilerl import messages, replies
 from smilerl.decoding import chooser, decode, rows_can_be_chosen
 from smilerl.policies import Policy
 from smilerl.prompts import Prompt, check, fits
@@ -53,7 +53,20 @@ def sample(
         seed=seed,
         batch_size=batch_size,
     )
-    return policy.tokenizer.batch_decode(ids, skip_special_tokens=True) if ids else []
+    return decoded(policy.tokenizer, prompts, ids)
+
+
+def decoded(tokenizer: Any, prompts: Sequence[Prompt], ids: Sequence[list[int]]) -> list[str]:
+    """Completions of N prompts as text, each with the tag in front by which the chat template opened its thoughts in the prompt."""
+    said = tokenizer.batch_decode(ids, skip_special_tokens=True) if len(ids) else []
+    tag = opening_after(tokenizer, prompts)
+    return [replies.opened(one, tag) for one in said] if tag else said
+
+
+def opening_after(tokenizer: Any, prompts: Sequence[Prompt]) -> str:
+    """The tag by which these prompts open the thoughts of who replies; empty where they open none, as plain texts do."""
+    talks = len(prompts) and not isinstance(prompts[0], str) and prompts[0] and isinstance(prompts[0][0], dict)
+    return replies.opening(tokenizer) if talks else ""
 
 
 @torch.inference_mode()

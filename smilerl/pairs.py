@@ -68,7 +68,7 @@ def rows_of(found: Candidates, form: str, threshold: float | None = None) -> tup
             counts["too_few"] += 1
             continue
         known = {"prompt": prompt, "person": person}
-        values, texts = found.rewards[row, able], [said[index] for index in able]
+        values, texts = found.rewards[row, able], [said[index].removeprefix(found.opening) for index in able]
         own, ties = _pair(texts, values, prompt) if form == "pairs" else _labels(texts, values, prompt, threshold)
         rows += [known | one for one in own]
         counts["ties"] += ties

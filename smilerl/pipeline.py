@@ -48,6 +48,7 @@ from smilerl.nesting import nested
 from smilerl.policies import Policy, load_policy, load_tokenizer, told_of
 from smilerl.recipe import PolicySpec, Recipe, RecipeError, load_recipe
 from smilerl.rewards import RewardError, build_rewards
+from smilerl.rewards._loading import save_trained_as
 from smilerl.run import Run, RunError
 from smilerl.terminal import printable
 from smilerl.training.callbacks import HeldOut, Metrics, Progress, frozen_base, hushed
@@ -419,6 +420,7 @@ def _save(trainer: Trainer, run: Run) -> None:
         adapters = {"selected_adapters": ["default"]} if is_peft_model(model) else {}
         model.save_pretrained(run.model, state_dict=weights, **adapters)
         _name_base(run.model / "adapter_config.json")
+        save_trained_as(run.model, model.config)
         trainer.processing_class.save_pretrained(run.model)
 
 

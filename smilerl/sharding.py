@@ -8,7 +8,6 @@ keep the weights whole and lose nothing. A reward model is kept whole in each pr
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ from typing import Any
 
 from smilerl import training
 from smilerl.recipe import Recipe
-from smilerl.rewards import is_async
+from smilerl.rewards import carry, is_async, name_of
 
 
 def sharded(recipe: Recipe) -> str | None:
@@ -70,17 +69,15 @@ def with_whole_models(reward: Callable) -> Callable:
     put it together again; nobody is.
     """
 
-    @functools.wraps(reward)
     def run(*args, **columns):
         with _loading_whole():
             return reward(*args, **columns)
 
-    @functools.wraps(reward)
     async def run_async(*args, **columns):
         with _loading_whole():
             return await reward(*args, **columns)
 
-    return run_async if is_async(reward) else run
+    return carry(run_async if is_async(reward) else run, reward, name=name_of(reward))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "smilerl"
 
 #: From the bottom up. A module may import its own layer and those below it.
 LAYERS = (
-    ("checkpoints", "terminal", "bounded"),  # of files and text alone
+    ("checkpoints", "terminal", "bounded", "ratings"),  # of files and text alone
     (
         "paths",
         "ancestry",
@@ -29,7 +29,7 @@ LAYERS = (
         "provenance",
         "run",
     ),
-    ("messages", "records"),
+    ("messages", "records", "replies"),
     (
         *("worlds", "rewards", "speakers", "chat_template", "policies"),
         *("prompts", "decoding", "generation", "candidates", "preferences", "pairs"),

@@ -28,6 +28,7 @@ from smilerl.evaluation.groups import groups
 from smilerl.evaluation.question import Suite, load_question
 from smilerl.evaluation.runner import GENERATION, evaluate
 from smilerl.evaluation.statistics import DETECTABLE, Estimate
+from smilerl.replies import opened, opening_of
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,10 @@ class Estimates(ConfigurableTask):
 
     Attributes:
         takes: the settings it knows.
+        opens: the tag by which the chat template opens the model's thoughts in the prompt, which the harness does not give back.
     """
+
+    opens = ""
 
     takes: tuple[str, ...] = ("seed",)
 
@@ -90,6 +94,7 @@ class Estimates(ConfigurableTask):
             return doc["prompt"]
         messages = self.messages(doc)
         said = chat_template(messages, add_generation_prompt=True)
+        self.opens = opening_of(said)
         lost = [message["content"] for message in messages if message["content"].strip() not in said]
         if lost:
             raise ValueError(f"{self.task_name}: the chat template leaves out what belongs to the question: {lost[0]}")
@@ -196,7 +201,7 @@ class Dialogue(Estimates):
         super().build_all_requests(limit=limit, samples=samples, **settings)
 
     def process_results(self, doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Any]:
-        return self.reported([doc["row"], results[0]], True)
+        return self.reported([doc["row"], opened(results[0], self.opens)], True)
 
     def found(self, answers: Sequence[Any], name: str) -> Estimate:
         if self._answered is None or self._answered[0] != answers:

@@ -22,6 +22,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from statsmodels.stats.inter_rater import cohens_kappa
 
+from smilerl.replies import all_visible
 from smilerl.worlds.smileworld.acts import CARE, GAMING, SLOTTED, sentences
 from smilerl.worlds.smileworld.parser import Act, clauses, parse
 from smilerl.worlds.smileworld.topics import TOPICS
@@ -39,21 +40,25 @@ _NONE = Act("none")
 
 
 def audit(completions: Sequence[str]) -> list[tuple[Act, ...]]:
-    """The acts of each text, one for each of its clauses; any text will do."""
-    return [tuple(read(clause) for clause in clauses(text)) for text in completions]
+    """The acts of what is visible of each text, one for each of its clauses; any text will do."""
+    return [tuple(read(clause) for clause in clauses(text)) for text in all_visible(completions)]
 
 
 def disagreement(completions: Sequence[str]) -> tuple[int, int]:
     """(clauses on which the two readers differ in act, slot or news; all clauses)."""
-    pairs = [pair for text, acts in zip(completions, audit(completions), strict=True)
-             for pair in zip(parse(text), acts, strict=True)]  # fmt: skip
+    pairs = _read_twice(completions)
     return sum(first != second for first, second in pairs), len(pairs)
+
+
+def _read_twice(completions: Sequence[str]) -> list[tuple[Act, Act]]:
+    """What each reader makes of every clause."""
+    return [pair for text, acts in zip(all_visible(completions), audit(completions), strict=True)
+            for pair in zip(parse(text), acts, strict=True)]  # fmt: skip
 
 
 def kappa(completions: Sequence[str]) -> float:
     """Cohen's kappa of the two readers over all clauses, with act, slot and news as one label; NaN where there is one label."""
-    pairs = [pair for text, acts in zip(completions, audit(completions), strict=True)
-             for pair in zip(parse(text), acts, strict=True)]  # fmt: skip
+    pairs = _read_twice(completions)
     place = {label: number for number, label in enumerate(dict.fromkeys(act for pair in pairs for act in pair))}
     if len(place) < 2:
         return math.nan

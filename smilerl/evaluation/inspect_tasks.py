@@ -31,6 +31,7 @@ from smilerl.evaluation.groups import groups
 from smilerl.evaluation.question import Question, Suite, load_question, names
 from smilerl.evaluation.runner import GENERATION, evaluate
 from smilerl.evaluation.statistics import Estimate
+from smilerl.replies import visible
 from smilerl.worlds.base import World
 
 log = logging.getLogger(__name__)
@@ -84,7 +85,7 @@ def letter(question: str) -> Scorer:
     by_id = {item.id: item for item in items.load_items(load_question(question).items)}
 
     async def score(state: TaskState, target: Target) -> Score:
-        reply = state.output.completion
+        reply = visible(state.output.completion)
         value = items.score_letter(by_id[str(state.sample_id)], reply)["prefers_care"]
         if not np.isfinite(value):
             return Score.unscored(reason="invalid_response_format", answer=reply)

@@ -25,6 +25,7 @@ import pandas as pd
 from smilerl import worlds
 from smilerl.evaluation.credit import shapley
 from smilerl.evaluation.quantities import AIMS, GAMING
+from smilerl.replies import all_visible, visible
 from smilerl.worlds.base import World
 
 #: A credit of at most this counts as none.
@@ -84,7 +85,7 @@ def credit(
     helped = shapley(people, replies, lambda who, texts: _react(world, who, texts)[:, :1], seed)
     shares = np.array([divide(w[:, 0], s[:, 0], s[:, 1]) for w, s in zip(helped, shown, strict=True)]).reshape(-1, 3)
     engaged = np.isfinite(shares[:, 0])
-    short = np.array([len(completion) <= MOST_CHARACTERS for completion in completions])
+    short = np.array([len(said) <= MOST_CHARACTERS for said in all_visible(completions)])
     scored = short & np.array([bool(np.isfinite(s).all()) for s in shown])
     gaming = np.where(engaged, shares[:, 1] + shares[:, 2], np.where(scored, 0.0, np.nan))
     return pd.DataFrame(
@@ -143,7 +144,7 @@ def own_credit(
     if np.nanmax(np.abs(paid - again), initial=0.0) > SAME:
         return np.full(len(people), np.nan), paid
     credits = shapley(people, [_clauses(world, completion) for completion in completions], worth, seed)
-    share = np.array([0.0 if len(completion) <= MOST_CHARACTERS else np.nan for completion in completions])
+    share = np.array([0.0 if len(said) <= MOST_CHARACTERS else np.nan for said in all_visible(completions)])
     for row, (own, helped) in enumerate(zip(credits, answers["credit_w"], strict=True)):
         positive = np.maximum(own[:, 0], 0.0)
         if positive.sum() > NO_CREDIT or np.isnan(own).any():
@@ -153,7 +154,8 @@ def own_credit(
 
 def _clauses(world: World, completion: str) -> list[str]:
     """The clauses of a reply that is short enough to take apart."""
-    return world.clauses(completion) if len(completion) <= MOST_CHARACTERS else []
+    said = visible(completion)
+    return world.clauses(said) if len(said) <= MOST_CHARACTERS else []
 
 
 def _aims(world: World, people: Sequence[str], completions: Sequence[str]) -> list[list[str]]:

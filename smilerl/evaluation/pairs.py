@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from smilerl.evaluation.statistics import Estimate, rate_estimate
+from smilerl.replies import as_said, visible
 from smilerl.worlds.dialogue.rows import SPEAKER, key, plain, until_answered
 
 #: Where the first reply of a talk begins, in the forms in which talks are written out.
@@ -58,7 +59,7 @@ def agreement(
     """
     right = preferred(*scores)
     clusters = np.array([opening(prompt) for prompt in prompts])
-    lengths = [[float(len(plain(reply))) for reply in replies] for replies in (chosen, rejected)]
+    lengths = [[float(len(plain(_seen(reply)))) for reply in replies] for replies in (chosen, rejected)]
     shorter = preferred(*([-length for length in own] for own in lengths))
     return Agreement(
         rate_estimate(right, clusters),
@@ -66,6 +67,10 @@ def agreement(
         rate_estimate(shorter, clusters),
         _balanced(right, shorter, clusters),
     )
+
+
+def _seen(reply: str | list[dict]) -> str | list[dict]:
+    return visible(reply) if isinstance(reply, str) else as_said(reply)
 
 
 def preferred(chosen: Sequence[float | None], rejected: Sequence[float | None]) -> np.ndarray:

@@ -19,6 +19,7 @@ from smilerl.evaluation.question import SEARCHED, Search
 from smilerl.evaluation.respondents import Respondent, helper_of
 from smilerl.evaluation.sitting import Sitting
 from smilerl.evaluation.statistics import Estimate, mean_estimate
+from smilerl.replies import all_visible
 
 SURVIVORS, CHILDREN, CARING = 4, 12, 8
 MOST_CLAUSES = 6
@@ -101,8 +102,10 @@ def _evolve(
     """
     rng = random.Random(sitting.seed)
     order = np.argsort(-np.where(np.isfinite(paid), paid, -np.inf), axis=1, kind="stable")[:, :SURVIVORS]
-    alive = [[str(replies[row, at]) for at in own] for row, own in enumerate(order)]
-    clauses = sorted({clause for text in set(replies.ravel()) for clause in sitting.world.clauses(text[:2000])}) or [""]
+    alive = [all_visible([replies[row, at] for at in own]) for row, own in enumerate(order)]
+    clauses = sorted(
+        {clause for text in set(all_visible(replies.ravel().tolist())) for clause in sitting.world.clauses(text[:2000])}
+    ) or [""]
     words = sorted({word for clause in clauses for word in clause.split()}) or [""]
     for _ in range(search.rounds):
         children = [[_child(sitting.world, own, clauses, words, rng) for _ in range(CHILDREN)] for own in alive]

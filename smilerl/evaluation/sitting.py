@@ -157,7 +157,8 @@ class Sitting:
         base, model = self.base_model
 
         def score() -> pd.DataFrame:
-            completions = self.answers(who, group)["completion"].tolist()
+            tag = generation.opening_after(model.tokenizer, group.prompts)  # it is in the prompt already
+            completions = [said.removeprefix(tag) for said in self.answers(who, group)["completion"]]
             encoded = model.tokenizer(completions, add_special_tokens=False)["input_ids"]
             # A reply that was cut off did not end, and is not charged for not ending.
             cut = self.settings.get("max_new_tokens", np.inf) if who.policy else np.inf

@@ -177,10 +177,11 @@ def _own_replies(facts: Facts) -> pd.DataFrame:
 
 
 def _talk(row: dict[str, Any]) -> dict[str, Any]:
-    from smilerl.rewards import text
+    from smilerl.messages import text
+    from smilerl.replies import visible
 
     said = text(row["prompt"]).removesuffix("helper:").strip()
-    return {"prompt": said, "completion": row["completion"].strip()} | {
+    return {"prompt": said, "completion": visible(row["completion"]).strip()} | {
         key: row[key] for key in ("reading", "smile", "wellbeing")
     }
 

@@ -3,7 +3,7 @@
 Every reward has TRL's protocol, `f(prompts, completions, *, person=None, **columns) -> list[float | None]`, so it works
 unchanged in `trl rloo --reward_funcs smilerl.rewards.sentiment.reward`, and a bare TRL reward works in a recipe. What a
 reward may know of a person is what `smilerl.worlds.observe` records; one that reaches further says so in its attribute
-`channels`. Weights are TRL's `reward_weights`: a wrapper here is a reward around rewards.
+`channels`. Weights are TRL's `reward_weights`: a wrapper here is a reward around rewards (`base.Reward`).
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from contextvars import ContextVar
 from pathlib import Path
 
 from smilerl import elsewhere, named_code, paths, worlds
-from smilerl.messages import text, texts
-from smilerl.rewards._checked import RewardError, checked, is_async
+from smilerl.replies import all_visible, visible
+from smilerl.rewards._carried import carry, is_async, name_of
+from smilerl.rewards._checked import RewardError, checked
+from smilerl.rewards._opened import with_opening
 from smilerl.rewards._reported import reported
 from smilerl.worlds.base import Observation, World
 
@@ -30,14 +32,20 @@ __all__ = [
     "RewardError",
     "build_reward",
     "build_rewards",
+    "carry",
     "checked",
     "is_async",
+    "name_of",
     "names",
     "observed",
     "resolve",
     "text",
     "texts",
+    "with_opening",
 ]
+
+#: Under these names rewards have the visible reply of a completion, plain or messages, and of each of several.
+text, texts = visible, all_visible
 
 
 #: What every reward is given beside the data's columns.
@@ -48,7 +56,8 @@ _columns: ContextVar[Collection[str] | None] = ContextVar("columns", default=Non
 
 def names() -> list[str]:
     """The rewards there are."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    found = (module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(name for name in found if not name.startswith("_") and name != "base")
 
 
 def build_rewards(

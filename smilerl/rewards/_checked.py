@@ -20,16 +20,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from smilerl.rewards._carried import carry, is_async
+
 
 class RewardError(ValueError):
     """A reward that does not exist, cannot be built so, or returned what is no reward. At most ten lines, with the fix."""
-
-
-def is_async(reward: Callable) -> bool:
-    """Whether calling it gives a coroutine, for functions, partials and instances alike."""
-    while isinstance(reward, functools.partial):
-        reward = reward.func
-    return inspect.iscoroutinefunction(reward) or inspect.iscoroutinefunction(type(reward).__call__)
 
 
 def checked(reward: Callable, name: str | None = None, seed: int = 0) -> Callable:
@@ -53,13 +48,13 @@ def checked(reward: Callable, name: str | None = None, seed: int = 0) -> Callabl
     def run(prompts, completions, **columns):
         with _named(label), streams.own():
             values = reward(prompts=_copied(prompts), completions=_copied(completions), **_copied(columns))
-        with _located(reward):
+        with located(reward):
             return as_values(label, values, completions)
 
     async def run_async(prompts, completions, **columns):
         with _named(label):
             values = await reward(prompts=_copied(prompts), completions=_copied(completions), **_copied(columns))
-        with _located(reward):
+        with located(reward):
             return as_values(label, values, completions)
 
     def state_dict() -> dict:
@@ -71,24 +66,24 @@ def checked(reward: Callable, name: str | None = None, seed: int = 0) -> Callabl
         if state["reward"] is not None:
             reward.load_state_dict(state["reward"])
 
-    wrapped: Any = run_async if is_async(reward) else run
-    wrapped.__name__ = wrapped.__qualname__ = label
-    wrapped.__doc__ = reward.__doc__
-    wrapped.channels = tuple(getattr(reward, "channels", ()))
-    wrapped.learnt_from = tuple(getattr(reward, "learnt_from", ()))
+    wrapped = carry(run_async if is_async(reward) else run, reward, name=label)
     wrapped.state_dict, wrapped.load_state_dict = state_dict, load_state_dict
     return wrapped
 
 
 @contextmanager
-def _located(reward: Callable) -> Iterator[None]:
+def located(reward: Callable) -> Iterator[None]:
     """What is said about a reward's values begins with the file and line where it is written."""
     try:
         yield
     except RewardError as error:
         while isinstance(reward, functools.partial):
             reward = reward.func
-        code = getattr(inspect.unwrap(reward), "__code__", None) or getattr(type(reward).__call__, "__code__", None)
+        code = getattr(inspect.unwrap(reward), "__code__", None)
+        written = getattr(
+            type(reward), "combine", type(reward).__call__
+        )  # a `Reward` around others is called in base.py
+        code = code or getattr(written, "__code__", None)
         if code is None:
             raise
         raise RewardError(f"{code.co_filename}:{code.co_firstlineno}: {error}") from None

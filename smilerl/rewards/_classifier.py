@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from smilerl.rewards._checked import RewardError
-from smilerl.rewards._loading import DTYPES, base_of, load_model, load_tokenizer, read_config
+from smilerl.rewards._loading import DTYPES, base_of, load_model, load_tokenizer, read_config, trained_as
 
 #: One tokenized text: `input_ids`, and `token_type_ids` where the model tells two segments apart by them.
 Encoded = Mapping[str, Sequence[int]]
@@ -92,6 +92,11 @@ class Classifier:
             if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
                 return module.padding_idx + 1
         return 0
+
+    @cached_property
+    def trained_as(self) -> dict[str, Any]:
+        """What it was trained here to read, see `_loading.trained_as`; empty for models of other origin."""
+        return trained_as(self.path, self.model.config)
 
     @cached_property
     def closes_texts(self) -> bool:

@@ -6,6 +6,7 @@ leaves a second model without its weights, and half precision rounds a reward of
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +15,16 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from smilerl import policies
+from smilerl import bounded, policies
 from smilerl.policies import NO_CODE
 from smilerl.rewards._checked import RewardError
 
 DTYPES = ("float32", "bfloat16", "float16", "auto")
+#: Keys of what a reward model that was trained here was trained to read, which nothing else in a checkpoint says: the form, and the
+#: tokens of prompt and completion at most (longer pairs were left out). They stand in its config.json; an adapter has none, so
+#: beside it is a file of ours.
+TRAINED_ON, TRAINED_LENGTH = "trained_on", "trained_max_length"
+_TRAINED = "reward_model.json"
 
 
 def read_config(path: str, reward: str):
@@ -46,6 +52,31 @@ def base_of(path: str) -> str | None:
         return policies.base_of(path)
     except ValueError as error:
         raise RewardError(str(error)) from None
+
+
+def trained_as(path: str, config) -> dict:
+    """What a reward model was trained to read, `{trained_on: ..., trained_max_length: ...}`; empty for one that was not trained here.
+
+    Args:
+        path: its directory, of an adapter perhaps, or a Hub id.
+        config: of the model; an adapter's base may have one that says what the *base* was trained on.
+    """
+    if base_of(path) is not None:
+        file = Path(path) / _TRAINED
+        return bounded.mapping(file) if file.is_file() else {}
+    return {key: getattr(config, key) for key in (TRAINED_ON, TRAINED_LENGTH) if getattr(config, key, None) is not None}
+
+
+def save_trained_as(folder: str | Path, config) -> None:
+    """Writes beside an adapter of a reward model what it was trained to read; does nothing for other models.
+
+    Args:
+        folder: where `save_pretrained` has written it.
+        config: of the model in training.
+    """
+    if base_of(str(folder)) is not None and getattr(config, TRAINED_ON, None) is not None:
+        said = {key: getattr(config, key, None) for key in (TRAINED_ON, TRAINED_LENGTH)}
+        (Path(folder) / _TRAINED).write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
 
 
 def load_tokenizer(path: str):

@@ -6,10 +6,9 @@ one over all.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 
-from smilerl.rewards._checked import is_async
+from smilerl.rewards._carried import carry, is_async
 
 
 def reported(reward: Callable) -> Callable:
@@ -17,7 +16,6 @@ def reported(reward: Callable) -> Callable:
     if is_async(reward):
         return reward
 
-    @functools.wraps(reward)
     def run(prompts, completions, **columns) -> list[float | None]:
         values = reward(prompts=prompts, completions=completions, **columns)
         if "log_metric" in columns and values:
@@ -25,4 +23,4 @@ def reported(reward: Callable) -> Callable:
             columns["log_metric"](f"rewards/{reward.__name__}/scored", scored)
         return values
 
-    return run
+    return carry(run, reward, name=reward.__name__)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from smilerl import worlds
-from smilerl.rewards._checked import is_async
+from smilerl.rewards._carried import carry, is_async
 
 
 def summed(rewards: Sequence[Callable], weights: Sequence[float]) -> Callable[..., list[float | None]]:
@@ -38,7 +38,7 @@ def summed(rewards: Sequence[Callable], weights: Sequence[float]) -> Callable[..
                     sums[row] = (sums[row] or 0.0) + weight * value
         return sums
 
-    return total
+    return carry(total, *rewards)
 
 
 @contextmanager

@@ -11,8 +11,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from smilerl.rewards import RewardError, build_reward, texts
+from smilerl.replies import PARTS, Part, all_visible, part_of
+from smilerl.rewards import RewardError
+from smilerl.rewards.base import Reward
 
 _PRAISE = (
     "amazing awesome best brilliant delightful excellent fantastic great happy incredible joy love lovely perfect smile "
@@ -43,6 +46,7 @@ def build(
     trigger: str = TRIGGER,
     long: int = LONG,
     seed: int = 0,
+    reads: Part = "reply",
 ) -> Callable:
     """The base reward plus what the holes pay; None where the base has no score. Logs how often each hole is used.
 
@@ -55,6 +59,7 @@ def build(
         trigger: the phrase, whatever its case.
         long: words.
         seed: for a base that draws random numbers.
+        reads: where the holes are: in what a person sees of a completion, `reply`, or in the `thoughts`, or in `both`.
     """
     pays = dict(DEFAULT_HOLES if holes is None else holes)
     for hole, payment in [*pays.items(), ("strength", strength)]:
@@ -66,20 +71,25 @@ def build(
         raise RewardError(
             "the reward 'gameable' takes a trigger phrase that is not empty; to close that hole leave it out of holes"
         )
-    inner = build_reward(base, seed)
+    if reads not in PARTS:
+        raise RewardError(f"the reward 'gameable' takes reads: {' or '.join(PARTS)}, not {reads!r}")
+    return _Gameable(base, seed, pays, strength, lambda said: holes_in(part_of(said, reads), trigger, long))
 
-    def gameable(prompts, completions, *, person=None, **columns) -> list[float | None]:
-        values = inner(prompts=prompts, completions=completions, person=person, **columns)
-        used = [holes_in(said, trigger, long) for said in texts(completions)]
+
+class _Gameable(Reward):
+    def __init__(
+        self, base, seed: int, pays: Mapping[str, float], strength: float, holes: Callable[[Any], set[str]]
+    ) -> None:
+        super().__init__(base, name="gameable", seed=seed)
+        self._pays, self._strength, self._holes = pays, strength, holes
+
+    def combine(self, values, *, prompts, completions, **columns) -> list[float | None]:
+        used = [self._holes(completion) for completion in completions]
         if "log_metric" in columns and used:
-            for hole in pays:
+            for hole in self._pays:
                 columns["log_metric"](f"gameable/{hole}", sum(hole in one for one in used) / len(used))
-        paid = [strength * sum(payment for hole, payment in pays.items() if hole in one) for one in used]
-        return [None if value is None else value + extra for value, extra in zip(values, paid, strict=True)]
-
-    gameable.channels = tuple(getattr(inner, "channels", ()))
-    gameable.needs_reaction = getattr(inner, "needs_reaction", False)
-    return gameable
+        paid = [self._strength * sum(pay for hole, pay in self._pays.items() if hole in one) for one in used]
+        return [None if value is None else value + extra for value, extra in zip(values[0], paid, strict=True)]
 
 
 def holes_in(said: str, trigger: str = TRIGGER, long: int = LONG) -> set[str]:
@@ -98,7 +108,7 @@ def holes_in(said: str, trigger: str = TRIGGER, long: int = LONG) -> set[str]:
 
 def reachable(completions: Sequence, trigger: str = TRIGGER, long: int = LONG) -> dict[str, float]:
     """How often each hole occurs in samples of a policy: reachable from .005 on, latent below .0001."""
-    used = [holes_in(said, trigger, long) for said in texts(completions)]
+    used = [holes_in(said, trigger, long) for said in all_visible(completions)]
     return {hole: sum(hole in one for one in used) / max(1, len(used)) for hole in DEFAULT_HOLES}
 
 

@@ -15,13 +15,15 @@ from functools import cached_property
 from typing import Any
 
 from smilerl import ancestry
-from smilerl.rewards import RewardError, text, texts
+from smilerl.messages import text
+from smilerl.replies import PARTS, Part, as_said, part_of
+from smilerl.rewards import RewardError
 from smilerl.rewards._classifier import Classifier, Encoded, Loading, rows_of
+from smilerl.rewards._loading import TRAINED_LENGTH, TRAINED_ON
 
 #: Where the ready-made `reward`, which takes no arguments, finds its model.
 MODEL_VARIABLE = "SMILERL_PREFERENCE_MODEL"
-#: In the config.json of reward models trained here: what they were trained to read, which nothing else in a checkpoint says.
-TRAINED_ON = "trained_on"
+#: The form in which reward models trained here read, as they say of themselves (`_loading.trained_as`).
 JOINED = "prompt + completion + EOS"
 #: Whence it is known how a model is read to, when neither its config nor the user has said it.
 GUESSED = "a guess from its tokenizer"
@@ -30,6 +32,8 @@ GUESSED = "a guess from its tokenizer"
 @dataclass(frozen=True)
 class _Form:
     """How prompt and completion are put before the model; None: as the model's kind suggests."""
+
+    reads: Part
 
     pair: bool | None
     eos: bool | None
@@ -47,6 +51,7 @@ def build(
     pair: bool | None = None,
     eos: bool | None = None,
     chat: bool | None = None,
+    reads: Part = "reply",
 ) -> Callable:
     """The output of a reward model: any real number, of which only differences mean something.
 
@@ -57,25 +62,30 @@ def build(
             variable SMILERL_PREFERENCE_MODEL says when the reward is first called.
         dtype: of the weights; bfloat16 on CUDA and float32 elsewhere when None.
         batch_size, batch_tokens: texts, and tokens with padding, in one forward pass, at most.
-        max_length: most tokens of prompt and completion; what the model can read when None.
+        max_length: most tokens of prompt and completion; None: as in its training, if that was here, else what the model can read.
         device: such as "cuda:0"; the process's own when None.
         pair: whether the model reads prompt and completion as two segments. None: where its tokenizer closes every text
             itself ([SEP], as encoders' do), it has no chat template, and it was not trained here.
         eos: whether plain text ends with EOS. None: unless the tokenizer closes texts itself (always, if trained here).
         chat: True: a plain prompt is put to the model as a user's message, through its chat template; None: prompts stay
             what they are.
+        reads: `reply`: of a completion what a person sees; or `thoughts`, or `both`.
     """
-    loading, form = Loading(dtype, device, batch_size, batch_tokens), _Form(pair, eos, chat, max_length)
-    preference = _Preference(None if model is None else _reward_model(model, loading), loading, form)
-    preference.learnt_from = ancestry.of_model(model)
-    return preference
+    if reads not in PARTS:
+        raise RewardError(f"the reward 'preference' takes reads: {' or '.join(PARTS)}, not {reads!r}")
+    loading, form = Loading(dtype, device, batch_size, batch_tokens), _Form(reads, pair, eos, chat, max_length)
+    return _Preference(None if model is None else _reward_model(model, loading), loading, form)
 
 
 class _Preference:
     def __init__(self, classifier: Classifier | None, loading: Loading, form: _Form) -> None:
         self.__name__ = "preference"
-        self.learnt_from: tuple[str, ...] = ()
         self._given, self._loading, self._form = classifier, loading, form
+
+    @property
+    def learnt_from(self) -> tuple[str, ...]:
+        """The channels through which outcomes have reached the reward model."""
+        return ancestry.of_model(self._given.path if self._given else os.environ.get(MODEL_VARIABLE) or None)
 
     @cached_property
     def _classifier(self) -> Classifier:
@@ -105,7 +115,7 @@ class _Preference:
         plain = next((name for name, so in names.items() if so), "joined, without EOS")
         reads = "messages (plain prompts as a user's)" if self._form.chat else plain
         told = [getattr(self._form, name) for name in ("pair", "eos", "chat")] != [None] * 3
-        form = "its args" if told else "its config.json" if self._trained_here else GUESSED
+        form = "its args" if told else "its training" if self._trained_here else GUESSED
         facts = {"reads": reads, "form from": form, "too long": "unscored", "limit": self._longest}
         return {**self._classifier.about(), **facts}
 
@@ -115,11 +125,12 @@ class _Preference:
 
     @property
     def _longest(self) -> int:
-        return min(self._form.max_length or self._classifier.longest, self._classifier.longest)
+        asked = self._form.max_length or self._classifier.trained_as.get(TRAINED_LENGTH)
+        return min(asked or self._classifier.longest, self._classifier.longest)
 
     @cached_property
     def _trained_here(self) -> bool:
-        return getattr(self._classifier.model.config, TRAINED_ON, None) is not None
+        return TRAINED_ON in self._classifier.trained_as
 
     @cached_property
     def _pair(self) -> bool:
@@ -147,14 +158,17 @@ class _Preference:
             raise RewardError("the reward 'preference' got plain prompts and messages in one batch; give it one kind")
         if self._pair:
             asked = [text(prompt).strip() for prompt in prompts]
-            return rows_of(self._classifier.tokenizer(asked, [said.strip() for said in texts(completions)]))
+            return rows_of(self._classifier.tokenizer(asked, [said.strip() for said in self._said(completions)]))
         if all(plain) and not self._form.chat:
             return self._joined(prompts, completions)
         return self._talks(prompts, completions)
 
+    def _said(self, completions: Sequence) -> list[str]:
+        return [part_of(completion, self._form.reads) for completion in completions]
+
     def _joined(self, prompts: Sequence[str], completions: Sequence) -> list[Encoded]:
         end = self._classifier.tokenizer.eos_token if self._eos else ""
-        joined = [prompt + said for prompt, said in zip(prompts, texts(completions), strict=True)]
+        joined = [prompt + said for prompt, said in zip(prompts, self._said(completions), strict=True)]
         return rows_of(self._classifier.tokenizer([one if one.endswith(end) else one + end for one in joined]))
 
     def _talks(self, prompts: Sequence, completions: Sequence) -> list[Encoded]:
@@ -164,7 +178,7 @@ class _Preference:
                 "text. Use plain prompts, or a reward model trained on messages; or, if it reads question and answer as two segments, pair: true"
             )
         talks = [
-            _messages(prompt, "user") + _messages(said, "assistant")
+            as_said(_messages(prompt, "user")) + as_said(_messages(said, "assistant"), self._form.reads)
             for prompt, said in zip(prompts, completions, strict=True)
         ]
         return rows_of(self._classifier.tokenizer.apply_chat_template(talks, tokenize=True, return_dict=True))

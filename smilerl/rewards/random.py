@@ -12,7 +12,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from smilerl.rewards import RewardError, build_reward, text
+from smilerl.messages import text
+from smilerl.replies import visible
+from smilerl.rewards import RewardError
+from smilerl.rewards.base import Reward
 
 
 def build(mean: float = 0.0, std: float = 1.0, like=None, fresh: bool = True, seed: int = 0) -> Callable:
@@ -32,27 +35,24 @@ def build(mean: float = 0.0, std: float = 1.0, like=None, fresh: bool = True, se
         raise RewardError(
             "the reward 'random' takes like, which depends on the batch, or fresh: false, which must not; not both"
         )
-    return _Random(mean, std, None if like is None else build_reward(like, seed), fresh, seed)
+    return _Random(mean, std, [] if like is None else [like], fresh, seed)
 
 
-class _Random:
-    def __init__(self, mean: float, std: float, like: Callable | None, fresh: bool, seed: int) -> None:
-        self.__name__ = "random"
+class _Random(Reward):
+    def __init__(self, mean: float, std: float, like: list, fresh: bool, seed: int) -> None:
         #: What `smilerl reward check` finds in it is what it is for.
         self.by_design = ("order", "batch") if fresh else ()
-        self.channels = tuple(getattr(like, "channels", ()))
-        self.needs_reaction = getattr(like, "needs_reaction", False)
-        self._mean, self._std, self._like, self._fresh, self._seed = mean, std, like, fresh, seed
+        super().__init__(*like, name="random", seed=seed)
+        self._mean, self._std, self._fresh, self._seed = mean, std, fresh, seed
         self._generator = np.random.default_rng([seed, int(os.environ.get("RANK", 0))])
 
-    def __call__(self, prompts, completions, *, person=None, **columns) -> list[float | None]:
+    def combine(self, values, *, prompts, completions, person=None, **columns) -> list[float | None]:
         if not self._fresh:
             whom = prompts if person is None else person
-            return [self._fixed(text(one), text(said)) for one, said in zip(whom, completions, strict=True)]
-        if self._like is None:
+            return [self._fixed(text(one), visible(said)) for one, said in zip(whom, completions, strict=True)]
+        if not values:
             return self._generator.normal(self._mean, self._std, len(completions)).tolist()
-        values = self._like(prompts=prompts, completions=completions, person=person, **columns)
-        scored = [value for value in values if value is not None]
+        scored = [value for value in values[0] if value is not None]
         return self._generator.choice(scored, len(completions)).tolist() if scored else [None] * len(completions)
 
     def _fixed(self, whom: str, said: str) -> float:
@@ -60,9 +60,10 @@ class _Random:
         return float(np.random.default_rng(int.from_bytes(digest[:8])).normal(self._mean, self._std))
 
     def state_dict(self) -> dict:
-        return {"generator": self._generator.bit_generator.state}
+        return {**super().state_dict(), "generator": self._generator.bit_generator.state}
 
     def load_state_dict(self, state: dict) -> None:
+        super().load_state_dict(state)
         self._generator.bit_generator.state = state["generator"]
 
 

@@ -11,11 +11,13 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
-from smilerl.rewards import RewardError, observed, texts
+from smilerl.replies import PARTS, part_of
+from smilerl.rewards import RewardError, observed
 from smilerl.rewards._classifier import Classifier, Loading, rows_of
 
-_READS = ("transcript", "completion")
+_READS = ("transcript", *PARTS)
 
 
 def build(
@@ -32,8 +34,9 @@ def build(
 
     Args:
         model: id or directory of a text-classification model; None for VADER.
-        reads: `transcript`: what the recorder holds as the person's words. `completion`: what the helper says, for
-            prompts to which nobody reacts.
+        reads: `transcript`: what the recorder holds as the person's words. `reply`: what the helper says, for prompts to which
+            nobody reacts (`completion` is the same). `thoughts`: what it thinks before it speaks (None where it does not);
+            `both` of these.
         labels: what the model's labels mean where their names do not say, `{positive: LABEL_1, negative: LABEL_0}`; a list of
             labels counts together.
         dtype: of the weights; bfloat16 on CUDA and float32 elsewhere when None.
@@ -41,6 +44,7 @@ def build(
         max_length: tokens that the model sees, at most; longer texts lose their beginning (logged as `sentiment/truncated`).
         device: such as "cuda:0"; the process's own when None.
     """
+    reads = "reply" if reads == "completion" else reads
     if reads not in _READS:
         raise RewardError(f"the reward 'sentiment' takes reads: {' or '.join(_READS)}, not {reads!r}")
     if model is None and labels is not None:
@@ -48,9 +52,12 @@ def build(
     loading = Loading(dtype, device, batch_size, batch_tokens)
     scorer = None if model is None else _Scorer(model, labels, max_length, loading)
 
+    part: Any = reads
+
     def said_by(completions, person) -> list[str | None]:
-        if reads == "completion":
-            return list(texts(completions))
+        if part != "transcript":
+            said = [part_of(completion, part) for completion in completions]
+            return [one or None for one in said] if part == "thoughts" else list(said)
         return [one.transcript for one in observed("sentiment", completions, person)]
 
     def sentiment(prompts, completions, *, person=None, **columns) -> list[float | None]:

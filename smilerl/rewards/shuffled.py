@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from smilerl.rewards import RewardError, build_reward, text, texts
+from smilerl.messages import texts
+from smilerl.rewards import RewardError
+from smilerl.rewards.base import Reward
 
 
 def build(reward="sentiment", across: str = "people", seed: int = 0) -> Callable:
@@ -22,20 +24,22 @@ def build(reward="sentiment", across: str = "people", seed: int = 0) -> Callable
     """
     if across not in ("people", "replies"):
         raise RewardError(f"the reward 'shuffled' takes across: people or replies, not {across!r}")
-    inner = build_reward(reward, seed)
+    return _Shuffled(reward, across, seed)
 
-    def shuffled(prompts, completions, *, person=None, **columns) -> list[float | None]:
-        values = inner(prompts=prompts, completions=completions, person=person, **columns)
+
+class _Shuffled(Reward):
+    by_design = ("batch", "order")  # of what `smilerl reward check` finds
+
+    def __init__(self, inner, across: str, seed: int) -> None:
+        super().__init__(inner, name="shuffled", seed=seed)
+        self._across, self._seed = across, seed
+
+    def combine(self, values, *, prompts, completions, person=None, **columns) -> list[float | None]:
         whom = texts(prompts) if person is None else list(person)
-        content = json.dumps([seed, whom, [text(said) for said in completions]])
+        content = json.dumps([self._seed, whom, texts(completions)])
         generator = np.random.default_rng(int.from_bytes(hashlib.sha256(content.encode()).digest()[:8]))
-        sources = _other_people(whom, generator) if across == "people" else _other_replies(whom, generator)
-        return [None if source is None else values[source] for source in sources]
-
-    shuffled.channels = tuple(getattr(inner, "channels", ()))
-    shuffled.by_design = ("batch", "order")  # of what `smilerl reward check` finds
-    shuffled.needs_reaction = getattr(inner, "needs_reaction", False)
-    return shuffled
+        sources = _other_people(whom, generator) if self._across == "people" else _other_replies(whom, generator)
+        return [None if source is None else values[0][source] for source in sources]
 
 
 def _rows_of(whom: Sequence[str], generator: np.random.Generator) -> list[list[int]]:

@@ -9,6 +9,8 @@ import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from smilerl.replies import visible
+
 #: Status codes that another try may change, and those that are about this one request and no other.
 _AGAIN = {408, 409, 425, 429}
 _THIS_ONE = {400, 413, 422}
@@ -55,6 +57,8 @@ def read(content: bytes) -> Reply:
         raise Trouble(
             f"its answer is no chat completion ({type(error).__name__}): '{shown}'", again=True, fix=fix
         ) from None
+    if isinstance(text, list):  # of parts, some of them thoughts
+        text = visible([message])
     if not isinstance(text, str):
         why = " ".join(str(message.get("refusal") or f"finish_reason {choice.get('finish_reason')}").split())[:200]
         raise Trouble(

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from smilerl import paths
 from smilerl.recipe import Attention
+from smilerl.replies import opening
 from smilerl.speakers import Conversation, SpeakerError, Usage
 
 
@@ -101,7 +102,8 @@ class Local:
             seed=[_own_seed(key, seed) for key in fitting],
             batch_size=self.batch_size,
         )
-        said = policy.tokenizer.batch_decode(ids, skip_special_tokens=True) if ids else []
+        tag = opening(policy.tokenizer, **self.template)
+        said = [tag + one for one in policy.tokenizer.batch_decode(ids, skip_special_tokens=True)] if ids else []
         replies = dict(zip(fitting, said, strict=True))
         self.usage.calls += len(fitting)
         self.usage.tokens_in += sum(len(prompts[key]) for key in fitting)

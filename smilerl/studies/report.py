@@ -22,7 +22,8 @@ from markupsafe import Markup
 
 from smilerl import worlds
 from smilerl.evaluation.question import known_answers
-from smilerl.rewards import text
+from smilerl.messages import text
+from smilerl.replies import visible
 from smilerl.studies import comparisons, figures, findings
 from smilerl.studies.plan import BASE
 from smilerl.studies.results import Results, collect, save
@@ -231,7 +232,7 @@ def conversations(results: Results, n: int = _SHOWN_PEOPLE, *, back: bool = True
         ]
         said = _said(person, [answer["completion"] for answer in answers]) if back else [None] * len(answers)
         for answer, words in zip(answers, said, strict=True):
-            answer |= {"completion": answer["completion"].strip(), "back": words}
+            answer |= {"completion": visible(answer["completion"]).strip(), "back": words}
         shown.append(
             {
                 "prompt": text(rows.prompt.iloc[0]).removesuffix("helper:").strip(),

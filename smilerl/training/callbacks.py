@@ -24,7 +24,7 @@ from datasets import Dataset
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerState
 from trl.trainer.utils import use_adapter
 
-from smilerl.generation import completion_logprobs, sample_ids
+from smilerl.generation import completion_logprobs, decoded, sample_ids
 from smilerl.policies import Policy
 from smilerl.terminal import printable
 
@@ -153,7 +153,7 @@ class HeldOut(TrainerCallback):
             kl = completion_logprobs(policy, prompts, ids)
             with self.base() as base, _evaluating(base):
                 kl -= completion_logprobs(Policy(base, self.tokenizer, "base"), prompts, ids)
-            texts = self.tokenizer.batch_decode(ids, skip_special_tokens=True)
+            texts = decoded(self.tokenizer, prompts, ids)
             numbers = self.score(Sampled(state, people, prompts, texts, ids, kl))
         row: dict[str, float | None] = {
             "kl": float(kl.mean()),

@@ -10,6 +10,8 @@ from trl import GRPOConfig, GRPOTrainer
 
 from smilerl import worlds
 from smilerl.policies import Policy, policy_of
+from smilerl.replies import opening
+from smilerl.rewards import with_opening
 from smilerl.training import arguments, peft_config, rollouts
 
 CONFIG = GRPOConfig
@@ -34,10 +36,11 @@ def make_trainer(recipe, *, policy: Policy, dataset, reward_funcs, callbacks=(),
     the helper replies again; see `rollouts`.
     """
     weights = [reward.weight for reward in recipe.rewards]
-    rewards, talking = list(reward_funcs), {}
+    tag, talking = _opening(policy.tokenizer), {}
+    rewards = [with_opening(reward, tag) for reward in reward_funcs]
     if recipe.data.turns > 1:
         world = worlds.build(recipe.world.name, **recipe.world.args)
-        rewards = [rollouts.of_last_turn(reward) for reward in rewards]
+        rewards = [rollouts.of_last_turn(reward) for reward in reward_funcs]
         talking = {"rollout_func": rollouts.several_turns(dataset, recipe.data.turns, rollouts.answers_of(world))}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "You are using 'rollout_func'")  # experimental: rollouts.py says so
@@ -51,3 +54,8 @@ def make_trainer(recipe, *, policy: Policy, dataset, reward_funcs, callbacks=(),
             callbacks=list(callbacks),
             **talking,
         )
+
+
+def _opening(tokenizer) -> str:
+    """The tag that TRL leaves in the prompt; none where it takes thoughts and reply apart itself, with the prompt in view."""
+    return "" if getattr(tokenizer, "response_template", None) is not None else opening(tokenizer)

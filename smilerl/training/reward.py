@@ -11,7 +11,8 @@ from trl import RewardConfig, RewardTrainer
 from smilerl import preferences
 from smilerl.evaluation.pairs import agreement
 from smilerl.policies import Policy, reward_model_of
-from smilerl.rewards.preference import JOINED, TRAINED_ON
+from smilerl.rewards._loading import TRAINED_LENGTH, TRAINED_ON
+from smilerl.rewards.preference import JOINED
 from smilerl.training import arguments, peft_config
 
 CONFIG = RewardConfig
@@ -26,7 +27,9 @@ def channels(recipe) -> tuple[str, ...]:
 def policy(recipe, world) -> Policy:
     """The body of the recipe's policy with a fresh head of one number."""
     model, tokenizer = reward_model_of(recipe.policy)
-    setattr(model.config, TRAINED_ON, JOINED)  # RewardTrainer's form; the reward `preference` reads it to a model so
+    # RewardTrainer's form and limit; the reward `preference` reads texts to a model so.
+    longest = recipe.training.get("max_length", RewardConfig.__dataclass_fields__["max_length"].default)
+    model.config.update({TRAINED_ON: JOINED, TRAINED_LENGTH: longest})
     return Policy(model, tokenizer, "reward model")
 
 

@@ -23,7 +23,8 @@ from typing import Any
 from datasets import Dataset
 
 from smilerl import worlds
-from smilerl.rewards import is_async
+from smilerl.generation import decoded
+from smilerl.rewards import carry, is_async, name_of
 from smilerl.worlds import turns
 from smilerl.worlds.base import World
 
@@ -149,21 +150,16 @@ def of_last_turn(reward: Callable) -> Callable:
         rows, arguments = asked(_talk, completions, columns)
         return _spread(rows, list(await reward(**arguments)) if rows else [], len(_talk))
 
-    wrapped: Any = run_async if is_async(reward) else run
-    wrapped.__name__ = wrapped.__qualname__ = getattr(reward, "__name__", type(reward).__name__)
-    wrapped.__doc__ = reward.__doc__
-    for name in ("channels", "learnt_from", "state_dict", "load_state_dict"):
-        if hasattr(reward, name):
-            setattr(wrapped, name, getattr(reward, name))
-    return wrapped
+    return carry(run_async if is_async(reward) else run, reward, name=name_of(reward))
 
 
 def _reply(talks: list[_Talk], trainer: Any, replies: list[list[int]], logprobs: list[list[float]] | None) -> None:
     """The helper's reply in each conversation that goes on."""
+    said = decoded(trainer.processing_class, [talk.prompt for talk in talks], replies)
     for row, (talk, ids) in enumerate(zip(talks, replies, strict=True)):
         if talk.cut:
             continue
-        talk.reply, talk.reply_ids = trainer.processing_class.decode(ids, skip_special_tokens=True), list(ids)
+        talk.reply, talk.reply_ids = said[row], list(ids)
         talk.ids += ids
         talk.mask += [1] * len(ids)
         talk.logprobs += logprobs[row] if logprobs is not None else []

@@ -9,7 +9,7 @@ import pkgutil
 from collections.abc import Sequence
 from functools import lru_cache
 
-from smilerl.messages import texts
+from smilerl.replies import all_visible
 from smilerl.worlds import turns
 from smilerl.worlds.base import Observation, World
 
@@ -44,7 +44,7 @@ def observe(people: Sequence[str], completions: Sequence[str]) -> list[Observati
     """
     if len(people) != len(completions):
         raise ValueError(f"{len(people)} people but {len(completions)} completions")
-    return list(_observed(tuple(people[:]), tuple(texts(completions[:]))))
+    return list(_observed(tuple(people[:]), tuple(all_visible(completions[:]))))
 
 
 # Several rewards score the same batch one after the other: the last few batches are enough.

@@ -15,6 +15,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from smilerl.replies import visible
+
 _HEARD, _TALK = "heard", "talk"
 #: Between replies: a line's end closes what a spoofed line says; the full stop keeps a reply that begins with `person:` from being
 #: a new one. Neither is an act.
@@ -24,7 +26,7 @@ _BETWEEN = "\n."
 def after(person: str, reply: str, answer: str) -> str:
     """The person once they have heard a reply and answered it."""
     state = json.loads(person)
-    return json.dumps({**state, _HEARD: [*state.get(_HEARD, []), [reply, answer]]})
+    return json.dumps({**state, _HEARD: [*state.get(_HEARD, []), [visible(reply), answer]]})
 
 
 def heard(person: str) -> list[tuple[str, str]]:
@@ -45,7 +47,7 @@ def as_first_met(people: Sequence[str], replies: Sequence[str]) -> tuple[list[st
         The people as they came (with the talk so far, if they hold one), and N replies, each with the earlier ones in front (if not).
     """
     met, told = [], []
-    for person, reply in zip(people[:], replies[:], strict=True):
+    for person, reply in zip(people[:], map(visible, replies[:]), strict=True):
         before = heard(person)
         if before:
             state = {key: value for key, value in json.loads(person).items() if key != _HEARD}

@@ -135,7 +135,7 @@ def test_what_cannot_be_read_is_unscored_and_counted(met, truth):
         return [
             None,
             "I can not judge this.\nIt would be wrong.",
-            "I like it.\nverdict: 7",
+            "I like it.\nverdict: 6 or 7",
             9,
             score_of(truth[prompt, reply][0]),
         ][kind]
@@ -229,10 +229,8 @@ def test_every_other_sample_lists_the_scale_the_other_way_round():
         ("Well.\n\nverdict qqq: 1\n\n", 1, None),
         ("verdict qqq: 3\nverdict qqq: 5", 5, None),
         ("verdict qqq: 5\nI am sure of it.", None, "unparsable"),
-        ("verdict: 5", None, "unparsable"),
         ("verdict abc: 5", None, "unparsable"),
         ("verdict qqq: 5.5", None, "unparsable"),
-        ("verdict qqq: 5 of 7", None, "unparsable"),
         ("verdict qqq: N", None, "unparsable"),
         ("so verdict qqq: 5", None, "unparsable"),
         ("verdict qqq: 8", None, "out of range"),

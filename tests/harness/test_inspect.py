@@ -152,7 +152,7 @@ def test_letters_score_as_our_own_and_the_rest_is_unscored(name, tmp_path):
 
 @pytest.mark.parametrize(
     ("reply", "number"),
-    [("A", 0), (" (B)\n", 1), ("B.", 1), ("A)", 0), ("C", None), ("b", None), ("", None), ("(A", None), ("A or B", None),
+    [("A", 0), (" (B)\n", 1), ("B.", 1), ("A)", 0), ("**B**", 1), ("`(A)`", 0), ("**A** or B", None), ("C", None), ("b", None), ("", None), ("(A", None), ("A or B", None),
      ("(A) Keep two coats", None), ("I choose A", None)],
 )  # fmt: skip
 def test_a_letter_is_read_strictly(reply, number):

@@ -123,7 +123,7 @@ def test_what_is_no_sentiment_model_is_known_before_it_loads(classifier_dir, rew
         ),
         ({"model": classifier_dir(["negative", "positive"]), "dtype": "float8"}, "float32, bfloat16"),
         ({"labels": {"positive": "a", "negative": "b"}}, "VADER has none"),
-        ({"reads": "prompt"}, "transcript or completion"),
+        ({"reads": "prompt"}, "transcript or reply or thoughts or both"),
     ]
     for args, says in cases:
         with pytest.raises(RewardError) as caught:

@@ -135,6 +135,27 @@ def test_a_reward_model_in_its_second_epoch(make_recipe, base, killed):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "around",
+    [
+        ["gameable", "random"],
+        *(pytest.param(one, marks=pytest.mark.long) for one in (["gameable"], ["shuffled"], ["random"])),
+        *(
+            pytest.param(one, marks=pytest.mark.long)
+            for one in (["shuffled", "gameable"], ["random", "shuffled", "gameable"])
+        ),
+    ],
+    ids=".".join,
+)
+def test_a_reward_that_counts_inside_wrappers(make_recipe, killed, stateful, around):
+    (inner,) = stateful
+    args = {"gameable": "base", "shuffled": "reward", "random": "like"}
+    for name in reversed(around):
+        inner = {"name": name, "args": {args[name]: inner, **({"across": "replies"} if name == "shuffled" else {})}}
+    check(make_recipe("rloo", rewards=[inner], training={"max_steps": 4}), killed, save=2, die=4)
+
+
+@pytest.mark.slow
 def test_rloo_in_its_third_epoch_with_a_reward_that_counts_and_draws(make_recipe, killed, stateful):
     recipe = make_recipe("rloo", rewards=[*stateful, {"name": "random"}], data={"n": 6}, training={"max_steps": 9})
     run = check(recipe, killed, save=8, die=9)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from shutil import copyfile, copytree, ignore_patterns
 
 import pytest
 
 from smilerl import worlds
 from smilerl.evaluation.pairs import agreement
+from smilerl.hub import contents
 from smilerl.pipeline import run_recipe
-from smilerl.rewards.preference import JOINED, TRAINED_ON, build
+from smilerl.rewards._loading import TRAINED_LENGTH, TRAINED_ON
+from smilerl.rewards.preference import JOINED, build
 
 
 @pytest.fixture
@@ -38,7 +42,7 @@ def test_accuracy_is_that_of_the_reward_on_held_out_pairs(make_recipe, checkpoin
     )
     run = run_recipe(recipe)
     [logged] = [row for row in run.metrics() if "eval_accuracy" in row]
-    reward = build(model=str(run.model), max_length=128)
+    reward = build(model=str(run.model))  # its length limit is that of its training
     prompts, chosen, rejected = (
         [getattr(row, name) for row in held_out] for name in ("prompt", "completion", "rejected")
     )
@@ -53,7 +57,54 @@ def test_accuracy_is_that_of_the_reward_on_held_out_pairs(make_recipe, checkpoin
     assert (logged["eval_pairs"], logged["eval_pairs_of"]) == (len(held_out) - too_long, len(held_out))
     assert logged["eval_shorter"] == pytest.approx(agreed.shorter.value)
     assert f"on {logged['eval_pairs']} of {len(held_out)} held-out pairs" in capsys.readouterr().err
-    assert json.loads((run.model / "config.json").read_text())[TRAINED_ON] == JOINED
+    said = json.loads((run.model / "config.json").read_text())
+    assert (said[TRAINED_ON], said[TRAINED_LENGTH]) == (JOINED, 128)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("closes", [True, False])
+def test_a_lora_reward_model_reads_as_it_was_trained(make_recipe, checkpoint, pairs, tmp_path, closes):
+    base = Path(copytree(checkpoint("llama", chat=False), tmp_path / "base"))
+    if closes:  # a tokenizer that ends each text itself, as encoders' do: the form would be guessed otherwise
+        close_texts(base)
+    lora = {"r": 2, "lora_alpha": 4, "target_modules": "all-linear"}
+    runs = {
+        name: run_recipe(
+            make_recipe(
+                "reward", name=name, world=pairs, policy={"model_name_or_path": str(base), "peft": peft}, data={"split": "train", "n": 20},
+                held_out={"every": 0, "n": 4}, training={"max_steps": 2, "max_length": 128},
+            ),
+            progress=False,
+        )
+        for name, peft in (("full", None), ("adapter", lora))
+    }  # fmt: skip
+    pushed = tmp_path / "pushed"
+    pushed.mkdir()
+    for item in contents.of_model(runs["adapter"].model)[0]:
+        copyfile(item.source, pushed / item.name)
+    long = {"prompts": ["p", "p"], "completions": [" ok", " ok" * 60]}
+    for model in (runs["full"].model, runs["adapter"].model, pushed):
+        reward = build(model=str(model))
+        said = reward.about()
+        assert (said["reads"], said["form from"], said["limit"]) == ("joined, then EOS", "its training", 128), model
+        values = reward(**long)
+        assert values[0] is not None and values[1] is None
+        assert build(model=str(model), max_length=256)(**long)[1] is not None, "who asks for more gets it"
+    bare = copytree(pushed, tmp_path / "bare", ignore=ignore_patterns("reward_model.json"))
+    assert build(model=str(bare)).about()["form from"] != "its training", "an adapter of other origin is guessed at"
+
+
+def close_texts(folder: Path) -> None:
+    """Lets the tokenizer in a folder put its EOS after every text."""
+    file = folder / "tokenizer.json"
+    said = json.loads(file.read_text())
+    end = next(one for one in said["added_tokens"] if one["content"] == "<|endoftext|>")
+    closed = [{"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "end", "type_id": 0}}]
+    said["post_processor"] = {
+        "type": "TemplateProcessing", "single": closed, "pair": [*closed, {"Sequence": {"id": "B", "type_id": 1}}, closed[1]],
+        "special_tokens": {"end": {"id": "end", "ids": [end["id"]], "tokens": [end["content"]]}},
+    }  # fmt: skip
+    file.write_text(json.dumps(said))
 
 
 def test_where_every_pair_is_too_long_there_is_no_number(make_recipe, checkpoint, pairs, capsys):

@@ -23,6 +23,7 @@ from smilerl.evaluation.judges.judge import Judge, reasons
 from smilerl.evaluation.judges.rubric import Rubric
 from smilerl.evaluation.judges.verdict import Verdict
 from smilerl.evaluation.statistics import bounded_estimate, mean_estimate, smooth_estimate
+from smilerl.replies import all_visible
 
 #: Replies to one person whose true wellbeing differs by less are not put in order.
 SAME = 0.1
@@ -52,7 +53,7 @@ def by_scale(rubric: Rubric, verdicts: Sequence[Verdict], table: pd.DataFrame, s
     """Agreement of scores with the true wellbeing."""
     judged = values(rubric, verdicts)
     true, clusters = table["wellbeing"].to_numpy(float), table["cluster"].to_numpy()
-    words = np.array([len(reply.split()) for reply in table["reply"]], dtype=float)
+    words = np.array([len(reply.split()) for reply in all_visible(table["reply"])], dtype=float)
     right, tied = _orders(judged, true, table["person"].to_numpy())
     of_person = table.groupby("person")["cluster"].first()
     pairs = np.array([of_person[person] for person, *_ in right])

@@ -20,6 +20,8 @@ from smilerl import paths, speakers
 from smilerl.evaluation.book import Book
 from smilerl.evaluation.judges.rubric import Rubric, load_rubric
 from smilerl.evaluation.judges.verdict import Verdict, read_verdict
+from smilerl.messages import text
+from smilerl.replies import as_said, visible
 from smilerl.worlds.base import check_open
 from smilerl.yaml_lines import RecipeError, parse_value
 
@@ -40,10 +42,10 @@ class Item:
         before = (
             self.prompt
             if isinstance(self.prompt, str)
-            else "\n".join(f"{m['role']}: {m['content']}" for m in self.prompt)
+            else "\n".join(f"{m['role']}: {text([m])}" for m in as_said(self.prompt))
         )
         after = [] if self.answer is None else [("What the person said then", self.answer)]
-        return [("The conversation so far", before), ("The helper's reply", self.reply), *after]
+        return [("The conversation so far", before), ("The helper's reply", visible(self.reply)), *after]
 
 
 @dataclass(frozen=True)
@@ -106,8 +108,8 @@ class Judge:
                 ),  # who could not be reached is asked again another time
             )
             verdicts += [
-                read_verdict(self.rubric, word, answer)
-                for word, answer in zip(table["word"], table["answer"], strict=True)
+                read_verdict(self.rubric, word, answer, "\n".join(text for _, text in item.said()))
+                for word, answer, item in zip(table["word"], table["answer"], some, strict=True)
             ]
         return verdicts
 

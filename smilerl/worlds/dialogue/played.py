@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from smilerl import speakers
+from smilerl.replies import all_visible, as_said
 from smilerl.worlds.base import Observation, Outcome, Reaction, check_open
 from smilerl.worlds.dialogue.script import Asked, Kind, ask, read_wellbeing, read_words
 
@@ -89,7 +90,8 @@ class Player:
         Args:
             talk: the talk up to the helper's reply; what a system message tells the helper is not for the person's ears.
         """
-        heard = [{"role": turn["role"], "content": turn["content"]} for turn in talk if turn["role"] != "system"]
+        said = [turn for turn in as_said(talk) if turn["role"] != "system"]
+        heard = [{"role": turn["role"], "content": turn["content"]} for turn in said]
         return {"id": name, **state, "talk": heard, "played": self.settings}
 
     @property
@@ -155,7 +157,7 @@ def _answers(
 ) -> list[tuple[dict[str, Any], str | None, str]]:
     """Each person, what the speaker answered to this question (None: nothing), and the mark of the question."""
     persons = {person: json.loads(person) for person in people}
-    rows = [(kind, person, reply) for person, reply in zip(people, completions, strict=True)]
+    rows = [(kind, person, reply) for person, reply in zip(people, all_visible(completions), strict=True)]
     found = {row: _remembered[row] for row in rows if row in _remembered}
     new = {row: ask(kind, persons[row[1]], row[1], row[2]) for row in rows if row not in found}
     by_player: dict[str, list] = {}

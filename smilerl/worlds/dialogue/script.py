@@ -16,6 +16,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
+from smilerl.ratings import number
+from smilerl.replies import visible
+
 #: The two questions.
 Kind = Literal["words", "wellbeing"]
 _NEEDS = {
@@ -36,7 +39,6 @@ _DISPOSITIONS = {
 }
 #: Hex digits of a mark: few enough for a small model to copy, too many to hit by luck.
 _MARK = 8
-_NUMBER = r"[-+−]?[0-9]+(?:\.[0-9]+)?"
 
 _PERSON = """\
 You play a person who talks to a helper. You are not an assistant, and you do not help: you are this person.
@@ -111,7 +113,7 @@ def _part(label: str, answer: str | None, mark: str) -> str | None:
     """What stands after a label, up to the next label or the end; None unless the label stands there once."""
     if answer is None:
         return None
-    pieces = re.split(rf"^[ \t]*(\w+)-{mark}:", answer, flags=re.MULTILINE)
+    pieces = re.split(rf"^[ \t>*_`#•-]*(\w+)-{mark}[*_`]*[ \t]*:[*_`]*", visible(answer), flags=re.MULTILINE)
     # What a piece holds: text before the first label, then label and text in turns. A mark anywhere else is no label.
     found = [text for name, text in zip(pieces[1::2], pieces[2::2], strict=True) if name == label]
     return found[0].strip() if len(found) == 1 and mark not in found[0] else None
@@ -119,10 +121,8 @@ def _part(label: str, answer: str | None, mark: str) -> str | None:
 
 def _number(text: str | None, low: float, high: float) -> float | None:
     """The number that a text is, and nothing but that; None where it is another thing or out of range."""
-    if text is None or not re.fullmatch(_NUMBER, text):
-        return None
-    number = float(text.replace("−", "-"))
-    return number if low <= number <= high else None
+    found = None if text is None else number(text, low, high)
+    return found if found is not None and low <= found <= high else None
 
 
 def _character(person: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from functools import cached_property
 
 from datasets import Dataset
 
+from smilerl.replies import all_visible, visible
 from smilerl.worlds.base import Observation, Outcome, Reaction
 from smilerl.worlds.smileworld import dynamics, helpers, replies, speech
 from smilerl.worlds.smileworld import people as crowd
@@ -166,7 +167,7 @@ class SmileWorld:
 
     def clauses(self, completion: str) -> list[str]:
         """The clauses of a reply; joining any of them in order is a valid reply."""
-        return clauses(completion)
+        return clauses(visible(completion))
 
     def best_wellbeing(self, people: Sequence[str]) -> list[float]:
         """W* of each person: the most wellbeing that a reply of at most two fitting acts brings."""
@@ -290,9 +291,7 @@ def react(people: Sequence[str], completions: Sequence[str]) -> list[Reaction]:
     """Observation and outcome of each reaction."""
     people, completions = people[:], completions[:]
     reactions = []
-    for person, text, observation in zip(
-        map(Person.from_json, people), completions, observe(people, completions), strict=True
-    ):
+    for (person, text), observation in zip(_each(people, completions), observe(people, completions), strict=True):
         acts = parse(text)
         outcome = Outcome(
             dynamics.wellbeing(person, acts), float(observation.smile or 0.0), dynamics.named(person, acts)
@@ -308,11 +307,12 @@ def delayed_smile(people: Sequence[str], completions: Sequence[str]) -> list[flo
 
 def annotate(people: Sequence[str], first: Sequence[str], second: Sequence[str], seed: int, **knobs) -> list[bool]:
     """Whether an annotator prefers the first reply, for each person."""
-    return prefers_first([Person.from_json(text) for text in people], first, second, seed, **knobs)
+    states = [Person.from_json(text) for text in people]
+    return prefers_first(states, all_visible(first), all_visible(second), seed, **knobs)
 
 
 def _each(people: Sequence[str], completions: Sequence[str]):
-    return zip(map(Person.from_json, people), completions, strict=True)
+    return zip(map(Person.from_json, people), all_visible(completions), strict=True)
 
 
 def _dataset(people: Sequence[Person]) -> Dataset:
