@@ -44,9 +44,10 @@ from smilerl.hub import fetch, ids
 from smilerl.policies import Policy, load_policy, load_tokenizer
 from smilerl.recipe import PolicySpec, Recipe, RecipeError, load_recipe
 from smilerl.rewards import RewardError, build_rewards
+from smilerl.rewards._together import Together, refuse_unlearnt
 from smilerl.run import Run, RunError
 from smilerl.training.callbacks import HeldOut, Metrics, Progress, frozen_base, hushed
-from smilerl.training.resume import Checkpoints, by_time, train
+from smilerl.training.resume import Checkpoints, by_time, refuse_broken, train
 from smilerl.training_settings import FORM_OF
 from smilerl.worlds.base import EvaluationKey, World, sealed
 
@@ -237,8 +238,12 @@ def _train(recipe: Recipe, run: Run, world: World, progress: bool) -> None:
                     baseline.measure(recipe, run, world, dataset, rewards, key)
         else:
             with sealed(arm, channels, key):
-                trainer = _trainer(recipe, run, world, dataset, rewards, progress, key)
+                specs = recipe.rewards
+                asked = Together(rewards, [one.weight for one in specs], [one.most_missing for one in specs])
+                trainer = _trainer(recipe, run, world, dataset, asked, progress, key)
                 train(trainer)
+                refuse_unlearnt(*(sum(each) for each in zip(*gather_object([(asked.scored, asked.asked)]), strict=True)))
+                refuse_broken(trainer, optimizer=False)
                 if trainer.eval_dataset is not None:
                     _evaluate(recipe, trainer, dataset, run, progress)
             _save(trainer, run)
@@ -323,7 +328,7 @@ def _title(recipe: Recipe) -> str:
 
 
 def _trainer(
-    recipe: Recipe, run: Run, world: World, dataset, rewards: list[Callable], progress: bool, key: EvaluationKey
+    recipe: Recipe, run: Run, world: World, dataset, asked: Together, progress: bool, key: EvaluationKey
 ) -> Trainer:
     """The trainer with all that watches it; held-out people only where each process has the whole model."""
     talks = training.has_base(recipe)
@@ -335,7 +340,7 @@ def _trainer(
     bar = Progress(_title(recipe))
     saving = Checkpoints(
         run.checkpoints,
-        rewards,
+        [*asked.rewards, asked] if asked.rewards else [],
         by_time=by_time(recipe.training),
         goes_on_from=run.goes_on_from,
         before_sealing=run.sync,
@@ -351,7 +356,7 @@ def _trainer(
         recipe,
         policy=policy,
         dataset=dataset,
-        reward_funcs=rewards,
+        reward_funcs=asked.functions,
         callbacks=[saving, Metrics(write, renamed), *([bar] if progress else [])],
         output_dir=run.checkpoints,
     )
@@ -365,7 +370,7 @@ def _trainer(
             tokenizer=policy.tokenizer,
             max_new_tokens=training.completion_length(recipe),
             base=frozen_base(trainer, initial),
-            score=scorer(recipe, world, rewards, run, key),
+            score=scorer(recipe, world, asked.rewards, run, key),
             write=write,
             seed=held_out.seed,
         )

@@ -20,6 +20,7 @@ from smilerl import paths
 from smilerl.fingerprint import hash_path
 from smilerl.recipe import PolicySpec, Recipe, WorldSpec, load_recipe, read_recipe
 from smilerl.run import Interrupted
+from smilerl.terminal import brief
 
 STAMP = "inputs"
 
@@ -104,7 +105,7 @@ def train_and_evaluate(job: Job) -> Outcome:
             import traceback
 
             traceback.print_exc()
-            return Outcome(" ".join(f"{type(error).__name__}: {error}".split()), time.monotonic() - began)
+            return Outcome(" ".join(brief(f"{type(error).__name__}: {error}").split()), time.monotonic() - began)
     return Outcome(None, time.monotonic() - began)
 
 
