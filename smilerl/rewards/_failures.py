@@ -68,7 +68,7 @@ def said(error: BaseException) -> str:
         text = str(error)
     except Exception:  # noqa: BLE001 - a text that cannot be had is no reason to lose the error
         return "(its text cannot be shown)"
-    return brief(text, lines=4, most=_MOST)
+    return brief(text[: 2 * _MOST], lines=4, most=_MOST)
 
 
 @functools.cache

@@ -125,7 +125,9 @@ class Checkpoints(TrainerCallback):
         """Note where the last step has left all that `save_last_step` would save, while there are rewards that may not come back."""
         if self._asks():
             generators, self._generators = self._generators or _generators(), None
-            self.left = {"step": state.global_step, "generators": generators, "state": self._state()}
+            # Tokens and operations are counted while the next step is made.
+            counts = dict(vars(state)), self.trainer.current_flos
+            self.left = {"step": state.global_step, "generators": generators, "counts": counts, "state": self._state()}
 
     def on_step_end(self, args, state, control, **kwargs):
         """Ask for a checkpoint, if it is time or the last chance."""
@@ -203,6 +205,8 @@ class Checkpoints(TrainerCallback):
         alone = trainer.accelerator.num_processes == 1
         if alone and left is not None and left["step"] == trainer.state.global_step > before:
             _put_back_generators(left["generators"])
+            vars(trainer.state).update(left["counts"][0])
+            trainer.current_flos = left["counts"][1]
             self._put_back(left["state"])
             trainer._save_checkpoint(trainer.model_wrapped, None)
             self.on_save(trainer.args, trainer.state, trainer.control)
@@ -291,6 +295,10 @@ def train(trainer: Trainer) -> None:
             step = saving.save_last_step()  # which raises Interrupted where it saves
             print(f"stopped. {_goes_on(step)}", file=sys.stderr, flush=True)
             raise Interrupted(asked) from None
+        except RuntimeError as error:
+            if trainer.accelerator.num_processes == 1 and not isinstance(error, RunError):
+                refuse_broken(trainer, optimizer=False)  # sampling from such weights fails with words that say nothing of them
+            raise
         except RewardTimeout as error:
             raise RewardTimeout(f"{error}\n{_goes_on(saving.save_last_step())}") from None
 
