@@ -44,10 +44,10 @@ from smilerl.hub import fetch, ids
 from smilerl.policies import Policy, load_policy, load_tokenizer
 from smilerl.recipe import PolicySpec, Recipe, RecipeError, load_recipe
 from smilerl.rewards import RewardError, build_rewards
-from smilerl.rewards._together import Together, refuse_unlearnt
+from smilerl.rewards._together import Together
 from smilerl.run import Run, RunError
 from smilerl.training.callbacks import HeldOut, Metrics, Progress, frozen_base, hushed
-from smilerl.training.resume import Checkpoints, by_time, refuse_broken, train
+from smilerl.training.resume import Checkpoints, by_time, train
 from smilerl.training_settings import FORM_OF
 from smilerl.worlds.base import EvaluationKey, World, sealed
 
@@ -238,12 +238,10 @@ def _train(recipe: Recipe, run: Run, world: World, progress: bool) -> None:
                     baseline.measure(recipe, run, world, dataset, rewards, key)
         else:
             with sealed(arm, channels, key):
-                specs = recipe.rewards
-                asked = Together(rewards, [one.weight for one in specs], [one.most_missing for one in specs])
+                asked = Together.of(rewards, recipe.rewards)
                 trainer = _trainer(recipe, run, world, dataset, asked, progress, key)
                 train(trainer)
-                refuse_unlearnt(*(sum(each) for each in zip(*gather_object([(asked.scored, asked.asked)]), strict=True)))
-                refuse_broken(trainer, optimizer=False)
+                asked.refuse_unlearnt()
                 if trainer.eval_dataset is not None:
                     _evaluate(recipe, trainer, dataset, run, progress)
             _save(trainer, run)
@@ -340,7 +338,7 @@ def _trainer(
     bar = Progress(_title(recipe))
     saving = Checkpoints(
         run.checkpoints,
-        [*asked.rewards, asked] if asked.rewards else [],
+        asked.with_state(),
         by_time=by_time(recipe.training),
         goes_on_from=run.goes_on_from,
         before_sealing=run.sync,

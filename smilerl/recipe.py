@@ -295,7 +295,10 @@ def _section_problems(section: type, data: Any, key: Key) -> Iterator[Problem]:
 
 
 def _limit_problems(reward: dict[str, Any], key: Key) -> Iterator[Problem]:
-    for name, least, most, said in (("timeout", 1e-3, 1e7, "between 0.001 and 1e7 seconds"), ("most_missing", 0, 1, "a share, 0 to 1")):
+    for name, least, most, said in (
+        ("timeout", 1e-3, 1e7, "between 0.001 and 1e7 seconds"),
+        ("most_missing", 0, 1, "a share, 0 to 1"),
+    ):
         value = reward.get(name)
         if isinstance(value, int | float) and not isinstance(value, bool) and not least <= value <= most:
             yield Problem((*key, name), f"{dotted((*key, name))} is {value}, but should be {said}.")

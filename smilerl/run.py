@@ -209,8 +209,12 @@ class Run:
         if error is not None and not self.finished:
             self.fail(error)
         self.close()
-        if isinstance(error, SystemExit) and not isinstance(error, Interrupted):  # its status might say that all went well
-            raise RunError(f"{self.path}: something called sys.exit({error.code!r}) in the middle of the run") from error
+        if isinstance(error, SystemExit) and not isinstance(
+            error, Interrupted
+        ):  # its status might say that all went well
+            raise RunError(
+                f"{self.path}: something called sys.exit({error.code!r}) in the middle of the run"
+            ) from error
 
     def _take_lock(self) -> None:
         lock = (self.path / "lock").open("a+", encoding="utf-8")

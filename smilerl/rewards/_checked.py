@@ -215,7 +215,7 @@ def _value(name: str, value, weight: float, which: str) -> float | None:
     try:
         number = float(value)
     except OverflowError:  # a whole number of hundreds of digits
-        number = math.inf if value > 0 else -math.inf
+        number = math.inf
     if math.isnan(number):
         return None
     if math.isinf(number):

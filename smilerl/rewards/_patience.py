@@ -104,7 +104,9 @@ def _watch(call: _Call) -> None:
             continue
         call.first = now if call.first is None else call.first
         if now - call.first > STUCK:
-            os.write(2, f"\n{call.what} cannot be ended: it is in code that hears no signal. The process ends.\n".encode())
+            os.write(
+                2, f"\n{call.what} cannot be ended: it is in code that hears no signal. The process ends.\n".encode()
+            )
             os._exit(75)
         call.due, call.deadline = True, now + AGAIN
         signal.pthread_kill(main, _SIGNAL)

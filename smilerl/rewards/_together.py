@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from accelerate import PartialState
+from accelerate.utils import gather_object
 
 from smilerl.rewards._asking import ask
 from smilerl.rewards._failures import RewardError
@@ -57,6 +58,20 @@ class Together:
         self._waiting: dict[int, list[float | None]] = {}
         self.functions = [self._function(place) for place in range(len(self.rewards))]
 
+    @classmethod
+    def of(cls, rewards: Sequence[Callable], specs: Sequence[Any]) -> Together:
+        """With the weights and limits that a recipe's `RewardSpec`s say."""
+        return cls(rewards, [one.weight for one in specs], [one.most_missing for one in specs])
+
+    def with_state(self) -> list[Any]:
+        """What has a state that a checkpoint keeps: each reward, and the counts here."""
+        return [*self.rewards, self] if self.rewards else []
+
+    def refuse_unlearnt(self) -> None:
+        """Raises RewardError where no process ever got a score, though it asked: what the run learned is nothing."""
+        counts = gather_object([(self.scored, self.asked)])
+        refuse_unlearnt(sum(scored for scored, _ in counts), sum(asked for _, asked in counts))
+
     def state_dict(self) -> dict[str, int]:
         """Plain numbers."""
         return {"scored": self.scored, "asked": self.asked}
@@ -92,9 +107,7 @@ class Together:
         lost = sum(out and any(values[row] is not None for values in counted) for row, out in enumerate(left_out))
         if lost and "log_metric" in columns:  # else each reward's own share tells
             columns["log_metric"]("rewards/incomplete", lost / len(left_out))
-        return [
-            [None if out else value for out, value in zip(left_out, values, strict=True)] for values in found
-        ]
+        return [[None if out else value for out, value in zip(left_out, values, strict=True)] for values in found]
 
     def _look_at_the_clock(self, columns: dict[str, Any], rows: int) -> None:
         """Counts what is missing, and ends the run where it is too much, or where it was asked to stop.
@@ -112,7 +125,8 @@ class Together:
                 raise StopAsked
             if "log_metric" in columns:
                 columns["log_metric"](f"rewards/{reward.__name__}/missing", 1.0)
-            said = f"the reward '{reward.__name__}' gave no answer within {last.seconds:g} s"
+            limit = f"within {last.seconds:g} s" if not last.hurried else "in time, as the run is asked to stop"
+            said = f"the reward '{reward.__name__}' gave no answer {limit}"
             print(f"{said}: its {rows} rows are missing", file=sys.stderr, flush=True)
             share = sum(late) / len(late)
             if share > most and not last.hurried:

@@ -12,17 +12,14 @@ that another version lacks is left out, and `tests/training/test_resume.py` comp
 from __future__ import annotations
 
 import pickle
-import random
 import shutil
 import signal
 import sys
 import time
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import Trainer, TrainerCallback
 from trl.trainer.utils import RepeatSampler
@@ -30,6 +27,8 @@ from trl.trainer.utils import RepeatSampler
 from smilerl import checkpoints
 from smilerl.rewards._together import RewardTimeout, StopAsked
 from smilerl.run import Interrupted, RunError
+from smilerl.training.copies import generators, plain_copy, put_back, refill
+from smilerl.training.finite import refuse_broken
 from smilerl.training.stop import StopSignals
 
 #: Seconds from one checkpoint to the next where the recipe sets no `save_strategy` ...
@@ -119,15 +118,15 @@ class Checkpoints(TrainerCallback):
 
     def on_epoch_begin(self, args, state, control, **kwargs):
         """Note the generators: an epoch's first step begins after the epoch has drawn, and what goes on from there draws again."""
-        self._generators = _generators() if self._asks() else None
+        self._generators = generators() if self._asks() else None
 
     def on_step_begin(self, args, state, control, **kwargs):
         """Note where the last step has left all that `save_last_step` would save, while there are rewards that may not come back."""
         if self._asks():
-            generators, self._generators = self._generators or _generators(), None
+            drawn, self._generators = self._generators or generators(), None
             # Tokens and operations are counted while the next step is made.
             counts = dict(vars(state)), self.trainer.current_flos
-            self.left = {"step": state.global_step, "generators": generators, "counts": counts, "state": self._state()}
+            self.left = {"step": state.global_step, "generators": drawn, "counts": counts, "state": self._state()}
 
     def on_step_end(self, args, state, control, **kwargs):
         """Ask for a checkpoint, if it is time or the last chance."""
@@ -204,7 +203,7 @@ class Checkpoints(TrainerCallback):
         before = 0 if self.goes_on_from is None else checkpoints.step_of(self.goes_on_from)
         alone = trainer.accelerator.num_processes == 1
         if alone and left is not None and left["step"] == trainer.state.global_step > before:
-            _put_back_generators(left["generators"])
+            put_back(left["generators"])
             vars(trainer.state).update(left["counts"][0])
             trainer.current_flos = left["counts"][1]
             self._put_back(left["state"])
@@ -219,10 +218,12 @@ class Checkpoints(TrainerCallback):
         saved = {name: getattr(trainer, name) for name in _CARRIED if hasattr(trainer, name)}
         logs = getattr(trainer, "_logs", {}) if getattr(trainer.args, "log_completions", False) else {}
         return {
-            "carried": {name: _mapped(value) for name, value in saved.items()},
-            "loss": trainer._tr_loss.detach().clone() if isinstance(trainer._tr_loss, torch.Tensor) else trainer._tr_loss,
-            "metrics": _mapped(getattr(trainer, "_metrics", {})),
-            "logs": {name: _mapped(own) for name, own in logs.items()},
+            "carried": {name: plain_copy(value) for name, value in saved.items()},
+            "loss": trainer._tr_loss.detach().clone()
+            if isinstance(trainer._tr_loss, torch.Tensor)
+            else trainer._tr_loss,
+            "metrics": plain_copy(getattr(trainer, "_metrics", {})),
+            "logs": {name: plain_copy(own) for name, own in logs.items()},
             "rewards": [reward.state_dict() for reward in self.rewards],
         }
 
@@ -250,7 +251,7 @@ class Checkpoints(TrainerCallback):
             trainer._metrics[mode].clear()
             trainer._metrics[mode].update({name: list(values) for name, values in own.items()})
         for name, own in saved["logs"].items():
-            _refill(trainer._logs[name], own)
+            refill(trainer._logs[name], own)
         for reward, own in zip(self.rewards, saved["rewards"], strict=True):
             reward.load_state_dict(own)
 
@@ -284,6 +285,7 @@ def train(trainer: Trainer) -> None:
     Raises:
         Interrupted: one came, and a checkpoint was saved.
         RewardTimeout: a reward did not come back; what the last whole step left was saved.
+        RunError: what was trained is no numbers any more.
     """
     (saving,) = (callback for callback in trainer.callback_handler.callbacks if isinstance(callback, Checkpoints))
     with saving.stop:
@@ -297,33 +299,11 @@ def train(trainer: Trainer) -> None:
             raise Interrupted(asked) from None
         except RuntimeError as error:
             if trainer.accelerator.num_processes == 1 and not isinstance(error, RunError):
-                refuse_broken(trainer, optimizer=False)  # sampling from such weights fails with words that say nothing of them
+                refuse_broken(trainer, optimizer=False)  # sampling from broken weights fails without a word of them
             raise
         except RewardTimeout as error:
             raise RewardTimeout(f"{error}\n{_goes_on(saving.save_last_step())}") from None
-
-
-def refuse_broken(trainer: Trainer, *, optimizer: bool) -> None:
-    """Raises RunError where a weight, or a part of the optimizer's state, is NaN or infinite, in any process.
-
-    Args:
-        optimizer: whether to look at the optimizer's state, too.
-    """
-    own = [weight.detach() for weight in trainer.model.parameters()]
-    if optimizer and trainer.optimizer is not None:
-        states = getattr(trainer.optimizer, "state", {})
-        own += [value for state in states.values() for value in state.values() if isinstance(value, torch.Tensor)]
-    own = [getattr(one, "_local_tensor", one) for one in own]  # of weights that are split: this process's part
-    answers = [torch.isfinite(one).all().to(trainer.args.device) for one in own if one.is_floating_point() and one.numel()]
-    broken = torch.tensor(0, device=trainer.args.device) if not answers else (~torch.stack(answers)).any().int()
-    if trainer.accelerator.num_processes > 1:
-        broken = trainer.accelerator.reduce(broken, reduction="sum")
-    if int(broken):
-        raise RunError(
-            f"after step {trainer.state.global_step} there are weights, or averages of the optimizer, that are NaN or infinite: nothing of it is "
-            "saved.\nLower training.learning_rate, keep training.max_grad_norm, train in bf16 or float32 rather than fp16, and look at the size "
-            "of the rewards. The checkpoint before it is whole."
-        )
+    refuse_broken(trainer, optimizer=False)
 
 
 def by_time(training: dict[str, Any]) -> bool:
@@ -342,37 +322,8 @@ def _start_epochs(dataloader, number: int) -> None:
 
 
 def _goes_on(step: int) -> str:
-    return f"The same command goes on from step {step}." if step else "The same command begins again: no step had been saved."
-
-
-def _generators() -> tuple:
-    """The states of the global generators: Python's, NumPy's, torch's, and those of all CUDA devices."""
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
-    return random.getstate(), np.random.get_state(), torch.get_rng_state(), cuda
-
-
-def _put_back_generators(states: tuple) -> None:
-    random.setstate(states[0])
-    np.random.set_state(states[1])
-    torch.set_rng_state(states[2])
-    if states[3] is not None:
-        torch.cuda.set_rng_state_all(states[3])
-
-
-def _mapped(value: Any) -> Any:
-    """Dicts, lists and deques of TRL's, of whatever kind, as plain dicts and lists; their factories cannot be saved."""
-    if isinstance(value, Mapping):
-        return {key: _mapped(item) for key, item in value.items()}
-    if isinstance(value, list | deque):
-        return [_mapped(item) for item in value]
-    return value
-
-
-def _refill(log: Any, own: Any) -> None:
-    """A deque of TRL's log, or a dict of them, with these contents alone."""
-    if isinstance(own, dict):
-        for column, values in own.items():
-            _refill(log[column], values)
-    else:
-        log.clear()
-        log.extend(own)
+    return (
+        f"The same command goes on from step {step}."
+        if step
+        else "The same command begins again: no step had been saved."
+    )

@@ -338,7 +338,9 @@ def test_a_reward_that_is_constant_on_plain_text_fails_in_a_world_of_messages():
     assert {one.name: one for one in look(reads_messages_alone, as_messages(TRIED)).findings}["form"].status == "ok"
 
 
-@pytest.mark.parametrize("leaves", [SystemExit(0), KeyboardInterrupt(), GeneratorExit()], ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize(
+    "leaves", [SystemExit(0), KeyboardInterrupt(), GeneratorExit()], ids=lambda one: type(one).__name__
+)
 def test_a_reward_that_would_end_the_check_fails_it(leaves):
     def quitting(prompts, completions, **columns):
         raise leaves

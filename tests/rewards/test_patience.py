@@ -88,7 +88,11 @@ def test_whatever_it_waits_for_it_is_ended_and_its_rows_are_missing(hang):
         torch.set_default_dtype(torch.float64)
         HANGS[hang]()
 
-    mine, before, began = checked(mine, timeout=0.1), (random.getstate(), torch.get_rng_state().tolist()), time.monotonic()
+    mine, before, began = (
+        checked(mine, timeout=0.1),
+        (random.getstate(), torch.get_rng_state().tolist()),
+        time.monotonic(),
+    )
     assert mine(**BATCH) == [None, None] and mine.last_call.late and not mine.last_call.hurried
     assert time.monotonic() - began < 5
     assert (random.getstate(), torch.get_rng_state().tolist()) == before and torch.get_default_dtype() == torch.float32
@@ -167,7 +171,10 @@ def test_missing_rows_are_counted_and_too_many_end_the_run(capsys):
     assert [values[0] for values in found] == [1.0, 1.0, None, 1.0, None, None]
     assert logged == [("rewards/late/missing", 1.0)] * 3 and together.scored == 6
     assert "the reward 'late' gave no answer within 0.05 s: its 2 rows are missing" in capsys.readouterr().err
-    with pytest.raises(RewardTimeout, match=r"test_patience\.py:\d+: the reward 'late' .* in 4 of the last 7 calls \(most_missing: 0.5\)"):
+    with pytest.raises(
+        RewardTimeout,
+        match=r"test_patience\.py:\d+: the reward 'late' .* in 4 of the last 7 calls \(most_missing: 0.5\)",
+    ):
         together.functions[0](**columns)
     with pytest.raises(RewardTimeout, match="in 1 of the last 1 calls"):
         Together([slow("late", 1)], [1.0], [0.5]).functions[0](**columns)

@@ -175,9 +175,13 @@ def test_plain_state_comes_back_as_it_was():
     torch.save(plain(state), kept)
     kept.seek(0)
     back = restored(torch.load(kept, weights_only=True))
-    assert back.keys() == state.keys() and back["a"] == state["a"] and back["g"] == state["g"] and back["r"] == state["r"]
+    assert (
+        back.keys() == state.keys() and back["a"] == state["a"] and back["g"] == state["g"] and back["r"] == state["r"]
+    )
     assert back[3].dtype == np.uint32 and (back[3] == state[3]).all() and back["b"].dtype == bool
-    assert torch.equal(back["t"], state["t"]) and back["n"] == 0.5 and type(back["n"]) is float and back["big"] == 2**200
+    assert (
+        torch.equal(back["t"], state["t"]) and back["n"] == 0.5 and type(back["n"]) is float and back["big"] == 2**200
+    )
     state["t"][0] = 7
     assert back["t"][0] == 1
 

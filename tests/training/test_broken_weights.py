@@ -38,7 +38,7 @@ def broken(monkeypatch):
 def test_no_checkpoint_of_them_is_sealed(make_recipe, broken, value, where):
     broken(4, value, where)
     recipe = saving(make_recipe("sft", training={"max_steps": 8}), 2)
-    with pytest.raises(RunError, match="after step 4 there are weights.*NaN or infinite.*\n.*learning_rate"):
+    with pytest.raises(RunError, match=r"after step 4 there are weights.*NaN or infinite.*\n.*learning_rate"):
         run_recipe(recipe, progress=False)
     run = Run.open(recipe.output_dir)
     assert run.state == "failed" and not run.model.exists()

@@ -48,7 +48,13 @@ def hanging(tmp_path, make_recipe, monkeypatch):
 
     def make(method="rloo", reward="Hanging", most_missing=0.5, training=None, timeout=0.3, **sections):
         rewards = [{"name": f"{tmp_path}/hanging.py:{reward}", "timeout": timeout, "most_missing": most_missing}]
-        return make_recipe(method, rewards=rewards, training={"max_steps": 6, **(training or {})}, held_out={"every": 0, "n": 4}, **sections)
+        return make_recipe(
+            method,
+            rewards=rewards,
+            training={"max_steps": 6, **(training or {})},
+            held_out={"every": 0, "n": 4},
+            **sections,
+        )
 
     return make
 
@@ -63,7 +69,12 @@ def test_missing_rows_are_left_out_logged_and_no_0(hanging, monkeypatch, capsys)
 
 
 SLOW, LONG = pytest.mark.slow, pytest.mark.long
-ACCUMULATED = {"gradient_accumulation_steps": 2, "steps_per_generation": 1, "log_completions": True, "num_completions_to_print": 1}
+ACCUMULATED = {
+    "gradient_accumulation_steps": 2,
+    "steps_per_generation": 1,
+    "log_completions": True,
+    "num_completions_to_print": 1,
+}
 
 
 @pytest.mark.parametrize(
@@ -84,7 +95,10 @@ def test_too_many_missing_rows_stop_it_before_the_step_and_it_goes_on_exactly(
     recipe = hanging(method, reward, 0.0, training, **more)
     recipe = dataclasses.replace(recipe, output_dir=f"{recipe.output_dir}-stopped")
     monkeypatch.setenv("HANGS", str(call))
-    with pytest.raises(RewardTimeout, match=r"hanging\.py:\d+: the reward '\w+' gave no answer .*\n.*most_missing.*\nThe same command goes on from step"):
+    with pytest.raises(
+        RewardTimeout,
+        match=r"hanging\.py:\d+: the reward '\w+' gave no answer .*\n.*most_missing.*\nThe same command goes on from step",
+    ):
         run_recipe(recipe, progress=False)
     run = Run.open(recipe.output_dir)
     (kept,) = checkpoints.in_order(run.checkpoints)
@@ -120,7 +134,9 @@ def test_a_signal_is_heard_while_a_reward_hangs(hanging, monkeypatch, capfd, nam
         run_recipe(recipe, progress=False)
     assert left.value.code == 75 and time.monotonic() - began[0] < 5
     run = Run.open(recipe.output_dir)
-    assert run.state == "interrupted" and [path.name for path in checkpoints.in_order(run.checkpoints)] == ["checkpoint-3"]
+    assert run.state == "interrupted" and [path.name for path in checkpoints.in_order(run.checkpoints)] == [
+        "checkpoint-3"
+    ]
     assert "stopped after step 3 of 6, saved. The same command goes on from there." in capfd.readouterr().err
     monkeypatch.delenv("HANGS")
     assert what_was_trained(run_recipe(recipe, progress=False)) == what_was_trained(expected)

@@ -248,7 +248,10 @@ def test_another_number_of_processes_is_refused(make_recipe, killed):
     ("methods", "says"),
     [
         ("state_dict: {'open': (n for n in ())}", r"state_dict\(\)\['open'\] is a generator"),
-        ("state_dict: {'last': [collections.deque()]}", r"state_dict\(\)\['last'\]\[0\] is a deque. Return list\(...\) of it"),
+        (
+            "state_dict: {'last': [collections.deque()]}",
+            r"state_dict\(\)\['last'\]\[0\] is a deque. Return list\(...\) of it",
+        ),
         ("state_dict: collections.defaultdict(int)", r"is a defaultdict. Return dict\(...\) of it"),
         ("state_dict: {('a',): 1}", "has a key that is a tuple"),
         ("state_dict: {'words': numpy.array(['a'])}", r"state_dict\(\)\['words'\] is a ndarray"),

@@ -53,7 +53,10 @@ def trained(tmp_path, make_recipe):
 def same(one, other, exactly: bool = True) -> bool:
     import torch
 
-    return all(torch.equal(value, other[name]) if exactly else torch.allclose(value, other[name], **CLOSE) for name, value in one.items())
+    return all(
+        torch.equal(value, other[name]) if exactly else torch.allclose(value, other[name], **CLOSE)
+        for name, value in one.items()
+    )
 
 
 @pytest.mark.parametrize("method", ["rloo", pytest.param("grpo", marks=pytest.mark.slow)])
@@ -64,11 +67,14 @@ def test_a_row_that_one_of_two_rewards_cannot_score_is_unscored(trained, method,
     _, first = trained(method, "first", ("first", 1.0))
     assert same(alone, two, exactly=False) and not same(alone, first, exactly=False)
     assert any(row.get("rewards/incomplete", 0) > 0 for row in run.metrics())
-    assert {f"rewards/first/mean", f"rewards/{second}/mean", f"rewards/{second}/std"} <= set(run.metrics()[0])
+    assert {"rewards/first/mean", f"rewards/{second}/mean", f"rewards/{second}/std"} <= set(run.metrics()[0])
 
 
 @pytest.mark.parametrize("method", ["rloo", pytest.param("grpo", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("monitor", ["second", pytest.param("never", marks=pytest.mark.slow), pytest.param("second_async", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "monitor",
+    ["second", pytest.param("never", marks=pytest.mark.slow), pytest.param("second_async", marks=pytest.mark.slow)],
+)
 def test_a_monitor_of_weight_0_changes_no_bit(trained, method, monitor):
     run, alone = trained(method, "alone", ("both", 1.0))
     watched, with_monitor = trained(method, "watched", ("both", 1.0), (monitor, 0.0))
@@ -80,7 +86,10 @@ def test_a_monitor_of_weight_0_changes_no_bit(trained, method, monitor):
 @pytest.mark.slow
 def test_a_monitor_changes_no_bit_where_each_reward_is_normalised_by_itself(trained):
     how = {"multi_objective_aggregation": "normalize_then_sum"}
-    assert same(trained("grpo", "alone", ("both", 1.0), **how)[1], trained("grpo", "two", ("both", 1.0), ("second", 0.0), **how)[1])
+    assert same(
+        trained("grpo", "alone", ("both", 1.0), **how)[1],
+        trained("grpo", "two", ("both", 1.0), ("second", 0.0), **how)[1],
+    )
 
 
 @pytest.mark.parametrize("nothing", ["never", pytest.param("nan", marks=pytest.mark.slow)])
@@ -95,7 +104,9 @@ def test_a_run_that_never_had_a_score_has_failed(trained, tmp_path, nothing):
 def test_nor_does_choosing_without_a_score_count_as_done(tmp_path, make_recipe):
     (tmp_path / "mine.py").write_text(REWARDS)
     base = str(run_recipe(make_recipe("sft", name="base"), progress=False).model)
-    recipe = make_recipe("best_of_n", rewards=[{"name": f"{tmp_path}/mine.py:never"}], policy={"model_name_or_path": base})
+    recipe = make_recipe(
+        "best_of_n", rewards=[{"name": f"{tmp_path}/mine.py:never"}], policy={"model_name_or_path": base}
+    )
     with pytest.raises(RewardError, match="none of 16 completions was scored"):
         run_recipe(recipe, progress=False)
     assert Run.open(recipe.output_dir).state == "failed"
@@ -177,7 +188,9 @@ def test_an_async_reward_keeps_its_loop_from_call_to_call():
 def test_what_is_not_said_leaves_the_hash_as_it_was(make_recipe):
     plain = make_recipe("rloo")
     assert plain.to_dict()["rewards"] == [{"name": "smile", "weight": 1.0, "args": {}}]
-    patient = dataclasses.replace(plain, rewards=(dataclasses.replace(plain.rewards[0], timeout=900.0, most_missing=0.9),))
+    patient = dataclasses.replace(
+        plain, rewards=(dataclasses.replace(plain.rewards[0], timeout=900.0, most_missing=0.9),)
+    )
     assert patient.to_dict()["rewards"][0]["timeout"] == 900.0
     assert patient.content_hash() == plain.content_hash(), "a run that stopped for its patience goes on with more of it"
     written = yaml.safe_load(yaml.safe_dump(patient.to_dict()))
@@ -196,7 +209,7 @@ def test_what_is_not_said_leaves_the_hash_as_it_was(make_recipe):
 def test_limits_out_of_range_are_refused(make_recipe, spec, says):
     from smilerl.recipe import RecipeError
 
-    with pytest.raises(RecipeError, match="recipe.yaml:") as caught:
+    with pytest.raises(RecipeError, match=r"recipe\.yaml:") as caught:
         make_recipe("rloo", rewards=[{"name": "smile", **spec}])
     assert says in str(caught.value).replace("rewards.0.", "rewards[0].")
 
