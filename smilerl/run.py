@@ -25,7 +25,7 @@ from typing import IO, Any
 
 from smilerl import checkpoints, provenance
 from smilerl.recipe import Recipe, read_recipe
-from smilerl.terminal import brief
+from smilerl.terminal import brief, printable
 from smilerl.yaml_lines import dump
 
 _KEPT_ON_RESTART = {"lock", "earlier"}
@@ -192,7 +192,9 @@ class Run:
         if isinstance(error, Interrupted | KeyboardInterrupt):
             self._set_status(state="interrupted", error=None)
             return
-        self._set_status(state="failed", error=brief(provenance.without_home(f"{type(error).__name__}: {error}")))
+        self._set_status(
+            state="failed", error=brief(provenance.without_home(f"{type(error).__name__}: {printable(error)}"))
+        )
 
     def close(self) -> None:
         """Lets go of the lock."""

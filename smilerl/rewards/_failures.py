@@ -65,10 +65,10 @@ def place(reward: Callable) -> str | None:
 def said(error: BaseException) -> str:
     """An error's text, short and printable, whatever it is."""
     try:
-        text = str(error)
+        text = str(error)[: 2 * _MOST]  # making a long one printable takes seconds
     except Exception:  # noqa: BLE001 - a text that cannot be had is no reason to lose the error
         return "(its text cannot be shown)"
-    return brief(text[: 2 * _MOST], lines=4, most=_MOST)
+    return brief(text, lines=4, most=_MOST)
 
 
 @functools.cache

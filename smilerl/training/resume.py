@@ -27,6 +27,7 @@ from trl.trainer.utils import RepeatSampler
 from smilerl import checkpoints
 from smilerl.rewards._together import RewardTimeout, StopAsked
 from smilerl.run import Interrupted, RunError
+from smilerl.terminal import brief
 from smilerl.training.copies import generators, plain_copy, put_back, refill
 from smilerl.training.finite import refuse_broken
 from smilerl.training.stop import StopSignals
@@ -236,11 +237,7 @@ class Checkpoints(TrainerCallback):
         try:
             return torch.load(file, map_location=self._moved(), weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-            raise RunError(
-                f"{file} is no checkpoint of this version: it holds something other than numbers, text, lists, maps and tensors "
-                f"({str(error).splitlines()[0][:100]}).\nIf you do not know who wrote it, distrust it. Delete {file.parent} to go on from the "
-                "checkpoint before it."
-            ) from None
+            raise _no_data(file, error) from None
 
     def _put_back(self, saved: dict[str, Any]) -> None:
         trainer = self.trainer
@@ -291,6 +288,8 @@ def train(trainer: Trainer) -> None:
     with saving.stop:
         try:
             trainer.train(resume_from_checkpoint=str(saving.goes_on_from) if saving.goes_on_from else None)
+        except pickle.UnpicklingError as error:  # of the trainer's own files, which it reads as data alone, too
+            raise _no_data(saving.goes_on_from or saving.folder, error) from None
         except StopAsked:
             asked = saving.stop.asked or signal.SIGTERM
             saving.stopping = asked
@@ -319,6 +318,13 @@ def _start_epochs(dataloader, number: int) -> None:
     if isinstance(sampler, RepeatSampler):
         for _ in range(number):
             next(iter(sampler), None)
+
+
+def _no_data(where: Path, error: BaseException) -> RunError:
+    return RunError(
+        f"{where} is no checkpoint of this version: it holds something other than numbers, text, lists, maps and tensors "
+        f"({brief(error, lines=1, most=100)}).\nIf you do not know who wrote it, distrust it. Delete the checkpoint to go on from the one before."
+    )
 
 
 def _goes_on(step: int) -> str:

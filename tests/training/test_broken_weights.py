@@ -33,7 +33,14 @@ def broken(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("value", "where"), [(float("nan"), "weights"), (float("inf"), "weights"), (float("nan"), "averages")]
+    ("value", "where"),
+    [
+        (float("nan"), "weights"),
+        *(
+            pytest.param(*one, marks=pytest.mark.slow)
+            for one in ((float("inf"), "weights"), (float("nan"), "averages"))
+        ),
+    ],
 )
 def test_no_checkpoint_of_them_is_sealed(make_recipe, broken, value, where):
     broken(4, value, where)
@@ -46,6 +53,7 @@ def test_no_checkpoint_of_them_is_sealed(make_recipe, broken, value, where):
     assert kept.name == "checkpoint-2" and checkpoints.damage(kept) is None
 
 
+@pytest.mark.slow
 def test_no_final_model_is_made_of_them(make_recipe, broken):
     broken(3, float("nan"))
     recipe = make_recipe("sft", training={"max_steps": 3})
@@ -55,7 +63,9 @@ def test_no_final_model_is_made_of_them(make_recipe, broken):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["rloo", "sft", "grpo"])
+@pytest.mark.parametrize(
+    "method", ["rloo", pytest.param("sft", marks=pytest.mark.long), pytest.param("grpo", marks=pytest.mark.long)]
+)
 def test_a_learning_rate_that_blows_up_is_told(make_recipe, method):
     recipe = make_recipe(method, training={"max_steps": 4, "learning_rate": 1e38}, held_out={"every": 0, "n": 4})
     with pytest.raises(RunError, match="NaN or infinite"):

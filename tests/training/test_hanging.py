@@ -80,7 +80,7 @@ ACCUMULATED = {
 @pytest.mark.parametrize(
     ("method", "reward", "call", "training", "people"),
     [
-        ("rloo", "Hanging", 3, {}, 8),
+        pytest.param("rloo", "Hanging", 3, {}, 8, marks=SLOW),
         pytest.param("rloo", "HangingAsync", 3, {}, 8, marks=LONG),
         pytest.param("grpo", "Hanging", 7, ACCUMULATED, 8, marks=SLOW),  # in the second epoch
         pytest.param("grpo", "Hanging", 8, ACCUMULATED, 8, marks=LONG),  # in the middle of a step
@@ -113,7 +113,7 @@ def test_a_hang_at_the_first_step_says_that_nothing_is_saved(hanging, monkeypatc
         run_recipe(hanging(most_missing=0.0), progress=False)
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", pytest.param("SIGUSR1", marks=LONG)])
+@pytest.mark.parametrize("name", [pytest.param("SIGTERM", marks=SLOW), pytest.param("SIGUSR1", marks=LONG)])
 def test_a_signal_is_heard_while_a_reward_hangs(hanging, monkeypatch, capfd, name):
     monkeypatch.setattr(stop, "GRACE", 0.2)
     recipe = hanging(timeout=300.0)
@@ -142,7 +142,7 @@ def test_a_signal_is_heard_while_a_reward_hangs(hanging, monkeypatch, capfd, nam
     assert what_was_trained(run_recipe(recipe, progress=False)) == what_was_trained(expected)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_hang_of_the_held_out_reward_is_missing_rows(hanging, monkeypatch):
     monkeypatch.setenv("HANGS", "1")  # the base is measured before the first step
     recipe = dataclasses.replace(hanging(most_missing=1.0), held_out=dataclasses.replace(hanging().held_out, every=3))

@@ -276,20 +276,28 @@ def test_a_state_that_can_be_saved_and_not_put_back_is_told(make_recipe, tmp_pat
         make_recipe("rloo", rewards=[{"name": f"{tmp_path}/mine.py:mine"}])
 
 
-def test_a_checkpoint_that_somebody_else_sealed_runs_nothing(make_recipe, killed, tmp_path):
+@pytest.mark.parametrize(
+    "file",
+    [
+        "smilerl-0.pt",
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ("optimizer.pt", "scheduler.pt", "rng_state.pth")),
+    ],
+)
+def test_a_checkpoint_that_somebody_else_sealed_runs_nothing(make_recipe, killed, tmp_path, file):
     import torch
 
     recipe = saving(make_recipe("sft", training={"max_steps": 4}), 2)
     killed(recipe, 3)
     folder = Run.open(recipe.output_dir).checkpoints / "checkpoint-2"
-    for payload in (Payload(tmp_path / "ran"), {"carried": {"_step": Payload(tmp_path / "ran")}}):
-        torch.save(payload, folder / "smilerl-0.pt")
+    own = {"carried": {"_step": Payload(tmp_path / "ran")}}
+    for payload in (Payload(tmp_path / "ran"), own) if file == "smilerl-0.pt" else (own,):
+        torch.save(payload, folder / file)
         checkpoints.seal(folder, step=2, processes=1)
-        with pytest.raises(RunError, match=r"smilerl-0\.pt is no checkpoint .* holds something other than numbers"):
+        with pytest.raises(RunError, match=r"is no checkpoint of this version: it holds something other than numbers"):
             run_recipe(recipe, progress=False)
-    (folder / "smilerl-0.pt").write_bytes(pickle.dumps(Payload(tmp_path / "ran")))  # not even in a zip file
+    (folder / file).write_bytes(pickle.dumps(Payload(tmp_path / "ran")))  # not even in a zip file
     checkpoints.seal(folder, step=2, processes=1)
-    with pytest.raises(RunError, match=r"smilerl-0\.pt is no checkpoint"):
+    with pytest.raises(RunError, match=r"checkpoint-2.* is no checkpoint"):
         run_recipe(recipe, progress=False)
     assert not (tmp_path / "ran").exists()
 

@@ -59,8 +59,9 @@ def same(one, other, exactly: bool = True) -> bool:
     )
 
 
-@pytest.mark.parametrize("method", ["rloo", pytest.param("grpo", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("second", ["second", pytest.param("second_async", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["rloo", "grpo"])
+@pytest.mark.parametrize("second", ["second", pytest.param("second_async", marks=pytest.mark.long)])
 def test_a_row_that_one_of_two_rewards_cannot_score_is_unscored(trained, method, second):
     _, alone = trained(method, "alone", ("both", 1.0))
     run, two = trained(method, "two", ("first", 1.0), (second, 0.5))
@@ -70,10 +71,16 @@ def test_a_row_that_one_of_two_rewards_cannot_score_is_unscored(trained, method,
     assert {"rewards/first/mean", f"rewards/{second}/mean", f"rewards/{second}/std"} <= set(run.metrics()[0])
 
 
-@pytest.mark.parametrize("method", ["rloo", pytest.param("grpo", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
-    "monitor",
-    ["second", pytest.param("never", marks=pytest.mark.slow), pytest.param("second_async", marks=pytest.mark.slow)],
+    ("method", "monitor"),
+    [
+        ("rloo", "second"),
+        pytest.param("grpo", "never", marks=pytest.mark.slow),
+        *(
+            pytest.param(*both, marks=pytest.mark.long)
+            for both in (("rloo", "never"), ("rloo", "second_async"), ("grpo", "second"))
+        ),
+    ],
 )
 def test_a_monitor_of_weight_0_changes_no_bit(trained, method, monitor):
     run, alone = trained(method, "alone", ("both", 1.0))
@@ -92,7 +99,7 @@ def test_a_monitor_changes_no_bit_where_each_reward_is_normalised_by_itself(trai
     )
 
 
-@pytest.mark.parametrize("nothing", ["never", pytest.param("nan", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("nothing", ["never", pytest.param("nan", marks=pytest.mark.long)])
 def test_a_run_that_never_had_a_score_has_failed(trained, tmp_path, nothing):
     with pytest.raises(RewardError, match=r"none of 24 completions was scored"):
         trained("rloo", "nothing", (nothing, 1.0))
