@@ -20,6 +20,7 @@ from smilerl.evaluation import best_of_n
 from smilerl.gold_log import reacted
 from smilerl.recipe import Recipe
 from smilerl.rewards._summed import summed, unnoticed
+from smilerl.rewards._together import refuse_unlearnt
 from smilerl.run import Run
 from smilerl.training.best_of_n import policy, sampling
 from smilerl.worlds.base import EvaluationKey, World
@@ -45,6 +46,7 @@ def measure(
     with unnoticed(rewards):
         reward = summed(rewards, [spec.weight for spec in recipe.rewards])
         found = draw(policy(recipe), people, reward, sampling(recipe))
+    refuse_unlearnt(int(np.isfinite(found.rewards).sum()), found.rewards.size)
     table = _table(found)
     table = table.assign(**reacted(world, table["person"].tolist(), table["completion"].tolist(), key))
     path = run.path / "samples" / "candidates.parquet"

@@ -22,6 +22,8 @@ from smilerl.training_settings import FORM_OF
 _NO_MATTER = ("output_dir", "story")
 #: Nor does how often to save, and how much to keep.
 _SAVING = ("save_strategy", "save_steps", "save_total_limit")
+#: Nor does how long a reward is waited for, so that a run which stopped for that can go on with more.
+_WAITING = ("timeout", "most_missing")
 #: Files of a world that no training depends on: the scripted helpers are there for evaluations.
 _ASIDE = ("helpers.py",)
 #: Keys under which a file or folder of data stands, even without a slash.
@@ -59,6 +61,7 @@ def hash_path(path: str | Path) -> str:
 def _what_matters(recipe: Recipe) -> dict[str, Any]:
     said = {key: value for key, value in recipe.to_dict().items() if key not in _NO_MATTER}
     said["training"] = {key: value for key, value in recipe.training.items() if key not in _SAVING}
+    said["rewards"] = [{key: value for key, value in one.items() if key not in _WAITING} for one in said["rewards"]]
     if recipe.data.turns == 1:  # so that what was trained before there were turns is known again
         said["data"] = {key: value for key, value in said["data"].items() if key != "turns"}
     return said

@@ -99,7 +99,7 @@ def _act_rates(acts: list[list[str]] | None, world: World) -> dict[str, float]:
 
 
 def _rewards(recipe: Recipe, rewards: list[Callable], sampled: Sampled) -> list[float | None]:
-    """The recipe's own reward of each reply, weighted and summed as TRL does; None where no reward scores it."""
+    """The recipe's own reward of each reply, weighted and summed; None where one of any weight but 0 has no score for it."""
     with unnoticed(rewards):
         return summed(rewards, [spec.weight for spec in recipe.rewards])(
             prompts=sampled.prompts,

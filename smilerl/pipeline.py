@@ -49,6 +49,7 @@ from smilerl.policies import Policy, load_policy, load_tokenizer, told_of
 from smilerl.recipe import PolicySpec, Recipe, RecipeError, load_recipe
 from smilerl.rewards import RewardError, build_rewards
 from smilerl.rewards._loading import save_trained_as
+from smilerl.rewards._together import Together
 from smilerl.run import Run, RunError
 from smilerl.terminal import printable
 from smilerl.training.callbacks import HeldOut, Metrics, Progress, frozen_base, hushed
@@ -256,9 +257,11 @@ def _train(recipe: Recipe, run: Run, world: World, progress: bool) -> None:
                     baseline.measure(recipe, run, world, dataset, rewards, key)
         else:
             with sealed(arm, channels, key):
-                trainer = _trainer(recipe, run, world, dataset, rewards, progress, key)
+                asked = Together.of(rewards, recipe.rewards)
+                trainer = _trainer(recipe, run, world, dataset, asked, progress, key)
                 fit.after_tokenizing(recipe, trainer)
                 train(trainer)
+                asked.refuse_unlearnt()
                 if trainer.eval_dataset is not None:
                     _evaluate(recipe, trainer, dataset, run, progress)
             _save(trainer, run)
@@ -343,7 +346,7 @@ def _title(recipe: Recipe) -> str:
 
 
 def _trainer(
-    recipe: Recipe, run: Run, world: World, dataset, rewards: list[Callable], progress: bool, key: EvaluationKey
+    recipe: Recipe, run: Run, world: World, dataset, asked: Together, progress: bool, key: EvaluationKey
 ) -> Trainer:
     """The trainer with all that watches it; held-out people only where each process has the whole model."""
     talks = training.has_base(recipe)
@@ -357,7 +360,7 @@ def _trainer(
     bar = Progress(_title(recipe))
     saving = Checkpoints(
         run.checkpoints,
-        rewards,
+        asked.with_state(),
         by_time=by_time(recipe.training),
         goes_on_from=run.goes_on_from,
         before_sealing=run.sync,
@@ -373,7 +376,7 @@ def _trainer(
         recipe,
         policy=policy,
         dataset=dataset,
-        reward_funcs=rewards,
+        reward_funcs=asked.functions,
         callbacks=[saving, Metrics(write, renamed), *([bar] if progress else [])],
         output_dir=run.checkpoints,
     )
@@ -387,7 +390,7 @@ def _trainer(
             tokenizer=policy.tokenizer,
             max_new_tokens=training.completion_length(recipe),
             base=frozen_base(trainer, initial),
-            score=scorer(recipe, world, rewards, run, key),
+            score=scorer(recipe, world, asked.rewards, run, key),
             write=write,
             seed=held_out.seed,
         )

@@ -76,11 +76,25 @@ class DataSpec:
 
 @dataclass(frozen=True)
 class RewardSpec:
-    """One reward: a file in `smilerl/rewards`, or the dotted path of a callable with TRL's reward protocol."""
+    """One reward: a file in `smilerl/rewards`, or the dotted path of a callable with TRL's reward protocol.
+
+    Attributes:
+        timeout: seconds that a call may take (again so many for each 1000 completions beyond the first). A call that takes longer is
+            ended, and its rows are missing: unscored, and counted.
+        most_missing: the share of the last ten calls that may be ended so; with more the run saves and fails, and can be resumed.
+    """
 
     name: str
     weight: float = 1.0
     args: dict[str, Any] = field(default_factory=dict)
+    timeout: float = 300.0
+    most_missing: float = 0.5
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data. What is as it is when nothing is said is left out, so that runs from before keep their hash."""
+        unsaid = {"timeout": RewardSpec.timeout, "most_missing": RewardSpec.most_missing}
+        plain = dataclasses.asdict(self)
+        return {key: value for key, value in plain.items() if key not in unsaid or value != unsaid[key]}
 
 
 @dataclass(frozen=True)
@@ -134,7 +148,7 @@ class Recipe:
             self.policy.chat_template_kwargs is None
         ):  # unsaid, so that runs from before there was this key keep their hash
             del plain["policy"]["chat_template_kwargs"]
-        return plain | {"rewards": [dataclasses.asdict(reward) for reward in self.rewards]}
+        return plain | {"rewards": [reward.to_dict() for reward in self.rewards]}
 
     def content_hash(self) -> str:
         """16 hex digits over all that determines the result; see `smilerl.fingerprint`."""
@@ -291,6 +305,18 @@ def _section_problems(section: type, data: Any, key: Key) -> Iterator[Problem]:
         yield Problem(key, f"{dotted(key)} has no name.", "Write `{name: reading}`.")
     for name in data.keys() & hints.keys():
         yield from misfits(data[name], hints[name], (*key, name))
+    if section is RewardSpec:
+        yield from _limit_problems(data, key)
+
+
+def _limit_problems(reward: dict[str, Any], key: Key) -> Iterator[Problem]:
+    for name, least, most, said in (
+        ("timeout", 1e-3, 1e7, "between 0.001 and 1e7 seconds"),
+        ("most_missing", 0, 1, "a share, 0 to 1"),
+    ):
+        value = reward.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool) and not least <= value <= most:
+            yield Problem((*key, name), f"{dotted((*key, name))} is {value}, but should be {said}.")
 
 
 def _model_problems(policy: dict[str, Any]) -> Iterator[Problem]:

@@ -187,6 +187,9 @@ def _one_reward_problems(
         yield Problem((*key, "name"), str(error))
         return
     problems = list(bad_arguments(target.build, reward.args, (*key, "args"))) if hasattr(target, "build") else []
+    if abs(reward.weight) > rewards.LARGEST:
+        text = f"the weight {reward.weight:g} is larger than {rewards.LARGEST:g}, which does not fit into the float32 of training."
+        problems.append(Problem((*key, "weight"), text, "Write for example `weight: 1.0`."))
     models = list(_models_in(reward.args, (*key, "args")))
     for place, model in models:
         problems += _model_problems(model, recipe, place)

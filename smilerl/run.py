@@ -25,7 +25,7 @@ from typing import IO, Any
 
 from smilerl import bounded, checkpoints, provenance, signature
 from smilerl.recipe import Recipe, read_recipe
-from smilerl.terminal import printable
+from smilerl.terminal import brief, printable
 from smilerl.yaml_lines import dump
 
 _KEPT_ON_RESTART = {"lock", "earlier"}
@@ -198,7 +198,9 @@ class Run:
         if isinstance(error, Interrupted | KeyboardInterrupt):
             self._set_status(state="interrupted", error=None)
             return
-        self._set_status(state="failed", error=provenance.without_home(f"{type(error).__name__}: {error}"))
+        self._set_status(
+            state="failed", error=brief(provenance.without_home(f"{type(error).__name__}: {printable(error)}"))
+        )
 
     def close(self) -> None:
         """Lets go of the lock."""
@@ -215,6 +217,12 @@ class Run:
         if error is not None and not self.finished:
             self.fail(error)
         self.close()
+        if isinstance(error, SystemExit) and not isinstance(
+            error, Interrupted
+        ):  # its status might say that all went well
+            raise RunError(
+                f"{self.path}: something called sys.exit({error.code!r}) in the middle of the run"
+            ) from error
 
     def _take_lock(self) -> None:
         lock = (self.path / "lock").open("a+", encoding="utf-8")

@@ -15,7 +15,11 @@ def printable(text: object) -> str:
 
     Covers C0 and C1 controls (ESC, BEL, CR, NUL, ...), and the marks that reorder text on the screen (U+202E and its like).
     """
-    return "".join(letter if _shows(letter) else _escaped(letter) for letter in str(text))
+    try:
+        letters = str(text)
+    except Exception:  # noqa: BLE001 - an error whose text cannot be had is still to be told
+        return f"({type(text).__name__}: its text cannot be shown)"
+    return "".join(letter if _shows(letter) else _escaped(letter) for letter in letters)
 
 
 def brief(error: object, *, lines: int = MOST_LINES, most: int = MOST_KEPT) -> str:

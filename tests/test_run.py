@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 
 from smilerl.recipe import Recipe, read_recipe
-from smilerl.run import Run, RunError, finished_run
+from smilerl.run import Interrupted, Run, RunError, finished_run
 
 
 @pytest.fixture
@@ -60,6 +61,34 @@ def test_status_follows_the_run(recipe: Recipe) -> None:
         run.finish()
     assert (run.state, run.finished, run.status["error"]) == ("finished", True, None)
     assert run.status["seconds"] >= 0
+
+
+@pytest.mark.parametrize("code", [0, None, 3, "bye"])
+def test_nobody_ends_a_run_by_leaving(recipe: Recipe, code: object) -> None:
+    with pytest.raises(RunError, match=r"something called sys\.exit"), Run.create(recipe):
+        raise SystemExit(code)
+    assert Run.open(recipe.output_dir).state == "failed"
+
+
+def test_but_a_run_that_was_asked_to_stop_leaves_with_its_status(recipe: Recipe) -> None:
+    with pytest.raises(Interrupted) as left, Run.create(recipe):
+        raise Interrupted(signal.SIGTERM)
+    assert left.value.code == 75 and Run.open(recipe.output_dir).state == "interrupted"
+
+
+class Odd(Exception):
+    def __str__(self) -> str:
+        raise ValueError
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("x" * 2_000_000), ValueError("\x1b[2J\n" * 1000), Odd()], ids=["long", "escapes", "odd"]
+)
+def test_what_is_kept_of_an_error_is_short_and_printable(recipe: Recipe, error: Exception) -> None:
+    with pytest.raises(type(error)), Run.create(recipe):
+        raise error
+    kept = Run.open(recipe.output_dir).status["error"]
+    assert kept.startswith(f"{type(error).__name__}: ") and len(kept) < 2100 and "\x1b" not in kept
 
 
 def test_metrics_are_json_whatever_is_logged(recipe: Recipe) -> None:

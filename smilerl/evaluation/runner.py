@@ -35,7 +35,7 @@ from smilerl.fingerprint import hash_path
 from smilerl.policies import Policy
 from smilerl.prompts import PromptError
 from smilerl.prompts import check as check_prompts
-from smilerl.terminal import printable
+from smilerl.terminal import brief, printable
 from smilerl.worlds.base import World
 from smilerl.yaml_lines import Problem, did_you_mean, read
 
@@ -215,7 +215,7 @@ def _answer(
         where = traceback.extract_tb(error.__traceback__)[-1]
         return said | {
             "status": "error",
-            "why": f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})",
+            "why": brief(f"{type(error).__name__}: {error}") + f" ({Path(where.filename).name}:{where.lineno})",
         }
     said["estimates"] = {name: found.to_dict() for name, found in estimates.items()}
     said["without"] = missing | question.lacking

@@ -9,8 +9,11 @@ from typing import Any
 
 from transformers import TrainerState
 
-from smilerl.rewards import is_async, texts
-from smilerl.rewards._checked import as_values
+from smilerl.rewards import RewardError, is_async, texts
+from smilerl.rewards._checked import TIMEOUT, as_values
+from smilerl.rewards._failures import failures_named, place
+from smilerl.rewards._patience import TimedOut, within
+from smilerl.rewards._process import settings_kept
 from smilerl.worlds.base import sealed
 
 
@@ -23,13 +26,24 @@ class Asked:
         self._state = copy.deepcopy(reward.state_dict()) if hasattr(reward, "state_dict") else None
 
     def __call__(self, columns: dict[str, list]) -> Any:
-        """What the reward returns for some rows, whatever that is. The columns themselves are handed over, no copies."""
+        """What the reward returns for some rows, whatever that is. The columns themselves are handed over, no copies.
+
+        Raises:
+            RewardError: it raised something, or took longer than it is waited for in a run.
+        """
         if self._state is not None:
             self.reward.load_state_dict(copy.deepcopy(self._state))
         # As sealed off from outcomes as in a run: a reward that reaches for one should fail here, and not there.
-        with sealed("reward check", tuple(getattr(self.reward, "channels", ()))):
-            found = self.reward(**columns, **_of_trainer(columns["completions"]))
-            return asyncio.run(found) if is_async(self.reward) else found
+        channels, doing = tuple(getattr(self.reward, "channels", ())), f"the reward '{self.name}'"
+        with sealed("reward check", channels), failures_named(doing, self.reward), settings_kept():
+            try:
+                return within(TIMEOUT, lambda: self._answer(columns), doing)
+            except TimedOut:
+                raise RewardError(f"{place(self.reward)}: {doing} gave no answer within {TIMEOUT:g} s") from None
+
+    def _answer(self, columns: dict[str, list]) -> Any:
+        found = self.reward(**columns, **_of_trainer(columns["completions"]))
+        return asyncio.run(found) if is_async(self.reward) else found
 
     def values(self, columns: dict[str, list]) -> list[float | None]:
         """The same, as finite numbers and None.

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import sysconfig
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from smilerl import paths
 from smilerl.preflight.asking import Asked
 from smilerl.preflight.findings import Finding, Findings, Status
 from smilerl.preflight.purity import pure
 from smilerl.preflight.tried import Tried, as_message
-from smilerl.rewards import RewardError, texts
+from smilerl.rewards import RewardError, text, texts
 from smilerl.rewards._checked import as_values
+from smilerl.rewards._failures import users_line
 from smilerl.rewards.preference import GUESSED
 from smilerl.training.callbacks import unmoved_randomness
 
@@ -216,27 +213,43 @@ def _form(asked: Asked, tried: Tried, values: Sequence[float | None], about: Map
         if not about["chat template"]:
             fix = "See on its card how it was trained, and say it in its args: pair: true or false, eos: true or false."
             return Finding("form", "note", f"that it reads {about['reads']} is a guess", fix)
-    if not plain:
-        return Finding("form", "ok", "scores messages")
-    rows = range(min(8, len(tried)))
+    return _both_forms(asked, tried, values, plain)
+
+
+def _both_forms(asked: Asked, tried: Tried, values: Sequence[float | None], plain: bool) -> Finding:
+    """A reward meets plain text in one world and messages in another: it is asked in the form that is not this world's, too."""
+    one, other = ("plain prompts", "messages") if plain else ("messages", "plain prompts")
+    rows = _unlike(values)
     columns = tried.only(rows)
-    columns["prompts"] = [[{"role": "user", "content": prompt}] for prompt in columns["prompts"]]
-    columns["completions"] = [as_message(said) if isinstance(said, str) else said for said in columns["completions"]]
+    for name in ("prompts", "completions"):
+        columns[name] = [_as_messages(said, name) if plain else text(said) for said in columns[name]]
     try:
         found = asked.values(columns)
     except RewardError as error:
-        return Finding("form", "ok", f"plain prompts; messages are refused: {_first_line(error)}")
-    except Exception as error:  # noqa: BLE001
+        if not isinstance(error.__cause__, Exception):
+            return Finding("form", "ok", f"{one}; {other} are refused: {_first_line(error)}")
         fix = "Completions come as [{role: assistant, content: ...}] where prompts are messages; smilerl.rewards.texts reads both."
-        return Finding("form", "note", f"plain prompts; messages fail: {_first_line(error)}", fix)
+        return Finding("form", "note", f"{one}; {other} fail: {_first_line(error)}", fix)
+    here, there = {values[row] for row in rows}, set(found)
+    if len(here) > 1 and len(there) == 1:
+        fix = "It reads the list of messages, or the string, and not what is said: begin with `said = smilerl.rewards.texts(completions)`."
+        return Finding("form", "fails", f"{one}; as {other} all {len(rows)} texts score {found[0]}", fix)
     worst = max(_apart(values[row], value) for row, value in zip(rows, found, strict=True))
     same = "score the same" if worst < 1e-6 else "score otherwise (a template's markers, or roles)"
-    return Finding(
-        "form",
-        "ok",
-        f"plain prompts; the same as messages {same}",
-        numbers={"difference_as_messages": worst if math.isfinite(worst) else None},
-    )
+    numbers = {"difference_in_other_form": worst if math.isfinite(worst) else None}
+    return Finding("form", "ok", f"{one}; the same as {other} {same}", numbers=numbers)
+
+
+def _unlike(values: Sequence[float | None]) -> list[int]:
+    """Up to 16 rows, those of different values first."""
+    firsts = list({value: row for row, value in reversed(list(enumerate(values)))}.values())
+    return [*firsts, *(row for row in range(len(values)) if row not in set(firsts))][:16]
+
+
+def _as_messages(said: Any, name: str) -> Any:
+    if not isinstance(said, str):
+        return said
+    return as_message(said) if name == "completions" else [{"role": "user", "content": said}]
 
 
 def _first_line(error: Exception) -> str:
@@ -244,8 +257,5 @@ def _first_line(error: Exception) -> str:
     first = next(iter(str(error).strip().splitlines()), "")
     if isinstance(error, RewardError):
         return first
-    frames = traceback.extract_tb(error.__traceback__)
-    libraries = [paths.PACKAGE, *(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib"))]
-    users = [frame for frame in frames if not any(Path(frame.filename).is_relative_to(place) for place in libraries)]
-    at = f" ({users[-1].filename}:{users[-1].lineno})" if users else ""  # not that of a library that it called
-    return f"{type(error).__name__}: {first}{at}"
+    at = users_line(error)
+    return f"{type(error).__name__}: {first}{f' ({at})' if at else ''}"

@@ -23,12 +23,14 @@ from pathlib import Path
 from smilerl import elsewhere, named_code, paths, worlds
 from smilerl.replies import all_visible, visible
 from smilerl.rewards._carried import carry, is_async, name_of
-from smilerl.rewards._checked import RewardError, checked
+from smilerl.rewards._checked import LARGEST, TIMEOUT, checked
+from smilerl.rewards._failures import RewardError, failures_named
 from smilerl.rewards._opened import with_opening
 from smilerl.rewards._reported import reported
 from smilerl.worlds.base import Observation, World
 
 __all__ = [
+    "LARGEST",
     "RewardError",
     "build_reward",
     "build_rewards",
@@ -84,7 +86,8 @@ def build_rewards(
             raise RewardError(_no_reaction(name, world.name))
         taken[name] = taken.get(name, 0) + 1
         own_name = name if taken[name] == 1 else f"{name}_{taken[name]}"
-        rewards.append(reported(checked(reward, name=own_name, seed=seed + position)))
+        limits = {"weight": float(_said(spec, "weight", 1.0)), "timeout": float(_said(spec, "timeout", TIMEOUT))}
+        rewards.append(reported(checked(reward, name=own_name, seed=seed + position, **limits)))
     return rewards
 
 
@@ -98,7 +101,7 @@ def build_reward(spec, seed: int = 0) -> Callable:
     if callable(spec):
         return spec
     if isinstance(spec, Mapping):
-        unknown = set(spec) - {"name", "args", "weight"}
+        unknown = set(spec) - {"name", "args", "weight", "timeout", "most_missing"}
         if unknown or "name" not in spec:
             raise RewardError(f"a reward is written {{name: ..., args: {{...}}}}, not {dict(spec)!r}")
     name, args = (spec, {}) if isinstance(spec, str) else (_field(spec, "name"), dict(_field(spec, "args") or {}))
@@ -169,6 +172,11 @@ def _field(spec, key: str):
     return spec.get(key) if isinstance(spec, Mapping) else getattr(spec, key)
 
 
+def _said(spec, key: str, default: float) -> float:
+    """What a spec says under a key; a bare name and a reward itself say nothing."""
+    return spec.get(key, default) if isinstance(spec, Mapping) else getattr(spec, key, default)
+
+
 def _nearest(name: str, candidates: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, candidates, 1)
     return f" Did you mean '{near[0]}'?" if near else ""
@@ -181,10 +189,12 @@ def _from_package(module_name: str, attribute: str):
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # the module is there, and what it imports is not
+        with failures_named(f"importing '{module_name}' for the reward '{module_name}.{attribute}'"):
+            module = importlib.import_module(module_name)
+    except RewardError as told:
+        error = told.__cause__
+        if not isinstance(error, ModuleNotFoundError) or not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # the module is there, and something in it is wrong
         raise RewardError(
             f"no module '{error.name}' for the reward '{module_name}.{attribute}': not installed, and not in {os.getcwd()}"
         ) from None
@@ -199,7 +209,8 @@ def _from_file(file: str, attribute: str):
     if spec is None or spec.loader is None:
         raise RewardError(f"'{file}' is not a Python file")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with failures_named(f"importing '{file}' for the reward '{file}:{attribute}'"):
+        spec.loader.exec_module(module)
     return _attribute(module, attribute, file)
 
 
@@ -297,4 +308,5 @@ def _call(name: str, build: Callable, args: dict) -> Callable:
     ]
     if missing:
         raise RewardError(f"the reward '{name}' needs args: {{{', '.join(f'{key}: ...' for key in missing)}}}")
-    return build(**args)
+    with failures_named(f"building the reward '{name}'"):
+        return build(**args)

@@ -13,8 +13,8 @@ from typing import Any
 
 #: Attributes that are tuples of words. A wrapper has its own and those of all that is inside.
 WORDS = ("channels", "learnt_from", "by_design")
-#: Functions that tell of the model in a reward. A wrapper has them where one reward inside does.
-TOLD = ("about", "tokens")
+#: What tells of the model in a reward (`about`, `tokens`), and of a checked reward's calls. A wrapper has it where one inside does.
+TOLD = ("about", "tokens", "last_call", "streams", "place", "limit")
 
 
 def is_async(reward: Callable) -> bool:
@@ -34,7 +34,7 @@ def name_of(reward: Callable) -> str:
 def carry(wrapper: Any, *inner: Callable, name: str | None = None) -> Any:
     """Gives a wrapper what the rewards inside it are known by, and returns it.
 
-    Sets `inner`, the words of `WORDS`, `needs_reaction`, and where there is one to take them from the functions of `TOLD`; on a
+    Sets `inner`, the words of `WORDS`, `needs_reaction`, and where there is one to take them from the attributes of `TOLD`; on a
     function also `state_dict` and `load_state_dict`, those of the one reward inside, or one for all. What the wrapper has of
     its own stays.
 

@@ -1,74 +1,163 @@
 """A reward that cannot harm the run: its mistakes are errors that name it, and it can change neither its inputs nor the trainer's luck.
 
 TRL takes what it is given: infinities train on nothing or make every weight NaN without a word, a wrong type is a torch
-error that names no reward, and a reward that writes to its inputs or reseeds a generator changes the training.
+error that names no reward, a reward that writes to its inputs or reseeds a generator changes the training, and one that never
+comes back is waited for.
 """
 
 from __future__ import annotations
 
+import asyncio
 import copy
-import functools
-import hashlib
-import inspect
 import math
 import numbers
-import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import torch
-
 from smilerl.rewards._carried import carry, is_async
+from smilerl.rewards._failures import RewardError, failures_named, place
+from smilerl.rewards._patience import TimedOut, within
+from smilerl.rewards._process import settings_kept
+from smilerl.rewards._state import NotPlain, plain, restored
+from smilerl.rewards._streams import Streams
+from smilerl.terminal import printable
+
+#: Seconds that a call may take, where the recipe says nothing else ...
+TIMEOUT = 300.0
+#: ... for so many completions, and again so long for each so many more.
+AT_ONCE = 1000
+#: Largest size of a reward, by itself and times its weight. Training squares it times a gradient, in clipping and in Adam, and
+#: float32 ends at 3e38: this leaves room for gradients of 1e7 for each unit of reward.
+LARGEST = 1e12
 
 
-class RewardError(ValueError):
-    """A reward that does not exist, cannot be built so, or returned what is no reward. At most ten lines, with the fix."""
+@dataclass
+class LastCall:
+    """How the last call of a reward went.
+
+    Attributes:
+        late: whether it was ended by its time limit, so that its rows are missing.
+        hurried: whether that was because the run was asked to stop.
+        seconds: the limit.
+    """
+
+    late: bool = False
+    hurried: bool = False
+    seconds: float = TIMEOUT
 
 
-def checked(reward: Callable, name: str | None = None, seed: int = 0) -> Callable:
-    """`reward`, with its values checked, its inputs copied and its random numbers drawn from a stream of its own.
+def checked(
+    reward: Callable, name: str | None = None, seed: int = 0, *, weight: float = 1.0, timeout: float = TIMEOUT
+) -> Callable:
+    """`reward`, with its values checked, its inputs copied, its time limited and its random numbers drawn from a stream of its own.
 
     The global generators of Python, NumPy and torch are swapped for the reward's own while it runs, and back: it draws new
     numbers at each call, and the trainer's are as if it had drawn none. (Only swapping back would give it the same numbers
-    at every step.) The streams are part of `state_dict()`. Async rewards run interleaved, so their generators are left alone.
+    at every step.) The streams are part of `state_dict()`. Async rewards run interleaved, so `asked` swaps the generators around
+    all of them. Settings of the process that it changes are put back, too (`_process`).
+
+    A call that takes too long is ended, and gives None for each completion: they are missing, see `last_call`.
 
     Args:
         reward: has TRL's protocol; sync or async.
         name: what metrics and errors call it; its `__name__` when not given.
         seed: of its stream.
+        weight: it counts in the sum.
+        timeout: seconds that a call of up to `AT_ONCE` completions may take.
 
     Returns:
-        A reward that raises `RewardError` on a wrong length, a value that is no number, and ±inf; NaN becomes None.
+        A reward that raises `RewardError` on whatever it raises, a wrong length, a value that is no number, ±inf, and more than
+        `LARGEST`; NaN becomes None.
+
+    Raises:
+        RewardError: its state cannot be saved.
     """
     label = name or str(getattr(reward, "__name__", type(reward).__name__))
-    streams = _Streams(f"{seed}/{label}")
+    streams, last, doing = Streams(f"{seed}/{label}"), LastCall(), f"the reward '{label}'"
+    _check_state(label, reward)
+
+    def limit(completions) -> float:
+        return timeout * max(1, math.ceil(len(completions) / AT_ONCE))
+
+    def begun(completions) -> float:
+        last.late, last.hurried, last.seconds = False, False, limit(completions)
+        return last.seconds
+
+    def values_of(found, completions) -> list[float | None]:
+        with failures_named(f"{doing} returned something that cannot be read: it", reward), located(reward):
+            return as_values(label, found, completions, weight)
 
     def run(prompts, completions, **columns):
-        with _named(label), streams.own():
-            values = reward(prompts=_copied(prompts), completions=_copied(completions), **_copied(columns))
-        with located(reward):
-            return as_values(label, values, completions)
+        seconds = begun(completions)
+        given = {"prompts": _copied(prompts), "completions": _copied(completions), **_copied(columns)}
+        with failures_named(doing, reward), settings_kept(), streams.own():
+            try:
+                found = within(seconds, lambda: reward(**given), doing)
+            except TimedOut as ended:
+                last.late, last.hurried = True, ended.hurried
+                return [None] * len(completions)
+        return values_of(found, completions)
 
     async def run_async(prompts, completions, **columns):
-        with _named(label):
-            values = await reward(prompts=_copied(prompts), completions=_copied(completions), **_copied(columns))
-        with located(reward):
-            return as_values(label, values, completions)
+        seconds = begun(completions)
+        given = {"prompts": _copied(prompts), "completions": _copied(completions), **_copied(columns)}
+        task = asyncio.ensure_future(_awaited(reward, given, doing))
+        await asyncio.wait({task}, timeout=seconds)
+        if not task.done():
+            task.cancel()
+            last.late = True
+            return [None] * len(completions)
+        if task.cancelled():
+            raise RewardError(f"{place(reward)}: {doing} cancelled itself")
+        return values_of(task.result(), completions)
 
     def state_dict() -> dict:
-        inner = reward.state_dict() if hasattr(reward, "state_dict") else None
+        inner = _state_of(label, reward) if hasattr(reward, "state_dict") else None
         return {"streams": streams.state_dict(), "reward": inner}
 
     def load_state_dict(state: dict) -> None:
         streams.load_state_dict(state["streams"])
         if state["reward"] is not None:
-            reward.load_state_dict(state["reward"])
+            reward.load_state_dict(restored(state["reward"]))
 
     wrapped = carry(run_async if is_async(reward) else run, reward, name=label)
     wrapped.state_dict, wrapped.load_state_dict = state_dict, load_state_dict
+    wrapped.last_call, wrapped.streams, wrapped.place, wrapped.limit = last, streams, place(reward), limit
     return wrapped
+
+
+async def _awaited(reward: Callable, given: dict[str, Any], doing: str) -> Any:
+    """What an async reward returns. Its failures are named in here: asyncio lets SystemExit out past whoever waits."""
+    try:
+        return await reward(**given)
+    except asyncio.CancelledError:
+        raise
+    except BaseException:
+        with failures_named(doing, reward):
+            raise
+
+
+def _check_state(label: str, reward: Callable) -> None:
+    """Raises RewardError where the reward's state could not be saved, or not be put back."""
+    saves, loads = hasattr(reward, "state_dict"), hasattr(reward, "load_state_dict")
+    if saves != loads:
+        has, lacks = ("state_dict", "load_state_dict(state)") if saves else ("load_state_dict", "state_dict()")
+        with located(reward):
+            raise RewardError(
+                f"the reward '{label}' has {has} and no {lacks}: a stopped run could not go on from its state. Write both, or neither"
+            )
+    if saves:
+        _state_of(label, reward)
+
+
+def _state_of(label: str, reward: Any) -> Any:
+    with failures_named(f"state_dict() of the reward '{label}'", reward), located(reward):
+        try:
+            return plain(reward.state_dict())
+        except NotPlain as error:
+            raise RewardError(f"the state of the reward '{label}' cannot be saved: {error}") from None
 
 
 @contextmanager
@@ -77,23 +166,17 @@ def located(reward: Callable) -> Iterator[None]:
     try:
         yield
     except RewardError as error:
-        while isinstance(reward, functools.partial):
-            reward = reward.func
-        code = getattr(inspect.unwrap(reward), "__code__", None)
-        written = getattr(
-            type(reward), "combine", type(reward).__call__
-        )  # a `Reward` around others is called in base.py
-        code = code or getattr(written, "__code__", None)
-        if code is None:
+        at = place(reward)
+        if at is None:
             raise
-        raise RewardError(f"{code.co_filename}:{code.co_firstlineno}: {error}") from None
+        raise RewardError(f"{at}: {error}") from None
 
 
-def as_values(name: str, values, completions) -> list[float | None]:
+def as_values(name: str, values, completions, weight: float = 1.0) -> list[float | None]:
     """`values` as a list of finite floats and Nones, one a completion; NaN becomes None.
 
     Raises:
-        RewardError: a wrong length, a value that is no number, ±inf.
+        RewardError: a wrong length, a value that is no number, ±inf, or larger than `LARGEST` by itself or times `weight`.
     """
     if hasattr(values, "tolist"):  # a tensor or an array
         values = values.tolist()
@@ -105,27 +188,40 @@ def as_values(name: str, values, completions) -> list[float | None]:
         raise RewardError(
             f"the reward '{name}' returned {len(values)} values for {len(completions)} completions: return one for each, None for no score"
         )
-    return [_value(name, value, row, len(values)) for row, value in enumerate(values)]
+    return [_value(name, value, weight, f"completion {row} of {len(values)}") for row, value in enumerate(values)]
 
 
-def _value(name: str, value, row: int, of: int) -> float | None:
+def _value(name: str, value, weight: float, which: str) -> float | None:
     if value is None:
         return None
     if not isinstance(value, numbers.Real) and hasattr(value, "item") and getattr(value, "size", 1) != 0:
         value = value.item() if getattr(value, "ndim", 0) == 0 else value
     if not isinstance(value, numbers.Real):
         raise RewardError(
-            f"the reward '{name}' returned {_short(value)} ({type(value).__name__}) for completion {row} of {of}: return a number, or None for no score"
+            f"the reward '{name}' returned {_short(value)} ({type(value).__name__}) for {which}: return a number, or None for no score"
         )
-    if math.isinf(value):
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        number = math.inf
+    if math.isnan(number):
+        return None
+    if math.isinf(number):
+        shown = value if isinstance(value, float) else _short(value)
         raise RewardError(
-            f"the reward '{name}' returned {value} for completion {row} of {of}: return a finite number, or None for no score"
+            f"the reward '{name}' returned {shown} for {which}: return a finite number, or None for no score"
         )
-    return None if math.isnan(value) else float(value)
+    if abs(number) * max(1.0, abs(weight)) > LARGEST:
+        times = f", times its weight {weight:g}," if abs(weight) > 1 else ""
+        raise RewardError(
+            f"the reward '{name}' returned {number:g} for {which}{times} which is more than {LARGEST:g}: sums and squares of it do not fit "
+            "into the float32 of training. Return smaller numbers, such as that divided by its largest, or its logarithm"
+        )
+    return number
 
 
 def _short(value) -> str:
-    shown = repr(value).replace("\n", " ")
+    shown = printable(repr(value)).replace("\n", " ")
     return shown if len(shown) <= 60 else shown[:57] + "..."
 
 
@@ -136,72 +232,3 @@ def _copied(value):
     if isinstance(value, dict):
         return {key: _copied(item) for key, item in value.items()}
     return value if callable(value) else copy.copy(value)
-
-
-@contextmanager
-def _named(name: str) -> Iterator[None]:
-    try:
-        yield
-    except RewardError:
-        raise
-    except Exception as error:
-        error.add_note(f"This happened inside the reward '{name}'.")
-        raise
-
-
-class _Streams:
-    """The states of the global generators that belong to one reward."""
-
-    def __init__(self, key: str) -> None:
-        seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4])
-        self._python = random.Random(seed).getstate()
-        self._numpy: Any = np.random.RandomState(seed).get_state()
-        self._torch = torch.Generator().manual_seed(seed).get_state()
-        self._cuda: torch.Tensor | None = None
-        self._seed = seed
-
-    @contextmanager
-    def own(self) -> Iterator[None]:
-        """Within this block the global generators are the reward's."""
-        theirs = self._swap_in()
-        try:
-            yield
-        finally:
-            self._python, self._numpy, self._torch = random.getstate(), np.random.get_state(), torch.get_rng_state()
-            random.setstate(theirs[0])
-            np.random.set_state(theirs[1])
-            torch.set_rng_state(theirs[2])
-            if theirs[3] is not None:
-                self._cuda = torch.cuda.get_rng_state()
-                torch.cuda.set_rng_state(theirs[3])
-
-    def _swap_in(self) -> tuple:
-        cuda = torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None
-        theirs = random.getstate(), np.random.get_state(), torch.get_rng_state(), cuda
-        random.setstate(self._python)
-        np.random.set_state(self._numpy)
-        torch.set_rng_state(self._torch)
-        if cuda is not None:
-            if self._cuda is None:
-                torch.cuda.manual_seed(self._seed)
-            else:
-                torch.cuda.set_rng_state(self._cuda)
-        return theirs
-
-    def state_dict(self) -> dict:
-        """Plain lists and numbers, so that JSON can hold it."""
-        python, (kind, keys, *rest) = self._python, self._numpy
-        return {
-            "python": [python[0], list(python[1]), python[2]],
-            "numpy": [kind, keys.tolist(), *rest],
-            "torch": self._torch.tolist(),
-            "cuda": None if self._cuda is None else self._cuda.tolist(),
-        }
-
-    def load_state_dict(self, state: dict) -> None:
-        version, internal, gauss = state["python"]
-        kind, keys, *rest = state["numpy"]
-        self._python = (version, tuple(internal), gauss)
-        self._numpy = (kind, np.array(keys, dtype=np.uint32), *rest)
-        self._torch = torch.tensor(state["torch"], dtype=torch.uint8)
-        self._cuda = None if state["cuda"] is None else torch.tensor(state["cuda"], dtype=torch.uint8)

@@ -1,25 +1,26 @@
-"""Several rewards as the one number that training maximises: their weighted sum, as TRL takes it."""
+"""Several rewards as the one number that training maximises: their weighted sum, of the rows that all of them score."""
 
 from __future__ import annotations
 
-import asyncio
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from smilerl import worlds
-from smilerl.rewards._carried import carry, is_async
+from smilerl.rewards._asking import ask
+from smilerl.rewards._carried import carry
 
 
 def summed(rewards: Sequence[Callable], weights: Sequence[float]) -> Callable[..., list[float | None]]:
     """The weighted sum of rewards, in TRL's protocol.
 
-    As in TRL, a reward that is None drops out of the sum; the sum is None where all are.
+    The sum is None where a reward of any weight but 0 is None; one of weight 0 is not asked. See `unscored`.
 
     Args:
         rewards: as `build_rewards` gives them.
         weights: one for each.
     """
+    counted = [place for place, weight in enumerate(weights) if weight]
 
     def total(prompts, completions, **columns) -> list[float | None]:
         given = {
@@ -30,15 +31,28 @@ def summed(rewards: Sequence[Callable], weights: Sequence[float]) -> Callable[..
             **worlds.columns_of(columns.get("person") or []),  # in training the data set holds them
             **columns,
         }
-        sums: list[float | None] = [None] * len(completions)
-        for reward, weight in zip(rewards, weights, strict=True):
-            values = reward(prompts=prompts, completions=completions, **given)
-            for row, value in enumerate(asyncio.run(values) if is_async(reward) else values):
-                if value is not None:
-                    sums[row] = (sums[row] or 0.0) + weight * value
+        found = ask([rewards[place] for place in counted], prompts=prompts, completions=completions, **given)
+        sums: list[float | None] = [0.0] * len(completions)
+        for place, values in zip(counted, found, strict=True):
+            for row, value in enumerate(values):
+                before = sums[row]
+                sums[row] = None if before is None or value is None else before + weights[place] * value
         return sums
 
     return carry(total, *rewards)
+
+
+def unscored(found: Sequence[Sequence[float | None]], weights: Sequence[float]) -> list[bool]:
+    """For each of N rows, whether a reward of any weight but 0 has no score for it, so that the row as a whole has none.
+
+    A sum over the others would compare rows that were asked different things: a judge who fails would pay, or cost, its mean.
+
+    Args:
+        found: R lists of N values.
+        weights: R.
+    """
+    counted = [values for values, weight in zip(found, weights, strict=True) if weight]
+    return [any(value is None for value in row) for row in zip(*counted, strict=True)]
 
 
 @contextmanager

@@ -49,7 +49,7 @@ def measure(recipe: Recipe, arm: Path, base: Path) -> dict[str, dict]:
 def combined(recipe: Recipe) -> Callable[..., list[float | None]]:
     """A recipe's rewards as the one number that training maximises, in TRL's protocol.
 
-    As in TRL, a reward that is None drops out of the weighted sum; the sum is None where all are.
+    The sum is None where a reward of any weight but 0 is, as in training.
     """
     from smilerl import pipeline, worlds
     from smilerl.rewards import build_rewards

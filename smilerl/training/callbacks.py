@@ -6,6 +6,7 @@ by a function that the entry point hands over, which gives back numbers to log.
 
 from __future__ import annotations
 
+import logging
 import math
 import random
 import sys
@@ -274,6 +275,9 @@ def hushed() -> Iterator[None]:
     """The libraries' own bars and advice off, for a while: a run speaks through `Progress`."""
     log = transformers.logging
     no_bars, bars, verbosity = datasets.are_progress_bars_disabled(), log.is_progress_bar_enabled(), log.get_verbosity()
+    trls = logging.getLogger("trl")  # it repeats a whole row for each step with an unscored one
+    trls_level = trls.level
+    trls.setLevel(logging.ERROR)
     datasets.disable_progress_bars()
     log.disable_progress_bar()
     log.set_verbosity_error()
@@ -283,6 +287,7 @@ def hushed() -> Iterator[None]:
             yield
     finally:
         log.set_verbosity(verbosity)
+        trls.setLevel(trls_level)
         if bars:
             log.enable_progress_bar()
         if not no_bars:

@@ -12,6 +12,7 @@ that another version lacks is left out, and `tests/training/test_resume.py` comp
 from __future__ import annotations
 
 import pickle
+import shutil
 import signal
 import sys
 import time
@@ -24,8 +25,11 @@ from transformers import Trainer, TrainerCallback
 from trl.trainer.utils import RepeatSampler
 
 from smilerl import checkpoints
-from smilerl.rewards import RewardError
+from smilerl.rewards._together import RewardTimeout, StopAsked
 from smilerl.run import Interrupted, RunError
+from smilerl.terminal import brief
+from smilerl.training.copies import generators, plain_copy, put_back, refill
+from smilerl.training.finite import refuse_broken
 from smilerl.training.stop import StopSignals
 
 #: Seconds from one checkpoint to the next where the recipe sets no `save_strategy` ...
@@ -65,7 +69,7 @@ class Checkpoints(TrainerCallback):
         """
         Args:
             folder: of the checkpoints; the trainer's `output_dir`.
-            rewards: those that the trainer asks, as `rewards.checked` makes them; their state is saved.
+            rewards: whose state is saved: those that the trainer asks, as `rewards.checked` makes them, and through what it asks them.
             by_time: save every minute, or more seldom where saving takes long; else when the trainer's arguments say.
             goes_on_from: the checkpoint that `train` loads; None: begin at the first step.
             before_sealing: called in the main process before a checkpoint counts: what else has to reach the disk.
@@ -75,6 +79,8 @@ class Checkpoints(TrainerCallback):
         self.limit: int | None = None
         self.stopping: signal.Signals | None = None
         self.next, self.began = 0.0, 0.0
+        self.left: dict[str, Any] | None = None
+        self._generators: tuple | None = None
 
     def bind(self, trainer: Trainer) -> None:
         """Learn whose checkpoints these are.
@@ -105,15 +111,23 @@ class Checkpoints(TrainerCallback):
             return
         if state.is_world_process_zero:
             print(f"goes on from step {state.global_step} of {state.max_steps}", file=sys.stderr, flush=True)
-        # A whole pickle: a reward's state is whatever its author gives. The file is the run's own, and its hash was right.
-        saved = torch.load(self._own_file(self.goes_on_from), map_location=self._moved(), weights_only=False)
-        self._put_back(saved)
+        self._put_back(self._loaded(self._own_file(self.goes_on_from)))
         reference = self._synced_reference()
         if reference is not None:
             reference.load_state_dict(torch.load(self.goes_on_from / "reference.pt", weights_only=True))
-        for reward, own in zip(self.rewards, saved["rewards"], strict=True):
-            reward.load_state_dict(own)
         _start_epochs(train_dataloader, int(state.epoch))
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        """Note the generators: an epoch's first step begins after the epoch has drawn, and what goes on from there draws again."""
+        self._generators = generators() if self._asks() else None
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        """Note where the last step has left all that `save_last_step` would save, while there are rewards that may not come back."""
+        if self._asks():
+            drawn, self._generators = self._generators or generators(), None
+            # Tokens and operations are counted while the next step is made.
+            counts = dict(vars(state)), self.trainer.current_flos
+            self.left = {"step": state.global_step, "generators": drawn, "counts": counts, "state": self._state()}
 
     def on_step_end(self, args, state, control, **kwargs):
         """Ask for a checkpoint, if it is time or the last chance."""
@@ -136,9 +150,16 @@ class Checkpoints(TrainerCallback):
 
         Raises:
             Interrupted: it was.
+            RunError: weights are no numbers any more; this checkpoint is deleted.
         """
         accelerator = self.trainer.accelerator
         checkpoint = self.folder / f"checkpoint-{state.global_step}"
+        try:
+            refuse_broken(self.trainer, optimizer=True)
+        except RunError:
+            if accelerator.is_main_process:
+                shutil.rmtree(checkpoint, ignore_errors=True)
+            raise
         torch.save(self._state(), self._own_file(checkpoint))
         reference = self._synced_reference()
         if reference is not None and accelerator.is_main_process:
@@ -165,17 +186,58 @@ class Checkpoints(TrainerCallback):
         if self.goes_on_from is not None and logs and "train_loss" in logs:
             logs["train_loss"] = self.trainer._total_loss_scalar / state.global_step
 
+    def _asks(self) -> bool:
+        return bool(self.rewards) and hasattr(self.trainer, "reward_funcs")
+
+    def save_last_step(self) -> int:
+        """Saves the checkpoint that the last whole step left, from the middle of the next one, in which a reward was ended.
+
+        For one process: several have to finish a step together.
+
+        Returns:
+            The step to go on from; 0 where there is none.
+
+        Raises:
+            Interrupted: the run was asked to stop.
+        """
+        trainer, left = self.trainer, self.left
+        before = 0 if self.goes_on_from is None else checkpoints.step_of(self.goes_on_from)
+        alone = trainer.accelerator.num_processes == 1
+        if alone and left is not None and left["step"] == trainer.state.global_step > before:
+            put_back(left["generators"])
+            vars(trainer.state).update(left["counts"][0])
+            trainer.current_flos = left["counts"][1]
+            self._put_back(left["state"])
+            trainer._save_checkpoint(trainer.model_wrapped, None)
+            self.on_save(trainer.args, trainer.state, trainer.control)
+        saved = checkpoints.in_order(self.folder)
+        return checkpoints.step_of(saved[-1]) if saved else 0
+
     def _state(self) -> dict[str, Any]:
+        """What a checkpoint holds: plain data, and no object that training goes on to change."""
         trainer = self.trainer
         saved = {name: getattr(trainer, name) for name in _CARRIED if hasattr(trainer, name)}
         logs = getattr(trainer, "_logs", {}) if getattr(trainer.args, "log_completions", False) else {}
         return {
-            "carried": saved,
-            "loss": trainer._tr_loss,
-            "metrics": {mode: dict(own) for mode, own in getattr(trainer, "_metrics", {}).items()},
-            "logs": {name: _listed(own) for name, own in logs.items()},
-            "rewards": [_state_of(reward) for reward in self.rewards],
+            "carried": {name: plain_copy(value) for name, value in saved.items()},
+            "loss": trainer._tr_loss.detach().clone()
+            if isinstance(trainer._tr_loss, torch.Tensor)
+            else trainer._tr_loss,
+            "metrics": plain_copy(getattr(trainer, "_metrics", {})),
+            "logs": {name: plain_copy(own) for name, own in logs.items()},
+            "rewards": [reward.state_dict() for reward in self.rewards],
         }
+
+    def _loaded(self, file: Path) -> dict[str, Any]:
+        """A checkpoint's own part. It is data: nothing in it runs, whoever wrote it.
+
+        Raises:
+            RunError: it holds something else.
+        """
+        try:
+            return torch.load(file, map_location=self._moved(), weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+            raise _no_data(file, error) from None
 
     def _put_back(self, saved: dict[str, Any]) -> None:
         trainer = self.trainer
@@ -183,13 +245,12 @@ class Checkpoints(TrainerCallback):
             setattr(trainer, name, value)
         trainer._tr_loss.copy_(saved["loss"])
         for mode, own in saved["metrics"].items():
-            trainer._metrics[mode].update(own)
+            trainer._metrics[mode].clear()
+            trainer._metrics[mode].update({name: list(values) for name, values in own.items()})
         for name, own in saved["logs"].items():
-            if isinstance(own, dict):
-                for column, values in own.items():
-                    trainer._logs[name][column].extend(values)
-            else:
-                trainer._logs[name].extend(own)
+            refill(trainer._logs[name], own)
+        for reward, own in zip(self.rewards, saved["rewards"], strict=True):
+            reward.load_state_dict(own)
 
     def _agreed(self, due: bool) -> tuple[bool, bool]:
         """Whether any process was asked to stop, and whether the main process's clock says that a checkpoint is due."""
@@ -220,17 +281,39 @@ def train(trainer: Trainer) -> None:
 
     Raises:
         Interrupted: one came, and a checkpoint was saved.
-        RunError: it ended before its last step, and nobody had asked it to.
+        RewardTimeout: a reward did not come back; what the last whole step left was saved.
+        RunError: what was trained is no numbers any more; or training ended before its last step, and nobody had asked it to.
     """
     (saving,) = (callback for callback in trainer.callback_handler.callbacks if isinstance(callback, Checkpoints))
     with saving.stop:
-        trainer.train(resume_from_checkpoint=str(saving.goes_on_from) if saving.goes_on_from else None)
+        try:
+            trainer.train(resume_from_checkpoint=str(saving.goes_on_from) if saving.goes_on_from else None)
+        except pickle.UnpicklingError as error:  # of the trainer's own files, which it reads as data alone, too
+            raise _no_data(saving.goes_on_from or saving.folder, error) from None
+        except StopAsked:
+            asked = saving.stop.asked or signal.SIGTERM
+            saving.stopping = asked
+            step = saving.save_last_step()  # which raises Interrupted where it saves
+            print(f"stopped. {_goes_on(step)}", file=sys.stderr, flush=True)
+            raise Interrupted(asked) from None
+        except RuntimeError as error:
+            if trainer.accelerator.num_processes == 1 and not isinstance(error, RunError):
+                refuse_broken(trainer, optimizer=False)  # sampling from broken weights fails without a word of them
+            raise
+        except RewardTimeout as error:
+            raise RewardTimeout(f"{error}\n{_goes_on(saving.save_last_step())}") from None
+    refuse_broken(trainer, optimizer=False)
+    _refuse_unfinished(trainer, saving.folder.parent)
+
+
+def _refuse_unfinished(trainer: Trainer, run: Path) -> None:
+    """Raises RunError where training ended before its last step."""
     done, asked = trainer.state.global_step, trainer.args.max_steps
     last = asked if asked > 0 else trainer.state.max_steps
     if done == 0 or done < last:
         why = "there was no batch to train on" if done == 0 else "a callback, a reward or the trainer itself ended it"
         raise RunError(
-            f"{saving.folder.parent}: training ended at step {done} of {last}, and nobody had asked it to stop: {why}. The run has failed.\n"
+            f"{run}: training ended at step {done} of {last}, and nobody had asked it to stop: {why}. The run has failed.\n"
             "Look for what sets should_training_stop, and at how much data there is (manifest.json: data)."
         )
 
@@ -250,18 +333,16 @@ def _start_epochs(dataloader, number: int) -> None:
             next(iter(sampler), None)
 
 
-def _state_of(reward: Callable) -> dict[str, Any]:
-    state = reward.state_dict()
-    try:
-        pickle.dumps(state)
-    except (pickle.PicklingError, TypeError, AttributeError) as error:
-        raise RewardError(
-            f"the state_dict() of the reward '{getattr(reward, '__name__', reward)}' cannot be saved: {error}. Return numbers, lists, dicts, "
-            "arrays and tensors, and build the rest from them in load_state_dict"
-        ) from None
-    return state
+def _no_data(where: Path, error: BaseException) -> RunError:
+    return RunError(
+        f"{where} is no checkpoint of this version: it holds something other than numbers, text, lists, maps and tensors "
+        f"({brief(error, lines=1, most=100)}).\nIf you do not know who wrote it, distrust it. Delete the checkpoint to go on from the one before."
+    )
 
 
-def _listed(log: Any) -> Any:
-    """A deque of TRL's log as a list, a dict of them as a dict of lists: their factories cannot be saved."""
-    return {name: list(values) for name, values in log.items()} if isinstance(log, dict) else list(log)
+def _goes_on(step: int) -> str:
+    return (
+        f"The same command goes on from step {step}."
+        if step
+        else "The same command begins again: no step had been saved."
+    )

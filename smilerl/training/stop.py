@@ -12,6 +12,10 @@ import threading
 from types import FrameType
 from typing import Any
 
+from smilerl.rewards._patience import hurry
+
+#: Seconds that a reward may still take once the run was asked to stop; then it is ended, and the step is made again by who goes on.
+GRACE = 5.0
 _SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
@@ -38,6 +42,7 @@ class StopSignals:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before.clear()
+        hurry(None)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._insisted += number != signal.SIGUSR1
@@ -46,6 +51,7 @@ class StopSignals:
             os.kill(os.getpid(), number)
         elif self.asked is None:
             self.asked = signal.Signals(number)
+            hurry(GRACE)
             # Not print: a handler may run in the middle of another print.
             os.write(
                 2, f"\n{self.asked.name}: stops after this step and saves. A second one ends it at once.\n".encode()

@@ -73,12 +73,12 @@ def test_an_error_in_a_reward_is_told_with_its_line(tmp_path, capsys, monkeypatc
     (tmp_path / "mine.py").write_text("def rude(prompts, completions, **columns):\n    return [columns['mood']]\n")
     monkeypatch.chdir(tmp_path)
     assert cli.main(["reward", "check", "mine.py:rude", "--n", "4"]) == 1
-    assert f"KeyError: 'mood' ({tmp_path / 'mine.py'}:2)" in capsys.readouterr().out
+    assert f"{tmp_path / 'mine.py'}:2: the reward 'rude' raised KeyError: 'mood'" in capsys.readouterr().out
     (tmp_path / "later.py").write_text(
         "async def rude(prompts, completions, **columns):\n    return [columns['mood']]\n"
     )
     assert cli.main(["reward", "check", "later.py:rude", "--n", "4"]) == 1
-    assert f"KeyError: 'mood' ({tmp_path / 'later.py'}:2)" in capsys.readouterr().out
+    assert f"{tmp_path / 'later.py'}:2: the reward 'rude' raised KeyError: 'mood'" in capsys.readouterr().out
 
 
 def test_accuracy_on_pairs_with_its_interval_beside_length(pairs, tmp_path, capsys):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
+import signal
 
 import numpy as np
 import pytest
@@ -48,7 +50,7 @@ def of_one_prompt(prompts, completions, **columns):
 
 
 def not_a_number(prompts, completions, **columns):
-    return [float("nan") if not said else 1.0 * len(said) for said in completions]
+    return [float("nan") if not text(said) else 1.0 * len(text(said)) for said in completions]
 
 
 def too_short(prompts, completions, **columns):
@@ -297,3 +299,55 @@ def test_a_reward_that_reaches_for_outcomes_fails_here_and_not_in_a_run():
 
     found = look(nosy, of_world(world, 4, 0))
     assert not found.passed and "reward check" in found.findings[0].said
+
+
+def counts_items(prompts, completions, **columns):
+    return [float(len(said)) for said in completions]
+
+
+def looks_for_a_word(prompts, completions, **columns):
+    return [float("and" in said) for said in completions]
+
+
+def counts_commas(prompts, completions, **columns):
+    return [float(said.count(",")) for said in completions]
+
+
+def reads_messages_alone(prompts, completions, **columns):
+    return [float(len(said) if isinstance(said, str) else len(said[0]["content"])) for said in completions]
+
+
+def blind_to_text(prompts, completions, **columns):
+    return [0.0 if isinstance(said, str) else float(len(said[0]["content"])) for said in completions]
+
+
+def as_messages(tried):
+    prompts = [[{"role": "user", "content": said}] for said in tried.columns["prompts"]]
+    completions = [[{"role": "assistant", "content": said}] for said in tried.columns["completions"]]
+    return dataclasses.replace(tried, columns={**tried.columns, "prompts": prompts, "completions": completions})
+
+
+@pytest.mark.parametrize("reward", [counts_items, looks_for_a_word, counts_commas])
+def test_a_reward_that_is_constant_on_messages_fails_in_a_world_of_plain_text(reward):
+    found = {one.name: one for one in look(reward, TRIED).findings}["form"]
+    assert found.status == "fails" and "as messages all" in found.said and "smilerl.rewards.texts" in found.fix
+
+
+def test_a_reward_that_is_constant_on_plain_text_fails_in_a_world_of_messages():
+    assert {one.name: one for one in look(blind_to_text, as_messages(TRIED)).findings}["form"].status == "fails"
+    assert {one.name: one for one in look(reads_messages_alone, as_messages(TRIED)).findings}["form"].status == "ok"
+
+
+@pytest.mark.parametrize(
+    "leaves", [SystemExit(0), KeyboardInterrupt(), GeneratorExit()], ids=lambda one: type(one).__name__
+)
+def test_a_reward_that_would_end_the_check_fails_it(leaves):
+    def quitting(prompts, completions, **columns):
+        raise leaves
+
+    before = signal.signal(signal.SIGINT, lambda *_: None)  # as while a run listens to signals
+    try:
+        (found,) = look(quitting, TRIED).findings
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert found.status == "fails" and "'quitting'" in found.said

@@ -132,7 +132,10 @@ def test_what_cannot_be_built_is_said_in_few_words(users_folder, spec, says):
 
 
 def test_a_users_module_that_cannot_import_says_so_itself(users_folder):
-    with pytest.raises(ModuleNotFoundError, match="not_installed_anywhere"):
+    with pytest.raises(
+        RewardError,
+        match=r"broken\.py:1: importing .* raised ModuleNotFoundError: No module named 'not_installed_anywhere'",
+    ):
         build_reward("users_own_package.broken.reward")
 
 

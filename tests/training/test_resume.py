@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pickle
 
 import pandas as pd
 import pytest
@@ -264,14 +265,72 @@ def test_another_number_of_processes_is_refused(make_recipe, killed):
         run_recipe(recipe, progress=False)
 
 
-def test_a_reward_whose_state_cannot_be_saved_is_named(make_recipe, tmp_path):
+@pytest.mark.parametrize(
+    ("methods", "says"),
+    [
+        ("state_dict: {'open': (n for n in ())}", r"state_dict\(\)\['open'\] is a generator"),
+        (
+            "state_dict: {'last': [collections.deque()]}",
+            r"state_dict\(\)\['last'\]\[0\] is a deque. Return list\(...\) of it",
+        ),
+        ("state_dict: collections.defaultdict(int)", r"is a defaultdict. Return dict\(...\) of it"),
+        ("state_dict: {('a',): 1}", "has a key that is a tuple"),
+        ("state_dict: {'words': numpy.array(['a'])}", r"state_dict\(\)\['words'\] is a ndarray"),
+        ("state_dict: 1 / 0", "raised ZeroDivisionError"),
+    ],
+)
+def test_a_reward_whose_state_is_no_plain_data_is_told_before_anything_loads(make_recipe, tmp_path, methods, says):
     (tmp_path / "mine.py").write_text(
-        "def mine(prompts, completions, **columns): return [0.0] * len(completions)\n"
-        "mine.state_dict = lambda: {'open': (n for n in ())}\nmine.load_state_dict = lambda state: None\n"
+        "import collections, numpy\ndef mine(prompts, completions, **columns): return [0.0] * len(completions)\n"
+        f"mine.state_dict = lambda {methods.removeprefix('state_dict')}\nmine.load_state_dict = lambda state: None\n"
     )
-    recipe = make_recipe("rloo", rewards=[{"name": f"{tmp_path}/mine.py:mine"}], held_out={"every": 0})
-    with pytest.raises(ValueError, match=r"state_dict\(\) of the reward 'mine' cannot be saved"):
-        run_recipe(saving(recipe, 1), progress=False)
+    with pytest.raises(RecipeError, match=rf"recipe\.yaml:\d+: .*mine\.py:\d+: .*'mine' .*{says}"):
+        make_recipe("rloo", rewards=[{"name": f"{tmp_path}/mine.py:mine"}])
+
+
+@pytest.mark.parametrize(("has", "lacks"), [("state_dict", "load_state_dict"), ("load_state_dict", "state_dict")])
+def test_a_state_that_can_be_saved_and_not_put_back_is_told(make_recipe, tmp_path, has, lacks):
+    (tmp_path / "mine.py").write_text(
+        f"def mine(prompts, completions, **columns): return [0.0] * len(completions)\nmine.{has} = lambda *state: {{}}\n"
+    )
+    with pytest.raises(RecipeError, match=rf"'mine' has {has} and no {lacks}"):
+        make_recipe("rloo", rewards=[{"name": f"{tmp_path}/mine.py:mine"}])
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "smilerl-0.pt",
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ("optimizer.pt", "scheduler.pt", "rng_state.pth")),
+    ],
+)
+def test_a_checkpoint_that_somebody_else_sealed_runs_nothing(make_recipe, killed, tmp_path, file):
+    import torch
+
+    recipe = saving(make_recipe("sft", training={"max_steps": 4}), 2)
+    killed(recipe, 3)
+    folder = Run.open(recipe.output_dir).checkpoints / "checkpoint-2"
+    own = {"carried": {"_step": Payload(tmp_path / "ran")}}
+    for payload in (Payload(tmp_path / "ran"), own) if file == "smilerl-0.pt" else (own,):
+        torch.save(payload, folder / file)
+        checkpoints.seal(folder, step=2, processes=1)
+        with pytest.raises(RunError, match=r"is no checkpoint of this version: it holds something other than numbers"):
+            run_recipe(recipe, progress=False)
+    (folder / file).write_bytes(pickle.dumps(Payload(tmp_path / "ran")))  # not even in a zip file
+    checkpoints.seal(folder, step=2, processes=1)
+    with pytest.raises(RunError, match=r"checkpoint-2.* is no checkpoint"):
+        run_recipe(recipe, progress=False)
+    assert not (tmp_path / "ran").exists()
+
+
+class Payload:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
 
 
 @pytest.mark.parametrize("setting", ["resume_from_checkpoint", "save_only_model", "enable_jit_checkpoint"])

@@ -1,0 +1,96 @@
+"""What a reward raises, as one error that names the reward, the line, and what happened."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import signal
+import sysconfig
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from smilerl import paths
+from smilerl.rewards._patience import TimedOut
+from smilerl.terminal import brief
+
+#: Characters of an error's own text that are repeated.
+_MOST = 600
+
+
+class RewardError(ValueError):
+    """A reward that does not exist, cannot be built so, or returned what is no reward. At most ten lines, with the fix."""
+
+
+@contextmanager
+def failures_named(doing: str, reward: Callable | None = None) -> Iterator[None]:
+    """Within this block whatever is raised becomes a `RewardError` with the line that raised it; the original is its cause.
+
+    Left as they are: our own errors, a time limit, and Ctrl-C. `sys.exit(0)` is no way to end a run, so it is an error like others.
+
+    Args:
+        doing: begins the message, such as `the reward 'mine'`.
+        reward: whose first line is named where the error says no line of the user's.
+    """
+    try:
+        yield
+    except TimedOut:
+        raise
+    except BaseException as error:
+        if type(error).__module__.partition(".")[0] == "smilerl" or _is_ctrl_c(error):
+            raise
+        at = users_line(error) or (place(reward) if reward is not None else None)
+        raise RewardError(f"{at + ': ' if at else ''}{doing} {_happened(error)}") from error
+
+
+def users_line(error: BaseException) -> str | None:
+    """`file:line` of the innermost line of the user's own code in an error's traceback, not that of a library that it called."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, SyntaxError) and error.filename and not _is_librarys(error.filename):
+        return f"{error.filename}:{error.lineno}"
+    users = [frame for frame in frames if not _is_librarys(frame.filename)]
+    return f"{users[-1].filename}:{users[-1].lineno}" if users else None
+
+
+def place(reward: Callable) -> str | None:
+    """`file:line` where a reward is written; None for what is not Python."""
+    while isinstance(reward, functools.partial):
+        reward = reward.func
+    written = getattr(type(reward), "combine", type(reward).__call__)  # a `Reward` around others is called in base.py
+    code = getattr(inspect.unwrap(reward), "__code__", None) or getattr(written, "__code__", None)
+    return None if code is None else f"{code.co_filename}:{code.co_firstlineno}"
+
+
+def said(error: BaseException) -> str:
+    """An error's text, short and printable, whatever it is."""
+    try:
+        text = str(error)[: 2 * _MOST]  # making a long one printable takes seconds
+    except Exception:  # noqa: BLE001 - a text that cannot be had is no reason to lose the error
+        return "(its text cannot be shown)"
+    return brief(text, lines=4, most=_MOST)
+
+
+@functools.cache
+def _libraries() -> list[Path]:
+    return [paths.PACKAGE, *(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib"))]
+
+
+def _is_librarys(file: str) -> bool:
+    return file.startswith("<") or any(Path(file).is_relative_to(folder) for folder in _libraries())
+
+
+def _happened(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        code = "" if error.code is None else brief(repr(error.code), lines=1, most=60)
+        return f"called sys.exit({code}), which is no way to end a run. Raise an exception that says what is wrong"
+    return f"raised {type(error).__name__}: {said(error)}"
+
+
+def _is_ctrl_c(error: BaseException) -> bool:
+    """A KeyboardInterrupt is Ctrl-C where Python turns one into it; while a run listens to signals, it is the reward's own."""
+    if not isinstance(error, KeyboardInterrupt):
+        return False
+    in_main = threading.current_thread() is threading.main_thread()
+    return not in_main or signal.getsignal(signal.SIGINT) is signal.default_int_handler

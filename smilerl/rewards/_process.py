@@ -1,0 +1,95 @@
+"""Settings of the process that a reward may change and training depends on: they are put back after each call."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import torch
+
+_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+
+
+@contextmanager
+def settings_kept() -> Iterator[None]:
+    """Afterwards these are as they were: torch's default dtype and device, gradient mode, threads and determinism, the working directory,
+    the handlers of the signals that stop a run, and standard output and error, which cannot be closed within."""
+    before, folder, handlers = _torch_settings(), _folder(), _handlers()
+    streams = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (_Unclosable.of(stream) for stream in streams)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = streams
+        if _torch_settings() != before:
+            _put_back(before)
+        if folder is not None and _folder() != folder:
+            with suppress(OSError):  # the folder may be gone
+                os.chdir(folder)
+        for number, handler in handlers.items():
+            if handler is not None and signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
+
+
+class _Unclosable:
+    """A stream whose `close` only flushes: what a reward closed would be missing to the run."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    @classmethod
+    def of(cls, stream: Any) -> Any:
+        """The stream in this wrapper; None where there is none."""
+        return None if stream is None else cls(stream)
+
+    def close(self) -> None:
+        self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stream)
+
+
+def _torch_settings() -> tuple:
+    return (
+        torch.get_default_dtype(),
+        torch.is_grad_enabled(),
+        torch.get_num_threads(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        torch.get_float32_matmul_precision(),
+        torch.get_default_device(),
+    )
+
+
+def _put_back(before: tuple) -> None:
+    dtype, grad, threads, deterministic, warn_only, precision, device = before
+    if torch.get_default_device() != device:
+        torch.set_default_device(None if device.type == "cpu" else device)
+    torch.set_default_dtype(dtype)
+    torch.set_grad_enabled(grad)
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+    torch.set_float32_matmul_precision(precision)
+
+
+def _folder() -> str | None:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return None
+
+
+def _handlers() -> dict[int, Any]:
+    """Python can set handlers in the main thread alone."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    return {number: signal.getsignal(number) for number in _SIGNALS}

@@ -1,0 +1,70 @@
+"""Random numbers of a reward's own: Python's, NumPy's and torch's global generators are its own while it runs."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+
+class Streams:
+    """The states of the global generators that belong to one reward."""
+
+    def __init__(self, key: str) -> None:
+        seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4])
+        self._python = random.Random(seed).getstate()
+        self._numpy: Any = np.random.RandomState(seed).get_state()
+        self._torch = torch.Generator().manual_seed(seed).get_state()
+        self._cuda: torch.Tensor | None = None
+        self._seed = seed
+
+    @contextmanager
+    def own(self) -> Iterator[None]:
+        """Within this block the global generators are the reward's."""
+        theirs = self._swap_in()
+        try:
+            yield
+        finally:
+            self._python, self._numpy, self._torch = random.getstate(), np.random.get_state(), torch.get_rng_state()
+            random.setstate(theirs[0])
+            np.random.set_state(theirs[1])
+            torch.set_rng_state(theirs[2])
+            if theirs[3] is not None:
+                self._cuda = torch.cuda.get_rng_state()
+                torch.cuda.set_rng_state(theirs[3])
+
+    def _swap_in(self) -> tuple:
+        cuda = torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None
+        theirs = random.getstate(), np.random.get_state(), torch.get_rng_state(), cuda
+        random.setstate(self._python)
+        np.random.set_state(self._numpy)
+        torch.set_rng_state(self._torch)
+        if cuda is not None:
+            if self._cuda is None:
+                torch.cuda.manual_seed(self._seed)
+            else:
+                torch.cuda.set_rng_state(self._cuda)
+        return theirs
+
+    def state_dict(self) -> dict:
+        """Plain lists and numbers, so that JSON can hold it."""
+        python, (kind, keys, *rest) = self._python, self._numpy
+        return {
+            "python": [python[0], list(python[1]), python[2]],
+            "numpy": [kind, keys.tolist(), *rest],
+            "torch": self._torch.tolist(),
+            "cuda": None if self._cuda is None else self._cuda.tolist(),
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        version, internal, gauss = state["python"]
+        kind, keys, *rest = state["numpy"]
+        self._python = (version, tuple(internal), gauss)
+        self._numpy = (kind, np.array(keys, dtype=np.uint32), *rest)
+        self._torch = torch.tensor(state["torch"], dtype=torch.uint8)
+        self._cuda = None if state["cuda"] is None else torch.tensor(state["cuda"], dtype=torch.uint8)
