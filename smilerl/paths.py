@@ -6,6 +6,9 @@ import difflib
 import os
 from pathlib import Path
 
+from smilerl import places
+from smilerl.errors import UserError
+
 PACKAGE = Path(__file__).resolve().parent
 
 
@@ -16,8 +19,19 @@ def share() -> Path:
 
 
 def cache_dir() -> Path:
-    """The folder of models built on first use: `$SMILERL_CACHE`, else `~/.cache/smilerl`."""
-    return Path(os.environ.get("SMILERL_CACHE") or Path.home() / ".cache" / "smilerl")
+    """The folder of models built on first use: `$SMILERL_CACHE`, else `~/.cache/smilerl`. It may not be there yet, or be read-only.
+
+    Raises:
+        UserError: SMILERL_CACHE means nothing, or is a file.
+    """
+    said = os.environ.get("SMILERL_CACHE") or ""
+    folder = Path(places.expanded(said)) if said else Path.home() / ".cache" / "smilerl"
+    wrong = places.unknown_part(said) if said else None
+    if wrong is None and folder.exists() and not folder.is_dir():
+        wrong = "is a file, and should be a folder"
+    if wrong is not None:
+        raise UserError(f"the environment variable SMILERL_CACHE is '{said}', which {wrong}.\n    Name a folder, such as ~/.cache/smilerl.")
+    return folder
 
 
 def find(name: str | Path, beside: str | Path | None = None) -> Path | None:
@@ -30,7 +44,7 @@ def find(name: str | Path, beside: str | Path | None = None) -> Path | None:
     Returns:
         The path, or None when nothing is there.
     """
-    name = Path(name).expanduser()
+    name = Path(places.expanded(name))
     folders = [Path(), *([Path(beside).parent] if beside else []), share()]
     return next((folder / name for folder in folders if (folder / name).exists()), None)
 
@@ -38,7 +52,7 @@ def find(name: str | Path, beside: str | Path | None = None) -> Path | None:
 def near(name: str | Path) -> Path | None:
     """The existing path that a mistyped one is most like: what is not there is replaced by the entry spelt most alike."""
     place = Path()
-    for part in Path(name).expanduser().parts:
+    for part in Path(places.expanded(name)).parts:
         if not (place / part).exists():
             there = [entry.name for entry in place.iterdir()] if place.is_dir() else []
             alike = difflib.get_close_matches(part, there, 1)
@@ -46,7 +60,7 @@ def near(name: str | Path) -> Path | None:
                 return None
             part = alike[0]
         place /= part
-    return None if place == Path(name).expanduser() else place
+    return None if place == Path(places.expanded(name)) else place
 
 
 def a_run_of(study: Path) -> Path:

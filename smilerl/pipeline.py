@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from accelerate import PartialState
 from accelerate.utils import gather_object, is_peft_model
@@ -28,6 +28,7 @@ from smilerl import (
     ancestry,
     baseline,
     checkpoints,
+    ownership,
     pairs,
     paths,
     preferences,
@@ -38,13 +39,14 @@ from smilerl import (
     worlds,
 )
 from smilerl.chat_template import set_defaults
+from smilerl.errors import UserError
 from smilerl.fingerprint import hash_path
 from smilerl.gold_log import scorer
 from smilerl.hub import fetch, ids
 from smilerl.policies import Policy, load_policy, load_tokenizer
-from smilerl.recipe import PolicySpec, Recipe, RecipeError, load_recipe
-from smilerl.rewards import RewardError, build_rewards
-from smilerl.run import Run, RunError
+from smilerl.recipe import PolicySpec, Recipe, load_recipe
+from smilerl.rewards import build_rewards
+from smilerl.run import Run, RunError, finished_run
 from smilerl.training.callbacks import HeldOut, Metrics, Progress, frozen_base, hushed
 from smilerl.training.resume import Checkpoints, by_time, train
 from smilerl.training_settings import FORM_OF
@@ -66,6 +68,10 @@ def run_recipe(recipe: Recipe, *, progress: bool = True) -> Run:
         OutcomeSealed: a reward reached for an outcome through no channel that it declares.
         Interrupted: it was asked to stop (SIGTERM, SIGUSR1, Ctrl-C) and has saved where it was.
     """
+    done = finished_run(recipe)
+    if done is not None:
+        return done
+    ownership.check_run_folder(recipe)
     _fetch_models(recipe)
     with _own_run(recipe) as run:
         if not run.finished:
@@ -154,8 +160,6 @@ def _fetch_models(recipe: Recipe) -> None:
     Raises:
         RecipeError: with the line that names it.
     """
-    if Run(Path(recipe.output_dir)).finished_as(recipe):
-        return
     for key, name in recipe_check.named_models(recipe):
         if ids.looks_like(name) and paths.find(name, recipe.source) is None:
             try:
@@ -172,10 +176,11 @@ def _built(recipe: Recipe, progress: bool) -> Run:
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
     folder = paths.cache_dir() / "models" / f"{Path(recipe.source).stem}-{digest}"
     recipe = dataclasses.replace(recipe, output_dir=str(folder))
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_suffix(".lock").open("w") as lock:
+    run = Run(folder)
+    if run.finished_as(recipe):  # also in a cache that is read-only, where nothing could be locked
+        return run
+    with _cache_lock(folder.with_suffix(".lock")) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        run = Run(folder)
         if run.finished_as(recipe):
             return run
         if PartialState().num_processes > 1:
@@ -186,6 +191,15 @@ def _built(recipe: Recipe, progress: bool) -> Run:
         if progress:
             print(f"{recipe.source}: trained on first use, and kept in {folder}", file=sys.stderr, flush=True)
         return run_recipe(recipe, progress=progress)
+
+
+def _cache_lock(path: Path) -> IO[str]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("w")
+    except OSError as error:
+        text = f"the cache {paths.cache_dir()} cannot be written in: {error.strerror or error}."
+        raise RunError(f"{text}\n    Set the environment variable SMILERL_CACHE to a folder that can.") from error
 
 
 @contextmanager
@@ -267,7 +281,7 @@ def _told_as(recipe: Recipe, key: str, fix: str = "") -> Iterator[None]:
     """What data or a model on the Hub turn out to be is told as a mistake in the recipe, at the key that names them."""
     try:
         yield
-    except (RecipeError, RewardError):
+    except UserError:
         raise
     except (ValueError, OSError) as error:
         first, *more = str(error).strip().splitlines() or [type(error).__name__]

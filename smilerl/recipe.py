@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from smilerl import paths
+from smilerl import paths, places
 from smilerl.yaml_lines import Key, Lines, Problem, RecipeError, dotted, parse_value, read
 from smilerl.yaml_types import misfits, unknown_keys
 
@@ -261,9 +261,19 @@ def _problems(data: dict[str, Any]) -> Iterator[Problem]:
         value = data.get(key[0]) if len(key) == 1 else _mapping(data, key[0]).get(key[1])
         if isinstance(value, int) and value < least:
             yield Problem(key, f"{dotted(key)} is {value}, but should be at least {least}.")
-    if "{" in str(data.get("output_dir", "")).replace("{seed}", ""):
-        yield Problem(("output_dir",), "output_dir has a placeholder other than {seed}.", "Only {seed} is filled in.")
+    yield from place_problems(data.get("output_dir"))
     yield from _model_problems(_mapping(data, "policy"))
+
+
+def place_problems(output_dir: Any) -> Iterator[Problem]:
+    """What is wrong with an `output_dir` as it is written, of a recipe or a study."""
+    if not isinstance(output_dir, str):
+        return
+    wrong = places.unknown_part(output_dir)
+    if wrong is not None:
+        yield Problem(("output_dir",), f"output_dir is {output_dir!r}, which {wrong}.", "Write a folder, such as runs/mine.")
+    elif "{" in places.expanded(output_dir).replace("{seed}", ""):
+        yield Problem(("output_dir",), "output_dir has a placeholder other than {seed}.", "Only {seed} is filled in.")
 
 
 def _section_problems(section: type, data: Any, key: Key) -> Iterator[Problem]:
@@ -297,7 +307,7 @@ def _recipe(data: dict[str, Any], lines: Lines) -> Recipe:
     rewards = tuple(
         RewardSpec(**{**reward, "weight": float(reward.get("weight", 1))}) for reward in data.get("rewards", [])
     )
-    output_dir = data.get("output_dir") or f"runs/{Path(lines.file).stem}/seed{{seed}}"
+    output_dir = places.expanded(data.get("output_dir") or f"runs/{Path(lines.file).stem}/seed{{seed}}")
     plain = {name: data[name] for name in ("method", "seed", "training") if name in data}
     recipe = Recipe(**plain, **sections, rewards=rewards, output_dir=output_dir, source=lines.file, lines=lines)
     return dataclasses.replace(recipe, output_dir=output_dir.replace("{seed}", str(recipe.seed)))

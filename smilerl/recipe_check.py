@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from smilerl import paths
+from smilerl import paths, places
 from smilerl.recipe import Recipe, load_recipe
 from smilerl.training_settings import FORM_OF, method_problems, training_fields, training_problems
 from smilerl.yaml_lines import Key, Problem, RecipeError, did_you_mean, dotted
@@ -200,7 +200,7 @@ def _preference_problems(recipe: Recipe, world: Any) -> list[Problem]:
     if recipe.rewards:
         text = f"the {FORM_OF[recipe.method]} come from data.args.{named}, and `rewards:` would make others."
         problems.append(Problem(("rewards",), text, f"Delete `rewards:`, or `{named}` under data.args."))
-    if problems or (named == "dataset" and not Path(args["dataset"]).exists()):
+    if problems or (named == "dataset" and not Path(places.expanded(args["dataset"])).exists()):
         return problems  # a data set on the Hub is looked at when it is needed: checking a recipe downloads nothing
     read = preferences.read_pairs if recipe.method == "dpo" else preferences.read_labels
     try:

@@ -12,6 +12,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from smilerl import errors
+
 USAGE = """\
 usage: python -m smilerl.train --config RECIPE.yaml [--KEY VALUE ...]
 
@@ -33,27 +35,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0 if arguments else 2
     # Trainers of TRL report their use over the network, which nobody here has asked for.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    return errors.run(lambda: _train(arguments))
+
+
+def _train(arguments: Sequence[str]) -> int:
     # Imported late, the light before the heavy: a mistake in a recipe is told before torch has loaded.
-    from smilerl.recipe import RecipeError, load_recipe
-    from smilerl.run import RunError, finished_run
+    from smilerl.recipe import load_recipe
+    from smilerl.run import finished_run
 
-    try:
-        config, overrides = split_config(arguments)
-        recipe = load_recipe(config, overrides)
-        run = finished_run(recipe)
-        if run is None:
-            from smilerl.pipeline import run_recipe
-            from smilerl.rewards import RewardError
-            from smilerl.speakers import SpeakerError
+    config, overrides = split_config(arguments)
+    recipe = load_recipe(config, overrides)
+    run = finished_run(recipe)
+    if run is None:
+        from smilerl.pipeline import run_recipe
 
-            try:
-                run = run_recipe(recipe)
-            except (RewardError, SpeakerError) as error:
-                print(error, file=sys.stderr)
-                return 2
-    except (RecipeError, RunError) as error:
-        print(error, file=sys.stderr)
-        return 2
+        run = run_recipe(recipe)
     if int(os.environ.get("RANK", 0)) == 0:
         print(summary(run))
     return 0

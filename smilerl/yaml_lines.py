@@ -14,12 +14,14 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from smilerl.errors import UserError
+
 Key = tuple[str | int, ...]
 _MOST_SHOWN = 4  # problems in one error, of two lines each
 _MOST_LISTED = 12
 
 
-class RecipeError(ValueError):
+class RecipeError(UserError, ValueError):
     """A mistake in a YAML file or on the command line. Its text has at most ten lines: where, what, and what to write."""
 
 

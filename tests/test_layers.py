@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "smilerl"
 
 #: From the bottom up. A module may import its own layer and those below it.
 LAYERS = (
-    ("checkpoints",),  # of files alone
+    ("checkpoints", "terminal", "errors", "places"),  # of files and texts alone
     (
         "paths",
         "ancestry",
@@ -23,6 +23,7 @@ LAYERS = (
         "training_settings",
         "fingerprint",
         "provenance",
+        "ownership",
         "run",
     ),
     ("messages",),

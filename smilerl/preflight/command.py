@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from smilerl import paths, pipeline, subject, worlds
+from smilerl import ownership, paths, pipeline, subject, worlds
 from smilerl.preflight.asking import Asked
 from smilerl.preflight.findings import Findings
 from smilerl.preflight.look import look
@@ -26,6 +26,8 @@ PEOPLE, SOME_PAIRS = 32, 64
 
 def check(given: argparse.Namespace) -> int:
     """Runs the command; its exit code."""
+    if given.out is not None:
+        ownership.check_results(given.out, "passed")
     rewards, world = _meant(given)
     found = [_one(reward, world, given) for reward in rewards]
     print("\n\n".join(one.table() for one in found))

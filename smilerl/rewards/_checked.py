@@ -20,8 +20,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from smilerl.errors import UserError
 
-class RewardError(ValueError):
+
+class RewardError(UserError, ValueError):
     """A reward that does not exist, cannot be built so, or returned what is no reward. At most ten lines, with the fix."""
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smilerl import paths
+from smilerl import paths, places
 
 if TYPE_CHECKING:
     from smilerl.worlds.dialogue.played import Player
@@ -175,6 +175,7 @@ def hub(name: str, config: str | None, split: str) -> Iterator[tuple[str, Mappin
     """
     from datasets import load_dataset, load_from_disk
 
+    name = places.expanded(name)
     if (Path(name) / "state.json").is_file() or (Path(name) / "dataset_dict.json").is_file():
         saved = load_from_disk(name)
         rows = saved[split] if isinstance(saved, dict) else saved
