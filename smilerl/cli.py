@@ -119,7 +119,9 @@ def _add_eval(commands) -> None:
         help="also have replies to held-out people judged, as where nobody knows the truth: '{name: endpoint, args: {url: ..., model: ...}}'",
     )
     evaluate.add_argument(
-        "--out", type=places.written, help="folder of the results (default: RUN/evals/SUITE, else runs/evals/MODEL/SUITE)"
+        "--out",
+        type=places.written,
+        help="folder of the results (default: RUN/evals/SUITE, else runs/evals/MODEL/SUITE)",
     )
     evaluate.set_defaults(run=_eval)
 
@@ -273,7 +275,9 @@ def _add_hub(commands) -> None:
     push.add_argument(
         "--base", metavar="ORG/NAME", help="where the base of the run is on the Hub; pushed there first if it is not"
     )
-    push.add_argument("--study", metavar="DIR", type=places.written, help="the study it belongs to (default: the one it lies in)")
+    push.add_argument(
+        "--study", metavar="DIR", type=places.written, help="the study it belongs to (default: the one it lies in)"
+    )
     push.add_argument(
         "--license", metavar="ID", help="default: the base's; apache-2.0 for what smilerl makes from nothing"
     )

@@ -116,6 +116,11 @@ def keep(error: BaseException, folder: Path) -> Path | None:
     return path
 
 
+def is_of_machine(error: BaseException) -> bool:
+    """Whether the operating system is out of something, such as room on the disk or open files: no mistake in what was written."""
+    return isinstance(error, OSError) and _SYSTEM.get(error.errno or 0, (WRONG, ""))[0] == FAILED
+
+
 def is_memory(error: BaseException) -> bool:
     """Whether an error says that memory is used up: of this machine, or of an accelerator."""
     return isinstance(error, MemoryError) or (

@@ -22,7 +22,18 @@ _OF_A_RUN = (
 _KNOWN_BY = {"recipe.yaml", "manifest.json", "status.json"}
 _OF_A_START = ("lock", "recipe.yaml", "manifest.json", "status.json", "uncommitted*.diff", "earlier")
 #: What a study makes besides the folders of its arms.
-_OF_A_STUDY = ("lock", "study.json", "logs", "base", "earlier", "tables", "figures", "report.html", "report.md", "report.inputs")
+_OF_A_STUDY = (
+    "lock",
+    "study.json",
+    "logs",
+    "base",
+    "earlier",
+    "tables",
+    "figures",
+    "report.html",
+    "report.md",
+    "report.inputs",
+)
 _NEW = "Give a folder that is new or empty, or that of the run to go on with."
 
 
@@ -121,7 +132,11 @@ def _says(path: Path, key: str) -> bool:
 def _is_our_lock(path: Path) -> bool:
     """Whether a lock file holds the number of a process, or nothing."""
     try:
-        return path.is_file() and path.stat().st_size < 32 and re.fullmatch(r"\d*", path.read_text(encoding="utf-8")) is not None
+        return (
+            path.is_file()
+            and path.stat().st_size < 32
+            and re.fullmatch(r"\d*", path.read_text(encoding="utf-8")) is not None
+        )
     except (OSError, ValueError):
         return False
 
@@ -132,4 +147,3 @@ def _is_our_recipe(path: Path) -> bool:
         return path.read_text(encoding="utf-8") == dump(read_recipe(path).to_dict())
     except (OSError, ValueError):
         return False
-

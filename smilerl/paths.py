@@ -26,11 +26,13 @@ def cache_dir() -> Path:
     """
     said = os.environ.get("SMILERL_CACHE") or ""
     folder = Path(places.expanded(said)) if said else Path.home() / ".cache" / "smilerl"
-    wrong = places.unknown_part(said) if said else None
+    wrong = places.no_path(said) if said else None
     if wrong is None and folder.exists() and not folder.is_dir():
         wrong = "is a file, and should be a folder"
     if wrong is not None:
-        raise UserError(f"the environment variable SMILERL_CACHE is '{said}', which {wrong}.\n    Name a folder, such as ~/.cache/smilerl.")
+        raise UserError(
+            f"the environment variable SMILERL_CACHE is '{said}', which {wrong}.\n    Name a folder, such as ~/.cache/smilerl."
+        )
     return folder
 
 
@@ -46,14 +48,21 @@ def find(name: str | Path, beside: str | Path | None = None) -> Path | None:
     """
     name = Path(places.expanded(name))
     folders = [Path(), *([Path(beside).parent] if beside else []), share()]
-    return next((folder / name for folder in folders if (folder / name).exists()), None)
+    return next((folder / name for folder in folders if _exists(folder / name)), None)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long, or a folder that may not be looked into
+        return False
 
 
 def near(name: str | Path) -> Path | None:
     """The existing path that a mistyped one is most like: what is not there is replaced by the entry spelt most alike."""
     place = Path()
     for part in Path(places.expanded(name)).parts:
-        if not (place / part).exists():
+        if not _exists(place / part):
             there = [entry.name for entry in place.iterdir()] if place.is_dir() else []
             alike = difflib.get_close_matches(part, there, 1)
             if not alike:

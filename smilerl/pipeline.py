@@ -28,6 +28,7 @@ from smilerl import (
     ancestry,
     baseline,
     checkpoints,
+    errors,
     ownership,
     pairs,
     paths,
@@ -35,11 +36,11 @@ from smilerl import (
     recipe_check,
     sharding,
     speakers,
+    trainer_refusals,
     training,
     worlds,
 )
 from smilerl.chat_template import set_defaults
-from smilerl.errors import UserError
 from smilerl.fingerprint import hash_path
 from smilerl.gold_log import scorer
 from smilerl.hub import fetch, ids
@@ -51,6 +52,7 @@ from smilerl.training.callbacks import HeldOut, Metrics, Progress, frozen_base, 
 from smilerl.training.resume import Checkpoints, by_time, train
 from smilerl.training_settings import FORM_OF
 from smilerl.worlds.base import EvaluationKey, World, sealed
+from smilerl.yaml_types import key_named
 
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")
 
@@ -72,6 +74,8 @@ def run_recipe(recipe: Recipe, *, progress: bool = True) -> Run:
     if done is not None:
         return done
     ownership.check_run_folder(recipe)
+    trainer_refusals.check_here(recipe)
+    paths.cache_dir()  # a wrong SMILERL_CACHE is told before anything is written
     _fetch_models(recipe)
     with _own_run(recipe) as run:
         if not run.finished:
@@ -80,7 +84,9 @@ def run_recipe(recipe: Recipe, *, progress: bool = True) -> Run:
             # Whoever plays its people is asked first: not to be able to reach them should cost no minutes of loading.
             if hasattr(world, "check") and PartialState().is_main_process:
                 world.check()
-            _train(with_models(recipe, progress=progress), run, world, progress)
+            recipe = with_models(recipe, progress=progress)
+            recipe_check.check_tokenizer(recipe)
+            _train(recipe, run, world, progress)
     return run
 
 
@@ -277,15 +283,23 @@ def _counted(run: Run, spent: dict) -> Iterator[None]:
 
 
 @contextmanager
-def _told_as(recipe: Recipe, key: str, fix: str = "") -> Iterator[None]:
-    """What data or a model on the Hub turn out to be is told as a mistake in the recipe, at the key that names them."""
+def _told_as(recipe: Recipe, key: str, fix: str = "", also: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """What data or a model on the Hub turn out to be is told as a mistake in the recipe, at the key that names them, or below it."""
     try:
         yield
-    except UserError:
+    except errors.UserError:
         raise
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, *also) as error:
+        if errors.is_memory(error) or errors.is_of_machine(error):
+            raise
         first, *more = str(error).strip().splitlines() or [type(error).__name__]
-        raise recipe.error(key, first, " ".join([*more, fix]).strip()) from error
+        settings: Any = recipe.to_dict()
+        for part in key.split("."):
+            settings = settings.get(part) or {}
+        where = (
+            key_named(first, settings, tuple(key.split("."))) if isinstance(settings, dict) else tuple(key.split("."))
+        )
+        raise recipe.error(".".join(map(str, where)), first, " ".join([*more, fix]).strip()) from error
 
 
 def _evaluate(recipe: Recipe, trainer: Trainer, dataset, run: Run, progress: bool) -> None:
@@ -361,14 +375,15 @@ def _trainer(
             bar.show(row)
 
     renamed = getattr(training.method(recipe.method), "RENAMED", None)
-    trainer = training.make_trainer(
-        recipe,
-        policy=policy,
-        dataset=dataset,
-        reward_funcs=rewards,
-        callbacks=[saving, Metrics(write, renamed), *([bar] if progress else [])],
-        output_dir=run.checkpoints,
-    )
+    with trainer_refusals.telling(recipe):
+        trainer = training.make_trainer(
+            recipe,
+            policy=policy,
+            dataset=dataset,
+            reward_funcs=rewards,
+            callbacks=[saving, Metrics(write, renamed), *([bar] if progress else [])],
+            output_dir=run.checkpoints,
+        )
     saving.bind(trainer)
     # Where TRL measures no KL it is measured at least once, at the end.
     if watched and (recipe.held_out.every or not training.logs_kl(recipe)):
@@ -390,7 +405,8 @@ def _trainer(
 def _policy(recipe: Recipe, run: Run, world: World, talks: bool) -> Policy:
     """What is trained. TRL's reference model and an adapter's base are found by path, so a fresh policy gets one."""
     fix = "Write a directory, a recipe or a Hub id (org/name); a gated one is asked for on its page and wants `hf auth login`."
-    with _told_as(recipe, "policy.model_name_or_path", fix):
+    key, fix = ("policy.config", "") if recipe.policy.config else ("policy.model_name_or_path", fix)
+    with _told_as(recipe, key, fix, also=(ImportError, TypeError, RuntimeError, KeyError)):
         policy = training.method(recipe.method).policy(recipe, world)
     with _told_as(recipe, "policy.chat_template_kwargs"):
         set_defaults(policy.tokenizer, recipe.policy.chat_template_kwargs)

@@ -19,8 +19,8 @@ def expanded(text: str | os.PathLike[str]) -> str:
     return os.path.expanduser(os.path.expandvars(os.fspath(text)))
 
 
-def unknown_part(text: str | os.PathLike[str]) -> str | None:
-    """What of a path has no meaning here, in a few words: a variable that is not set, a user who does not exist, a NUL character."""
+def no_path(text: str | os.PathLike[str]) -> str | None:
+    """Why a text can be no path here, in a few words: a variable that is not set, a user who does not exist, a name too long."""
     text = os.fspath(text)
     if "\0" in text:
         return "holds a NUL character, which no path can have"
@@ -30,7 +30,13 @@ def unknown_part(text: str | os.PathLike[str]) -> str | None:
     variable = re.search(r"\$([A-Za-z_]\w*|\{[^}]*\})", left)
     if variable:
         return f"names the variable {variable[0]}, which is not set"
-    return f"names the home of '{left.split('/')[0]}', and there is no such user" if left.startswith("~") else None
+    if left.startswith("~"):
+        return f"names the home of '{left.split('/')[0]}', and there is no such user"
+    if any(len(os.fsencode(part)) > _LONGEST_NAME for part in Path(left).parts):
+        return f"is too long: the name of a folder has at most {_LONGEST_NAME} bytes"
+    if len(os.fsencode(Path(left).absolute())) > _LONGEST_PATH - _BELOW:
+        return f"is too long: a path has at most {_LONGEST_PATH - _BELOW} bytes"
+    return None
 
 
 def written(text: str) -> Path:
@@ -39,7 +45,7 @@ def written(text: str) -> Path:
     Raises:
         argparse.ArgumentTypeError: a part of it means nothing.
     """
-    wrong = unknown_part(text)
+    wrong = no_path(text)
     if wrong is not None:
         raise argparse.ArgumentTypeError(f"{text!r} {wrong}")
     return Path(expanded(text))
@@ -48,9 +54,6 @@ def written(text: str) -> Path:
 def why_not(folder: Path) -> str | None:
     """Why a folder cannot be made or written in, as far as this can be known without trying; None where nothing speaks against it."""
     try:
-        long = [part for part in folder.parts if len(os.fsencode(part)) > _LONGEST_NAME]
-        if long or len(os.fsencode(folder.absolute())) > _LONGEST_PATH - _BELOW:
-            return f"the name is too long: a folder's has at most {_LONGEST_NAME} bytes, a whole path some {_LONGEST_PATH - _BELOW}"
         for place in (folder, *folder.absolute().parents):
             if place.is_symlink() and not place.exists():
                 return f"{place} is a link to what is not there"

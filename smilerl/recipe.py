@@ -269,9 +269,11 @@ def place_problems(output_dir: Any) -> Iterator[Problem]:
     """What is wrong with an `output_dir` as it is written, of a recipe or a study."""
     if not isinstance(output_dir, str):
         return
-    wrong = places.unknown_part(output_dir)
+    wrong = places.no_path(output_dir)
     if wrong is not None:
-        yield Problem(("output_dir",), f"output_dir is {output_dir!r}, which {wrong}.", "Write a folder, such as runs/mine.")
+        yield Problem(
+            ("output_dir",), f"output_dir {wrong}: {output_dir[:100]!r}.", "Write a folder, such as runs/mine."
+        )
     elif "{" in places.expanded(output_dir).replace("{seed}", ""):
         yield Problem(("output_dir",), "output_dir has a placeholder other than {seed}.", "Only {seed} is filled in.")
 

@@ -107,10 +107,11 @@ def methods() -> list[str]:
 @lru_cache
 def training_fields(method: str) -> dict[str, Any]:
     """The settings of a method's TRL config and their types; importing a config takes seconds, so once."""
-    return typing.get_type_hints(_config_class(method))
+    return typing.get_type_hints(config_class(method))
 
 
-def _config_class(method: str) -> type:
+def config_class(method: str) -> type:
+    """The TRL config of a method, or our own."""
     if method in _OWN:
         return _OWN[method]
     module = importlib.import_module(f"trl.trainer.{method}_config")
@@ -156,7 +157,7 @@ def _range_problems(training: dict[str, Any]) -> Iterator[Problem]:
 
 def _group_problems(recipe: Recipe) -> Iterator[Problem]:
     """Completions are compared within groups that share a prompt, so a generation batch holds whole groups."""
-    defaults = {field.name: field.default for field in dataclasses.fields(_config_class(recipe.method))}
+    defaults = {field.name: field.default for field in dataclasses.fields(config_class(recipe.method))}
     said = {**defaults, **recipe.training}
     if said["generation_batch_size"] is not None and said["steps_per_generation"] is not None:
         text = "generation_batch_size and steps_per_generation are both set, and each follows from the other."

@@ -36,7 +36,10 @@ def said(capsys, raises: BaseException | type) -> tuple[int, str]:
 
 @pytest.mark.parametrize("kind", [RecipeError, RunError, RewardError, SpeakerError, HubError, OutcomeSealed])
 def test_an_error_for_users_is_shown_as_it_is(kind: type[Exception], capsys) -> None:
-    assert said(capsys, kind("recipe.yaml:3: wrong.\n    Write it right.")) == (2, "recipe.yaml:3: wrong.\n    Write it right.\n")
+    assert said(capsys, kind("recipe.yaml:3: wrong.\n    Write it right.")) == (
+        2,
+        "recipe.yaml:3: wrong.\n    Write it right.\n",
+    )
 
 
 def test_a_long_error_with_escapes_is_short_and_plain(capsys) -> None:
@@ -58,7 +61,9 @@ def test_what_the_system_refuses_is_one_line_with_the_path(number: int, status: 
 
 
 def test_a_full_disk_told_by_a_library_is_one_too(capsys) -> None:
-    status, text = said(capsys, RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"))
+    status, text = said(
+        capsys, RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+    )
     assert (status, len(text.splitlines())) == (1, 1) and text.startswith("no space is left")
 
 

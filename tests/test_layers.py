@@ -21,6 +21,7 @@ LAYERS = (
         "yaml_types",
         "recipe",
         "training_settings",
+        "trainer_refusals",
         "fingerprint",
         "provenance",
         "ownership",

@@ -233,7 +233,11 @@ def _models_of(recipe: Recipe) -> list[str]:
 def _make_room(plan: StudyPlan, job: work.Job) -> None:
     """Moves a run of another recipe, or of other code, out of the way: what a plan once meant is kept, and not mixed in."""
     manifest = job.path / "manifest.json"
-    if not ownership.is_run(job.path) or not manifest.is_file() or json.loads(manifest.read_text()).get("content_hash") == job.recipe.content_hash():
+    if (
+        not ownership.is_run(job.path)
+        or not manifest.is_file()
+        or json.loads(manifest.read_text()).get("content_hash") == job.recipe.content_hash()
+    ):
         return
     number = 1 + len(list((plan.folder / "earlier").glob("*")))
     aside = plan.folder / "earlier" / f"{number}-{job.arm}-seed-{job.seed}"

@@ -1,0 +1,287 @@
+"""What TRL, transformers and peft refuse of a recipe's settings, found out before a model loads and told at the setting's line.
+
+The method's TRL config is made, which checks much; what only a trainer checks, some of it minutes later, is looked at here: packages
+that are not installed, files that are not there, words that are none of a choice, optimizers and schedules, evaluations without data.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import os
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from smilerl import errors, places
+from smilerl.recipe import Recipe, RecipeError
+from smilerl.training_settings import config_class
+from smilerl.yaml_lines import Problem, did_you_mean
+from smilerl.yaml_types import key_named
+
+#: Settings that need a package: what is imported, and what pip calls it.
+_PACKAGES = {
+    "use_vllm": ("vllm", "vllm"),
+    "use_liger_kernel": ("liger_kernel", "liger-kernel"),
+    "deepspeed": ("deepspeed", "deepspeed"),
+}
+#: Choices that TRL names in no place that a program can read.
+_CHOICES = {
+    "scale_rewards": ("group", "batch", "none"),
+    "importance_sampling_level": ("token", "sequence"),
+    "multi_objective_aggregation": ("sum_then_normalize", "normalize_then_sum"),
+    "vllm_mode": ("server", "colocate"),
+}
+#: Methods with data to evaluate on while they train.
+_EVALUATED = ("reward",)
+_ON_CPU = "To train on a CPU, write `use_cpu: true`, `bf16: false` and `gradient_checkpointing: false` under training."
+_REFUSALS = (ValueError, TypeError, ImportError, RuntimeError, FileNotFoundError, NotImplementedError)
+
+
+def problems(recipe: Recipe) -> list[Problem]:
+    """What the libraries refuse of a recipe's settings on any machine; loads nothing."""
+    said = recipe.training
+    if recipe.method == "best_of_n":
+        return []
+    found = [*_missing_packages(said), *_unknown_words(recipe), *_unread_files(said)]
+    found += [*_evaluations(recipe), *_trackers(said), *_sampling(said)]
+    if said.get("fp16") and said.get("use_cpu"):
+        found.append(
+            Problem(("training", "fp16"), "training.fp16 needs a GPU, and use_cpu is true.", "Write `fp16: false`.")
+        )
+    if found:
+        return found
+    try:
+        with _hushed():
+            # The device is looked at where it trains (`check_here`): recipes for GPUs are checked on machines without one.
+            made = _made(recipe, {"use_cpu": True, "tf32": None})
+            _try_optimizer(said, made)
+            _try_schedule(said, made)
+    except _REFUSALS as error:
+        return [_problem(recipe, error)]
+    return []
+
+
+def check_here(recipe: Recipe) -> None:
+    """Whether this machine can do what the settings ask of it.
+
+    Raises:
+        RecipeError: it cannot, such as bf16 without a GPU that knows it.
+    """
+    if recipe.method == "best_of_n":
+        return
+    import torch
+
+    if recipe.training.get("fp16") and not torch.accelerator.is_available():
+        raise recipe.error("training.fp16", "training.fp16 needs a GPU, and there is none here.", _ON_CPU)
+    try:
+        with _hushed():
+            _made(recipe, {})
+    except _REFUSALS as error:
+        problem = _problem(recipe, error)
+        raise recipe.lines.error(problem._replace(fix=_ON_CPU if "bf16" in problem.text else problem.fix)) from error
+
+
+@contextmanager
+def telling(recipe: Recipe) -> Iterator[None]:
+    """What a trainer refuses while it is made is told as a mistake in the recipe.
+
+    Raises:
+        RecipeError: at the setting that the refusal names, else at `training`.
+    """
+    try:
+        yield
+    except errors.UserError:
+        raise
+    except _REFUSALS as error:
+        if errors.is_memory(error) or errors.is_of_machine(error):
+            raise
+        raise refusal(recipe, error) from error
+
+
+def refusal(recipe: Recipe, error: BaseException) -> RecipeError:
+    """An error of a library as one of the recipe, at the setting that it names."""
+    return recipe.lines.error(_problem(recipe, error))
+
+
+def _problem(recipe: Recipe, error: BaseException) -> Problem:
+    text = " ".join(str(error).split()) or type(error).__name__
+    key = key_named(text, recipe.training, ("training",))
+    if len(key) == 1 and recipe.policy.peft:
+        in_peft = key_named(text, recipe.policy.peft, ("policy", "peft"))
+        key = in_peft if len(in_peft) > 2 else key
+    return Problem(key, text)
+
+
+def _made(recipe: Recipe, instead: Mapping[str, Any]) -> Any:
+    """The TRL config of a recipe, without a device or a process group, which making one would set up."""
+    import torch
+
+    config = config_class(recipe.method)
+    alone = {"_setup_devices": torch.device("cpu"), "_n_gpu": 0, "distributed_state": None}
+    bare = type(config.__name__, (config,), {**alone, "world_size": int(os.environ.get("WORLD_SIZE") or 1)})
+    settings = {key: value for key, value in {**recipe.training, **instead}.items() if key != "deepspeed"}
+    quiet = {"report_to": "none", "save_strategy": "steps" if "save_steps" in settings else "no"}
+    return bare(**{**quiet, **settings, "output_dir": "none", "seed": recipe.seed})
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Without warnings, and without what a launcher asks of DeepSpeed, which would be set up."""
+    asked = os.environ.pop("ACCELERATE_USE_DEEPSPEED", None)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        if asked is not None:
+            os.environ["ACCELERATE_USE_DEEPSPEED"] = asked
+
+
+def _missing_packages(said: Mapping[str, Any]) -> Iterator[Problem]:
+    for name, (module, pip) in _PACKAGES.items():
+        if said.get(name) and importlib.util.find_spec(module) is None:
+            text = f"training.{name} needs the package {pip}, which is not installed."
+            yield Problem(("training", name), text, f"Run `pip install {pip}`, or delete `{name}:`.")
+
+
+def _unknown_words(recipe: Recipe) -> Iterator[Problem]:
+    """Words that are none of a setting's choices, where TRL types them as any text."""
+    for field in dataclasses.fields(config_class(recipe.method)):
+        value = recipe.training.get(field.name)
+        choices = _choices(field)
+        for word in value if isinstance(value, list) else [value]:
+            if choices and isinstance(word, str) and word not in choices:
+                yield Problem(
+                    ("training", field.name), f"training.{field.name} is '{word}'. {did_you_mean(word, choices)}"
+                )
+
+
+def _choices(field: dataclasses.Field) -> tuple[str, ...]:
+    """The words that a setting may be, as TRL says them in its metadata or in its help; () where it says none."""
+    if field.name in _CHOICES:
+        return _CHOICES[field.name]
+    if field.metadata.get("choices"):
+        return tuple(str(choice) for choice in field.metadata["choices"])
+    listed = re.search(r"(?:Possible|Supported) values are:? ([^.]*)\.", str(field.metadata.get("help", "")))
+    words = tuple(re.findall(r"'(\w+)'", listed[1])) if listed else ()
+    default = field.default_factory() if callable(field.default_factory) else field.default
+    defaults = default if isinstance(default, list) else [default]
+    return words if words and all(word in words for word in defaults if isinstance(word, str)) else ()
+
+
+def _unread_files(said: Mapping[str, Any]) -> Iterator[Problem]:
+    """Settings that are a mapping, or the JSON file that holds one."""
+    for name in ("deepspeed", "accelerator_config", "fsdp_config"):
+        value = said.get(name)
+        if not isinstance(value, str) or value.lstrip().startswith("{"):
+            continue
+        path = Path(places.expanded(value))
+        try:
+            json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            what = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
+            yield Problem(("training", name), f"training.{name} is '{value}': {what}.", "Name a JSON file.")
+        except ValueError as error:
+            yield Problem(("training", name), f"training.{name} is '{value}', which is not JSON: {error}")
+
+
+def _evaluations(recipe: Recipe) -> Iterator[Problem]:
+    said, evaluated = recipe.training, recipe.method in _EVALUATED
+    asked = said.get("eval_strategy", "no") != "no"
+    for name, on in (("eval_strategy", asked), ("eval_on_start", said.get("eval_on_start"))):
+        if on and not evaluated:
+            text = f"training.{name} asks TRL for evaluations, and {recipe.method} has no data for them here."
+            fix = f"Delete `{name}:`. Held-out people are sampled every so many steps by `held_out: {{every: 10}}`."
+            yield Problem(("training", name), text, fix)
+    if said.get("save_strategy") == "best" and not (evaluated and asked and said.get("metric_for_best_model")):
+        text = "save_strategy 'best' saves after evaluations by `metric_for_best_model`, and there are none."
+        yield Problem(
+            ("training", "save_strategy"), text, "Write `save_steps: 100`, or delete it: one is saved every minute."
+        )
+    if said.get("load_best_model_at_end") and not evaluated:
+        text = f"load_best_model_at_end needs evaluations, and {recipe.method} has no data for them here."
+        yield Problem(("training", "load_best_model_at_end"), text, "Delete it: the last policy is kept.")
+
+
+def _trackers(said: Mapping[str, Any]) -> Iterator[Problem]:
+    asked = said.get("report_to", "none")
+    names = [name for name in (asked if isinstance(asked, list) else [asked]) if name not in ("none", "all")]
+    if not names:
+        return
+    from transformers.integrations import integration_utils as trackers
+
+    for name in names:
+        if name not in trackers.INTEGRATION_TO_CALLBACK:
+            known = ["none", "all", *trackers.INTEGRATION_TO_CALLBACK]
+            yield Problem(("training", "report_to"), f"training.report_to is '{name}'. {did_you_mean(name, known)}")
+            continue
+        here = getattr(
+            trackers,
+            f"is_{ {'azure_ml': 'azureml', 'comet_ml': 'comet', 'flyte': 'flytekit'}.get(name, name) }_available",
+            None,
+        )
+        if here is not None and not here():
+            text = f"training.report_to is '{name}', and that package is not installed."
+            yield Problem(
+                ("training", "report_to"),
+                text,
+                f"Run `pip install {name.replace('_', '-')}`, or write `report_to: none`.",
+            )
+
+
+def _sampling(said: Mapping[str, Any]) -> Iterator[Problem]:
+    """Settings of generation that nothing reads: transformers refuses them at the first step."""
+    asked = said.get("generation_kwargs")
+    if not isinstance(asked, dict):
+        return
+    from transformers import GenerationConfig
+
+    known = GenerationConfig().to_dict()
+    for name in asked.keys() - known.keys():
+        text = f"unknown key '{name}' in training.generation_kwargs. {did_you_mean(name, known)}"
+        yield Problem(("training", "generation_kwargs", name), text)
+
+
+def _try_optimizer(said: Mapping[str, Any], made: Any) -> None:
+    """Makes an optimizer as the trainer will: some need packages, and their arguments are read only then."""
+    if "optim" not in said and "optim_args" not in said:
+        return
+    import torch
+    from transformers import Trainer
+
+    model = torch.nn.Linear(1, 1)
+    try:
+        kind, kwargs = Trainer.get_optimizer_cls_and_kwargs(made, model)
+        if not {"model", "params", "optimizer_dict"} & kwargs.keys():
+            kind(model.parameters(), **kwargs)
+    except _REFUSALS as error:
+        name = "optim_args" if said.get("optim_args") and not isinstance(error, ImportError) else "optim"
+        wanted = " (wanted: name=value,name=value)" if name == "optim_args" else ""
+        raise ValueError(f"{name} is {said.get(name)!r}{wanted}: {error}") from error
+
+
+def _try_schedule(said: Mapping[str, Any], made: Any) -> None:
+    """Makes a schedule as the trainer will: some need settings of their own under `lr_scheduler_kwargs`."""
+    if "lr_scheduler_type" not in said and "lr_scheduler_kwargs" not in said:
+        return
+    import torch
+    from transformers import get_scheduler
+
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=made.learning_rate or 1e-3)
+    steps = made.max_steps if made.max_steps > 0 else 100
+    try:
+        get_scheduler(
+            made.lr_scheduler_type,
+            optimizer=optimizer,
+            num_warmup_steps=made.get_warmup_steps(steps),
+            num_training_steps=steps,
+            scheduler_specific_kwargs=made.lr_scheduler_kwargs,
+        )
+    except _REFUSALS as error:
+        name = "lr_scheduler_kwargs" if said.get("lr_scheduler_kwargs") else "lr_scheduler_type"
+        raise ValueError(f"{name} is {said.get(name)!r}: {error}") from error
