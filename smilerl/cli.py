@@ -304,7 +304,13 @@ def _train(given: argparse.Namespace, rest: list[str]) -> int:
     recipe = load_recipe(given.recipe, rest)
     from smilerl import pipeline
 
-    print(pipeline.run_recipe(recipe).path)
+    run = pipeline.run_recipe(recipe)
+    found = run.manifest.get("launch")
+    if found:
+        from smilerl.train import launched
+
+        print("\n".join(launched(found)), file=sys.stderr)
+    print(run.path)
     return 0
 
 
@@ -377,13 +383,13 @@ def _judge(given: argparse.Namespace, rest: list[str]) -> int:
     from smilerl import ownership, subject
     from smilerl.evaluation.judges import report
 
+    if given.out is not None:
+        ownership.check_results(given.out / "judge.json", "rubrics", "judge.txt")
     judges = report.judges_of(
         given.speaker, given.rubrics.split(","), samples=given.samples, temperature=given.temperature,
         max_new_tokens=given.max_new_tokens, seed=given.seed,
     )  # fmt: skip
     who = subject.find(given.policy or "carer", world="smileworld")
-    if given.out is not None:
-        ownership.check_results(given.out / "judge.json", "rubrics", "judge.txt")
     out = given.out or Path("runs") / "judges" / Path(judges[0].speaker.name).name
     results = report.put_to_the_test(
         judges, who.world, n=given.n, n_robust=given.robust, seed=given.seed, answers=given.answers, out=out,

@@ -29,6 +29,7 @@ from smilerl import (
     baseline,
     checkpoints,
     errors,
+    launch,
     ownership,
     pairs,
     paths,
@@ -216,6 +217,8 @@ def _own_run(recipe: Recipe) -> Iterator[Run]:
     with ExitStack() as stack:
         if state.is_main_process:
             run = stack.enter_context(Run.create(recipe))
+            for said in launch.unmet(state.num_processes):
+                print(f"{_title(recipe)}  {said}", file=sys.stderr, flush=True)
         state.wait_for_everyone()
         yield run if state.is_main_process else Run.open(recipe.output_dir)
         state.wait_for_everyone()
@@ -253,11 +256,14 @@ def _train(recipe: Recipe, run: Run, world: World, progress: bool) -> None:
     with hushed(), _counted(run, spent):
         if recipe.method == "best_of_n":
             if PartialState().is_main_process:  # there is nothing for the others to do
+                run.note(launch=launch.facts(recipe, None))
                 with sealed(arm, channels, key):
                     baseline.measure(recipe, run, world, dataset, rewards, key)
         else:
             with sealed(arm, channels, key):
                 trainer = _trainer(recipe, run, world, dataset, rewards, progress, key)
+                if PartialState().is_main_process:
+                    run.note(launch=launch.facts(recipe, trainer))
                 train(trainer)
                 if trainer.eval_dataset is not None:
                     _evaluate(recipe, trainer, dataset, run, progress)

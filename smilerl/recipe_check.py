@@ -6,7 +6,6 @@ Knows no list of worlds or rewards: a short name is a module in a folder.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 import re
 import typing
@@ -30,7 +29,7 @@ def check(recipe: Recipe) -> None:
         RecipeError: something is missing, misspelt, of the wrong type or out of range.
     """
     problems = [*_model_problems(recipe.policy.model_name_or_path, recipe, ("policy", "model_name_or_path"))]
-    problems = problems or [*_tokenizer_problems(recipe), *_config_problems(recipe), *_attention_problems(recipe)]
+    problems = problems or [*_tokenizer_problems(recipe), *_config_problems(recipe)]
     problems += _data_set_problems(recipe)
     wrong_method = list(method_problems(recipe))
     problems += wrong_method or training_problems(recipe) or trainer_refusals.problems(recipe)
@@ -124,18 +123,6 @@ def _config_problems(recipe: Recipe) -> Iterator[Problem]:
     except Exception as error:  # noqa: BLE001 - each type checks its settings in its own way
         text = " ".join(str(error).split())
         yield Problem(key_named(text, config, key), f"policy.config is refused by transformers: {text}")
-
-
-def _attention_problems(recipe: Recipe) -> Iterator[Problem]:
-    asked = recipe.policy.attn_implementation
-    if not asked or not asked.startswith("flash_attention"):
-        return
-    package = {"flash_attention_2": "flash_attn", "flash_attention_3": "flash_attn_interface"}.get(asked, "kernels")
-    if not any(importlib.util.find_spec(name) for name in (package, "kernels")):
-        text = f"policy.attn_implementation is '{asked}', and neither {package} nor kernels is installed."
-        yield Problem(
-            ("policy", "attn_implementation"), text, "Write `attn_implementation: sdpa`, or install one of them."
-        )
 
 
 def _data_set_problems(recipe: Recipe) -> Iterator[Problem]:

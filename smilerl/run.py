@@ -338,7 +338,7 @@ class Run:
 def finished_run(recipe: Recipe) -> Run | None:
     """The finished run of this recipe in its `output_dir`, if there is one."""
     run = Run(Path(recipe.output_dir))
-    return run if run.finished_as(recipe) else None
+    return run if ownership.is_run(run.path) and run.finished_as(recipe) else None
 
 
 def _now() -> str:

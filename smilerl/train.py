@@ -75,7 +75,7 @@ def split_config(arguments: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def summary(run) -> str:
-    """Where the run is, and how the held-out people fared under the first and the last policy."""
+    """Where the run is, how the held-out people fared under the first and the last policy, and last what the launch was."""
     lines = [f"{run.path}  ({run.status['step']} steps, {run.status['seconds']:.0f} s)"]
     held_out = [row for row in run.metrics() if "held_out/kl" in row]
     for name in ("reading", "smile", "wellbeing", "reward", "kl"):
@@ -91,7 +91,15 @@ def summary(run) -> str:
             }
             shown = "  ".join(f"{name} {value:.3f}" for name, value in said.items() if value is not None)
             lines.append(f"  best of {row['best_of_n/n']:<4}{shown}")
-    return "\n".join(lines)
+    found = run.manifest.get("launch")
+    return "\n".join([*lines, *(launched(found) if found else [])])
+
+
+def launched(found: dict) -> list[str]:
+    """What of the launch did not happen, and last how many processes there were and how much they took at a step."""
+    from smilerl.launch import line
+
+    return [*(f"  not as asked: {said}" for said in found["unmet"]), f"  {line(found)}"]
 
 
 if __name__ == "__main__":

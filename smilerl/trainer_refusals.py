@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from smilerl import errors, places
-from smilerl.recipe import Recipe, RecipeError
+from smilerl.recipe import Recipe
 from smilerl.training_settings import config_class
 from smilerl.yaml_lines import Problem, did_you_mean
 from smilerl.yaml_types import key_named
@@ -38,8 +38,10 @@ _CHOICES = {
 }
 #: Methods with data to evaluate on while they train.
 _EVALUATED = ("reward",)
+#: What transformers calls a tracker in the function that looks for its package, where that differs.
+_TRACKERS = {"azure_ml": "azureml", "comet_ml": "comet", "flyte": "flytekit"}
 _ON_CPU = "To train on a CPU, write `use_cpu: true`, `bf16: false` and `gradient_checkpointing: false` under training."
-_REFUSALS = (ValueError, TypeError, ImportError, RuntimeError, FileNotFoundError, NotImplementedError)
+_REFUSALS = (ValueError, TypeError, ImportError, RuntimeError, FileNotFoundError)
 
 
 def problems(recipe: Recipe) -> list[Problem]:
@@ -47,43 +49,37 @@ def problems(recipe: Recipe) -> list[Problem]:
     said = recipe.training
     if recipe.method == "best_of_n":
         return []
-    found = [*_missing_packages(said), *_unknown_words(recipe), *_unread_files(said)]
-    found += [*_evaluations(recipe), *_trackers(said), *_sampling(said)]
-    if said.get("fp16") and said.get("use_cpu"):
-        found.append(
-            Problem(("training", "fp16"), "training.fp16 needs a GPU, and use_cpu is true.", "Write `fp16: false`.")
-        )
+    found = [*_unknown_words(recipe), *_unread_files(said), *_evaluations(recipe), *_unknown_trackers(said)]
+    found += [*_sampling(said), *_half_precision(said)]
     if found:
         return found
     try:
         with _hushed():
             # The device is looked at where it trains (`check_here`): recipes for GPUs are checked on machines without one.
-            made = _made(recipe, {"use_cpu": True, "tf32": None})
-            _try_optimizer(said, made)
-            _try_schedule(said, made)
+            _try_schedule(said, _made(recipe, {"use_cpu": True, "tf32": None}))
     except _REFUSALS as error:
         return [_problem(recipe, error)]
     return []
 
 
 def check_here(recipe: Recipe) -> None:
-    """Whether this machine can do what the settings ask of it.
+    """Whether this machine can do what the settings ask of it, before anything is written or loaded.
 
     Raises:
-        RecipeError: it cannot, such as bf16 without a GPU that knows it.
+        RecipeError: it cannot: a package is not installed, or there is no GPU that knows bf16.
     """
-    if recipe.method == "best_of_n":
-        return
-    import torch
-
-    if recipe.training.get("fp16") and not torch.accelerator.is_available():
-        raise recipe.error("training.fp16", "training.fp16 needs a GPU, and there is none here.", _ON_CPU)
-    try:
-        with _hushed():
-            _made(recipe, {})
-    except _REFUSALS as error:
-        problem = _problem(recipe, error)
-        raise recipe.lines.error(problem._replace(fix=_ON_CPU if "bf16" in problem.text else problem.fix)) from error
+    said = recipe.training
+    found = list(_missing_attention(recipe))
+    if recipe.method != "best_of_n":
+        found += [*_missing_packages(said), *_missing_trackers(said), *_half_precision(said, here=True)]
+        try:
+            with _hushed():
+                _try_optimizer(said, _made(recipe, {}))
+        except _REFUSALS as error:
+            problem = _problem(recipe, error)
+            found.append(problem._replace(fix=_ON_CPU) if "bf16" in problem.text else problem)
+    if found:
+        raise recipe.lines.error(*found)
 
 
 @contextmanager
@@ -100,12 +96,7 @@ def telling(recipe: Recipe) -> Iterator[None]:
     except _REFUSALS as error:
         if errors.is_memory(error) or errors.is_of_machine(error):
             raise
-        raise refusal(recipe, error) from error
-
-
-def refusal(recipe: Recipe, error: BaseException) -> RecipeError:
-    """An error of a library as one of the recipe, at the setting that it names."""
-    return recipe.lines.error(_problem(recipe, error))
+        raise recipe.lines.error(_problem(recipe, error)) from error
 
 
 def _problem(recipe: Recipe, error: BaseException) -> Problem:
@@ -208,30 +199,40 @@ def _evaluations(recipe: Recipe) -> Iterator[Problem]:
         yield Problem(("training", "load_best_model_at_end"), text, "Delete it: the last policy is kept.")
 
 
-def _trackers(said: Mapping[str, Any]) -> Iterator[Problem]:
-    asked = said.get("report_to", "none")
-    names = [name for name in (asked if isinstance(asked, list) else [asked]) if name not in ("none", "all")]
-    if not names:
-        return
-    from transformers.integrations import integration_utils as trackers
+def _unknown_trackers(said: Mapping[str, Any]) -> Iterator[Problem]:
+    for name in _asked_trackers(said):
+        known = _trackers().INTEGRATION_TO_CALLBACK
+        if name not in known:
+            text = f"training.report_to is '{name}'. {did_you_mean(name, ['none', 'all', *known])}"
+            yield Problem(("training", "report_to"), text)
 
-    for name in names:
-        if name not in trackers.INTEGRATION_TO_CALLBACK:
-            known = ["none", "all", *trackers.INTEGRATION_TO_CALLBACK]
-            yield Problem(("training", "report_to"), f"training.report_to is '{name}'. {did_you_mean(name, known)}")
-            continue
-        here = getattr(
-            trackers,
-            f"is_{ {'azure_ml': 'azureml', 'comet_ml': 'comet', 'flyte': 'flytekit'}.get(name, name) }_available",
-            None,
-        )
-        if here is not None and not here():
-            text = f"training.report_to is '{name}', and that package is not installed."
-            yield Problem(
-                ("training", "report_to"),
-                text,
-                f"Run `pip install {name.replace('_', '-')}`, or write `report_to: none`.",
-            )
+
+def _missing_trackers(said: Mapping[str, Any]) -> Iterator[Problem]:
+    for name in _asked_trackers(said):
+        is_here = getattr(_trackers(), f"is_{_TRACKERS.get(name, name)}_available", None)
+        if is_here is not None and not is_here():
+            text = f"training.report_to is '{name}', and its package is not installed."
+            fix = f"Run `pip install {name.replace('_', '-')}`, or write `report_to: none`."
+            yield Problem(("training", "report_to"), text, fix)
+
+
+def _asked_trackers(said: Mapping[str, Any]) -> list[str]:
+    asked = said.get("report_to") or "none"
+    return [name for name in (asked if isinstance(asked, list) else [asked]) if name not in ("none", "all")]
+
+
+def _trackers() -> Any:
+    from transformers.integrations import integration_utils
+
+    return integration_utils
+
+
+def _half_precision(said: Mapping[str, Any], here: bool = False) -> Iterator[Problem]:
+    import torch
+
+    if said.get("fp16") and (said.get("use_cpu") or (here and not torch.accelerator.is_available())):
+        why = "use_cpu is true" if said.get("use_cpu") else "there is none here"
+        yield Problem(("training", "fp16"), f"training.fp16 needs a GPU, and {why}.", "Write `fp16: false`.")
 
 
 def _sampling(said: Mapping[str, Any]) -> Iterator[Problem]:
@@ -245,6 +246,18 @@ def _sampling(said: Mapping[str, Any]) -> Iterator[Problem]:
     for name in asked.keys() - known.keys():
         text = f"unknown key '{name}' in training.generation_kwargs. {did_you_mean(name, known)}"
         yield Problem(("training", "generation_kwargs", name), text)
+
+
+def _missing_attention(recipe: Recipe) -> Iterator[Problem]:
+    asked = recipe.policy.attn_implementation
+    if not asked or not asked.startswith("flash_attention"):
+        return
+    package = {"flash_attention_2": "flash_attn", "flash_attention_3": "flash_attn_interface"}.get(asked, "kernels")
+    if not any(importlib.util.find_spec(name) for name in (package, "kernels")):
+        text = f"policy.attn_implementation is '{asked}', and neither {package} nor kernels is installed."
+        yield Problem(
+            ("policy", "attn_implementation"), text, "Write `attn_implementation: sdpa`, or install one of them."
+        )
 
 
 def _try_optimizer(said: Mapping[str, Any], made: Any) -> None:

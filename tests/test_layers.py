@@ -34,7 +34,7 @@ LAYERS = (
     ),
     ("recipe_check",),  # asks worlds, rewards and methods whether they take what a recipe gives them
     ("training", "evaluation"),
-    ("sharding",),  # what of training cannot be done where the weights are split over processes
+    ("sharding", "launch"),  # what of training cannot be done where the weights are split over processes
     ("pipeline", "gold_log", "baseline", "studies", "hub"),
     # Whom the command line means, talking to them, sampling them, and looking at rewards before a run.
     ("subject", "chat", "sampling", "preflight"),
