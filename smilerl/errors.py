@@ -154,6 +154,14 @@ def _short(text: object) -> str:
     return line if len(line) <= 300 else f"{line[:297]}..."
 
 
+def users_place(error: BaseException) -> str | None:
+    """`FILE:LINE` of the innermost line of a user's own code that an error went through; None where it went through none."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{_short(error.filename)}:{error.lineno}"
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users_file(frame.filename)]
+    return f"{_short(own[-1].filename)}:{own[-1].lineno}" if own else None
+
+
 def _where(error: BaseException) -> list[str]:
     """`raised at FILE:LINE`; and of a user's own code that was called, its innermost line."""
     frames = traceback.extract_tb(error.__traceback__)

@@ -299,6 +299,8 @@ def _told_as(recipe: Recipe, key: str, fix: str = "", also: tuple[type[Exception
         if errors.is_memory(error) or errors.is_of_machine(error):
             raise
         first, *more = str(error).strip().splitlines() or [type(error).__name__]
+        if isinstance(error, KeyError | TypeError):  # whose text alone says little
+            first = f"{type(error).__name__}: {first}"
         settings: Any = recipe.to_dict()
         for part in key.split("."):
             settings = settings.get(part) or {}
@@ -414,6 +416,9 @@ def _policy(recipe: Recipe, run: Run, world: World, talks: bool) -> Policy:
     key, fix = ("policy.config", "") if recipe.policy.config else ("policy.model_name_or_path", fix)
     with _told_as(recipe, key, fix, also=(ImportError, TypeError, RuntimeError, KeyError)):
         policy = training.method(recipe.method).policy(recipe, world)
+        words, tokens = policy.model.get_input_embeddings().num_embeddings, len(policy.tokenizer)
+        if recipe.policy.config and words < tokens:
+            raise ValueError(f"vocab_size is {words}, and the tokenizer has {tokens} tokens: leave vocab_size out")
     with _told_as(recipe, "policy.chat_template_kwargs"):
         set_defaults(policy.tokenizer, recipe.policy.chat_template_kwargs)
     if recipe.policy.config is None or not (talks or recipe.policy.peft):

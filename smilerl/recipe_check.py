@@ -6,6 +6,7 @@ Knows no list of worlds or rewards: a short name is a module in a folder.
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import re
 import typing
@@ -38,6 +39,7 @@ def check(recipe: Recipe) -> None:
     problems += world_problems or _player_problems(recipe)
     if not wrong_method:
         problems += _reward_problems(recipe, world)
+        problems += _data_problems(recipe, world)
         problems += _turn_problems(recipe, world)
         problems += _preference_problems(recipe, world) if recipe.method in FORM_OF else []
         problems += _choice_problems(recipe) if recipe.method == "best_of_n" else []
@@ -112,6 +114,10 @@ def _config_problems(recipe: Recipe) -> Iterator[Problem]:
     from transformers import AutoConfig
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
+    for name, value in config.items():
+        if isinstance(value, int) and value < 0 and not name.endswith("_id"):
+            yield Problem((*key, name), f"policy.config.{name} is {value}, but should be at least 0.")
+            return
     kind = config.get("model_type")
     if kind not in CONFIG_MAPPING_NAMES:
         said = "has no model_type" if kind is None else f"has the model_type '{kind}', which transformers does not know"
@@ -123,6 +129,18 @@ def _config_problems(recipe: Recipe) -> Iterator[Problem]:
     except Exception as error:  # noqa: BLE001 - each type checks its settings in its own way
         text = " ".join(str(error).split())
         yield Problem(key_named(text, config, key), f"policy.config is refused by transformers: {text}")
+
+
+def _data_problems(recipe: Recipe, world: Any) -> Iterator[Problem]:
+    """Arguments that the world does not take when it gives people or conversations."""
+    gives = {"rloo": "people", "grpo": "people", "sft": "conversations"}.get(recipe.method)
+    if world is None or gives is None or not recipe.data.args:
+        return
+    parameters = inspect.signature(getattr(world, gives)).parameters
+    taken = set(parameters) - {"n", "seed", *(["split"] if gives == "people" else [])}
+    if any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
+        return
+    yield from unknown_keys(recipe.data.args, taken, ("data", "args"))
 
 
 def _data_set_problems(recipe: Recipe) -> Iterator[Problem]:

@@ -41,7 +41,7 @@ _EVALUATED = ("reward",)
 #: What transformers calls a tracker in the function that looks for its package, where that differs.
 _TRACKERS = {"azure_ml": "azureml", "comet_ml": "comet", "flyte": "flytekit"}
 _ON_CPU = "To train on a CPU, write `use_cpu: true`, `bf16: false` and `gradient_checkpointing: false` under training."
-_REFUSALS = (ValueError, TypeError, ImportError, RuntimeError, FileNotFoundError)
+_REFUSALS = (ValueError, TypeError, ImportError, RuntimeError, OSError)
 
 
 def problems(recipe: Recipe) -> list[Problem]:
@@ -50,7 +50,7 @@ def problems(recipe: Recipe) -> list[Problem]:
     if recipe.method == "best_of_n":
         return []
     found = [*_unknown_words(recipe), *_unread_files(said), *_evaluations(recipe), *_unknown_trackers(said)]
-    found += [*_sampling(said), *_half_precision(said)]
+    found += [*_sampling(said), *_without_a_gpu(said), *_checkpointing(said), *_columns(recipe)]
     if found:
         return found
     try:
@@ -71,7 +71,7 @@ def check_here(recipe: Recipe) -> None:
     said = recipe.training
     found = list(_missing_attention(recipe))
     if recipe.method != "best_of_n":
-        found += [*_missing_packages(said), *_missing_trackers(said), *_half_precision(said, here=True)]
+        found += [*_missing_packages(said), *_missing_trackers(said), *_without_a_gpu(said, here=True)]
         try:
             with _hushed():
                 _try_optimizer(said, _made(recipe, {}))
@@ -227,12 +227,36 @@ def _trackers() -> Any:
     return integration_utils
 
 
-def _half_precision(said: Mapping[str, Any], here: bool = False) -> Iterator[Problem]:
+def _checkpointing(said: Mapping[str, Any]) -> Iterator[Problem]:
+    """Settings of activation checkpointing that torch does not take: it refuses them at the first step."""
+    import inspect
+
+    from torch.utils.checkpoint import checkpoint
+
+    known = {name for name, one in inspect.signature(checkpoint).parameters.items() if one.kind is one.KEYWORD_ONLY}
+    known |= {"use_reentrant", "preserve_rng_state"}
+    for setting in ("gradient_checkpointing_kwargs", "activation_checkpointing_kwargs"):
+        asked = said.get(setting)
+        for name in asked.keys() - known if isinstance(asked, dict) else ():
+            text = f"unknown key '{name}' in training.{setting}. {did_you_mean(name, known)}"
+            yield Problem(("training", setting, name), text)
+
+
+def _columns(recipe: Recipe) -> Iterator[Problem]:
+    if recipe.training.get("remove_unused_columns") and recipe.rewards:
+        text = "training.remove_unused_columns takes away the columns that rewards read, such as `person`."
+        yield Problem(("training", "remove_unused_columns"), text, "Delete it.")
+
+
+def _without_a_gpu(said: Mapping[str, Any], here: bool = False) -> Iterator[Problem]:
     import torch
 
     if said.get("fp16") and (said.get("use_cpu") or (here and not torch.accelerator.is_available())):
         why = "use_cpu is true" if said.get("use_cpu") else "there is none here"
         yield Problem(("training", "fp16"), f"training.fp16 needs a GPU, and {why}.", "Write `fp16: false`.")
+    if said.get("activation_offloading") and here and not torch.accelerator.is_available():
+        text = "training.activation_offloading moves activations from a GPU, and there is none here."
+        yield Problem(("training", "activation_offloading"), text, "Delete it.")
 
 
 def _sampling(said: Mapping[str, Any]) -> Iterator[Problem]:

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from smilerl import paths, worlds
+from smilerl import errors, paths, worlds
 from smilerl.messages import text, texts
 from smilerl.rewards._checked import RewardError, checked, is_async
 from smilerl.rewards._reported import reported
@@ -100,10 +100,17 @@ def resolve(name: str):
     Raises:
         RewardError: there is none; lists what there is and the nearest match.
     """
-    if ".py:" in name:
-        return _from_file(*name.rsplit(":", 1))
-    if "." in name:
-        return _from_package(*name.rsplit(".", 1))
+    if ".py:" in name or "." in name:
+        try:
+            return _from_file(*name.rsplit(":", 1)) if ".py:" in name else _from_package(*name.rsplit(".", 1))
+        except RewardError:
+            raise
+        except (Exception, SystemExit) as error:
+            said = " ".join(str(error).split())[:200]
+            place = errors.users_place(error)
+            raise RewardError(
+                f"the reward '{name}' cannot be imported: {type(error).__name__}{f': {said}' if said else ''}{f' ({place})' if place else ''}"
+            ) from error
     if name not in names():
         raise RewardError(
             f"no reward '{name}'. There are: {', '.join(names())}.{_nearest(name, names())}\n"

@@ -127,7 +127,7 @@ def product_server() -> Iterator[Server]:
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
     yield Server(process)
     process.stdin.close()  # type: ignore[union-attr]
-    process.wait(10)
+    process.wait(60)
 
 
 @pytest.fixture

@@ -91,6 +91,27 @@ LIBRARIES = {
     "half a step between saves": setting("save_steps", 2.5, "integer"),
     "half a step between logs": setting("logging_steps", 1.5, "integer"),
     "an emptied cache every no steps": setting("torch_empty_cache_steps", 0, "bigger than 0"),
+    "checkpointing told what it does not know": Bad("foo", ("unknown key 'foo'",), {"gradient_checkpointing_kwargs": {"foo": 1}}),
+    "columns taken from the rewards": setting("remove_unused_columns", True, "person"),
+    "noise below nothing": setting("neftune_noise_alpha", -1, "at least 0"),
+    "a reference that is never updated": setting("ref_model_sync_steps", 0, "at least 1", sync_ref_model=True),
+    "a reference without a penalty": setting("sync_ref_model", True, "beta=0.0", beta=0.0),
+    "offloading without a GPU": setting("activation_offloading", True, "there is none here", method="sft"),
+    "a template that is not there": setting("chat_template_path", "gone", "huggingface.co", method="sft")._replace(where="training", says=("huggingface.co",)),
+    "an end that is no token": setting("eos_token", "<nope>", "not found in the vocabulary", method="sft"),
+    "a backend of distribution that is none": setting("ddp_backend", "goo", "Did you mean 'gloo'?"),
+    "a compiler that is none": setting("torch_compile_backend", "inducto", "DynamoBackend")._replace(where="torch_compile_backend", says=("DynamoBackend",)),
+    "sharding in one process": setting("fsdp", "full_shard", "distributed"),
+    "an unknown argument of the people": Bad("foo", ("unknown key 'foo'", "data.args"), sections={"data": {"n": 16, "args": {"foo": 1}}}),
+    "less than no layers": Bad("num_hidden_layers", ("is -1",), sections={"policy": {"config": {**TINY, "num_hidden_layers": -1}}}),
+    "heads that do not fit": Bad("hidden_size", ("multiple of the number of attention heads",), sections={"policy": {"config": {**TINY, "hidden_size": 15}}}),
+    "an activation that is none": Bad("hidden_act", ("swish_not",), sections={"policy": {"config": {**TINY, "hidden_act": "swish_not"}}}),
+    "fewer words than the world has": Bad("vocab_size", ("the tokenizer has",), sections={"policy": {"config": {**TINY, "vocab_size": 3}}}),
+    "a template setting without a template": Bad("chat_template_kwargs", ("no chat template",), sections={"policy": {"config": TINY, "chat_template_kwargs": {"x": 1}}}),
+    "an adapter on the head": Bad("target_modules", ("lm_head",), sections={"policy": {"config": TINY, "peft": {"target_modules": ["lm_head"]}}}),
+    "a reward that is no Python": Bad("- name", ("SyntaxError", "bad_syntax.py:1"), sections={"rewards": [{"name": "bad_syntax.py:f"}]}),
+    "a reward whose file fails": Bad("- name", ("KeyError", "bad_import.py:2"), sections={"rewards": [{"name": "bad_import.py:f"}]}),
+    "a reward whose file ends the process": Bad("- name", ("SystemExit", "bad_exit.py:2"), sections={"rewards": [{"name": "bad_exit.py:f"}]}),
     "an unknown packing": setting("packing_strategy", "bdf", "Did you mean 'bfd'?", method="sft"),
     "an unknown sampler": setting("train_sampling_strategy", "randm", "Did you mean 'random'?"),
     "an adapter on layers that are not there": Bad("target_modules", ("queries",), sections={"policy": {"config": ..., "peft": {"target_modules": ["queries"]}}}),
@@ -128,6 +149,9 @@ PLACES = {
 @pytest.fixture
 def a_folder_with_things(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
+    (tmp_path / "bad_syntax.py").write_text("def f(:\n")
+    (tmp_path / "bad_import.py").write_text("import os\nos.environ['NOT_THERE_AT_ALL']\n")
+    (tmp_path / "bad_exit.py").write_text("import sys\nsys.exit(0)\n")
     (tmp_path / "dangling").symlink_to(tmp_path / "not-there")
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "thesis.txt").write_text("years")
@@ -147,7 +171,18 @@ def test_it_is_told_at_its_line_before_anything_is_made(
 
 
 #: What only the loaded model or the trainer knows.
-LATE = {"target_modules", "init_lora_weights"}
+LATE = {
+    *(
+        "target_modules",
+        "init_lora_weights",
+        "sync_ref_model",
+        "eos_token",
+        "training",
+        "torch_compile_backend",
+        "fsdp",
+    ),
+    *("hidden_act", "vocab_size", "chat_template_kwargs"),
+}
 
 
 def where(bad: Bad, recipe: Path) -> str:
@@ -197,3 +232,26 @@ def model(checkpoint, tmp_path: Path, endless: bool) -> str:
                 said.pop("eos_token", None)
                 (folder / name).write_text(json.dumps(said))
     return str(folder)
+
+
+LAUNCHES = {
+    "several processes": ({"MASTER_ADDR": "127.0.0.1", "ACCELERATE_MIXED_PRECISION": "no"}, "asked for several processes, and 1 runs"),
+    "bf16 against the recipe": ({"ACCELERATE_MIXED_PRECISION": "bf16"}, "the recipe says `bf16: false`"),
+    "FSDP": ({"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}, "asked for FSDP"),
+}  # fmt: skip
+
+
+def test_what_a_launcher_was_asked_and_did_not_do_is_said(product, tiny, tmp_path, record_property):
+    tiny()
+    record_property("tried", len(LAUNCHES))
+    started = [
+        product.start("--config", "recipe.yaml", f"--output_dir=runs/{number}", "--training.beta=0.1", env=env)
+        for number, (env, _) in enumerate(LAUNCHES.values())
+    ]
+    for number, (process, (_, words)) in enumerate(zip(started, LAUNCHES.values(), strict=True)):
+        assert process.wait().code == 0, process.err
+        found = json.loads((tmp_path / f"runs/{number}/manifest.json").read_text())["launch"]
+        assert [said for said in found["unmet"] if words in said], found
+        *_, unmet, last = process.out.splitlines()
+        assert "not as asked" in unmet and last.strip().startswith("1 process on cpu, ")
+        assert last.endswith("8 completions a step (4 to a prompt)")
