@@ -106,11 +106,11 @@ def keep(error: BaseException, folder: Path) -> Path | None:
     Raises nothing: an error that is being handled must not be replaced by another one.
     """
     if isinstance(getattr(error, "_kept", None), Path):
-        return error._kept  # type: ignore[attr-defined]
+        return error._kept
     path = folder / KEPT
     try:
         path.write_text("".join(traceback.format_exception(error)), encoding="utf-8", errors="backslashreplace")
-        error._kept = path  # type: ignore[attr-defined]
+        error._kept = path
     except (OSError, AttributeError):
         return None
     return path

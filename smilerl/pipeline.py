@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from accelerate import PartialState
 from accelerate.utils import gather_object, is_peft_model
@@ -28,7 +28,6 @@ from smilerl import (
     ancestry,
     baseline,
     checkpoints,
-    errors,
     launch,
     ownership,
     pairs,
@@ -49,11 +48,11 @@ from smilerl.policies import Policy, load_policy, load_tokenizer
 from smilerl.recipe import PolicySpec, Recipe, load_recipe
 from smilerl.rewards import build_rewards
 from smilerl.run import Run, RunError, finished_run
+from smilerl.trainer_refusals import REFUSALS, telling
 from smilerl.training.callbacks import HeldOut, Metrics, Progress, frozen_base, hushed
 from smilerl.training.resume import Checkpoints, by_time, train
 from smilerl.training_settings import FORM_OF
 from smilerl.worlds.base import EvaluationKey, World, sealed
-from smilerl.yaml_types import key_named
 
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")
 
@@ -80,7 +79,7 @@ def run_recipe(recipe: Recipe, *, progress: bool = True) -> Run:
     _fetch_models(recipe)
     with _own_run(recipe) as run:
         if not run.finished:
-            with _told_as(recipe, "world.args"):
+            with telling(recipe, "world.args"):
                 world = worlds.build(recipe.world.name, **recipe.world.args)
             # Whoever plays its people is asked first: not to be able to reach them should cost no minutes of loading.
             if hasattr(world, "check") and PartialState().is_main_process:
@@ -186,7 +185,7 @@ def _built(recipe: Recipe, progress: bool) -> Run:
     run = Run(folder)
     if run.finished_as(recipe):  # also in a cache that is read-only, where nothing could be locked
         return run
-    with _cache_lock(folder.with_suffix(".lock")) as lock:
+    with paths.cache_lock(folder.with_suffix(".lock")) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if run.finished_as(recipe):
             return run
@@ -198,15 +197,6 @@ def _built(recipe: Recipe, progress: bool) -> Run:
         if progress:
             print(f"{recipe.source}: trained on first use, and kept in {folder}", file=sys.stderr, flush=True)
         return run_recipe(recipe, progress=progress)
-
-
-def _cache_lock(path: Path) -> IO[str]:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("w")
-    except OSError as error:
-        text = f"the cache {paths.cache_dir()} cannot be written in: {error.strerror or error}."
-        raise RunError(f"{text}\n    Set the environment variable SMILERL_CACHE to a folder that can.") from error
 
 
 @contextmanager
@@ -237,7 +227,7 @@ def _train(recipe: Recipe, run: Run, world: World, progress: bool) -> None:
     by_rewards = {name for reward in rewards for name in getattr(reward, "learnt_from", ())}
     by_base = ancestry.of_model(recipe.policy.model_name_or_path)
     learnt_from = sorted(by_rewards.union(preferences.learnt_from(recipe), by_base))
-    with hushed(), sealed(arm, (*making_data, *channels)), _told_as(recipe, "world.args"):
+    with hushed(), sealed(arm, (*making_data, *channels)), telling(recipe, "world.args"):
         recipe = _with_pairs(recipe, run, world, rewards, progress)
         dataset = method.dataset(recipe, world)
     _refuse_other_data(run, _data_hash(dataset))
@@ -286,28 +276,6 @@ def _counted(run: Run, spent: dict) -> Iterator[None]:
         total = speakers.total([run.manifest.get("speakers", {}), *asked])
         if PartialState().is_main_process and total:
             run.note(speakers=total)
-
-
-@contextmanager
-def _told_as(recipe: Recipe, key: str, fix: str = "", also: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """What data or a model on the Hub turn out to be is told as a mistake in the recipe, at the key that names them, or below it."""
-    try:
-        yield
-    except errors.UserError:
-        raise
-    except (ValueError, OSError, *also) as error:
-        if errors.is_memory(error) or errors.is_of_machine(error):
-            raise
-        first, *more = str(error).strip().splitlines() or [type(error).__name__]
-        if isinstance(error, KeyError | TypeError):  # whose text alone says little
-            first = f"{type(error).__name__}: {first}"
-        settings: Any = recipe.to_dict()
-        for part in key.split("."):
-            settings = settings.get(part) or {}
-        where = (
-            key_named(first, settings, tuple(key.split("."))) if isinstance(settings, dict) else tuple(key.split("."))
-        )
-        raise recipe.error(".".join(map(str, where)), first, " ".join([*more, fix]).strip()) from error
 
 
 def _evaluate(recipe: Recipe, trainer: Trainer, dataset, run: Run, progress: bool) -> None:
@@ -383,7 +351,7 @@ def _trainer(
             bar.show(row)
 
     renamed = getattr(training.method(recipe.method), "RENAMED", None)
-    with trainer_refusals.telling(recipe):
+    with telling(recipe, also=REFUSALS):
         trainer = training.make_trainer(
             recipe,
             policy=policy,
@@ -414,12 +382,12 @@ def _policy(recipe: Recipe, run: Run, world: World, talks: bool) -> Policy:
     """What is trained. TRL's reference model and an adapter's base are found by path, so a fresh policy gets one."""
     fix = "Write a directory, a recipe or a Hub id (org/name); a gated one is asked for on its page and wants `hf auth login`."
     key, fix = ("policy.config", "") if recipe.policy.config else ("policy.model_name_or_path", fix)
-    with _told_as(recipe, key, fix, also=(ImportError, TypeError, RuntimeError, KeyError)):
+    with telling(recipe, key, fix, also=(*REFUSALS, KeyError)):
         policy = training.method(recipe.method).policy(recipe, world)
         words, tokens = policy.model.get_input_embeddings().num_embeddings, len(policy.tokenizer)
         if recipe.policy.config and words < tokens:
             raise ValueError(f"vocab_size is {words}, and the tokenizer has {tokens} tokens: leave vocab_size out")
-    with _told_as(recipe, "policy.chat_template_kwargs"):
+    with telling(recipe, "policy.chat_template_kwargs"):
         set_defaults(policy.tokenizer, recipe.policy.chat_template_kwargs)
     if recipe.policy.config is None or not (talks or recipe.policy.peft):
         return policy

@@ -41,7 +41,8 @@ _EVALUATED = ("reward",)
 #: What transformers calls a tracker in the function that looks for its package, where that differs.
 _TRACKERS = {"azure_ml": "azureml", "comet_ml": "comet", "flyte": "flytekit"}
 _ON_CPU = "To train on a CPU, write `use_cpu: true`, `bf16: false` and `gradient_checkpointing: false` under training."
-_REFUSALS = (ValueError, TypeError, ImportError, RuntimeError, OSError)
+#: What libraries raise where they refuse a setting.
+REFUSALS = (ValueError, TypeError, ImportError, RuntimeError, OSError)
 
 
 def problems(recipe: Recipe) -> list[Problem]:
@@ -57,7 +58,7 @@ def problems(recipe: Recipe) -> list[Problem]:
         with _hushed():
             # The device is looked at where it trains (`check_here`): recipes for GPUs are checked on machines without one.
             _try_schedule(said, _made(recipe, {"use_cpu": True, "tf32": None}))
-    except _REFUSALS as error:
+    except (*REFUSALS, AttributeError, KeyError) as error:
         return [_problem(recipe, error)]
     return []
 
@@ -75,7 +76,7 @@ def check_here(recipe: Recipe) -> None:
         try:
             with _hushed():
                 _try_optimizer(said, _made(recipe, {}))
-        except _REFUSALS as error:
+        except REFUSALS as error:
             problem = _problem(recipe, error)
             found.append(problem._replace(fix=_ON_CPU) if "bf16" in problem.text else problem)
     if found:
@@ -83,29 +84,43 @@ def check_here(recipe: Recipe) -> None:
 
 
 @contextmanager
-def telling(recipe: Recipe) -> Iterator[None]:
-    """What a trainer refuses while it is made is told as a mistake in the recipe.
+def telling(
+    recipe: Recipe, key: str = "training", fix: str = "", also: tuple[type[Exception], ...] = ()
+) -> Iterator[None]:
+    """What a library, data or a model turns out to refuse is told as a mistake in the recipe.
+
+    Args:
+        key: dotted, of what is read or made; the mistake is placed at the setting below it that the refusal names, if it names one.
+        fix: what to write instead.
+        also: errors that are told besides ValueError and OSError, such as `REFUSALS`.
 
     Raises:
-        RecipeError: at the setting that the refusal names, else at `training`.
+        RecipeError: as said. Errors for users, want of memory and a full disk pass as they are.
     """
+    kinds: tuple[type[Exception], ...] = (ValueError, OSError, *also)
     try:
         yield
     except errors.UserError:
         raise
-    except _REFUSALS as error:
+    except kinds as error:
         if errors.is_memory(error) or errors.is_of_machine(error):
             raise
-        raise recipe.lines.error(_problem(recipe, error)) from error
+        raise recipe.lines.error(_problem(recipe, error, key, fix)) from error
 
 
-def _problem(recipe: Recipe, error: BaseException) -> Problem:
-    text = " ".join(str(error).split()) or type(error).__name__
-    key = key_named(text, recipe.training, ("training",))
-    if len(key) == 1 and recipe.policy.peft:
+def _problem(recipe: Recipe, error: BaseException, key: str = "training", fix: str = "") -> Problem:
+    first, *more = str(error).strip().splitlines() or [""]
+    if isinstance(error, TypeError | KeyError | AttributeError) or not first:  # whose text alone says little
+        first = f"{type(error).__name__}: {first}"
+    text, place = " ".join([first, *more]), tuple(key.split("."))
+    settings: Any = recipe.to_dict()
+    for part in place:
+        settings = settings.get(part) or {}
+    where = key_named(text, settings, place) if isinstance(settings, dict) else place
+    if where == ("training",) and recipe.policy.peft:
         in_peft = key_named(text, recipe.policy.peft, ("policy", "peft"))
-        key = in_peft if len(in_peft) > 2 else key
-    return Problem(key, text)
+        where = in_peft if len(in_peft) > 2 else where
+    return Problem(where, first, " ".join([*more, fix]).strip())
 
 
 def _made(recipe: Recipe, instead: Mapping[str, Any]) -> Any:
@@ -296,7 +311,7 @@ def _try_optimizer(said: Mapping[str, Any], made: Any) -> None:
         kind, kwargs = Trainer.get_optimizer_cls_and_kwargs(made, model)
         if not {"model", "params", "optimizer_dict"} & kwargs.keys():
             kind(model.parameters(), **kwargs)
-    except _REFUSALS as error:
+    except REFUSALS as error:
         name = "optim_args" if said.get("optim_args") and not isinstance(error, ImportError) else "optim"
         wanted = " (wanted: name=value,name=value)" if name == "optim_args" else ""
         raise ValueError(f"{name} is {said.get(name)!r}{wanted}: {error}") from error
@@ -319,6 +334,6 @@ def _try_schedule(said: Mapping[str, Any], made: Any) -> None:
             num_training_steps=steps,
             scheduler_specific_kwargs=made.lr_scheduler_kwargs,
         )
-    except _REFUSALS as error:
+    except REFUSALS as error:
         name = "lr_scheduler_kwargs" if said.get("lr_scheduler_kwargs") else "lr_scheduler_type"
         raise ValueError(f"{name} is {said.get(name)!r}: {error}") from error

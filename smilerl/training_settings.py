@@ -25,6 +25,7 @@ _SAID_ELSEWHERE = {
     "output_dir": "Write `output_dir:` at the top of the recipe.",
     "seed": "Write `seed:` at the top of the recipe.",
     "model_init_kwargs": "Write `dtype:` and `attn_implementation:` under `policy:`.",
+    "parallelism_config": "Say it to the launcher: accelerate launch --config_file FILE, as in recipes/accelerate.",
     "reward_weights": "Give each reward its own: `rewards: [{name: reading, weight: 0.5}]`.",
     "resume_from_checkpoint": "Run the recipe again: it goes on from its newest whole checkpoint.",
     "enable_jit_checkpoint": "Leave it out: SIGTERM saves anyway, and exits with 75.",
@@ -85,7 +86,7 @@ _RANGES = (
     _Range(
         "per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps num_iterations max_length "
         "max_completion_length generation_batch_size steps_per_generation num_generations_eval save_total_limit "
-        "ref_model_sync_steps",
+        "ref_model_sync_steps pad_to_multiple_of",
         lambda value: value >= 1, "at least 1", "8",
     ),
     _Range("num_generations", lambda value: value >= 2, "at least 2: a completion is compared with others to its prompt", "4"),

@@ -112,6 +112,8 @@ LIBRARIES = {
     "a reward that is no Python": Bad("- name", ("SyntaxError", "bad_syntax.py:1"), sections={"rewards": [{"name": "bad_syntax.py:f"}]}),
     "a reward whose file fails": Bad("- name", ("KeyError", "bad_import.py:2"), sections={"rewards": [{"name": "bad_import.py:f"}]}),
     "a reward whose file ends the process": Bad("- name", ("SystemExit", "bad_exit.py:2"), sections={"rewards": [{"name": "bad_exit.py:f"}]}),
+    "parallelism that no file can say": setting("parallelism_config", {"tp_size": 2}, "does not go under training"),
+    "padding to less than nothing": setting("pad_to_multiple_of", -8, "at least 1"),
     "an unknown packing": setting("packing_strategy", "bdf", "Did you mean 'bfd'?", method="sft"),
     "an unknown sampler": setting("train_sampling_strategy", "randm", "Did you mean 'random'?"),
     "an adapter on layers that are not there": Bad("target_modules", ("queries",), sections={"policy": {"config": ..., "peft": {"target_modules": ["queries"]}}}),
