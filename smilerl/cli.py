@@ -7,9 +7,9 @@ import os
 import sys
 from pathlib import Path
 
-from smilerl import __version__, sampling
+from smilerl import __version__, errors, places, sampling
 from smilerl.recipe import MOST_ROWS, MOST_SEED
-from smilerl.terminal import printable
+from smilerl.terminal import brief, printable
 from smilerl.yaml_lines import RecipeError, did_you_mean
 
 _RAW = argparse.RawDescriptionHelpFormatter
@@ -40,19 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     given, rest = parser.parse_known_args(arguments)
     if rest and given.command not in ("train", "study"):
         parser.error(printable(f"unknown arguments: {' '.join(rest)}"))
-    try:
-        return given.run(given, rest)
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        # The reader of our output has left (`| head`); what is still buffered has nowhere to go.
-        sys.stdout = None
-        return 0
-    except Exception as error:
-        if not _is_users(error):
-            raise
-        print("\n".join(str(error).splitlines()[:10]), file=sys.stderr)
-        return 2
+    return errors.run(lambda: given.run(given, rest))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -133,7 +121,9 @@ def _add_eval(commands) -> None:
         help="also have replies to held-out people judged, as where nobody knows the truth: '{name: endpoint, args: {url: ..., model: ...}}'",
     )
     evaluate.add_argument(
-        "--out", type=Path, help="folder of the results (default: RUN/evals/SUITE, else runs/evals/MODEL/SUITE)"
+        "--out",
+        type=places.written,
+        help="folder of the results (default: RUN/evals/SUITE, else runs/evals/MODEL/SUITE)",
     )
     evaluate.set_defaults(run=_eval)
 
@@ -167,7 +157,7 @@ def _add_judge(commands) -> None:
     _add_trust(judge)
     judge.add_argument("--answers", action="store_true", help="show the judge what the person said back, too")
     judge.add_argument("--seed", type=_seed, default=0, help="of people, helpers and intervals (default: 0)")
-    judge.add_argument("--out", type=Path, help="folder of the results (default: runs/judges/NAME)")
+    judge.add_argument("--out", type=places.written, help="folder of the results (default: runs/judges/NAME)")
     judge.set_defaults(run=_judge)
 
 
@@ -189,7 +179,7 @@ def _add_report(commands) -> None:
     report = commands.add_parser(
         "report", help="write the report of a study again", description="Writes report.html, report.md, figures/ and tables/ into the study's folder; trains nothing.",
     )  # fmt: skip
-    report.add_argument("folder", metavar="DIR", type=Path, help="a study's folder, or its plan")
+    report.add_argument("folder", metavar="DIR", type=places.written, help="a study's folder, or its plan")
     report.set_defaults(run=_report)
 
 
@@ -272,7 +262,7 @@ def _add_reward(commands) -> None:
     )
     check.add_argument("--n", type=_count, help="people of the world (default: 32), and pairs (default: all)")
     check.add_argument("--seed", type=_seed, default=0, help="of the draw of people (default: 0)")
-    check.add_argument("--out", type=Path, help="write what was found as JSON")
+    check.add_argument("--out", type=places.written, help="write what was found as JSON")
     check.set_defaults(run=_reward_check)
 
 
@@ -302,7 +292,9 @@ def _add_hub(commands) -> None:
     push.add_argument(
         "--base", metavar="ORG/NAME", help="where the base of the run is on the Hub; pushed there first if it is not"
     )
-    push.add_argument("--study", metavar="DIR", type=Path, help="the study it belongs to (default: the one it lies in)")
+    push.add_argument(
+        "--study", metavar="DIR", type=places.written, help="the study it belongs to (default: the one it lies in)"
+    )
     push.add_argument(
         "--license", metavar="ID", help="default: the base's; apache-2.0 for what smilerl makes from nothing"
     )
@@ -319,7 +311,7 @@ def _add_hub(commands) -> None:
         epilog="  smilerl pull org/name\n  smilerl pull org/name@v1 --to models/name\n  smilerl pull datasets/org/data --to data",
     )  # fmt: skip
     pull.add_argument("id", metavar="ID", help="org/name, org/name@revision, or datasets/org/name")
-    pull.add_argument("--to", metavar="DIR", type=Path, help="default: runs/hub/org/name")
+    pull.add_argument("--to", metavar="DIR", type=places.written, help="default: runs/hub/org/name")
     pull.set_defaults(run=_pull)
 
 
@@ -329,7 +321,13 @@ def _train(given: argparse.Namespace, rest: list[str]) -> int:
     recipe = load_recipe(given.recipe, rest)
     from smilerl import pipeline
 
-    print(printable(pipeline.run_recipe(recipe).path))
+    run = pipeline.run_recipe(recipe)
+    found = run.manifest.get("launch")
+    if found:
+        from smilerl.train import launched
+
+        print(printable("\n".join(launched(found))), file=sys.stderr)
+    print(printable(run.path))
     return 0
 
 
@@ -338,12 +336,14 @@ def _eval(given: argparse.Namespace, rest: list[str]) -> int:
 
     told, trusting = given.chat_template_kwargs, given.trust
     who = subject.find(given.model, world=given.world, base=given.base, told=told, trusting=trusting)
-    from smilerl import speakers
+    from smilerl import ownership, speakers
     from smilerl.evaluation.question import load_suite
     from smilerl.evaluation.runner import check, evaluate
 
     suite = load_suite(given.suite)
     check(suite, who.world)
+    if given.out is not None:
+        ownership.check_results(given.out / "results.json", "evaluations", "samples.parquet", "judged.parquet")
     who.check(reward=given.reward)
     if given.judge:  # a judge who cannot be reached should not be found out after the evaluation
         from smilerl.evaluation.judges import judged
@@ -399,9 +399,11 @@ def _rivals(written: list[str], suite) -> dict[str, str]:
 
 
 def _judge(given: argparse.Namespace, rest: list[str]) -> int:
-    from smilerl import subject
+    from smilerl import ownership, subject
     from smilerl.evaluation.judges import report
 
+    if given.out is not None:
+        ownership.check_results(given.out / "judge.json", "rubrics", "judge.txt")
     who = subject.find(given.policy or "carer", world="smileworld", trusting=given.trust)
     judges = report.judges_of(
         given.speaker, given.rubrics.split(","), samples=given.samples, temperature=given.temperature,
@@ -424,7 +426,7 @@ def _study(given: argparse.Namespace, rest: list[str]) -> int:
     if not finished.worked:
         print("Every run of this study is done.")
     for run, error in finished.failed.items():
-        print(printable(f"{run} failed: {error}"), file=sys.stderr)
+        print(printable(f"{run} failed: {brief(error, lines=2, most=500)}"), file=sys.stderr)
     print(printable(f"Report: {finished.report}"))
     return 1 if finished.failed else 0
 
@@ -495,18 +497,6 @@ def _count(text: str) -> int:
 
 def _seed(text: str) -> int:
     return sampling.whole(text, 0, MOST_SEED)
-
-
-def _is_users(error: Exception) -> bool:
-    """Whether an error says by itself what to write instead, so that a traceback would only hide it."""
-    from smilerl.run import RunError
-
-    # Our own checks raise ValueError with a text for users; the same type from a library is a bug and keeps its traceback.
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    ours = frame is not None and Path(frame.tb_frame.f_code.co_filename).is_relative_to(Path(__file__).parent)
-    return isinstance(error, RecipeError | RunError) or (isinstance(error, ValueError | FileNotFoundError) and ours)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,10 @@ from __future__ import annotations
 import difflib
 import os
 from pathlib import Path
+from typing import IO
+
+from smilerl import places
+from smilerl.errors import UserError
 
 PACKAGE = Path(__file__).resolve().parent
 #: The folders that travel with it.
@@ -18,8 +22,37 @@ def share() -> Path:
 
 
 def cache_dir() -> Path:
-    """The folder of models built on first use: `$SMILERL_CACHE`, else `~/.cache/smilerl`."""
-    return Path(os.environ.get("SMILERL_CACHE") or Path.home() / ".cache" / "smilerl")
+    """The folder of models built on first use: `$SMILERL_CACHE`, else `~/.cache/smilerl`. It may not be there yet, or be read-only.
+
+    Raises:
+        UserError: SMILERL_CACHE means nothing, or is a file.
+    """
+    said = os.environ.get("SMILERL_CACHE") or ""
+    folder = Path(places.expanded(said)) if said else Path.home() / ".cache" / "smilerl"
+    wrong = places.no_path(said) if said else None
+    if wrong is None and folder.exists() and not folder.is_dir():
+        wrong = "is a file, and should be a folder"
+    if wrong is not None:
+        raise UserError(
+            f"the environment variable SMILERL_CACHE is '{said}', which {wrong}.\n    Name a folder, such as ~/.cache/smilerl."
+        )
+    return folder
+
+
+def cache_lock(path: Path) -> IO[str]:
+    """A file of the cache to lock, open for writing; it and its folder are made.
+
+    Raises:
+        UserError: the cache cannot be written in.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("w")
+    except OSError as error:
+        raise UserError(
+            f"the cache {cache_dir()} cannot be written in: {error.strerror or error}.\n"
+            "    Set the environment variable SMILERL_CACHE to a folder that can."
+        ) from error
 
 
 def find(name: str | Path, beside: str | Path | None = None) -> Path | None:
@@ -34,10 +67,7 @@ def find(name: str | Path, beside: str | Path | None = None) -> Path | None:
     Returns:
         The path, or None when nothing is there.
     """
-    try:
-        name = Path(name).expanduser()
-    except RuntimeError:  # `~nobody`
-        return None
+    name = Path(places.expanded(name))
     folders = [Path(), *([Path(beside).parent] if beside else []), share()]
     found = next((folder / name for folder in folders if _is_there(folder / name)), None)
     if found is not None and beside and is_shared(beside):
@@ -62,14 +92,14 @@ def is_shared(path: str | Path) -> bool:
 def _is_there(path: Path) -> bool:
     try:
         return path.exists()
-    except (OSError, ValueError):  # a name that no file can have
+    except (OSError, ValueError):  # a name that no file can have, or a folder that may not be looked into
         return False
 
 
 def near(name: str | Path) -> Path | None:
     """The existing path that a mistyped one is most like: what is not there is replaced by the entry spelt most alike."""
     place = Path()
-    for part in Path(name).expanduser().parts:
+    for part in Path(places.expanded(name)).parts:
         if not _is_there(place / part):
             there = [entry.name for entry in place.iterdir()] if place.is_dir() else []
             alike = difflib.get_close_matches(part, there, 1)
@@ -77,7 +107,7 @@ def near(name: str | Path) -> Path | None:
                 return None
             part = alike[0]
         place /= part
-    return None if place == Path(name).expanduser() else place
+    return None if place == Path(places.expanded(name)) else place
 
 
 def a_run_of(study: Path) -> Path:

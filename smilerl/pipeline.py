@@ -30,6 +30,8 @@ from smilerl import (
     checkpoints,
     elsewhere,
     fit,
+    launch,
+    ownership,
     pairs,
     paths,
     preferences,
@@ -37,6 +39,7 @@ from smilerl import (
     sharding,
     speakers,
     supply,
+    trainer_refusals,
     training,
     worlds,
 )
@@ -46,12 +49,13 @@ from smilerl.gold_log import scorer
 from smilerl.hub import fetch, ids
 from smilerl.nesting import nested
 from smilerl.policies import Policy, load_policy, load_tokenizer, told_of
-from smilerl.recipe import PolicySpec, Recipe, RecipeError, load_recipe
-from smilerl.rewards import RewardError, build_rewards
+from smilerl.recipe import PolicySpec, Recipe, load_recipe
+from smilerl.rewards import build_rewards
 from smilerl.rewards._loading import save_trained_as
 from smilerl.rewards._together import Together
-from smilerl.run import Run, RunError
+from smilerl.run import Run, RunError, finished_run
 from smilerl.terminal import printable
+from smilerl.trainer_refusals import REFUSALS, telling
 from smilerl.training.callbacks import HeldOut, Metrics, Progress, frozen_base, hushed
 from smilerl.training.resume import Checkpoints, by_time, train
 from smilerl.training_settings import FORM_OF
@@ -74,15 +78,23 @@ def run_recipe(recipe: Recipe, *, progress: bool = True) -> Run:
         OutcomeSealed: a reward reached for an outcome through no channel that it declares.
         Interrupted: it was asked to stop (SIGTERM, SIGUSR1, Ctrl-C) and has saved where it was.
     """
+    done = finished_run(recipe)
+    if done is not None:
+        return done
+    ownership.check_run_folder(recipe)
+    trainer_refusals.check_here(recipe)
+    paths.cache_dir()  # a wrong SMILERL_CACHE is told before anything is written
     _fetch_models(recipe)
     with _own_run(recipe) as run:
         if not run.finished:
-            with _told_as(recipe, "world.args"):
+            with telling(recipe, "world.args"):
                 world = worlds.build(recipe.world.name, **recipe.world.args)
             # Whoever plays its people is asked first: not to be able to reach them should cost no minutes of loading.
             if hasattr(world, "check") and PartialState().is_main_process:
                 world.check()
-            _train(with_models(recipe, progress=progress), run, world, progress)
+            recipe = with_models(recipe, progress=progress)
+            recipe_check.check_tokenizer(recipe)
+            _train(recipe, run, world, progress)
     return run
 
 
@@ -166,8 +178,6 @@ def _fetch_models(recipe: Recipe) -> None:
     Raises:
         RecipeError: with the line that names it.
     """
-    if Run(Path(recipe.output_dir)).finished_as(recipe):
-        return
     for key, name in recipe_check.named_models(recipe):
         if ids.looks_like(name) and paths.find(name, recipe.source) is None:
             try:
@@ -184,10 +194,11 @@ def _built(recipe: Recipe, progress: bool) -> Run:
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
     folder = paths.cache_dir() / "models" / f"{Path(recipe.source).stem}-{digest}"
     recipe = dataclasses.replace(recipe, output_dir=str(folder))
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_suffix(".lock").open("w") as lock:
+    run = Run(folder)
+    if run.finished_as(recipe):  # also in a cache that is read-only, where nothing could be locked
+        return run
+    with paths.cache_lock(folder.with_suffix(".lock")) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        run = Run(folder)
         if run.finished_as(recipe):
             return run
         if PartialState().num_processes > 1:
@@ -210,6 +221,8 @@ def _own_run(recipe: Recipe) -> Iterator[Run]:
     with ExitStack() as stack:
         if state.is_main_process:
             run = stack.enter_context(Run.create(recipe))
+            for said in launch.unmet(state.num_processes):
+                print(f"{_title(recipe)}  {said}", file=sys.stderr, flush=True)
         state.wait_for_everyone()
         yield run if state.is_main_process else Run.open(recipe.output_dir)
         state.wait_for_everyone()
@@ -220,7 +233,7 @@ def _train(recipe: Recipe, run: Run, world: World, progress: bool) -> None:
     set_seed(recipe.seed)
     arm, method = _title(recipe), training.method(recipe.method)
     making_data, spent = training.data_channels(recipe), speakers.usage()
-    with hushed(), sealed(arm, making_data), _told_as(recipe, "world.args"):
+    with hushed(), sealed(arm, making_data), telling(recipe, "world.args"):
         columns = supply.columns(recipe, world)
     with sealed(arm, making_data):  # building a reward may run the user's code
         rewards = build_rewards(recipe.rewards, recipe.seed, world, columns)
@@ -230,7 +243,7 @@ def _train(recipe: Recipe, run: Run, world: World, progress: bool) -> None:
     by_rewards = {name for reward in rewards for name in getattr(reward, "learnt_from", ())}
     by_base = ancestry.of_model(recipe.policy.model_name_or_path)
     learnt_from = sorted(by_rewards.union(preferences.learnt_from(recipe), by_base))
-    with hushed(), sealed(arm, (*making_data, *channels)), _told_as(recipe, "world.args"):
+    with hushed(), sealed(arm, (*making_data, *channels)), telling(recipe, "world.args"):
         recipe = _with_pairs(recipe, run, world, rewards, progress)
         dataset = method.dataset(recipe, world)
     account = supply.refuse(recipe, world, dataset)
@@ -247,12 +260,13 @@ def _train(recipe: Recipe, run: Run, world: World, progress: bool) -> None:
         if unwatched:
             run.note(unwatched=unwatched)
             print(printable(f"{arm}  {unwatched}"), file=sys.stderr, flush=True)
-    with hushed(), _told_as(recipe, "policy.model_name_or_path", _MODEL_FIX):
+    with hushed(), telling(recipe, "policy.model_name_or_path", _MODEL_FIX):
         fit.before_loading(recipe, world, dataset)
     key = EvaluationKey()
     with hushed(), _counted(run, spent):
         if recipe.method == "best_of_n":
             if PartialState().is_main_process:  # there is nothing for the others to do
+                run.note(launch=launch.facts(recipe, None))
                 with sealed(arm, channels, key):
                     baseline.measure(recipe, run, world, dataset, rewards, key)
         else:
@@ -260,6 +274,8 @@ def _train(recipe: Recipe, run: Run, world: World, progress: bool) -> None:
                 asked = Together.of(rewards, recipe.rewards)
                 trainer = _trainer(recipe, run, world, dataset, asked, progress, key)
                 fit.after_tokenizing(recipe, trainer)
+                if PartialState().is_main_process:
+                    run.note(launch=launch.facts(recipe, trainer))
                 train(trainer)
                 asked.refuse_unlearnt()
                 if trainer.eval_dataset is not None:
@@ -283,18 +299,6 @@ def _counted(run: Run, spent: dict) -> Iterator[None]:
         total = speakers.total([run.manifest.get("speakers", {}), *asked])
         if PartialState().is_main_process and total:
             run.note(speakers=total)
-
-
-@contextmanager
-def _told_as(recipe: Recipe, key: str, fix: str = "") -> Iterator[None]:
-    """What data or a model on the Hub turn out to be is told as a mistake in the recipe, at the key that names them."""
-    try:
-        yield
-    except (RecipeError, RewardError):
-        raise
-    except (ValueError, OSError) as error:
-        first, *more = str(error).strip().splitlines() or [type(error).__name__]
-        raise recipe.error(key, first, " ".join([*more, fix]).strip()) from error
 
 
 def _evaluate(recipe: Recipe, trainer: Trainer, dataset, run: Run, progress: bool) -> None:
@@ -372,14 +376,15 @@ def _trainer(
             bar.show(row)
 
     renamed = getattr(training.method(recipe.method), "RENAMED", None)
-    trainer = training.make_trainer(
-        recipe,
-        policy=policy,
-        dataset=dataset,
-        reward_funcs=asked.functions,
-        callbacks=[saving, Metrics(write, renamed), *([bar] if progress else [])],
-        output_dir=run.checkpoints,
-    )
+    with telling(recipe, also=REFUSALS):
+        trainer = training.make_trainer(
+            recipe,
+            policy=policy,
+            dataset=dataset,
+            reward_funcs=asked.functions,
+            callbacks=[saving, Metrics(write, renamed), *([bar] if progress else [])],
+            output_dir=run.checkpoints,
+        )
     saving.bind(trainer)
     # Where TRL measures no KL it is measured at least once, at the end.
     if watched and (recipe.held_out.every or not training.logs_kl(recipe)):
@@ -400,9 +405,13 @@ def _trainer(
 
 def _policy(recipe: Recipe, run: Run, world: World, talks: bool) -> Policy:
     """What is trained. TRL's reference model and an adapter's base are found by path, so a fresh policy gets one."""
-    with _told_as(recipe, "policy.model_name_or_path", _MODEL_FIX):
+    key, fix = ("policy.config", "") if recipe.policy.config else ("policy.model_name_or_path", _MODEL_FIX)
+    with telling(recipe, key, fix, also=(*REFUSALS, KeyError)):
         policy = training.method(recipe.method).policy(recipe, world)
-    with _told_as(recipe, "policy.chat_template_kwargs"):
+        words, tokens = policy.model.get_input_embeddings().num_embeddings, len(policy.tokenizer)
+        if recipe.policy.config and words < tokens:
+            raise ValueError(f"vocab_size is {words}, and the tokenizer has {tokens} tokens: leave vocab_size out")
+    with telling(recipe, "policy.chat_template_kwargs"):
         set_defaults(policy.tokenizer, recipe.policy.chat_template_kwargs)
     if recipe.policy.config is None or not (talks or recipe.policy.peft):
         return policy

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from smilerl import paths
+from smilerl import paths, places
 from smilerl.nesting import nested
 from smilerl.terminal import printable
 from smilerl.yaml_lines import Key, Lines, Problem, RecipeError, dotted, parse_value, read
@@ -290,9 +290,21 @@ def _problems(data: dict[str, Any]) -> Iterator[Problem]:
         if isinstance(value, int) and not least <= value <= most:
             bound = f"at least {least}" if value < least else f"at most {most}"
             yield Problem(key, f"{dotted(key)} is {value}, but should be {bound}.")
-    if "{" in str(data.get("output_dir", "")).replace("{seed}", ""):
-        yield Problem(("output_dir",), "output_dir has a placeholder other than {seed}.", "Only {seed} is filled in.")
+    yield from place_problems(data.get("output_dir"))
     yield from _model_problems(_mapping(data, "policy"))
+
+
+def place_problems(output_dir: Any) -> Iterator[Problem]:
+    """What is wrong with an `output_dir` as it is written, of a recipe or a study."""
+    if not isinstance(output_dir, str):
+        return
+    wrong = places.no_path(output_dir)
+    if wrong is not None:
+        yield Problem(
+            ("output_dir",), f"output_dir {wrong}: {output_dir[:100]!r}.", "Write a folder, such as runs/mine."
+        )
+    elif "{" in places.expanded(output_dir).replace("{seed}", ""):
+        yield Problem(("output_dir",), "output_dir has a placeholder other than {seed}.", "Only {seed} is filled in.")
 
 
 def _section_problems(section: type, data: Any, key: Key) -> Iterator[Problem]:
@@ -338,7 +350,7 @@ def _recipe(data: dict[str, Any], lines: Lines) -> Recipe:
     rewards = tuple(
         RewardSpec(**{**reward, "weight": float(reward.get("weight", 1))}) for reward in data.get("rewards", [])
     )
-    output_dir = data.get("output_dir") or f"runs/{Path(lines.file).stem}/seed{{seed}}"
+    output_dir = places.expanded(data.get("output_dir") or f"runs/{Path(lines.file).stem}/seed{{seed}}")
     plain = {name: data[name] for name in ("method", "seed", "training") if name in data}
     recipe = Recipe(**plain, **sections, rewards=rewards, output_dir=output_dir, source=lines.file, lines=lines)
     return dataclasses.replace(recipe, output_dir=output_dir.replace("{seed}", str(recipe.seed)))

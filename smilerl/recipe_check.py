@@ -6,17 +6,19 @@ Knows no list of worlds or rewards: a short name is a module in a folder.
 from __future__ import annotations
 
 import importlib
+import inspect
+import json
 import re
 import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from smilerl import paths, supply
+from smilerl import paths, places, supply, trainer_refusals
 from smilerl.recipe import Recipe, load_recipe
 from smilerl.training_settings import FORM_OF, method_problems, training_fields, training_problems
 from smilerl.yaml_lines import Key, Problem, RecipeError, did_you_mean, dotted
-from smilerl.yaml_types import bad_arguments, misfits, unknown_keys
+from smilerl.yaml_types import bad_arguments, key_named, misfits, unknown_keys
 
 _RECIPE_FILE = (".yaml", ".yml")
 #: Characters of an id on the Hub with its revision; a name there has at most 96.
@@ -30,8 +32,10 @@ def check(recipe: Recipe) -> None:
         RecipeError: something is missing, misspelt, of the wrong type or out of range.
     """
     problems = [*_model_problems(recipe.policy.model_name_or_path, recipe, ("policy", "model_name_or_path"))]
+    problems = problems or [*_tokenizer_problems(recipe), *_config_problems(recipe)]
+    problems += _data_set_problems(recipe)
     wrong_method = list(method_problems(recipe))
-    wrong_training = wrong_method or training_problems(recipe)
+    wrong_training = wrong_method or training_problems(recipe) or trainer_refusals.problems(recipe)
     problems += wrong_training
     problems += _peft_problems(recipe)
     world, world_problems = _world(recipe)
@@ -39,9 +43,21 @@ def check(recipe: Recipe) -> None:
     if not wrong_method:
         short = [] if world is None or wrong_training else list(supply.problems(recipe, world))
         problems += short + list(_reward_problems(recipe, world, None if short else _columns(recipe, world)))
+        problems += _data_problems(recipe, world)
         problems += _turn_problems(recipe, world)
         problems += _preference_problems(recipe, world) if recipe.method in FORM_OF else []
         problems += _choice_problems(recipe) if recipe.method == "best_of_n" else []
+    if problems:
+        raise recipe.lines.error(*problems)
+
+
+def check_tokenizer(recipe: Recipe) -> None:
+    """Whether the policy's tokenizer, which is here by now, can end a reply.
+
+    Raises:
+        RecipeError: it has no end-of-sequence token.
+    """
+    problems = list(_tokenizer_problems(recipe))
     if problems:
         raise recipe.lines.error(*problems)
 
@@ -58,6 +74,88 @@ def named_models(recipe: Recipe) -> list[tuple[Key, str]]:
     ):  # an endpoint's model is not here, and no concern of ours
         named += _models_in(speaker.get("args"), ("world", "args", "people", "speaker", "args"))
     return named
+
+
+def _tokenizer_problems(recipe: Recipe) -> Iterator[Problem]:
+    """A tokenizer without an end-of-sequence token: replies would have no end. Loaded only where its files name none."""
+    found = (
+        paths.find(recipe.policy.model_name_or_path or "", recipe.source) if recipe.policy.model_name_or_path else None
+    )
+    folder = found / "model" if found is not None and (found / "model").is_dir() else found
+    if folder is None or not (folder / "tokenizer_config.json").is_file() or _names_end(folder):
+        return
+    from smilerl.policies import load_tokenizer
+
+    try:
+        endless = load_tokenizer(str(folder)).eos_token_id is None
+    except (OSError, ValueError, TypeError) as error:
+        yield Problem(("policy", "model_name_or_path"), f"the tokenizer in {folder} cannot be loaded: {error}")
+        return
+    if endless:
+        text = f"the tokenizer in {folder} has no eos_token, so that replies have no end."
+        yield Problem(
+            ("policy", "model_name_or_path"),
+            text,
+            'Name the token in its tokenizer_config.json, such as "eos_token": "</s>".',
+        )
+
+
+def _names_end(folder: Path) -> bool:
+    for name in ("tokenizer_config.json", "special_tokens_map.json"):
+        try:
+            if json.loads((folder / name).read_text(encoding="utf-8")).get("eos_token"):
+                return True
+        except (OSError, ValueError, AttributeError):
+            continue
+    return False
+
+
+def _config_problems(recipe: Recipe) -> Iterator[Problem]:
+    """The config of a fresh model: a type that there is, with settings of that type."""
+    config, key = recipe.policy.config, ("policy", "config")
+    if config is None:
+        return
+    from transformers import AutoConfig
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    for name, value in config.items():
+        if isinstance(value, int) and value < 0 and not name.endswith("_id"):
+            yield Problem((*key, name), f"policy.config.{name} is {value}, but should be at least 0.")
+            return
+    kind = config.get("model_type")
+    if kind not in CONFIG_MAPPING_NAMES:
+        said = "has no model_type" if kind is None else f"has the model_type '{kind}', which transformers does not know"
+        near = did_you_mean(str(kind), CONFIG_MAPPING_NAMES) if kind else "Write for example `model_type: llama`."
+        yield Problem((*key, "model_type"), f"policy.config {said}. {near}"[:300])
+        return
+    try:
+        AutoConfig.for_model(**config)
+    except Exception as error:  # noqa: BLE001 - each type checks its settings in its own way
+        text = " ".join(str(error).split())
+        yield Problem(key_named(text, config, key), f"policy.config is refused by transformers: {text}")
+
+
+def _data_problems(recipe: Recipe, world: Any) -> Iterator[Problem]:
+    """Arguments that the world does not take when it gives people or conversations."""
+    gives = {"rloo": "people", "grpo": "people", "sft": "conversations"}.get(recipe.method)
+    if world is None or gives is None or not recipe.data.args:
+        return
+    parameters = inspect.signature(getattr(world, gives)).parameters
+    taken = set(parameters) - {"n", "seed", *(["split"] if gives == "people" else [])}
+    if any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
+        return
+    yield from unknown_keys(recipe.data.args, taken, ("data", "args"))
+
+
+def _data_set_problems(recipe: Recipe) -> Iterator[Problem]:
+    """A data set whose name can only be a folder here, where there is none."""
+    for key, args in ((("world", "args"), recipe.world.args), (("data", "args"), recipe.data.args)):
+        name = args.get("dataset")
+        if isinstance(name, str) and name and looks_local(name) and paths.find(name, recipe.source) is None:
+            text = f"{dotted((*key, 'dataset'))} is '{name}', and there is nothing there."
+            yield Problem(
+                (*key, "dataset"), text, "Write a folder that holds a data set, or an id on the Hub (org/name)."
+            )
 
 
 def _peft_problems(recipe: Recipe) -> list[Problem]:
@@ -97,8 +195,7 @@ def _world(recipe: Recipe) -> tuple[Any, list[Problem]]:
     except SpeakerError as error:
         return None, [Problem(("world", "args", "people", "speaker"), str(error))]
     except (ValueError, TypeError, OSError) as error:
-        knob = next((knob for knob in args if re.search(rf"\b{re.escape(knob)}\b", str(error))), None)
-        return None, [Problem(("world", "args", *([knob] if knob else [])), str(error))]
+        return None, [Problem(key_named(str(error), args, ("world", "args")), str(error))]
     return world, [*_split_problems(recipe, getattr(world, "splits", None)), *_same_split_problems(recipe, world)]
 
 
@@ -217,7 +314,7 @@ def _preference_problems(recipe: Recipe, world: Any) -> list[Problem]:
     if recipe.rewards:
         text = f"the {FORM_OF[recipe.method]} come from data.args.{named}, and `rewards:` would make others."
         problems.append(Problem(("rewards",), text, f"Delete `rewards:`, or `{named}` under data.args."))
-    if problems or (named == "dataset" and not Path(args["dataset"]).exists()):
+    if problems or (named == "dataset" and not Path(places.expanded(args["dataset"])).exists()):
         return problems  # a data set on the Hub is looked at when it is needed: checking a recipe downloads nothing
     read = preferences.read_pairs if recipe.method == "dpo" else preferences.read_labels
     try:

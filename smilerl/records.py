@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from smilerl import paths
+from smilerl import paths, places
 
 #: What to do with a row that cannot be used: refuse the file, or leave the row out and count it.
 OnBadRow = Literal["stop", "skip"]
@@ -279,6 +279,7 @@ def hub(name: str, config: str | None, split: str, bad: BadRows | None = None) -
     from datasets import load_dataset, load_from_disk
     from datasets.exceptions import DatasetGenerationError, DatasetsError
 
+    name = places.expanded(name)
     not_loaded = (OSError, ValueError, KeyError, TypeError, AttributeError, DatasetsError, pa.ArrowException)
     try:
         if (Path(name) / "state.json").is_file() or (Path(name) / "dataset_dict.json").is_file():

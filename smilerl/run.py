@@ -5,7 +5,7 @@ manifest.json    versions, git, hashes, command  samples/        step-000010.par
 status.json      running, finished, failed ...   checkpoints/    to go on from, see `smilerl.checkpoints`
 lock             held while a process trains     model/          the final model or adapter, and its tokenizer
 uncommitted.diff what git had not recorded       evals/<suite>/  results.json, samples.parquet
-earlier/<n>/     what cannot be gone on with
+earlier/<n>/     what cannot be gone on with     traceback.txt   where the last attempt failed, if it did
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from smilerl import bounded, checkpoints, provenance, signature
+from smilerl import bounded, checkpoints, errors, ownership, provenance, signature
 from smilerl.recipe import Recipe, read_recipe
 from smilerl.terminal import brief, printable
 from smilerl.yaml_lines import dump
@@ -31,7 +31,7 @@ from smilerl.yaml_lines import dump
 _KEPT_ON_RESTART = {"lock", "earlier"}
 
 
-class RunError(RuntimeError):
+class RunError(errors.UserError, RuntimeError):
     """A run directory cannot be used as asked. Says which, why, and what to do."""
 
 
@@ -81,10 +81,16 @@ class Run:
 
         Raises:
             RunError: another process trains there, or the directory holds the run of another recipe.
+            RecipeError: the directory cannot be written, or holds something that is no run.
         """
         run = cls(Path(recipe.output_dir))
-        run.path.mkdir(parents=True, exist_ok=True)
-        run._take_lock()
+        ownership.check_run_folder(recipe)
+        try:
+            run.path.mkdir(parents=True, exist_ok=True)
+            run._take_lock()
+        except OSError as error:
+            text = f"output_dir: {run.path} cannot be written in: {error.strerror or error}."
+            raise recipe.error("output_dir", text, "Give another folder.") from error
         try:
             run._refuse_other(recipe)
             command = sys.argv if command is None else command
@@ -192,6 +198,7 @@ class Run:
     def finish(self) -> None:
         """Says that the run ran to its end."""
         self._set_status(state="finished", error=None)
+        (self.path / errors.KEPT).unlink(missing_ok=True)
 
     def fail(self, error: BaseException) -> None:
         """Says that the run ended with this error, or was interrupted."""
@@ -215,6 +222,8 @@ class Run:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None and not self.finished:
+            if isinstance(error, Exception) and not errors.is_for_users(error):
+                errors.keep(error, self.path)
             self.fail(error)
         self.close()
         if isinstance(error, SystemExit) and not isinstance(
@@ -313,14 +322,16 @@ class Run:
             if row["step"] <= step:
                 kept.append(line + "\n")
         _write(self.metrics_path, "".join(kept))
-        for path in (self.path / "samples").glob("*"):
-            if path.suffix != ".parquet" or int(path.stem.rpartition("-")[2]) > step:
+        for path in (self.path / "samples").glob("step-*"):
+            number = path.stem.removeprefix("step-")
+            if number.isdigit() and (path.suffix == ".writing" or int(number) > step):
                 path.unlink()
         shutil.rmtree(self.model, ignore_errors=True)
 
     def _move_aside(self, entries: Iterable[Path] | None = None) -> None:
-        """Moves these, or all that earlier attempts left, to `earlier/<n>/`."""
-        everything = (entry for entry in self.path.iterdir() if entry.name not in _KEPT_ON_RESTART)
+        """Moves these, or all that earlier attempts left, to `earlier/<n>/`. What others put into the folder stays where it is."""
+        made = (entry for entry in self.path.iterdir() if ownership.made_by_a_run(entry.name))
+        everything = (entry for entry in made if entry.name not in _KEPT_ON_RESTART)
         left = list(everything if entries is None else entries)
         if not left:
             return
@@ -343,7 +354,7 @@ class Run:
 def finished_run(recipe: Recipe) -> Run | None:
     """The finished run of this recipe in its `output_dir`, if there is one."""
     run = Run(Path(recipe.output_dir))
-    return run if run.finished_as(recipe) else None
+    return run if ownership.is_run(run.path) and run.finished_as(recipe) else None
 
 
 def _now() -> str:

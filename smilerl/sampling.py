@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from pathlib import Path
 from typing import Any
 
+from smilerl import places
 from smilerl.recipe import MOST_ROWS, MOST_SEED, DataSpec, PolicySpec, Recipe, RecipeError, RewardSpec, WorldSpec
 from smilerl.terminal import brief
 from smilerl.training_settings import FORM_OF
@@ -33,7 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="what scores the replies: a name, YAML such as '{name: sentiment, args: {reads: completion}}', or a list of such with weights",
     )
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="JSONL; FILE.provenance.json goes beside it"
+        "--out", type=places.written, required=True, metavar="FILE", help="JSONL; FILE.provenance.json goes beside it"
     )
     parser.add_argument("--format", choices=list(_METHOD_OF), default="pairs", help="default: pairs")
     parser.add_argument("--n", type=int, default=1024, help="people (default: 1024)")
@@ -90,8 +91,12 @@ def make(given: argparse.Namespace) -> str:
     from smilerl.rewards import build_rewards
     from smilerl.worlds.base import sealed
 
-    if given.out.exists():
-        raise RecipeError(f"command line: --out {given.out} is there already.\n    Name another file, or delete it.")
+    wrong = places.why_not(given.out.parent)
+    if wrong is not None:
+        raise RecipeError(f"command line: --out {given.out}: {wrong}.\n    Name another file.")
+    for file in (given.out, provenance_path(given.out)):
+        if os.path.lexists(file):
+            raise RecipeError(f"command line: --out {file} is there already.\n    Name another file, or delete it.")
     recipe = _recipe(given)
     check(recipe)
     recipe = pipeline.with_models(recipe)

@@ -12,6 +12,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from smilerl import errors
+
 USAGE = """\
 usage: python -m smilerl.train --config RECIPE.yaml [--KEY VALUE ...]
 
@@ -33,27 +35,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0 if arguments else 2
     # Trainers of TRL report their use over the network, which nobody here has asked for.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    return errors.run(lambda: _train(arguments))
+
+
+def _train(arguments: Sequence[str]) -> int:
     # Imported late, the light before the heavy: a mistake in a recipe is told before torch has loaded.
-    from smilerl.recipe import RecipeError, load_recipe
-    from smilerl.run import RunError, finished_run
+    from smilerl.recipe import load_recipe
+    from smilerl.run import finished_run
 
-    try:
-        config, overrides = split_config(arguments)
-        recipe = load_recipe(config, overrides)
-        run = finished_run(recipe)
-        if run is None:
-            from smilerl.pipeline import run_recipe
-            from smilerl.rewards import RewardError
-            from smilerl.speakers import SpeakerError
+    config, overrides = split_config(arguments)
+    recipe = load_recipe(config, overrides)
+    run = finished_run(recipe)
+    if run is None:
+        from smilerl.pipeline import run_recipe
 
-            try:
-                run = run_recipe(recipe)
-            except (RewardError, SpeakerError) as error:
-                print(error, file=sys.stderr)
-                return 2
-    except (RecipeError, RunError) as error:
-        print(error, file=sys.stderr)
-        return 2
+        run = run_recipe(recipe)
     if int(os.environ.get("RANK", 0)) == 0:
         from smilerl.terminal import printable
 
@@ -81,7 +77,7 @@ def split_config(arguments: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def summary(run) -> str:
-    """Where the run is, and how the held-out people fared under the first and the last policy."""
+    """Where the run is, how the held-out people fared under the first and the last policy, and last what the launch was."""
     lines = [f"{run.path}  ({run.status['step']} steps, {run.status['seconds']:.0f} s)"]
     held_out = [row for row in run.metrics() if "held_out/kl" in row]
     for name in ("reading", "smile", "wellbeing", "reward", "kl"):
@@ -97,7 +93,15 @@ def summary(run) -> str:
             }
             shown = "  ".join(f"{name} {value:.3f}" for name, value in said.items() if value is not None)
             lines.append(f"  best of {row['best_of_n/n']:<4}{shown}")
-    return "\n".join(lines)
+    found = run.manifest.get("launch")
+    return "\n".join([*lines, *(launched(found) if found else [])])
+
+
+def launched(found: dict) -> list[str]:
+    """What of the launch did not happen, and last how many processes there were and how much they took at a step."""
+    from smilerl.launch import line
+
+    return [*(f"  not as asked: {said}" for said in found["unmet"]), f"  {line(found)}"]
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ _SAID_ELSEWHERE = {
     "output_dir": "Write `output_dir:` at the top of the recipe.",
     "seed": "Write `seed:` at the top of the recipe.",
     "model_init_kwargs": "Write `dtype:` and `attn_implementation:` under `policy:`.",
+    "parallelism_config": "Say it to the launcher: accelerate launch --config_file FILE, as in recipes/accelerate.",
     "reward_weights": "Give each reward its own: `rewards: [{name: reading, weight: 0.5}]`.",
     "resume_from_checkpoint": "Run the recipe again: it goes on from its newest whole checkpoint.",
     "enable_jit_checkpoint": "Leave it out: SIGTERM saves anyway, and exits with 75.",
@@ -91,14 +92,15 @@ _BATCH = frozenset(
 _RANGES = (
     _Range(
         "per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps num_iterations max_length "
-        "max_completion_length generation_batch_size steps_per_generation num_generations_eval save_total_limit",
+        "max_completion_length generation_batch_size steps_per_generation num_generations_eval save_total_limit "
+        "ref_model_sync_steps pad_to_multiple_of",
         lambda value: value >= 1, "at least 1", "8",
     ),
     _Range("num_generations", lambda value: value >= 2, "at least 2: a completion is compared with others to its prompt", "4"),
     _Range("learning_rate num_train_epochs temperature logging_steps save_steps eval_steps repetition_penalty",
            lambda value: value > 0, "above 0", "0.001"),
     _Range("max_steps", lambda value: value >= 1 or value == -1, "at least 1, or -1 to go by num_train_epochs", "100"),
-    _Range("beta epsilon weight_decay warmup_steps max_grad_norm adam_epsilon top_k", lambda value: value >= 0, "at least 0", "0"),
+    _Range("beta epsilon weight_decay warmup_steps max_grad_norm adam_epsilon top_k neftune_noise_alpha", lambda value: value >= 0, "at least 0", "0"),
     _Range("top_p", lambda value: 0 < value <= 1, "above 0 and at most 1", "1.0"),
     _Range("min_p label_smoothing_factor", lambda value: 0 <= value <= 1, "from 0 to 1", "0.1"),
     _Range("adam_beta1 adam_beta2", lambda value: 0 <= value < 1, "at least 0 and below 1", "0.9"),
@@ -114,15 +116,16 @@ def methods() -> list[str]:
 @lru_cache
 def training_fields(method: str) -> dict[str, Any]:
     """The settings of a method's TRL config and their types; importing a config takes seconds, so once."""
-    return typing.get_type_hints(_config_class(method))
+    return typing.get_type_hints(config_class(method))
 
 
 def defaults(method: str) -> dict[str, Any]:
     """What the settings of a method are where a recipe says nothing."""
-    return {field.name: field.default for field in dataclasses.fields(_config_class(method))}
+    return {field.name: field.default for field in dataclasses.fields(config_class(method))}
 
 
-def _config_class(method: str) -> type:
+def config_class(method: str) -> type:
+    """The TRL config of a method, or our own."""
     if method in _OWN:
         return _OWN[method]
     module = importlib.import_module(f"trl.trainer.{method}_config")

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from smilerl import bounded
+from smilerl.errors import UserError
 from smilerl.terminal import printable
 
 Key = tuple[str | int, ...]
@@ -24,7 +25,7 @@ _MOST_LISTED = 12
 _MOST_VALUES = 20_000
 
 
-class RecipeError(ValueError):
+class RecipeError(UserError, ValueError):
     """A mistake in a YAML file or on the command line. Its text has at most ten lines: where, what, and what to write."""
 
 

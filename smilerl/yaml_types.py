@@ -6,6 +6,7 @@ import dataclasses
 import enum
 import inspect
 import math
+import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -80,6 +81,31 @@ def _no_number(value: Any, key: Key) -> Iterator[tuple[Key, float]]:
     elif isinstance(value, dict | list):
         for name, item in value.items() if isinstance(value, dict) else enumerate(value):
             yield from _no_number(item, (*key, name))
+
+
+def key_named(text: str, mapping: Mapping[str, Any], key: Key) -> Key:
+    """The key path of the setting that a text is about: the one whose name it says first, else one whose value or inner key it says.
+
+    Args:
+        text: of a library's error; names may have spaces for underscores.
+        mapping: the settings, which stand at `key`.
+
+    Returns:
+        `key` itself where it says none of them.
+    """
+    found: list[tuple[int, int, int, Key]] = []
+    for name, value in mapping.items():
+        said = [(0, name, (*key, name))]
+        if isinstance(value, str) and len(value) > 2:
+            said.append((1, value, (*key, name)))
+        if isinstance(value, dict):
+            said += [(1, str(inner), (*key, name, inner)) for inner in value]
+        for rank, words, where in said:
+            pattern = re.escape(words).replace("_", "[_ -]")
+            match = re.search(rf"(?<![\w.-])(?:--)?{pattern}(?!\w)", text, re.IGNORECASE)
+            if match:
+                found.append((rank, match.start(), -len(words), where))
+    return min(found, key=lambda one: one[:3])[3] if found else key
 
 
 def _named(function: Callable) -> dict[str, inspect.Parameter]:

@@ -79,19 +79,23 @@ def test_a_mistake_is_told_in_a_few_lines_with_the_fix(arguments, said, capsys):
     assert 1 <= len(error.splitlines()) <= 10
 
 
-def test_a_bug_keeps_its_traceback(monkeypatch):
+@pytest.mark.parametrize(
+    "bug", [TypeError("a bug"), pytest.param(None, id="a library's ValueError")]
+)  # fmt: skip
+def test_a_bug_is_told_in_a_few_lines_and_its_traceback_is_kept(bug, monkeypatch, capsys, tmp_path):
     def broken(given, rest):
-        raise TypeError("a bug")
+        if bug is not None:
+            raise bug
+        __import__("json").loads("{")
 
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(cli, "_report", broken)
-    with pytest.raises(TypeError, match="a bug"):
-        cli.main(["report", "anything"])
-
-
-def test_a_library_s_value_error_keeps_its_traceback(monkeypatch):
-    monkeypatch.setattr(cli, "_report", lambda given, rest: __import__("json").loads("{"))
-    with pytest.raises(ValueError, match="Expecting"):
-        cli.main(["report", "anything"])
+    assert cli.main(["report", "anything"]) == 1
+    error = capsys.readouterr().err
+    assert "a bug" in error or "Expecting" in error
+    assert "Traceback" not in error and len(error.splitlines()) <= 10
+    (kept,) = tmp_path.glob("*/traceback.txt")
+    assert str(kept) in error and "in broken" in kept.read_text()
 
 
 def test_chat_shows_what_was_said_read_smiled_and_became_of_it(monkeypatch, capsys):

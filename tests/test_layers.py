@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "smilerl"
 
 #: From the bottom up. A module may import its own layer and those below it.
 LAYERS = (
-    ("checkpoints", "terminal", "bounded", "ratings"),  # of files and text alone
+    ("checkpoints", "terminal", "bounded", "ratings", "errors", "places"),  # of files and text alone
     (
         "paths",
         "ancestry",
@@ -25,8 +25,10 @@ LAYERS = (
         "signature",
         "recipe",
         "training_settings",
+        "trainer_refusals",
         "fingerprint",
         "provenance",
+        "ownership",
         "run",
     ),
     ("messages", "records", "replies"),
@@ -38,7 +40,7 @@ LAYERS = (
     ("recipe_check",),  # asks worlds, rewards and methods whether they take what a recipe gives them
     ("training", "evaluation"),
     ("fit",),  # whether a policy can take its prompts
-    ("sharding",),  # what of training cannot be done where the weights are split over processes
+    ("sharding", "launch"),  # what of training cannot be done where the weights are split over processes
     ("pipeline", "gold_log", "baseline", "studies", "hub"),
     # Whom the command line means, talking to them, sampling them, and looking at rewards before a run.
     ("subject", "chat", "sampling", "preflight"),

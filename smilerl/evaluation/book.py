@@ -6,6 +6,7 @@ changing a world's tables or the scoring code makes every number that depended o
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -62,7 +63,7 @@ class Book:
                     return made
                 self._tables[name] = made
                 if path is not None:
-                    _write(path, lambda to: self._tables[name].to_parquet(to, index=False))
+                    _keep(path, lambda to: self._tables[name].to_parquet(to, index=False))
         return self._tables[name]
 
     def note(self, key: Any, make: Callable[[], Any]) -> Any:
@@ -72,7 +73,8 @@ class Book:
         path = self.folder / f"{content_hash(key, self.code)}.json"
         if not path.is_file():
             made = make()
-            _write(path, lambda to: to.write_text(json.dumps(made)))
+            if not _keep(path, lambda to: to.write_text(json.dumps(made))):
+                return json.loads(json.dumps(made))
         return json.loads(path.read_text())
 
 
@@ -85,6 +87,17 @@ def content_hash(parts: Any, code: tuple[str, ...] = CODE) -> str:
 def write_atomically(path: Path, text: str) -> None:
     """Writes a file so that a reader, or a kill, never meets half of it."""
     _write(path, lambda to: to.write_text(text))
+
+
+def _keep(path: Path, write: Callable[[Path], Any]) -> bool:
+    """Writes into the cache; False where that is read-only: what is kept there is of use without it."""
+    try:
+        _write(path, write)
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+        return False
+    return True
 
 
 def _write(path: Path, write: Callable[[Path], Any]) -> None:

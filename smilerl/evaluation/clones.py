@@ -10,6 +10,7 @@ import copy
 import dataclasses
 import shutil
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +43,12 @@ def clone(base: Respondent, model: Policy, helper: str, world: World, *, steps: 
     parts = [base.fingerprint, helper, identity(world), steps, seed]
     name = content_hash(parts, code=("worlds", "evaluation/clones.py"))
     folder = paths.cache_dir() / "clones" / f"{helper}-{name}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
     # Two evaluations may want the same clone at the same moment: the second waits for the first.
     from smilerl.training.callbacks import hushed  # TRL, which most evaluations do without
 
-    with FileLock(f"{folder}.lock"), hushed():
+    with nullcontext() if folder.is_dir() else FileLock(f"{folder}.lock"), hushed():
         if not folder.is_dir():
             _build(model, _conversations(world, helper, steps * BATCH, seed), folder, steps, seed)
         built = load_policy(folder, device=model.model.device)

@@ -83,7 +83,7 @@ def pull(name: str, to: Path | None = None) -> Path:
     if hub_id is None:
         raise HubError(f"'{name}' is no id on the Hub.\n    Write org/name, org/name@revision or datasets/org/name.")
     to = Path("runs", "hub", *hub_id.repo.split("/")) if to is None else to
-    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+    if to.is_symlink() or (to.exists() and (not to.is_dir() or any(to.iterdir()))):
         raise HubError(f"{to} is there already, and pull overwrites nothing.\n    Give another folder: --to DIR.")
     with explained(hub_id):
         commit, _ = _listing(hub_id)

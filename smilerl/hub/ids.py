@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
+from smilerl.errors import UserError
+
 Kind = Literal["model", "dataset"]
 _ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?)(?:@(?P<revision>[\w.-]+(?:/[\w.-]+)*))?")
 _SIGN_IN = "Sign in with `hf auth login`, or set HF_TOKEN to a token from https://huggingface.co/settings/tokens"
 
 
-class HubError(ValueError):
+class HubError(UserError, ValueError):
     """The Hub does not have it, or does not let us. Says what and what to do."""
 
 

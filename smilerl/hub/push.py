@@ -78,6 +78,11 @@ def listing(prepared: Prepared) -> list[str]:
 
 def write_card(prepared: Prepared, folder: Path) -> Path:
     """Writes the card and its picture into a folder, to look at, and returns the card's path."""
+    readme = folder / "README.md"
+    if readme.exists() and "smilerl" not in readme.read_text(encoding="utf-8", errors="replace"):
+        raise HubError(
+            f"{readme} is there already, and is no card of smilerl.\n    Nothing is overwritten: move it away."
+        )
     for item in prepared.parcel.items:
         if item.name in ("README.md", card.PICTURE):
             path = folder / item.name

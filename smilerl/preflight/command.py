@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
-from smilerl import paths, pipeline, subject, worlds
+from smilerl import ownership, paths, pipeline, subject, worlds
 from smilerl.elsewhere import from_elsewhere
 from smilerl.hub import trust
 from smilerl.preflight.asking import Asked
@@ -30,6 +30,8 @@ PEOPLE, SOME_PAIRS = 32, 64
 
 def check(given: argparse.Namespace) -> int:
     """Runs the command; its exit code."""
+    if given.out is not None:
+        ownership.check_results(given.out, "passed")
     rewards, world = _meant(given)
     found = [_one(reward, world, given) for reward in rewards]
     print(printable("\n\n".join(one.table() for one in found)))

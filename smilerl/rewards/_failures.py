@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from smilerl import paths
+from smilerl.errors import UserError
 from smilerl.rewards._patience import TimedOut
 from smilerl.terminal import brief
 
@@ -20,7 +21,7 @@ from smilerl.terminal import brief
 _MOST = 600
 
 
-class RewardError(ValueError):
+class RewardError(UserError, ValueError):
     """A reward that does not exist, cannot be built so, or returned what is no reward. At most ten lines, with the fix."""
 
 

@@ -23,13 +23,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from smilerl import elsewhere, named_code, paths
+from smilerl.errors import UserError
 from smilerl.yaml_types import bad_arguments
 
 #: Messages with the keys `role` (system, user, assistant) and `content`.
 Conversation = list[dict[str, str]]
 
 
-class SpeakerError(ValueError):
+class SpeakerError(UserError, ValueError):
     """A speaker that does not exist, cannot be built so, or could not be heard. At most ten lines, with the fix."""
 
 

@@ -5,6 +5,7 @@ Files, and not a database: they can be shared over a network by many nodes, look
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -38,8 +39,13 @@ class Kept:
         file = self._file(request)
         if file is None:
             return
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, unfinished = tempfile.mkstemp(dir=file.parent, suffix=".writing")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            handle, unfinished = tempfile.mkstemp(dir=file.parent, suffix=".writing")
+        except OSError as error:
+            if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+                return  # a read-only cache is of use for what it has
+            raise
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as writing:
                 json.dump({"request": request, "reply": reply._asdict()}, writing)

@@ -27,7 +27,7 @@ from typing import Any
 
 import httpx
 
-from smilerl import paths
+from smilerl import paths, places
 from smilerl.speakers import Conversation, SpeakerError, Usage
 from smilerl.speakers._answers import Reply, Trouble, read, refusal
 from smilerl.speakers._kept import Kept
@@ -279,7 +279,7 @@ class Endpoint:
     def _kept(self) -> Kept:
         if isinstance(self.cache, bool):
             return Kept(paths.cache_dir() / "speakers" if self.cache else None)
-        return Kept(Path(self.cache).expanduser())
+        return Kept(Path(places.expanded(self.cache)))
 
     @cached_property
     def _client(self) -> httpx.Client:

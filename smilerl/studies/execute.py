@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from smilerl import provenance
+from smilerl import ownership, provenance
 from smilerl.fingerprint import inputs
 from smilerl.recipe import PolicySpec, Recipe
 from smilerl.run import Interrupted, RunError, finished_run, write_json
@@ -27,7 +27,7 @@ from smilerl.studies import stamp, work
 from smilerl.studies.plan import BASE, Arm, StudyPlan
 from smilerl.studies.progress import Progress, budget
 from smilerl.terminal import printable
-from smilerl.yaml_lines import dump
+from smilerl.yaml_lines import Problem, dump
 
 #: Seconds that workers have to end the step they are in and save.
 _PATIENCE = 20.0
@@ -59,10 +59,14 @@ def run_study(plan: StudyPlan, command: list[str] | None = None) -> Finished:
         command: as typed, for the report.
 
     Raises:
-        RecipeError: a mistake in an arm's recipe, before anything is built.
+        RecipeError: a mistake in an arm's recipe, before anything is built; or the folder holds something that is no study.
         RunError: another process works on this study.
         KeyboardInterrupt, Interrupted: workers have saved and been stopped; the folder can be gone on with.
     """
+    wrong = ownership.why_no_study(plan.folder, [arm.name for arm in plan.arms])
+    if wrong is not None:
+        fix = "Give a folder that is new or empty, or that of the study to go on with."
+        raise plan.lines.error(Problem(("output_dir",), f"output_dir: {plan.folder}: {wrong}.", fix))
     with _locked(plan.folder):
         jobs = [_job(plan, arm, seed) for arm, seed in plan.runs()]
         missing = [job for job in jobs if finished_run(job.recipe) is None or not work.is_evaluated(job)]
@@ -230,7 +234,11 @@ def _models_of(recipe: Recipe) -> list[str]:
 def _make_room(plan: StudyPlan, job: work.Job) -> None:
     """Moves a run of another recipe, or of other code, out of the way: what a plan once meant is kept, and not mixed in."""
     manifest = job.path / "manifest.json"
-    if not manifest.is_file() or json.loads(manifest.read_text()).get("content_hash") == job.recipe.content_hash():
+    if (
+        not ownership.is_run(job.path)
+        or not manifest.is_file()
+        or json.loads(manifest.read_text()).get("content_hash") == job.recipe.content_hash()
+    ):
         return
     number = 1 + len(list((plan.folder / "earlier").glob("*")))
     aside = plan.folder / "earlier" / f"{number}-{job.arm}-seed-{job.seed}"

@@ -23,8 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from smilerl import paths
-from smilerl.recipe import MOST_SEED, Recipe, RecipeError, parse_overrides, read_recipe
+from smilerl import paths, places
+from smilerl.recipe import MOST_SEED, Recipe, RecipeError, parse_overrides, place_problems, read_recipe
 from smilerl.terminal import brief
 from smilerl.yaml_lines import Lines, Problem, did_you_mean, read
 from smilerl.yaml_types import misfits, unknown_keys
@@ -186,7 +186,8 @@ def _plan(data: Mapping[str, Any], lines: Lines) -> StudyPlan:
     arms = tuple(Arm(**arm) for arm in given.pop("arms"))
     prereg = Prereg(**given.pop("prereg")) if given.get("prereg") else given.pop("prereg", None)
     name = Path(lines.file).stem
-    given |= {"seeds": tuple(given.get("seeds", (0, 1))), "output_dir": given.get("output_dir") or f"runs/{name}"}
+    folder = places.expanded(given.get("output_dir") or f"runs/{name}")
+    given |= {"seeds": tuple(given.get("seeds", (0, 1))), "output_dir": folder}
     given.setdefault("title", name)
     return StudyPlan(**given, arms=arms, prereg=prereg, source=lines.file, lines=lines)
 
@@ -204,6 +205,7 @@ def _problems(data: dict[str, Any], lines: Lines) -> Iterator[Problem]:
     for name in ("title", "question", "base", "suite", "workers", "output_dir", "set"):
         if name in data:
             yield from misfits(data[name], hints[name], (name,))
+    yield from place_problems(data.get("output_dir"))
     yield from _seed_problems(data)
     if isinstance(data.get("workers"), int) and not 1 <= data["workers"] <= _MOST_WORKERS:
         yield Problem(

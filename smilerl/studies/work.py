@@ -70,9 +70,13 @@ def check(jobs: list[Job]) -> None:
     Raises:
         RecipeError: the first mistake, before anything is built.
     """
+    from smilerl.trainer_refusals import check_here
+
     for job in jobs:
         said = job.recipe.to_dict()
-        load_recipe(job.recipe.source, {key: value for key, value in said.items() if key not in ("output_dir",)})
+        check_here(
+            load_recipe(job.recipe.source, {key: value for key, value in said.items() if key not in ("output_dir",)})
+        )
 
 
 def build(name: str, cores: int | None = None, threads: int = 1) -> None:

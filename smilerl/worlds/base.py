@@ -20,8 +20,10 @@ from typing import Any, NamedTuple, Protocol
 
 from datasets import Dataset
 
+from smilerl.errors import UserError
 
-class OutcomeSealed(RuntimeError):
+
+class OutcomeSealed(UserError, RuntimeError):
     """An outcome was asked for during training, through no declared channel."""
 
 

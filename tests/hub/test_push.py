@@ -298,6 +298,7 @@ def test_the_data_set_is_read_by_load_dataset(smilerl, hub, tmp_path):
     assert (tmp_path / "data" / "smileworld" / "pairs.jsonl").read_bytes() == files["smileworld/pairs.jsonl"]
 
 
+CPU = "training: {use_cpu: true, bf16: false}\n"
 MISSING = [
     ("gone/away", "there is no model 'gone/away' on the Hub"),
     ("shut/away", "is gated"),
@@ -311,7 +312,7 @@ def test_a_model_inside_a_reward_is_looked_for_before_the_run_begins(smilerl, hu
     hub.add("here/now", {"config.json": b"{}"})
     inside = f"{{name: preference, args: {{model: {name}}}}}"
     (tmp_path / "mine.yaml").write_text(
-        f"method: rloo\noutput_dir: runs/mine\npolicy: {{config: {{model_type: llama, hidden_size: 32}}}}\nrewards:\n  - name: shuffled\n    args: {{reward: {inside}}}\n"
+        f"method: rloo\noutput_dir: runs/mine\npolicy: {{config: {{model_type: llama, hidden_size: 32}}}}\nrewards:\n  - name: shuffled\n    args: {{reward: {inside}}}\n{CPU}"
     )
     said = smilerl("train", "mine.yaml")
     assert said.code == 2 and says in said.err and said.err.startswith("mine.yaml:6: "), said.err
@@ -323,7 +324,7 @@ def test_what_cannot_be_read_is_told_and_leaves_nothing(smilerl, hub: Hub, tmp_p
     hub.add("shut/away", {"config.json": b"{}"}, gated=True)
     hub.add("here/now", {"config.json": b"{}"})
     (tmp_path / "mine.yaml").write_text(
-        f"method: rloo\noutput_dir: runs/mine\npolicy:\n  model_name_or_path: {name}\nrewards: [{{name: smile}}]\n"
+        f"method: rloo\noutput_dir: runs/mine\npolicy:\n  model_name_or_path: {name}\nrewards: [{{name: smile}}]\n{CPU}"
     )
     for command in (
         ["pull", name, "--to", "copies/one"],

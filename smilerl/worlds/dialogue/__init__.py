@@ -30,7 +30,7 @@ from typing import Any, Literal, NamedTuple
 import pyarrow as pa
 from datasets import Dataset
 
-from smilerl import speakers
+from smilerl import places, speakers
 from smilerl.records import BadRows, OnBadRow, hub, records
 from smilerl.worlds.base import Observation, Reaction, Supply
 from smilerl.worlds.dialogue import played
@@ -117,7 +117,7 @@ class DialogueWorld:
     @property
     def is_here(self) -> bool:
         """Whether the data is on this disk, so that it can be looked at before a run begins; else it is on the Hub."""
-        return self.path is not None or Path(self.source).exists()
+        return self.path is not None or Path(places.expanded(self.source)).exists()
 
     @property
     def reacts(self) -> bool:

@@ -1,0 +1,78 @@
+"""Places that are written to: a path as it was typed, whether it can be written, and whether what is there already is ours."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+#: Bytes that a file's name may have, and its whole path, on the file systems that people use.
+_LONGEST_NAME, _LONGEST_PATH = 255, 4096
+#: Room for what is written below a folder, such as `checkpoints/checkpoint-100000/model-00001-of-00002.safetensors`.
+_BELOW = 200
+
+
+def expanded(text: str | os.PathLike[str]) -> str:
+    """A path with `~`, `~user` and `$NAME` replaced by what they mean. Those that mean nothing stay as they are."""
+    return os.path.expanduser(os.path.expandvars(os.fspath(text)))
+
+
+def no_path(text: str | os.PathLike[str]) -> str | None:
+    """Why a text can be no path here, in a few words: a variable that is not set, a user who does not exist, a name too long."""
+    text = os.fspath(text)
+    if "\0" in text:
+        return "holds a NUL character, which no path can have"
+    if not text.strip():
+        return "is empty"
+    left = expanded(text)
+    variable = re.search(r"\$([A-Za-z_]\w*|\{[^}]*\})", left)
+    if variable:
+        return f"names the variable {variable[0]}, which is not set"
+    if left.startswith("~"):
+        return f"names the home of '{left.split('/')[0]}', and there is no such user"
+    if any(len(os.fsencode(part)) > _LONGEST_NAME for part in Path(left).parts):
+        return f"is too long: the name of a folder has at most {_LONGEST_NAME} bytes"
+    if len(os.fsencode(Path(left).absolute())) > _LONGEST_PATH - _BELOW:
+        return f"is too long: a path has at most {_LONGEST_PATH - _BELOW} bytes"
+    return None
+
+
+def written(text: str) -> Path:
+    """A path from the command line, expanded; as argparse wants a type.
+
+    Raises:
+        argparse.ArgumentTypeError: a part of it means nothing.
+    """
+    wrong = no_path(text)
+    if wrong is not None:
+        raise argparse.ArgumentTypeError(f"{text!r} {wrong}")
+    return Path(expanded(text))
+
+
+def why_not(folder: Path) -> str | None:
+    """Why a folder cannot be made or written in, as far as this can be known without trying; None where nothing speaks against it."""
+    try:
+        for place in (folder, *folder.absolute().parents):
+            if place.is_symlink() and not place.exists():
+                return f"{place} is a link to what is not there"
+            if place.exists():
+                if not place.is_dir():
+                    return f"{place} is a file, and no folder"
+                return None if os.access(place, os.W_OK | os.X_OK) else f"{place} cannot be written in"
+    except (OSError, ValueError) as error:
+        return str(getattr(error, "strerror", None) or error)
+    return None
+
+
+def entries(folder: Path) -> set[str]:
+    """The names in a folder; none where there is no folder."""
+    return {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+
+
+def shown(names: Iterable[str], most: int = 3) -> str:
+    """A few names for an error: `.git, src, thesis.txt and 4 more`."""
+    ordered = sorted(names)
+    more = len(ordered) - most
+    return ", ".join(ordered[:most]) + (f" and {more} more" if more > 0 else "")
