@@ -10,6 +10,7 @@ earlier/<n>/     what cannot be gone on with
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import math
@@ -18,7 +19,8 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -82,16 +84,17 @@ class Run:
             RunError: another process trains there, or the directory holds the run of another recipe.
         """
         run = cls(Path(recipe.output_dir))
-        run.path.mkdir(parents=True, exist_ok=True)
-        run._take_lock()
-        try:
-            run._refuse_other(recipe)
-            command = sys.argv if command is None else command
-            if not run.finished_as(recipe) and not run._go_on(recipe, command):
-                run._start(recipe, command)
-        except BaseException:
-            run.close()
-            raise
+        with full_disk_told(run.path):
+            run.path.mkdir(parents=True, exist_ok=True)
+            run._take_lock()
+            try:
+                run._refuse_other(recipe)
+                command = sys.argv if command is None else command
+                if not run.finished_as(recipe) and not run._go_on(recipe, command):
+                    run._start(recipe, command)
+            except BaseException:
+                run.close()
+                raise
         return run
 
     @classmethod
@@ -129,6 +132,11 @@ class Run:
         return (
             "interrupted" if state == "running" and self._lock is None and not _is_locked(self.path / "lock") else state
         )
+
+    @property
+    def in_use(self) -> bool:
+        """Whether some process trains here now."""
+        return _is_locked(self.path / "lock")
 
     @property
     def finished(self) -> bool:
@@ -189,9 +197,13 @@ class Run:
     def fail(self, error: BaseException) -> None:
         """Says that the run ended with this error, or was interrupted."""
         if isinstance(error, Interrupted | KeyboardInterrupt):
-            self._set_status(state="interrupted", error=None)
-            return
-        self._set_status(state="failed", error=provenance.without_home(f"{type(error).__name__}: {error}"))
+            changes: dict[str, Any] = {"state": "interrupted", "error": None}
+        else:
+            changes = {"state": "failed", "error": provenance.without_home(f"{type(error).__name__}: {error}")}
+        try:
+            self._set_status(**changes)
+        except OSError:  # a full disk has no room for a second file, but for other words in the first
+            _overwrite(self.path / "status.json", self.status | changes)
 
     def close(self) -> None:
         """Lets go of the lock."""
@@ -205,9 +217,17 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None and not self.finished:
-            self.fail(error)
-        self.close()
+        try:
+            with full_disk_told(self.path):
+                if error is not None:
+                    raise error
+        except BaseException as told:
+            if not self.finished:
+                self.fail(told)
+            if told is not error:
+                raise
+        finally:
+            self.close()
 
     def _take_lock(self) -> None:
         lock = (self.path / "lock").open("a+", encoding="utf-8")
@@ -330,6 +350,28 @@ def finished_run(recipe: Recipe) -> Run | None:
     return run if run.finished_as(recipe) else None
 
 
+@contextmanager
+def full_disk_told(folder: Path) -> Iterator[None]:
+    """Raises RunError, with what to do, where something in this block failed because the disk of a folder is full."""
+    try:
+        yield
+    except Exception as error:
+        if not _is_full(error, folder):
+            raise
+        raise RunError(
+            f"{folder}: the disk is full, or a quota is used up.\nFree some space and give the same command again: it goes on from what was saved."
+        ) from error
+
+
+def _is_full(error: BaseException, folder: Path) -> bool:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return True
+    # The libraries that write weights raise errors of their own, some without the reason.
+    if "No space left on device" in str(error):
+        return True
+    return isinstance(error, OSError | RuntimeError) and folder.is_dir() and shutil.disk_usage(folder).free < 2**14
+
+
 def _now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
@@ -341,11 +383,26 @@ def write_json(path: Path, data: Any) -> None:
 
 def _write(path: Path, text: str) -> None:
     unfinished = path.with_name(f"{path.name}.writing")
-    with unfinished.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
+    try:
+        with unfinished.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def _overwrite(path: Path, data: Mapping[str, Any]) -> None:
+    """Writes a status into the bytes that its file has already, its error cut to fit. A failure is no error: nothing else can be done."""
+    with suppress(OSError), path.open("r+b") as file:
+        room = os.fstat(file.fileno()).st_size
+        for length in (200, 100, 50, 20, 0):
+            text = json.dumps(_plain({**data, "error": str(data["error"] or "")[:length] or None})).encode()
+            if len(text) <= room:
+                file.write(text.ljust(room))
+                return
 
 
 def _read_json(path: Path) -> dict[str, Any]:

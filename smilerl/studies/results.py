@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from smilerl.run import Run
 from smilerl.studies.plan import BASE
 
 #: Keys of one line of `metrics.jsonl` → column of `curves`.
@@ -46,7 +47,7 @@ class Results:
 
     Attributes:
         about: `study.json`.
-        runs: arm, seed, state ("finished" | "failed" | "missing"), error, seconds, path.
+        runs: arm, seed, state ("finished" | "failed" | "running" | "interrupted" | "missing"), error, seconds, path.
         measures: arm, seed, measure, value, low, high, scored, of, parts. The interval is over people, within one seed; parts say
             what each cluster of people does to the value.
         curves: arm, seed, step, kl (nats per completion), reading, smile, wellbeing, reward; on fixed held-out people.
@@ -96,6 +97,7 @@ def collect(folder: str | Path) -> Results:
     if not (folder / "study.json").is_file():
         raise ValueError(f"{folder}: no study.json here, so this is not a study. `smilerl study PLAN.yaml` makes one.")
     about = json.loads((folder / "study.json").read_text())
+    about["runs"] = [run | _state(folder / run["path"], run, about["suite"]) for run in about["runs"]]
     where = [(BASE, pd.NA, folder / BASE)]
     return gather(about, where + [(run["arm"], run["seed"], folder / run["path"]) for run in about["runs"]])
 
@@ -149,6 +151,17 @@ def save(results: Results, folder: str | Path) -> list[Path]:
         paths.append(folder / f"{name}.parquet")
         getattr(results, name).drop(columns="parts", errors="ignore").to_parquet(paths[-1], index=False)
     return paths
+
+
+def _state(folder: Path, run: dict, suite: str) -> dict:
+    """State and error of a run as its folder says: `study.json` does not know what came after a study was killed."""
+    if run["state"] == "finished" or not (folder / "status.json").is_file():
+        return {}
+    on_disk = Run(folder)
+    if on_disk.finished:
+        evaluated = (folder / "evals" / suite / "results.json").is_file()
+        return {"state": "finished", "error": None} if evaluated and not run["error"] else {}
+    return {"state": on_disk.state, "error": on_disk.status.get("error") or run["error"]}
 
 
 def _add(rows: dict[str, list[dict]], arm: str, seed, found: dict, folder: Path) -> None:
