@@ -133,7 +133,7 @@ def test_a_run_that_failed_before_its_first_step_gives_way_to_the_mended_recipe(
 @pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_a_full_disk_is_told_with_what_to_do(recipe: Recipe, reason: int) -> None:
     with (
-        pytest.raises(RunError, match="disk is full, or a quota is used up(.|\n)*the same command again"),
+        pytest.raises(RunError, match=r"disk is full, or a quota is used up(.|\n)*the same command again"),
         Run.create(recipe) as run,
     ):
         raise OSError(reason, os.strerror(reason))
@@ -150,8 +150,9 @@ def no_larger_files():
 
 def test_a_status_that_has_no_room_is_written_over_the_old_one(recipe: Recipe, no_larger_files) -> None:
     """Its state is never left `running`, whatever the rest of it looks like."""
-    with pytest.raises(ValueError, match="spoilt"), Run.create(recipe) as run:
-        no_larger_files(run.path / "status.json")
+    run = Run.create(recipe)
+    no_larger_files(run.path / "status.json")
+    with pytest.raises(ValueError, match="spoilt"), run:
         raise ValueError("spoilt " * 100)
     assert run.state == "failed"
 

@@ -41,7 +41,7 @@ def test_a_death_costs_its_own_task_one_try_and_no_other_anything(tmp_path, caps
     always = workers.submit("always", os._exit, 9)
     after = workers.submit("after", len, "abc")
     assert once.result(60) == "done"
-    with pytest.raises(WorkerDied, match="always: its worker process died twice, .*`--workers 1` needs less"):
+    with pytest.raises(WorkerDied, match=r"always: its worker process died twice, .*`--workers 1` needs less"):
         always.result(60)
     assert after.result(60) == 3
     assert steady.result(60) == int((tmp_path / "steady").read_text())
