@@ -47,6 +47,7 @@ from smilerl.rewards import RewardError, build_rewards
 from smilerl.run import Run, RunError
 from smilerl.training.callbacks import HeldOut, Metrics, Progress, frozen_base, hushed
 from smilerl.training.resume import Checkpoints, by_time, train
+from smilerl.training.trackers import Trackers
 from smilerl.training_settings import FORM_OF
 from smilerl.worlds.base import EvaluationKey, World, sealed
 
@@ -238,9 +239,10 @@ def _train(recipe: Recipe, run: Run, world: World, progress: bool) -> None:
         else:
             with sealed(arm, channels, key):
                 trainer = _trainer(recipe, run, world, dataset, rewards, progress, key)
-                train(trainer)
-                if trainer.eval_dataset is not None:
-                    _evaluate(recipe, trainer, dataset, run, progress)
+                with Trackers(trainer, run):
+                    train(trainer)
+                    if trainer.eval_dataset is not None:
+                        _evaluate(recipe, trainer, dataset, run, progress)
             _save(trainer, run)
     if PartialState().is_main_process:
         run.finish()

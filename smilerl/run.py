@@ -10,7 +10,6 @@ earlier/<n>/     what cannot be gone on with
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import math
@@ -19,13 +18,13 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from smilerl import checkpoints, provenance
+from smilerl import checkpoints, disk, provenance
 from smilerl.recipe import Recipe, read_recipe
 from smilerl.yaml_lines import dump
 
@@ -63,6 +62,8 @@ class Run:
         self.checkpoints = path / "checkpoints"
         self.model = path / "model"
         self.metrics_path = path / "metrics.jsonl"
+        #: Each is called with every row that `log` has written.
+        self.listeners: list[Callable[[Mapping[str, Any]], None]] = []
         self._lock: IO[str] | None = None
         self._began = time.monotonic()
 
@@ -160,6 +161,8 @@ class Run:
         with self.metrics_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(_plain(row), allow_nan=False) + "\n")
         self._set_status(step=int(row["step"]))
+        for listener in self.listeners:
+            listener(row)
 
     def metrics(self) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl, in the order of logging."""
@@ -203,7 +206,7 @@ class Run:
         try:
             self._set_status(**changes)
         except OSError:  # a full disk has no room for a second file, but for other words in the first
-            _overwrite(self.path / "status.json", self.status | changes)
+            disk.overwrite(self.path / "status.json", _plain(self.status | changes))
 
     def close(self) -> None:
         """Lets go of the lock."""
@@ -356,20 +359,11 @@ def full_disk_told(folder: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not _is_full(error, folder):
+        if not disk.is_full(error, folder):
             raise
         raise RunError(
             f"{folder}: the disk is full, or a quota is used up.\nFree some space and give the same command again: it goes on from what was saved."
         ) from error
-
-
-def _is_full(error: BaseException, folder: Path) -> bool:
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return True
-    # The libraries that write weights raise errors of their own, some without the reason.
-    if "No space left on device" in str(error):
-        return True
-    return isinstance(error, OSError | RuntimeError) and folder.is_dir() and shutil.disk_usage(folder).free < 2**14
 
 
 def _now() -> str:
@@ -392,17 +386,6 @@ def _write(path: Path, text: str) -> None:
     except OSError:
         unfinished.unlink(missing_ok=True)
         raise
-
-
-def _overwrite(path: Path, data: Mapping[str, Any]) -> None:
-    """Writes a status into the bytes that its file has already, its error cut to fit. A failure is no error: nothing else can be done."""
-    with suppress(OSError), path.open("r+b") as file:
-        room = os.fstat(file.fileno()).st_size
-        for length in (200, 100, 50, 20, 0):
-            text = json.dumps(_plain({**data, "error": str(data["error"] or "")[:length] or None})).encode()
-            if len(text) <= room:
-                file.write(text.ljust(room))
-                return
 
 
 def _read_json(path: Path) -> dict[str, Any]:

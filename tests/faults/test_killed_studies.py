@@ -28,11 +28,28 @@ def slow(prompts, completions, **columns):
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Path:
-    """A study of two runs, one after the other."""
+    """A study of two runs, one after the other, in a world of a few prompts, of which little can be asked."""
     (tmp_path / "slow.py").write_text(SLOW)
-    base = {"method": "sft", "policy": {"config": TINY}, "data": {"n": 32}, "training": SFT, "held_out": {"every": 0}}
+    talks = [
+        {"prompt": f"person: it is {word} today .\nhelper:", "completion": " so it is ."}
+        for word in map(str, range(40))
+    ]
+    (tmp_path / "talks.jsonl").write_text("\n".join(map(json.dumps, talks)))
+    world = {
+        "name": "dialogue",
+        "args": {"path": str(tmp_path / "talks.jsonl"), "format": "text", "held_out_fraction": 0.2},
+    }
+    base = {
+        "method": "sft",
+        "world": world,
+        "policy": {"config": TINY},
+        "data": {"n": 32},
+        "training": SFT,
+        "held_out": {"every": 0},
+    }
     arm = {
         "method": "rloo",
+        "world": world,
         "policy": {"model_name_or_path": "base.yaml"},
         "data": {"n": 16},
         "rewards": [{"name": f"{tmp_path}/slow.py:slow"}],
@@ -88,7 +105,9 @@ def test_a_killed_worker_and_a_killed_study(product, plan, tmp_path, record_prop
     began = time.monotonic()
     again = product.start("study", plan)  # does not wait for them to have ended
     _, alive = psutil.wait_procs(processes, SOON)
-    assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE], f"after {time.monotonic() - began} s"
+    assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE], (
+        f"after {time.monotonic() - began} s"
+    )
     again.wait(180)
     assert again.code == 0, again.out + again.err
     record = json.loads((out / "study.json").read_text())

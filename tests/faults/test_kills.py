@@ -64,9 +64,13 @@ def killed_and_resumed(product, recipe, undisturbed, folder: Path, moments: rand
 
 
 @pytest.mark.parametrize("kills", [8, pytest.param(192, marks=pytest.mark.long)])
-def test_a_run_killed_at_any_moment_ends_as_one_that_was_not(kills, product, recipe, undisturbed, tmp_path, record_property):
+def test_a_run_killed_at_any_moment_ends_as_one_that_was_not(
+    kills, product, recipe, undisturbed, tmp_path, record_property
+):
     record_property("tried", kills)
     moments, killed, runs = random.Random(kills), 0, 0
     while killed < kills:
-        killed += killed_and_resumed(product, recipe(f"killed-{runs}"), undisturbed, tmp_path / f"runs/killed-{runs}", moments)
+        killed += killed_and_resumed(
+            product, recipe(f"killed-{runs}"), undisturbed, tmp_path / f"runs/killed-{runs}", moments
+        )
         runs += 1
