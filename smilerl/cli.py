@@ -310,8 +310,12 @@ def _train(given: argparse.Namespace, rest: list[str]) -> int:
 
     recipe = load_recipe(given.recipe, rest)
     from smilerl import pipeline
+    from smilerl.remarks import remarks
 
-    print(pipeline.run_recipe(recipe).path)
+    run = pipeline.run_recipe(recipe)
+    for said in remarks(run.metrics()):
+        print(f"note: {said}", file=sys.stderr)
+    print(run.path)
     return 0
 
 

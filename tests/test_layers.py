@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "smilerl"
 
 #: From the bottom up. A module may import its own layer and those below it.
 LAYERS = (
-    ("checkpoints", "disk"),  # of files alone
+    ("checkpoints", "disk", "remarks"),  # of files and rows alone
     (
         "paths",
         "ancestry",

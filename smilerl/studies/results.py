@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from smilerl.remarks import remarks
 from smilerl.run import Run
 from smilerl.studies.plan import BASE
 
@@ -58,6 +59,7 @@ class Results:
         fits: arm, seed, series ("proxy" | "gold"), form, peak, why: what `goodhart` makes of the curve; form is "undetermined" where the
             data do not tell, peak (in d = √KL) is missing where none is shown.
         evaluations: arm, seed, policy, hash, seconds, parsers_differ (share of clauses that the second parser reads otherwise).
+        remarks: (arm, seed) → what a run's own log says against it, see `smilerl.remarks`.
         anchors: (scripted helper, measure) → value, from the controls of `held_out`.
     """
 
@@ -71,6 +73,7 @@ class Results:
     fits: pd.DataFrame
     replies: pd.DataFrame
     evaluations: pd.DataFrame
+    remarks: dict[tuple[str, int], list[str]]
     anchors: dict[tuple[str, str], float]
 
     @property
@@ -113,6 +116,7 @@ def gather(about: dict, where: list[tuple[str, Any, Path]]) -> Results:
         name: [] for name in ("measures", "verdicts", "estimates", "controls", "fits", "evaluations")
     }
     curves, replies = [], []
+    remarked: dict[tuple[str, int], list[str]] = {}
     anchors: dict[tuple[str, str], float] = {}
     for arm, seed, path in where:
         evaluated = path / "evals" / about["suite"]
@@ -123,7 +127,10 @@ def gather(about: dict, where: list[tuple[str, Any, Path]]) -> Results:
         if (evaluated / "samples.parquet").is_file():
             replies.append(_labelled(_known(pd.read_parquet(evaluated / "samples.parquet"), _REPLIES), arm, seed))
         if (path / "metrics.jsonl").is_file():
-            curves.append(_labelled(_curve(path / "metrics.jsonl"), arm, seed))
+            logged = _logged(path / "metrics.jsonl")
+            curves.append(_labelled(_curve(logged), arm, seed))
+            if seed is not pd.NA:
+                remarked[arm, int(seed)] = remarks(logged)
     estimate = ["arm", "seed", "measure", *_ESTIMATE, "parts"]
     verdict = ["arm", "seed", "evaluation", "question", "kind", "status", "verdict", "why", "scored", "of"]
     control = ["evaluation", "control", "expected", "got", "agrees"]
@@ -138,6 +145,7 @@ def gather(about: dict, where: list[tuple[str, Any, Path]]) -> Results:
         fits=_frame(rows["fits"], ["arm", "seed", "series", "form", "peak", "why"]),
         replies=_concatenated(replies, ["arm", "seed", *_REPLIES]),
         evaluations=_frame(rows["evaluations"], ["arm", "seed", "policy", "hash", "seconds", "parsers_differ"]),
+        remarks=remarked,
         anchors=anchors,
     )
 
@@ -217,10 +225,14 @@ def _estimate(given: dict | float | None) -> dict:
     return {key: math.nan if given.get(key) is None else float(given[key]) for key in _ESTIMATE}
 
 
-def _curve(path: Path) -> pd.DataFrame:
-    """The held-out lines of a metrics.jsonl; a killed run may have left half a line at the end, which is not read."""
+def _logged(path: Path) -> list[dict]:
+    """The rows of a metrics.jsonl; a killed run may have left half a line at the end, which is not read."""
     lines = path.read_text().split("\n")[:-1]
-    logged = [json.loads(line) for line in lines if line.strip()]
+    return [json.loads(line) for line in lines if line.strip()]
+
+
+def _curve(logged: list[dict]) -> pd.DataFrame:
+    """The rows about held-out people."""
     table = pd.DataFrame([line for line in logged if "held_out/wellbeing" in line or "held_out/reward" in line])
     return _known(table, list(CURVES)).rename(columns=CURVES)
 
