@@ -251,7 +251,7 @@ def _refuse_another_prompt(api: Any, state: TaskState) -> None:
 def _refuse_roles_in_words(api: Any) -> None:
     """Raises ValueError where Inspect would write `user: ...` before a prompt, and cannot be told otherwise."""
     tokenizer = getattr(api, "tokenizer", None)
-    without = hasattr(tokenizer, "chat_template") and tokenizer.chat_template is None
+    without = tokenizer is not None and getattr(tokenizer, "chat_template", "") is None
     if without or getattr(api, "_use_chat_template", None) is False:
         raise ValueError(
             f"{type(api).__name__} writes `user: ...` before a prompt where it uses no chat template, which is another question.\n"
