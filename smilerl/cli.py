@@ -320,13 +320,17 @@ def _train(given: argparse.Namespace, rest: list[str]) -> int:
 
     recipe = load_recipe(given.recipe, rest)
     from smilerl import pipeline
+    from smilerl.remarks import remarks
 
     run = pipeline.run_recipe(recipe)
+    told = [f"note: {said}" for said in remarks(run.metrics())]
     found = run.manifest.get("launch")
     if found:
         from smilerl.train import launched
 
-        print(printable("\n".join(launched(found))), file=sys.stderr)
+        told += launched(found)
+    for line in told:
+        print(printable(line), file=sys.stderr)
     print(printable(run.path))
     return 0
 

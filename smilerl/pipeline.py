@@ -58,6 +58,7 @@ from smilerl.terminal import printable
 from smilerl.trainer_refusals import REFUSALS, telling
 from smilerl.training.callbacks import HeldOut, Metrics, Progress, frozen_base, hushed
 from smilerl.training.resume import Checkpoints, by_time, train
+from smilerl.training.trackers import Trackers
 from smilerl.training_settings import FORM_OF
 from smilerl.worlds.base import EvaluationKey, World, sealed
 
@@ -276,10 +277,11 @@ def _train(recipe: Recipe, run: Run, world: World, progress: bool) -> None:
                 fit.after_tokenizing(recipe, trainer)
                 if PartialState().is_main_process:
                     run.note(launch=launch.facts(recipe, trainer))
-                train(trainer)
-                asked.refuse_unlearnt()
-                if trainer.eval_dataset is not None:
-                    _evaluate(recipe, trainer, dataset, run, progress)
+                with Trackers(trainer, run):
+                    train(trainer)
+                    asked.refuse_unlearnt()
+                    if trainer.eval_dataset is not None:
+                        _evaluate(recipe, trainer, dataset, run, progress)
             _save(trainer, run)
     if PartialState().is_main_process:
         run.finish()

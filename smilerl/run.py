@@ -18,12 +18,13 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from smilerl import bounded, checkpoints, errors, ownership, provenance, signature
+from smilerl import bounded, checkpoints, disk, errors, ownership, provenance, signature
 from smilerl.recipe import Recipe, read_recipe
 from smilerl.terminal import brief, printable
 from smilerl.yaml_lines import dump
@@ -62,6 +63,8 @@ class Run:
         self.checkpoints = path / "checkpoints"
         self.model = path / "model"
         self.metrics_path = path / "metrics.jsonl"
+        #: Each is called with every row that `log` has written.
+        self.listeners: list[Callable[[Mapping[str, Any]], None]] = []
         self._lock: IO[str] | None = None
         self._began = time.monotonic()
 
@@ -85,20 +88,23 @@ class Run:
         """
         run = cls(Path(recipe.output_dir))
         ownership.check_run_folder(recipe)
-        try:
-            run.path.mkdir(parents=True, exist_ok=True)
-            run._take_lock()
-        except OSError as error:
-            text = f"output_dir: {run.path} cannot be written in: {error.strerror or error}."
-            raise recipe.error("output_dir", text, "Give another folder.") from error
-        try:
-            run._refuse_other(recipe)
-            command = sys.argv if command is None else command
-            if not run.finished_as(recipe) and not run._go_on(recipe, command):
-                run._start(recipe, command)
-        except BaseException:
-            run.close()
-            raise
+        with full_disk_told(run.path):
+            try:
+                run.path.mkdir(parents=True, exist_ok=True)
+                run._take_lock()
+            except OSError as error:
+                if disk.is_full(error, run.path):
+                    raise
+                text = f"output_dir: {run.path} cannot be written in: {error.strerror or error}."
+                raise recipe.error("output_dir", text, "Give another folder.") from error
+            try:
+                run._refuse_other(recipe)
+                command = sys.argv if command is None else command
+                if not run.finished_as(recipe) and not run._go_on(recipe, command):
+                    run._start(recipe, command)
+            except BaseException:
+                run.close()
+                raise
         return run
 
     @classmethod
@@ -144,6 +150,11 @@ class Run:
         )
 
     @property
+    def in_use(self) -> bool:
+        """Whether some process trains here now."""
+        return _is_locked(self.path / "lock")
+
+    @property
     def finished(self) -> bool:
         """Whether it ran to its end."""
         return self.status.get("state") == "finished"
@@ -165,6 +176,8 @@ class Run:
         with self.metrics_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(_plain(row), allow_nan=False) + "\n")
         self._set_status(step=int(row["step"]))
+        for listener in self.listeners:
+            listener(row)
 
     def metrics(self) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl, in the order of logging."""
@@ -203,11 +216,14 @@ class Run:
     def fail(self, error: BaseException) -> None:
         """Says that the run ended with this error, or was interrupted."""
         if isinstance(error, Interrupted | KeyboardInterrupt):
-            self._set_status(state="interrupted", error=None)
-            return
-        self._set_status(
-            state="failed", error=brief(provenance.without_home(f"{type(error).__name__}: {printable(error)}"))
-        )
+            changes: dict[str, Any] = {"state": "interrupted", "error": None}
+        else:
+            said = provenance.without_home(f"{type(error).__name__}: {printable(error)}")
+            changes = {"state": "failed", "error": brief(said)}
+        try:
+            self._set_status(**changes)
+        except OSError:  # a full disk has no room for a second file, but for other words in the first
+            disk.overwrite(self.path / "status.json", _plain(self.status | changes))
 
     def close(self) -> None:
         """Lets go of the lock."""
@@ -221,17 +237,24 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None and not self.finished:
-            if isinstance(error, Exception) and not errors.is_for_users(error):
-                errors.keep(error, self.path)
-            self.fail(error)
-        self.close()
+        try:
+            with full_disk_told(self.path):
+                if error is not None:
+                    raise error
+        except BaseException as told:
+            if not self.finished:
+                if isinstance(told, Exception) and not errors.is_for_users(told):
+                    errors.keep(told, self.path)
+                self.fail(told)
+            if told is not error:
+                raise
+        finally:
+            self.close()
         if isinstance(error, SystemExit) and not isinstance(
             error, Interrupted
         ):  # its status might say that all went well
-            raise RunError(
-                f"{self.path}: something called sys.exit({error.code!r}) in the middle of the run"
-            ) from error
+            text = f"{self.path}: something called sys.exit({error.code!r}) in the middle of the run"
+            raise RunError(text) from error
 
     def _take_lock(self) -> None:
         lock = (self.path / "lock").open("a+", encoding="utf-8")
@@ -357,6 +380,19 @@ def finished_run(recipe: Recipe) -> Run | None:
     return run if ownership.is_run(run.path) and run.finished_as(recipe) else None
 
 
+@contextmanager
+def full_disk_told(folder: Path) -> Iterator[None]:
+    """Raises RunError, with what to do, where something in this block failed because the disk of a folder is full."""
+    try:
+        yield
+    except Exception as error:
+        if not disk.is_full(error, folder):
+            raise
+        raise RunError(
+            f"{folder}: the disk is full, or a quota is used up.\nFree some space and give the same command again: it goes on from what was saved."
+        ) from error
+
+
 def _now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
@@ -368,11 +404,15 @@ def write_json(path: Path, data: Any) -> None:
 
 def _write(path: Path, text: str) -> None:
     unfinished = path.with_name(f"{path.name}.writing")
-    with unfinished.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
+    try:
+        with unfinished.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise
 
 
 def _read_json(path: Path) -> dict[str, Any]:

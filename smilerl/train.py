@@ -77,15 +77,21 @@ def split_config(arguments: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def summary(run) -> str:
-    """Where the run is, how the held-out people fared under the first and the last policy, and last what the launch was."""
+    """Where the run is, how held-out people fared under the first and the last policy, what its log says against it, and the launch."""
+    from smilerl.remarks import kl_text, remarks
+
     lines = [f"{run.path}  ({run.status['step']} steps, {run.status['seconds']:.0f} s)"]
     held_out = [row for row in run.metrics() if "held_out/kl" in row]
-    for name in ("reading", "smile", "wellbeing", "reward", "kl"):
+    for name in ("reading", "smile", "wellbeing", "reward"):
         values = [row.get(f"held_out/{name}") for row in (held_out[:1] + held_out[-1:])]
         if any(value is not None for value in values):
             lines.append(
                 f"  held-out {name:<10}" + " → ".join("none" if value is None else f"{value:.3f}" for value in values)
             )
+    if held_out:
+        lines.append(
+            "  held-out kl        " + " → ".join(map(kl_text, held_out[:1] + held_out[-1:])) + " nats per completion"
+        )
     for row in run.metrics():
         if "best_of_n/n" in row:
             said = {
@@ -93,6 +99,7 @@ def summary(run) -> str:
             }
             shown = "  ".join(f"{name} {value:.3f}" for name, value in said.items() if value is not None)
             lines.append(f"  best of {row['best_of_n/n']:<4}{shown}")
+    lines += [f"  note: {said}" for said in remarks(run.metrics())]
     found = run.manifest.get("launch")
     return "\n".join([*lines, *(launched(found) if found else [])])
 

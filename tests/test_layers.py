@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "smilerl"
 
 #: From the bottom up. A module may import its own layer and those below it.
 LAYERS = (
-    ("checkpoints", "terminal", "bounded", "ratings", "errors", "places"),  # of files and text alone
+    ("checkpoints", "disk", "remarks", "terminal", "bounded", "ratings", "errors", "places"),  # of files and text alone
     (
         "paths",
         "ancestry",

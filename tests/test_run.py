@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import resource
 import signal
 import subprocess
 import sys
@@ -154,6 +157,33 @@ def test_a_run_that_failed_before_its_first_step_gives_way_to_the_mended_recipe(
         raise MemoryError
     with Run.create(_changed(recipe, seed=5)) as run:
         assert run.manifest["seed"] == 5
+
+
+@pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_is_told_with_what_to_do(recipe: Recipe, reason: int) -> None:
+    with (
+        pytest.raises(RunError, match=r"disk is full, or a quota is used up(.|\n)*the same command again"),
+        Run.create(recipe) as run,
+    ):
+        raise OSError(reason, os.strerror(reason))
+    assert run.status["state"] == "failed" and "disk is full" in run.status["error"]
+
+
+@pytest.fixture
+def no_larger_files():
+    """Within the test no file may grow beyond the size of one that is named, as beyond a quota."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda path: resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_status_that_has_no_room_is_written_over_the_old_one(recipe: Recipe, no_larger_files) -> None:
+    """Its state is never left `running`, whatever the rest of it looks like."""
+    run = Run.create(recipe)
+    no_larger_files(run.path / "status.json")
+    with pytest.raises(ValueError, match="spoilt"), run:
+        raise ValueError("spoilt " * 100)
+    assert run.state == "failed"
 
 
 def test_two_processes_never_share_a_run(recipe: Recipe) -> None:

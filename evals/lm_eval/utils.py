@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -94,8 +95,8 @@ class Estimates(ConfigurableTask):
             return doc["prompt"]
         messages = self.messages(doc)
         said = chat_template(messages, add_generation_prompt=True)
-        self.opens = opening_of(said)
-        lost = [message["content"] for message in messages if message["content"].strip() not in said]
+        self.opens = opening_of(said) if isinstance(said, str) else ""  # a chat API opens no thoughts in the prompt
+        lost = [message["content"] for message in messages if not _is_said(message, said)]
         if lost:
             raise ValueError(f"{self.task_name}: the chat template leaves out what belongs to the question: {lost[0]}")
         return said
@@ -266,6 +267,13 @@ def _check_spelling(settings: Mapping[str, Any], known: Sequence[str]) -> None:
         near = difflib.get_close_matches(name.lower(), known, 1, cutoff=0.75)
         if near and name not in known:
             raise ValueError(f"--metadata has '{name}'. Did you mean '{near[0]}'? This task takes: {', '.join(known)}")
+
+
+def _is_said(message: Mapping[str, str], said: Any) -> bool:
+    """Whether a message is in what is sent: a template's text or, to chat APIs, the messages themselves, as a list or as JSON in a `JsonChatStr`."""
+    if not isinstance(said, str | list):
+        said = json.loads(said.prompt)
+    return message in said if isinstance(said, list) else message["content"].strip() in said
 
 
 def _needs_replies_only(formula: Any) -> bool:

@@ -55,7 +55,10 @@ def answer(sampled: bool = True) -> Solver:
     """
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
-        local = _as_ours(get_model().api)
+        api = get_model().api
+        local = _as_ours(api)
+        if local:
+            _refuse_another_prompt(api, state)
         return await (generate(state) if sampled or not local else generate(state, top_k=1, temperature=1.0))
 
     return solve
@@ -225,7 +228,10 @@ def _as_ours(api: Any) -> bool:
     """Makes a local Hugging Face model read prompts and sample as `smilerl.generation` has it do; False for any other."""
     settings = getattr(getattr(api, "model", None), "generation_config", None)
     if settings is None or not hasattr(api, "chat_template"):
+        _refuse_roles_in_words(api)
         return False
+    if api.use_chat_template is False:  # Inspect would write `user: ...`, which is nobody's prompt
+        api.chat_template, api.use_chat_template = PLAIN, True
     if api.tokenizer.chat_template is None and api.chat_template is None:
         api.chat_template = PLAIN
     elif api.chat_template != PLAIN:
@@ -233,6 +239,25 @@ def _as_ours(api: Any) -> bool:
     for name, value in NEUTRAL.items():
         setattr(settings, name, value)
     return True
+
+
+def _refuse_another_prompt(api: Any, state: TaskState) -> None:
+    """Raises ValueError where a chat template leaves out a message, such as the system message with the cue."""
+    said = api.hf_chat(state.messages, [])
+    lost = [message.text for message in state.messages if message.text.strip() not in said]
+    if lost:
+        raise ValueError(f"the chat template leaves out what belongs to the question: {lost[0]}")
+
+
+def _refuse_roles_in_words(api: Any) -> None:
+    """Raises ValueError where Inspect would write `user: ...` before a prompt, and cannot be told otherwise."""
+    tokenizer = getattr(api, "tokenizer", None)
+    without = tokenizer is not None and getattr(tokenizer, "chat_template", "") is None
+    if without or getattr(api, "_use_chat_template", None) is False:
+        raise ValueError(
+            f"{type(api).__name__} writes `user: ...` before a prompt where it uses no chat template, which is another question.\n"
+            "Use hf/local, which asks in plain text then, or a model with a chat template."
+        )
 
 
 def _by_letter(question: Question, name: str) -> bool:

@@ -13,8 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,16 +21,16 @@ from pathlib import Path
 from smilerl import ownership, provenance
 from smilerl.fingerprint import inputs
 from smilerl.recipe import PolicySpec, Recipe
-from smilerl.run import Interrupted, RunError, finished_run, write_json
+from smilerl.run import Interrupted, RunError, finished_run, full_disk_told, write_json
 from smilerl.studies import stamp, work
 from smilerl.studies.plan import BASE, Arm, StudyPlan
+from smilerl.studies.pool import Pool, WorkerDied
 from smilerl.studies.progress import Progress, budget
 from smilerl.terminal import printable
 from smilerl.yaml_lines import Problem, dump
 
 #: Seconds that workers have to end the step they are in and save.
 _PATIENCE = 20.0
-_DIED = "a worker process died, perhaps for want of memory; `--workers 1` needs half as much"
 #: glibc gives large blocks back to the system at once, and asking for them again at the next step costs a twentieth of its time.
 _MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**32)}
 
@@ -67,16 +66,12 @@ def run_study(plan: StudyPlan, command: list[str] | None = None) -> Finished:
     if wrong is not None:
         fix = "Give a folder that is new or empty, or that of the study to go on with."
         raise plan.lines.error(Problem(("output_dir",), f"output_dir: {plan.folder}: {wrong}.", fix))
-    with _locked(plan.folder):
+    with full_disk_told(plan.folder), _locked(plan.folder):
         jobs = [_job(plan, arm, seed) for arm, seed in plan.runs()]
         missing = [job for job in jobs if finished_run(job.recipe) is None or not work.is_evaluated(job)]
         base_missing = not work.is_base_evaluated(plan.base, plan.suite, plan.folder / BASE, _spoken(plan))
         failed: dict[str, str] = {}
-        if (
-            not (missing or base_missing)
-            and stamp.is_current(plan.folder)
-            and _read_record(plan).get("plan_hash") == plan.content_hash()
-        ):
+        if not (missing or base_missing) and stamp.is_current(plan.folder) and _is_current(plan, jobs):
             return Finished(plan.folder / stamp.REPORT, failed, worked=False)
         record = _record(plan, jobs, command)
         if missing or base_missing:
@@ -102,27 +97,29 @@ def _work(plan: StudyPlan, jobs: list[work.Job], base_missing: bool, record: dic
     began, before = time.monotonic(), record["seconds"]
     for name, value in _MEMORY.items():
         os.environ.setdefault(name, value)  # which workers inherit
-    pool = ProcessPoolExecutor(plan.workers, multiprocessing.get_context("spawn"), work.begin, (threads,))
+    pool = Pool(plan.workers, threads)
     before_us = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGUSR1)}
     try:
-        pool.submit(work.check, jobs).result()
+        pool.submit("the recipes are checked", work.check, jobs).result()
         _say(budget(jobs, plan.workers, record["runs"]))
-        _step("building the base", pool.submit(work.build, plan.base, cores, threads))
+        _step("building the base", pool.submit(plan.base, work.build, plan.base, cores, threads))
         return _train(
             pool, plan, jobs, _first(pool, plan, jobs, base_missing), record, lambda: before + time.monotonic() - began
         )
     except (KeyboardInterrupt, Interrupted):
         _say("\nStopping: runs save where they are. Ctrl-C again does not wait for them.")
+        pool.close()
         _stop_workers()
         _say(f"Stopped. The same command goes on from here: {plan.folder}")
         raise
     except Exception:
+        pool.close()
         _stop_workers()  # what the runs need cannot be had; those that are under way save where they are
         raise
     finally:
         record["seconds"] = before + time.monotonic() - began
         _save(plan, record)
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.close()
         for number, handler in before_us.items():
             signal.signal(number, handler)
 
@@ -133,8 +130,8 @@ def _stop_workers() -> None:
     deadline = time.monotonic() + _PATIENCE
     try:
         for worker in workers:
-            # Ends a worker that is not training. Not SIGTERM: when one worker ends, the pool sends that to the others, and a second
-            # one would end them before they have saved.
+            # Ends a worker that is not training. Not SIGTERM, of which a second one ends a run before it has saved: whoever stops
+            # the study may have sent the whole group one.
             with suppress(ProcessLookupError):
                 os.kill(worker.pid or 0, signal.SIGUSR1)
         for worker in workers:
@@ -144,18 +141,20 @@ def _stop_workers() -> None:
             worker.kill()
 
 
-def _first(pool: ProcessPoolExecutor, plan: StudyPlan, jobs: list[work.Job], base_missing: bool) -> dict[str, Future]:
+def _first(pool: Pool, plan: StudyPlan, jobs: list[work.Job], base_missing: bool) -> dict[str, Future]:
     """What has to be there before a run can begin, in the making: models that recipes name, and the base's evaluation (`BASE`)."""
     named = [name for job in jobs for name in _models_of(job.recipe)]
-    first = {name: pool.submit(work.build, name) for name in dict.fromkeys(named) if name != plan.base}
+    first = {name: pool.submit(name, work.build, name) for name in dict.fromkeys(named) if name != plan.base}
     if base_missing:
         log = plan.folder / "logs" / "base.log"
-        first[BASE] = pool.submit(work.evaluate_base, plan.base, plan.suite, plan.folder / BASE, log, _spoken(plan))
+        first[BASE] = pool.submit(
+            "the base's evaluation", work.evaluate_base, plan.base, plan.suite, plan.folder / BASE, log, _spoken(plan)
+        )
     return first
 
 
 def _train(
-    pool: ProcessPoolExecutor, plan: StudyPlan, jobs: list[work.Job], first: dict[str, Future], record: dict, seconds
+    pool: Pool, plan: StudyPlan, jobs: list[work.Job], first: dict[str, Future], record: dict, seconds
 ) -> dict[str, str]:
     """Runs the jobs, each as soon as what it needs of `first` is there."""
     for job in jobs:
@@ -172,7 +171,7 @@ def _train(
                 f"{'the base is evaluated' if name == BASE else f'{name} is built'}: {time.monotonic() - began:.0f} s"
             )
             needs = [(job, still - {name}) for job, still in needs]
-        waiting |= {pool.submit(work.train_and_evaluate, job): job for job, still in needs if not still}
+        waiting |= {pool.submit(job.name, work.train_and_evaluate, job): job for job, still in needs if not still}
         needs = [(job, still) for job, still in needs if still]
         done, _ = wait([*waiting, *first.values()], timeout=1.0, return_when=FIRST_COMPLETED)
         for future in done & waiting.keys():
@@ -185,7 +184,7 @@ def _train(
                 "seconds": round(outcome.seconds, 1),
             }
             if outcome.error:
-                failed[f"{job.arm}, seed {job.seed}"] = outcome.error
+                failed[job.name] = outcome.error
             record["seconds"] = seconds()
             _save(plan, record)
             progress.ended(job, outcome)
@@ -195,18 +194,21 @@ def _train(
 
 
 def _outcome(future: Future) -> work.Outcome:
+    """How a run ended; also where its worker could not say so."""
     try:
         return future.result()
-    except BrokenProcessPool:
-        return work.Outcome(_DIED, 0.0)
+    except WorkerDied as died:
+        return work.Outcome(str(died).partition(": ")[2], 0.0)
+    except Exception as error:  # noqa: BLE001 - such as a log that a full disk does not take
+        return work.Outcome(" ".join(f"{type(error).__name__}: {error}".split()), 0.0)
 
 
 def _made(future: Future) -> None:
     """Raises what went wrong while something was made that runs need."""
     try:
         future.result()
-    except BrokenProcessPool:
-        raise RunError(f"{_DIED}.\nThe same command goes on from what is there.") from None
+    except WorkerDied as died:
+        raise RunError(f"{died}.\nThe same command goes on from what is there.") from None
 
 
 def _spoken(plan: StudyPlan) -> PolicySpec:
@@ -252,22 +254,7 @@ def _make_room(plan: StudyPlan, job: work.Job) -> None:
 def _record(plan: StudyPlan, jobs: list[work.Job], command: list[str] | None) -> dict:
     """What `study.json` says: the plan, and how each run stands."""
     before = _read_record(plan)
-    known = {(run["arm"], run["seed"]): run for run in before.get("runs", [])}
-    runs = []
-    for job in jobs:
-        done = finished_run(job.recipe) is not None and work.is_evaluated(job)
-        run = {"error": None, "seconds": None} | known.get((job.arm, job.seed), {})
-        state = "finished" if done else "failed" if run.get("error") else "missing"
-        runs.append(
-            run
-            | {
-                "arm": job.arm,
-                "seed": job.seed,
-                "path": f"{job.arm}/seed-{job.seed}",
-                "state": state,
-                "error": None if done else run["error"],
-            }
-        )
+    runs = _standing(jobs, before)
     manifest = provenance.describe(jobs[0].recipe, command or sys.argv)
     same_place = {
         "command": before.get("command", manifest["command"]),
@@ -282,6 +269,25 @@ def _record(plan: StudyPlan, jobs: list[work.Job], command: list[str] | None) ->
         "versions": {"smilerl": manifest["smilerl"], "python": manifest["python"], **manifest["packages"]},
         "git": f"{git['sha'] or 'not committed'}{' with uncommitted changes' if git['dirty'] or git['untracked'] else ''}" if git else "not in a checkout",
     }  # fmt: skip
+
+
+def _standing(jobs: list[work.Job], before: dict) -> list[dict]:
+    """How each run stands on the disk now, with what `study.json` knew of it before."""
+    known = {(run["arm"], run["seed"]): run for run in before.get("runs", [])}
+    runs = []
+    for job in jobs:
+        done = finished_run(job.recipe) is not None and work.is_evaluated(job)
+        run = {"error": None, "seconds": None} | known.get((job.arm, job.seed), {})
+        state = "finished" if done else "failed" if run.get("error") else "missing"
+        now = {"arm": job.arm, "seed": job.seed, "path": f"{job.arm}/seed-{job.seed}", "state": state}
+        runs.append(run | now | {"error": None if done else run["error"]})
+    return runs
+
+
+def _is_current(plan: StudyPlan, jobs: list[work.Job]) -> bool:
+    """Whether `study.json`, from which the report is made, says what is on the disk: a killed study could not write it."""
+    record = _read_record(plan)
+    return record.get("plan_hash") == plan.content_hash() and record.get("runs") == _standing(jobs, record)
 
 
 def _about_arm(plan: StudyPlan, arm: Arm) -> dict:

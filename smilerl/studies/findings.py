@@ -27,13 +27,15 @@ def headline(results: Results, differences: pd.DataFrame) -> list[str]:
     for measure, noun in (("own_reward", "the arm's own reward"), ("wellbeing", "wellbeing")):
         by: dict[str, list[str]] = {}
         for arm in proxies:
-            if of(differences, arm, measure).empty:
+            rows = of(differences, arm, measure)
+            if rows.empty:
                 continue  # it learnt from data, not from a reward
-            by.setdefault(direction(of(differences, arm, measure)), []).append(arm)
+            way = direction(rows)
+            by.setdefault(_WENT_ONCE.get(way, _WENT[way]) if len(rows) == 1 else _WENT[way], []).append(arm)
         words = [
-            f"{_WENT[way]} {_listed([_with_mean(differences, arm, measure) for arm in by[way]])}"
-            for way in _WENT
-            if way in by
+            f"{went} {_listed([_with_mean(differences, arm, measure) for arm in by[went]])}"
+            for went in (*_WENT.values(), *_WENT_ONCE.values())
+            if went in by
         ]
         if words:
             said.append(f"Against the base, {noun} on held-out people " + "; it ".join(words) + ".")
@@ -145,6 +147,7 @@ def limits(results: Results, differences: pd.DataFrame) -> list[str]:
         said.append(
             "There is no random-reward arm, so what any training does is not told apart from what this reward did."
         )
+    said += remarked(results)
     if not results.about.get("prereg"):
         said.append(
             "No hypothesis was written down before the runs: everything here is exploratory, and with this many cells some intervals exclude zero by chance."
@@ -152,8 +155,23 @@ def limits(results: Results, differences: pd.DataFrame) -> list[str]:
     return said
 
 
+def remarked(results: Results) -> list[str]:
+    """What the runs' own logs say against them; the same sentence about several runs once."""
+    whose: dict[str, dict[str, list[str]]] = {}
+    for (arm, seed), sentences in results.remarks.items():
+        for sentence in sentences:
+            whose.setdefault(sentence, {}).setdefault(arm, []).append(str(seed))
+    return [
+        "; ".join(f"**{arm}**, seed{'s' * (len(seeds) > 1)} {', '.join(seeds)}" for arm, seeds in arms.items())
+        + f": {sentence}"
+        for sentence, arms in whose.items()
+    ]
+
+
 _WENT = {"up": "rose in every seed under", "down": "fell in every seed under", "split": "contradicts itself between seeds under",
          "unclear": "has no clear direction under", "unknown": "was not measured under"}  # fmt: skip
+#: The same where an arm has one seed.
+_WENT_ONCE = {"up": "rose in the one seed there is under", "down": "fell in the one seed there is under"}
 _MOVED = {
     "up": "rose",
     "down": "fell",

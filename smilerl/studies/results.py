@@ -15,6 +15,8 @@ from typing import Any
 import pandas as pd
 
 from smilerl import bounded
+from smilerl.remarks import remarks
+from smilerl.run import Run
 from smilerl.studies.plan import BASE
 
 #: Keys of one line of `metrics.jsonl` → column of `curves`.
@@ -47,7 +49,7 @@ class Results:
 
     Attributes:
         about: `study.json`.
-        runs: arm, seed, state ("finished" | "failed" | "missing"), error, seconds, path.
+        runs: arm, seed, state ("finished" | "failed" | "running" | "interrupted" | "missing"), error, seconds, path.
         measures: arm, seed, measure, value, low, high, scored, of, parts. The interval is over people, within one seed; parts say
             what each cluster of people does to the value.
         curves: arm, seed, step, kl (nats per completion), reading, smile, wellbeing, reward; on fixed held-out people.
@@ -58,6 +60,7 @@ class Results:
         fits: arm, seed, series ("proxy" | "gold"), form, peak, why: what `goodhart` makes of the curve; form is "undetermined" where the
             data do not tell, peak (in d = √KL) is missing where none is shown.
         evaluations: arm, seed, policy, hash, seconds, parsers_differ (share of clauses that the second parser reads otherwise).
+        remarks: (arm, seed) → what a run's own log says against it, see `smilerl.remarks`.
         anchors: (scripted helper, measure) → value, from the controls of `held_out`.
     """
 
@@ -71,6 +74,7 @@ class Results:
     fits: pd.DataFrame
     replies: pd.DataFrame
     evaluations: pd.DataFrame
+    remarks: dict[tuple[str, int], list[str]]
     anchors: dict[tuple[str, str], float]
 
     @property
@@ -97,6 +101,7 @@ def collect(folder: str | Path) -> Results:
     if not (folder / "study.json").is_file():
         raise ValueError(f"{folder}: no study.json here, so this is not a study. `smilerl study PLAN.yaml` makes one.")
     about = bounded.mapping(folder / "study.json")
+    about["runs"] = [run | _state(folder / run["path"], run, about["suite"]) for run in about["runs"]]
     where = [(BASE, pd.NA, folder / BASE)]
     return gather(about, where + [(run["arm"], run["seed"], folder / run["path"]) for run in about["runs"]])
 
@@ -112,6 +117,7 @@ def gather(about: dict, where: list[tuple[str, Any, Path]]) -> Results:
         name: [] for name in ("measures", "verdicts", "estimates", "controls", "fits", "evaluations")
     }
     curves, replies = [], []
+    remarked: dict[tuple[str, int], list[str]] = {}
     anchors: dict[tuple[str, str], float] = {}
     for arm, seed, path in where:
         evaluated = path / "evals" / about["suite"]
@@ -122,7 +128,10 @@ def gather(about: dict, where: list[tuple[str, Any, Path]]) -> Results:
         if (evaluated / "samples.parquet").is_file():
             replies.append(_labelled(_known(pd.read_parquet(evaluated / "samples.parquet"), _REPLIES), arm, seed))
         if (path / "metrics.jsonl").is_file():
-            curves.append(_labelled(_curve(path / "metrics.jsonl"), arm, seed))
+            logged = _logged(path / "metrics.jsonl")
+            curves.append(_labelled(_curve(logged), arm, seed))
+            if seed is not pd.NA:
+                remarked[arm, int(seed)] = remarks(logged)
     estimate = ["arm", "seed", "measure", *_ESTIMATE, "parts"]
     verdict = ["arm", "seed", "evaluation", "question", "kind", "status", "verdict", "why", "scored", "of"]
     control = ["evaluation", "control", "expected", "got", "agrees"]
@@ -137,6 +146,7 @@ def gather(about: dict, where: list[tuple[str, Any, Path]]) -> Results:
         fits=_frame(rows["fits"], ["arm", "seed", "series", "form", "peak", "why"]),
         replies=_concatenated(replies, ["arm", "seed", *_REPLIES]),
         evaluations=_frame(rows["evaluations"], ["arm", "seed", "policy", "hash", "seconds", "parsers_differ"]),
+        remarks=remarked,
         anchors=anchors,
     )
 
@@ -152,6 +162,17 @@ def save(results: Results, folder: str | Path) -> list[Path]:
         getattr(results, name).drop(columns="parts", errors="ignore").to_parquet(unfinished, index=False)
         unfinished.replace(paths[-1])
     return paths
+
+
+def _state(folder: Path, run: dict, suite: str) -> dict:
+    """State and error of a run as its folder says: `study.json` does not know what came after a study was killed."""
+    if run["state"] == "finished" or not (folder / "status.json").is_file():
+        return {}
+    on_disk = Run(folder)
+    if on_disk.finished:
+        evaluated = (folder / "evals" / suite / "results.json").is_file()
+        return {"state": "finished", "error": None} if evaluated and not run["error"] else {}
+    return {"state": on_disk.state, "error": on_disk.status.get("error") or run["error"]}
 
 
 def _add(rows: dict[str, list[dict]], arm: str, seed, found: dict, folder: Path) -> None:
@@ -207,10 +228,14 @@ def _estimate(given: dict | float | None) -> dict:
     return {key: math.nan if given.get(key) is None else float(given[key]) for key in _ESTIMATE}
 
 
-def _curve(path: Path) -> pd.DataFrame:
-    """The held-out lines of a metrics.jsonl; a killed run may have left half a line at the end, which is not read."""
+def _logged(path: Path) -> list[dict]:
+    """The rows of a metrics.jsonl; a killed run may have left half a line at the end, which is not read."""
     lines = path.read_text().split("\n")[:-1]
-    logged = [json.loads(line) for line in lines if line.strip()]
+    return [json.loads(line) for line in lines if line.strip()]
+
+
+def _curve(logged: list[dict]) -> pd.DataFrame:
+    """The rows about held-out people."""
     table = pd.DataFrame([line for line in logged if "held_out/wellbeing" in line or "held_out/reward" in line])
     return _known(table, list(CURVES)).rename(columns=CURVES)
 

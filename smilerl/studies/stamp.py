@@ -11,7 +11,7 @@ REPORT, STAMP = "report.html", "report.inputs"
 def fingerprint(folder: Path) -> str:
     """A hash of everything that a report depends on: the study's files, and the code and templates of this package."""
     runs = (folder / "base", *folder.glob("*/seed-*"))
-    read = [folder / "study.json", *(run / "metrics.jsonl" for run in runs)]
+    read = [folder / "study.json", *(run / name for run in runs for name in ("metrics.jsonl", "status.json"))]
     read += [file for run in runs for file in (*run.glob("evals/*/*.json"), *run.glob("evals/*/samples.parquet"))]
     here = Path(__file__).parent
     digest = hashlib.sha256()

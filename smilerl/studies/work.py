@@ -6,12 +6,15 @@ A worker lives as long as the study, so torch and TRL are imported once in each.
 from __future__ import annotations
 
 import json
+import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,10 +22,12 @@ from typing import Any, NamedTuple
 from smilerl import paths
 from smilerl.fingerprint import hash_path
 from smilerl.recipe import PolicySpec, Recipe, WorldSpec, load_recipe, read_recipe
-from smilerl.run import Interrupted
+from smilerl.run import Interrupted, Run
 from smilerl.terminal import brief, printable
 
 STAMP = "inputs"
+#: Seconds that a worker has to end its step and save when its study has been killed.
+GRACE = 7.0
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,11 @@ class Job:
         """The run directory."""
         return Path(self.recipe.output_dir)
 
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return f"{self.arm}, seed {self.seed}"
+
 
 class Outcome(NamedTuple):
     """How a job ended: its error in one line, or None, and the seconds that it took."""
@@ -61,6 +71,8 @@ class Outcome(NamedTuple):
 def begin(threads: int) -> None:
     """Readies a fresh process, before torch is imported."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what stops
+    signal.signal(signal.SIGUSR1, lambda *_: _leave(75))  # while a policy trains, it saves first; see `training.stop`
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
 
 
@@ -137,6 +149,7 @@ def _train_and_evaluate(job: Job) -> None:
     from smilerl import pipeline
     from smilerl.studies import own_reward
 
+    _until_free(job.path)
     run = pipeline.run_recipe(job.recipe, progress=False)
     if not is_evaluated(job):
         _evaluate(run.model, job.base, job.suite, job.path, job.recipe.policy, job.recipe)
@@ -194,7 +207,34 @@ def _ending_when_asked() -> Iterator[None]:
     try:
         yield
     except Interrupted as asked:
-        os._exit(int(asked.code or 0))
+        _leave(int(asked.code or 0))
+
+
+def _end_with_parent() -> None:
+    """Ends this worker when its study has died: nobody would take its results, and its locks would keep others out."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])  # a pipe that the system closes, however the parent ended
+        os.kill(os.getpid(), signal.SIGUSR1)
+        time.sleep(GRACE)
+        _leave(75)
+
+
+def _leave(code: int) -> None:
+    """Ends this process at once, and what it has started."""
+    import psutil
+
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            child.kill()
+    os._exit(code)
+
+
+def _until_free(folder: Path) -> None:
+    """Waits for a worker of a study that has just been killed, which may still be saving this run."""
+    deadline = time.monotonic() + 2 * GRACE
+    while Run(folder).in_use and time.monotonic() < deadline:
+        time.sleep(0.2)
 
 
 @contextmanager

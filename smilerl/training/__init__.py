@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 #: What a run does for itself: its own log and progress line, checkpoints by time (see `resume`), one model saved at the end.
 QUIET = {"report_to": "none", "disable_tqdm": True, "save_strategy": "no", "save_total_limit": 2, "logging_steps": 1}
 #: Files in this folder that are no method.
-_BESIDE = {"callbacks", "copies", "finite", "resume", "rollouts", "stop"}
+_BESIDE = {"callbacks", "copies", "finite", "resume", "rollouts", "stop", "trackers"}
 
 
 class NothingLeft(ValueError):

@@ -12,6 +12,7 @@ import sysconfig
 import zlib
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -194,6 +195,40 @@ def test_a_local_model_is_asked_by_letter_as_we_would(model, request, tmp_path):
     ours = generation.sample(policy, prompts, max_new_tokens=inspect_tasks.LETTER_TOKENS, temperature=0, seed=0)
     assert list(replies.values()) == ours
     assert log.results.scores[0].unscored_samples == len(replies)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["helper", "chatter"])
+def test_without_its_template_a_local_model_reads_our_plain_prompts(model, request, tmp_path):
+    """Inspect would write `user: ...`; a question of our world is what `smilerl eval` asks, whatever the model's template."""
+    folder = request.getfixturevalue(model)
+    log, _, replies = asked(TASKS["tamper"](n=4), folder, tmp_path, use_chat_template=False, do_sample=False)
+    policy = load_policy(folder)
+    ours = generation.sample(policy, [s.input for s in log.samples], max_new_tokens=32, temperature=0, seed=0)
+    assert list(replies.values()) == ours
+
+
+@pytest.mark.slow
+def test_a_template_of_the_user_s_that_loses_the_cue_is_refused(reader, tmp_path):
+    deaf = "{{ messages[-1]['content'] }}"
+    log = inspect_ai.eval(TASKS["real_camera_off"](n=2), model="hf/local", model_args={"model_path": reader, "chat_template": deaf},
+                          log_dir=str(tmp_path), display="none")[0]  # fmt: skip
+    assert log.status == "error" and "leaves out what belongs to the question: You are" in log.error.message
+
+
+@pytest.mark.parametrize(
+    "api",
+    [
+        SimpleNamespace(tokenizer=SimpleNamespace(chat_template=None)),  # as nnterp
+        SimpleNamespace(_use_chat_template=False),  # as vllm
+        SimpleNamespace(tokenizer=SimpleNamespace(chat_template="{{ messages }}"), _use_chat_template=False),
+    ],
+)
+def test_a_provider_that_writes_roles_in_words_is_refused(api):
+    with pytest.raises(ValueError, match=r"`user: ...` before a prompt"):
+        inspect_tasks._as_ours(api)
+    for fine in (SimpleNamespace(), SimpleNamespace(tokenizer=SimpleNamespace(chat_template="{{ messages }}"))):
+        assert inspect_tasks._as_ours(fine) is False
 
 
 @pytest.mark.slow

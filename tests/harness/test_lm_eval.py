@@ -7,6 +7,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,7 @@ from smilerl.policies import load_policy
 lm_eval = pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not here: pip install -e '.[harness]'")
 from lm_eval.tasks import TaskManager  # noqa: E402 - skips first
 
+CHAT = "{% for message in messages %}<{{ message['role'] }}>{{ message['content'] }}\n{% endfor %}"
 FOLDER = paths.share() / "evals" / "lm_eval"
 GREEDY = "do_sample=False,temperature=0"
 REAL = Path(os.environ.get("SMILERL_REAL_DATA") or "/nonexistent") / "anthropic-evals"
@@ -93,6 +96,72 @@ def test_a_template_that_loses_the_cue_is_named(utils, save, english, few):
     deaf = save(english, "{{ messages[-1]['content'] }}")
     with pytest.raises(ValueError, match="leaves out what belongs to the question"):
         asked(deaf, {"task": "few", "class": utils.Items, "question": str(few)}, apply_chat_template=True)
+
+
+def test_a_template_that_refuses_system_messages_is_named(utils, save, english, few):
+    """lm-eval takes the system message out and tries again, which would be another question."""
+    strict = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + CHAT
+    with pytest.raises(ValueError, match="leaves out what belongs to the question: You are"):
+        asked(
+            save(english, strict), {"task": "few", "class": utils.Items, "question": str(few)}, apply_chat_template=True
+        )
+
+
+@pytest.fixture
+def chat_server():
+    """A chat endpoint that says `You are kind .` to everybody, and keeps what it was sent."""
+    got: list[dict] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            said = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "You are kind ."}}]}
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(json.dumps(said).encode())
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/v1/chat/completions", got
+    server.shutdown()
+
+
+def test_a_chat_endpoint_is_asked_the_prompt_as_a_message(chat_server):
+    """Its messages travel as JSON, in which the prompt was looked for in vain."""
+    url, got = chat_server
+    manager = TaskManager(include_path=str(FOLDER), include_defaults=False, metadata={"n": 4})
+    found = lm_eval.simple_evaluate("local-chat-completions", {"model": "any", "base_url": url}, ["smilerl_world_stoic"],
+                                    task_manager=manager, apply_chat_template=True)  # fmt: skip
+    samples = found["samples"]["smilerl_world_stoic"]
+    asked_for = sorted(sample["doc"]["prompt"] for sample in samples)
+    assert sorted(one["messages"][0]["content"] for one in got) == asked_for
+    assert {len(one["messages"]) for one in got} == {1} and {one["messages"][0]["role"] for one in got} == {"user"}
+    assert {sample["resps"][0][0] for sample in samples} == {"You are kind ."}
+
+
+@pytest.mark.parametrize("form", ["json", "list", "text"])
+def test_every_form_of_a_prompt_is_compared_with_the_question(utils, few, form):
+    """Messages with quotes, line breaks and other alphabets, as JSON, as a list, and as a template's text."""
+    from lm_eval.models.api_models import JsonChatStr
+
+    task = utils.Items({"task": "few", "question": str(few)})
+    doc = {"system": 'You say "no".\nÄrger \u5fae\u7b11', "user": "What\\now?\tWell?", "prompt": "..."}
+    write = {"json": lambda said: JsonChatStr(json.dumps(said, ensure_ascii=False)), "list": list,
+             "text": lambda said: "".join(f"<{one['role']}>{one['content']}" for one in said)}[form]  # fmt: skip
+
+    def whole(messages, add_generation_prompt):
+        return write(messages)
+
+    def deaf(messages, add_generation_prompt):
+        return write(messages[1:])
+
+    task.fewshot_context(doc, 0, apply_chat_template=True, chat_template=whole)
+    with pytest.raises(ValueError, match="leaves out what belongs to the question: You say"):
+        task.fewshot_context(doc, 0, apply_chat_template=True, chat_template=deaf)
 
 
 def test_what_was_not_asked_is_unscored(utils, reader, few):

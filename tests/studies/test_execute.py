@@ -23,7 +23,7 @@ import synthetic
 from smilerl.paths import PACKAGE
 from smilerl.recipe import PolicySpec
 from smilerl.run import Run, RunError
-from smilerl.studies import execute, work
+from smilerl.studies import execute, pool, report, work
 from smilerl.studies.plan import load_plan
 
 BASE = """\
@@ -100,7 +100,7 @@ def trained(monkeypatch) -> list[tuple[str, int]]:
         evaluate(job.path, job.arm, job.base, job.suite, job.recipe.policy)
         return work.Outcome(None, 0.1)
 
-    monkeypatch.setattr(execute, "ProcessPoolExecutor", lambda workers, *_: ThreadPoolExecutor(workers))
+    monkeypatch.setattr(pool, "ProcessPoolExecutor", lambda *_: ThreadPoolExecutor(1))
     monkeypatch.setattr(work, "check", lambda jobs: None)
     monkeypatch.setattr(work, "build", lambda *_: None)
     monkeypatch.setattr(
@@ -125,6 +125,24 @@ def test_a_second_call_does_nothing(plan, trained):
     assert len(trained) == 4
     assert not again.worked
     assert report.stat().st_mtime_ns == written
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("said", ["failed", "missing"])
+def test_what_study_json_says_is_worked_out_anew_before_nothing_is_done(plan, trained, said):
+    """A study whose workers died has written `failed` of runs that others have finished since."""
+    made = plan()
+    execute.run_study(made)
+    record = json.loads(Path("out/study.json").read_text())
+    for run in record["runs"][1:]:
+        run |= {"state": said, "error": "a worker process died" if said == "failed" else None}
+    Path("out/study.json").write_text(json.dumps(record))
+    report.write("out")
+    assert not execute.run_study(made).failed
+    assert len(trained) == 4
+    assert {run["state"] for run in json.loads(Path("out/study.json").read_text())["runs"]} == {"finished"}
+    page = Path("out/report.md").read_text()
+    assert "4 of 4 runs finished" in page and "worker process died" not in page
 
 
 def test_a_base_evaluation_alone_is_waited_for(plan, trained, monkeypatch):
@@ -171,7 +189,7 @@ def test_what_runs_need_and_cannot_have_ends_the_study(plan, trained, monkeypatc
         raise BrokenProcessPool
 
     monkeypatch.setattr(work, "evaluate_base", died)
-    with pytest.raises(RunError, match="`--workers 1` needs half as much"):
+    with pytest.raises(RunError, match="`--workers 1` needs less"):
         execute.run_study(plan())
 
 

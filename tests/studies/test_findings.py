@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from statsmodels.stats.power import TTestIndPower
 
-from smilerl.studies import comparisons, findings
+from smilerl.studies import comparisons, findings, report
 from smilerl.studies.results import collect
 
 
@@ -71,6 +71,34 @@ def test_headline_changes_when_the_numbers_do(study):
         path.write_text(json.dumps(found))
     after = " ".join(findings.headline(results := collect(folder), comparisons.changes(results)))
     assert "wellbeing on held-out people rose in every seed under **reading** (+0.77, +0.77)" in after
+
+
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("seeds", "said"), [((0,), False), pytest.param((3,), False, marks=SLOW), pytest.param((0, 1), True, marks=SLOW)]
+)
+def test_every_seed_is_said_only_of_several(study, seeds, said):
+    results = collect(folder := study(seeds=seeds))
+    changes = comparisons.changes(results)
+    text = " ".join([*findings.headline(results, changes), *findings.limits(results, changes)])
+    assert ("every seed" in text) == said
+    assert ("fell in the one seed there is under **reading**" in text) != said
+    page = report.write(folder).with_suffix(".md").read_text()
+    assert ("in every seed" in page) == said
+
+
+def test_what_a_run_s_log_says_against_it_stands_in_the_report(study):
+    folder = study(seeds=(0, 1))
+    for seed in (0, 1):
+        path = folder / f"gold/seed-{seed}/metrics.jsonl"
+        clipped = json.dumps({"step": 1, "completions/clipped_ratio": 1.0, "kl": -0.1})
+        path.write_text(clipped + "\n" + path.read_text())
+    results = collect(folder)
+    said = findings.limits(results, comparisons.changes(results))
+    assert any(line.startswith("**gold**, seeds 0, 1: every completion was cut off") for line in said)
+    assert any(line.startswith("**gold**, seeds 0, 1: the KL of training is below 0") for line in said)
 
 
 def test_measures_that_part_are_named(study):

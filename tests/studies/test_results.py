@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from smilerl.studies.results import collect, save
+from smilerl.studies.stamp import fingerprint
 
 
 def test_every_policy_has_a_row_per_measure_with_its_interval(study):
@@ -63,3 +64,25 @@ def test_parquet_reads_back_as_it_was(study, tmp_path):
 def test_a_folder_that_is_no_study_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"no study\.json"):
         collect(tmp_path)
+
+
+def test_the_states_of_runs_are_those_on_the_disk(study):
+    """`study.json` is written when a run ends; a study that was killed says nothing of those since."""
+    folder = study(missing=[("gold", 0), ("gold", 1), ("random", 0)])
+    before = {"step": 3, "error": None}
+    for place, status in {
+        "gold/seed-0": {**before, "state": "running"},  # and no process holds its lock
+        "gold/seed-1": {**before, "state": "failed", "error": "RunError: the disk is full"},
+        "reading/seed-0": {**before, "state": "finished"},
+    }.items():
+        (folder / place).mkdir(parents=True, exist_ok=True)
+        (folder / place / "status.json").write_text(json.dumps(status))
+    results = collect(folder)
+    states = results.runs.set_index(["arm", "seed"]).state
+    assert states["gold", 0] == "interrupted" and states["gold", 1] == "failed"
+    assert states["random", 0] == "missing" and states["reading", 0] == "finished"
+    assert results.runs.set_index(["arm", "seed"]).error["gold", 1] == "RunError: the disk is full"
+    assert [run["state"] for run in results.about["runs"]] == list(results.runs.state)
+    stamped = fingerprint(folder)
+    (folder / "gold/seed-0/status.json").write_text(json.dumps({**before, "state": "failed"}))
+    assert fingerprint(folder) != stamped
