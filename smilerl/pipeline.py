@@ -38,7 +38,6 @@ from smilerl import (
     worlds,
 )
 from smilerl.chat_template import set_defaults
-from smilerl.fingerprint import hash_path
 from smilerl.gold_log import scorer
 from smilerl.hub import fetch, ids
 from smilerl.policies import Policy, load_policy, load_tokenizer
@@ -168,7 +167,7 @@ def _fetch_models(recipe: Recipe) -> None:
 def _built(recipe: Recipe, progress: bool) -> Run:
     """The finished run of a recipe in the cache. Two processes that need it do not build it twice."""
     versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
-    parts = [recipe.content_hash(), hash_path(paths.PACKAGE / "policies.py"), versions]
+    parts = [recipe.content_hash(), versions]
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
     folder = paths.cache_dir() / "models" / f"{Path(recipe.source).stem}-{digest}"
     recipe = dataclasses.replace(recipe, output_dir=str(folder))

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,9 +80,14 @@ class Subject:
             return None
         if named is not None:
             from smilerl import pipeline
+            from smilerl.fingerprint import reward_hash
             from smilerl.rewards import build_reward
 
-            return build_reward(pipeline.resolved(parse_value(named)))
+            spec = pipeline.resolved(parse_value(named))
+            reward: Any = build_reward(spec)
+            with suppress(AttributeError, TypeError):  # a user's object may take none
+                reward.fingerprint = reward_hash(spec)  # so that results with other args are not taken for this one's
+            return reward
         if self.recipe is None or not self.recipe.rewards:
             return None
         if self.pushed is not None:

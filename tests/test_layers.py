@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "smilerl"
 
 #: From the bottom up. A module may import its own layer and those below it.
 LAYERS = (
-    ("checkpoints",),  # of files alone
+    ("records", "sealed", "checkpoints"),  # of files alone
     (
         "paths",
         "ancestry",
@@ -21,6 +21,7 @@ LAYERS = (
         "yaml_types",
         "recipe",
         "training_settings",
+        "sources",
         "fingerprint",
         "provenance",
         "run",

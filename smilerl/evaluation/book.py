@@ -18,11 +18,8 @@ from typing import Any
 
 import pandas as pd
 
-from smilerl import paths
+from smilerl import paths, sources
 from smilerl.fingerprint import hash_path
-
-#: What decides replies and scores. (Training and reports decide neither.)
-CODE = ("worlds", "evaluation", "generation.py", "decoding.py")
 
 
 @dataclass(frozen=True)
@@ -31,11 +28,11 @@ class Book:
 
     Attributes:
         folder: where they are kept; None keeps them in memory only.
-        code: files and folders of the package that decide what is kept here.
+        code: files and folders of the package that decide what is kept here; None: all that an evaluation executes.
     """
 
     folder: Path | None
-    code: tuple[str, ...] = CODE
+    code: tuple[str, ...] | None = None
     _tables: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     def table(
@@ -76,7 +73,7 @@ class Book:
         return json.loads(path.read_text())
 
 
-def content_hash(parts: Any, code: tuple[str, ...] = CODE) -> str:
+def content_hash(parts: Any, code: tuple[str, ...] | None = None) -> str:
     """16 hex digits of plain data, and of the files of the package that make numbers from it."""
     text = json.dumps([parts, _hash_code(code)], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -99,5 +96,5 @@ def _write(path: Path, write: Callable[[Path], Any]) -> None:
 
 
 @cache
-def _hash_code(code: tuple[str, ...]) -> list[str]:
-    return [hash_path(paths.PACKAGE / part) for part in code]
+def _hash_code(code: tuple[str, ...] | None) -> Any:
+    return sources.of_evaluations() if code is None else [hash_path(paths.PACKAGE / part) for part in code]

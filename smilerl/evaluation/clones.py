@@ -40,7 +40,7 @@ def clone(base: Respondent, model: Policy, helper: str, world: World, *, steps: 
         steps: of SFT, at 8 conversations each.
     """
     parts = [base.fingerprint, helper, identity(world), steps, seed]
-    name = content_hash(parts, code=("worlds", "evaluation/clones.py"))
+    name = content_hash(parts)
     folder = paths.cache_dir() / "clones" / f"{helper}-{name}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Two evaluations may want the same clone at the same moment: the second waits for the first.

@@ -5,6 +5,7 @@ A worker lives as long as the study, so torch and TRL are imported once in each.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from smilerl import paths
+from smilerl import paths, sources
 from smilerl.fingerprint import hash_path
 from smilerl.recipe import PolicySpec, Recipe, WorldSpec, load_recipe, read_recipe
 from smilerl.run import Interrupted
@@ -175,8 +176,7 @@ def _stamp(base: str, spoken: PolicySpec) -> str:
         [
             of_base,
             hash_path(paths.share() / "evals"),
-            hash_path(paths.PACKAGE / "evaluation"),
-            hash_path(paths.PACKAGE / "worlds"),
+            hashlib.sha256(json.dumps(sources.of_evaluations()).encode()).hexdigest()[:16],
             json.dumps([spoken.dtype, spoken.chat_template_kwargs], separators=(",", ":"), sort_keys=True),
         ]
     )
