@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import importlib.metadata
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -32,6 +33,7 @@ from smilerl import (
     paths,
     preferences,
     recipe_check,
+    seals,
     sharding,
     speakers,
     training,
@@ -89,7 +91,10 @@ def model_dir(name: str | Path, *, beside: str | Path | None = None, progress: b
         return fetch.fetch(str(name)) if ids.parse(str(name)) else Path(name)
     if found.suffix in (".yaml", ".yml"):
         return _built(load_recipe(found), progress).model
-    return found / "model" if (found / "status.json").is_file() else found
+    if not (found / "status.json").is_file():
+        return found
+    Run(found).check("manifest.json")
+    return found / "model"
 
 
 def with_models(recipe: Recipe, *, progress: bool = True) -> Recipe:
@@ -174,17 +179,34 @@ def _built(recipe: Recipe, progress: bool) -> Run:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        run = Run(folder)
-        if run.finished_as(recipe):
+        run, wrong = Run(folder), _damage_in_cache(folder)
+        if wrong is None and run.finished_as(recipe):
             return run
         if PartialState().num_processes > 1:
             raise RuntimeError(
                 f"{recipe.source} has to be built first, which several processes cannot do together.\n"
                 f"Run: python -m smilerl.train --config {recipe.source} --output_dir {folder}"
             )
+        if wrong is not None:
+            print(f"{folder}: {wrong}. It is built again.", file=sys.stderr, flush=True)
+            shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
         if progress:
             print(f"{recipe.source}: trained on first use, and kept in {folder}", file=sys.stderr, flush=True)
         return run_recipe(recipe, progress=progress)
+
+
+def _damage_in_cache(folder: Path) -> str | None:
+    """What is wrong with a model in the cache; None for a whole one, and for one whose training has not ended."""
+    if folder.exists() and not folder.is_dir():
+        return "it is no folder"
+    try:
+        if Run(folder).manifest.get("content_hash") is None or not Run(folder).finished:
+            return None
+    except RunError as error:
+        return str(error).splitlines()[0].removesuffix(".")
+    if not seals.has_seal(folder):
+        return f"its {seals.RUN} is missing"
+    return Run(folder).damage() or seals.damage_of_run(folder, "manifest.json", "recipe.yaml", "initial")
 
 
 @contextmanager
@@ -382,11 +404,24 @@ def _policy(recipe: Recipe, run: Run, world: World, talks: bool) -> Policy:
     if recipe.policy.config is None or not (talks or recipe.policy.peft):
         return policy
     initial = run.path / "initial"
-    if PartialState().is_main_process and run.goes_on_from is None:
-        policy.model.save_pretrained(initial)
-        policy.tokenizer.save_pretrained(initial)
+    if PartialState().is_main_process:
+        _keep_initial(policy, run, initial)
     PartialState().wait_for_everyone()
     return load_policy(initial, dtype=recipe.policy.dtype)
+
+
+def _keep_initial(policy: Policy, run: Run, initial: Path) -> None:
+    """Saves what training begins with; again, where a run goes on and something has happened to it: the seed is the same."""
+    wrong = None if run.goes_on_from is None else seals.damage_beside(initial)
+    if run.goes_on_from is not None and wrong is None:
+        return
+    shutil.rmtree(initial, ignore_errors=True)
+    policy.model.save_pretrained(initial)
+    policy.tokenizer.save_pretrained(initial)
+    if wrong is None:
+        seals.seal_beside(initial)
+    elif seals.damage_beside(initial) is not None:
+        raise RunError(f"{run.path}: {wrong}.\n    {seals.REBUILT.format(run.path)}")
 
 
 def _save(trainer: Trainer, run: Run) -> None:

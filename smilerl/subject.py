@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,6 +14,7 @@ from smilerl import paths, worlds
 from smilerl.hub import fetch, ids, trust
 from smilerl.recipe import PolicySpec, Recipe, RecipeError, read_recipe
 from smilerl.recipe_check import looks_local
+from smilerl.records import read_json
 from smilerl.run import Run
 from smilerl.yaml_lines import did_you_mean, parse_value
 
@@ -149,6 +149,7 @@ def _found(name: str, world: str | None, base: str | None, helper: bool) -> Subj
             raise RecipeError(
                 f"{place}: this run is {run.state}, so it has no final model.\n    Train it first: smilerl train {run.recipe.source}"
             )
+        run.check("recipe.yaml", "manifest.json", "samples")
         recipe = run.recipe
         built = world_of(world) if world else worlds.build(recipe.world.name, **recipe.world.args)
         return Subject(
@@ -220,7 +221,7 @@ def _warn_of_another_base(name: str, recipe: Recipe, about: Path) -> None:
     """Says so where the recipe of the base, as it is here, builds another model than the one that the run started from."""
     from smilerl.fingerprint import inputs
 
-    then = json.loads((about / "manifest.json").read_text(encoding="utf-8")).get("inputs", {})
+    then = read_json(about / "manifest.json", types={"inputs": dict}).get("inputs", {})
     base = str(recipe.policy.model_name_or_path)
     if then.get(base) not in (None, inputs(recipe).get(base)):
         print(

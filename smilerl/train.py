@@ -41,7 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config, overrides = split_config(arguments)
         recipe = load_recipe(config, overrides)
         run = finished_run(recipe)
-        if run is None:
+        if run is not None:
+            run.notice()
+        else:
             from smilerl.pipeline import run_recipe
             from smilerl.rewards import RewardError
             from smilerl.speakers import SpeakerError

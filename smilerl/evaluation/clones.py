@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from datasets import Dataset
 from filelock import FileLock
 
-from smilerl import paths
+from smilerl import paths, seals
 from smilerl.evaluation.book import content_hash
 from smilerl.evaluation.groups import identity
 from smilerl.evaluation.respondents import Respondent
@@ -47,7 +48,11 @@ def clone(base: Respondent, model: Policy, helper: str, world: World, *, steps: 
     from smilerl.training.callbacks import hushed  # TRL, which most evaluations do without
 
     with FileLock(f"{folder}.lock"), hushed():
-        if not folder.is_dir():
+        wrong = seals.damage_beside(folder) if seals.beside(folder).exists() else "it is not sealed"
+        if wrong is not None:
+            if folder.exists():
+                print(f"{folder}: {wrong}. It is built again.", file=sys.stderr, flush=True)
+                shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
             _build(model, _conversations(world, helper, steps * BATCH, seed), folder, steps, seed)
         built = load_policy(folder, device=model.model.device)
     return dataclasses.replace(built, name=f"{helper}'s clone")
@@ -72,6 +77,7 @@ def _build(base: Policy, conversations: Dataset, folder: Path, steps: int, seed:
         trainer.save_model(str(built))
         (built / "training_args.bin").unlink(missing_ok=True)  # it may hold a Hub token
         shutil.move(built, folder)
+        seals.seal_beside(folder)
 
 
 def _settings(base: Policy, steps: int) -> dict[str, Any]:

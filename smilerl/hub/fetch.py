@@ -7,12 +7,12 @@ evaluation needs of its run. No code in it is ever imported.
 from __future__ import annotations
 
 import fnmatch
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 from smilerl.hub.ids import HubError, HubId, explained, looks_like, parse
+from smilerl.records import read_json
 
 #: Beside the weights of a run that was pushed: what it is known by.
 ABOUT = ("recipe.yaml", "manifest.json")
@@ -100,7 +100,7 @@ def base_on_hub(folder: Path) -> str | None:
     path = folder / "adapter_config.json"
     if not path.is_file():
         return None
-    config = json.loads(path.read_text(encoding="utf-8"))
+    config = read_json(path)
     base, revision = str(config.get("base_model_name_or_path") or ""), config.get("revision")
     if not looks_like(base) or Path(base).exists():
         return None

@@ -15,6 +15,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from smilerl import seals
+from smilerl.policies import check_finite
+from smilerl.records import reading
 from smilerl.rewards._checked import RewardError
 
 DTYPES = ("float32", "bfloat16", "float16", "auto")
@@ -37,7 +40,10 @@ def read_config(path: str, reward: str):
 def base_of(path: str) -> str | None:
     """The model that an adapter directory belongs to; None where it holds no adapter."""
     file = Path(path) / "adapter_config.json"
-    return json.loads(file.read_text())["base_model_name_or_path"] if file.is_file() else None
+    if not file.is_file():
+        return None
+    with reading(file, "Name another model, or save the adapter again."):
+        return str(json.loads(file.read_text(encoding="utf-8"))["base_model_name_or_path"])
 
 
 def load_tokenizer(path: str):
@@ -57,11 +63,18 @@ def load_model(path: str, reward: str, dtype: str | None, device: torch.device) 
         dtype: one of `DTYPES`; None: bfloat16 on a CUDA device, which halves the memory, and float32 elsewhere.
 
     Raises:
-        RewardError: weights are missing from the checkpoint, so that they would be random.
+        RewardError: weights are missing from the checkpoint, so that they would be random; or they are NaN or infinite.
+        RunError: a model that was sealed here is not what was saved.
     """
+    for folder in filter(None, (path, base_of(path))):
+        seals.check_model(folder)
     named = dtype or ("bfloat16" if device.type == "cuda" else "float32")
     with _whole():
         model = _adapted(path, reward, named) if base_of(path) is not None else _plain(path, reward, named)
+    try:
+        check_finite(model, f"the model '{path}' of the reward '{reward}'")
+    except ValueError as error:
+        raise RewardError(str(error)) from None
     config = model.config.get_text_config()
     if getattr(config, "use_cache", None):
         config.use_cache = (

@@ -13,6 +13,7 @@ import pandas as pd
 from scipy import stats
 
 from smilerl.recipe import Recipe
+from smilerl.records import read_table
 from smilerl.run import write_json
 
 
@@ -99,6 +100,6 @@ def clusters(people: Sequence[str]) -> list[tuple]:
 
 def _held_out(path: Path) -> pd.DataFrame:
     """The held-out replies, with how often this person has been talked to before."""
-    table = pd.read_parquet(path)
+    table = read_table(path, "Delete its folder, and run the study again.")
     table = table[table.evaluation == "held_out"].reset_index(drop=True)
     return table.assign(visit=table.groupby(["condition", "person"]).cumcount())

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import sys
 import time
 
+from smilerl.run import Run, RunError
 from smilerl.studies.work import Job, Outcome
 
 #: Seconds of one training step, and of loading and evaluating, on one of two quiet cores; used until runs have told better.
@@ -87,10 +87,10 @@ class Progress:
 
     def _step(self, job: Job) -> int | None:
         """How far a run that is training now has come; None before it has begun."""
-        path = job.path / "status.json"
-        if not path.is_file():
+        try:
+            status = Run(job.path).status
+        except RunError:  # told by whoever needs it
             return None
-        status = json.loads(path.read_text())
         return status.get("step", 0) if status.get("state") in ("running", "finished") else None
 
     def _clear(self) -> None:

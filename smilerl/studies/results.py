@@ -6,7 +6,6 @@ Nothing here needs torch: a report can be made wherever the folder can be read.
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import Any
 
 import pandas as pd
 
+from smilerl import seals
+from smilerl.records import read_json, read_rows, read_study, read_table, reading
 from smilerl.studies.plan import BASE
 
 #: Keys of one line of `metrics.jsonl` → column of `curves`.
@@ -25,6 +26,7 @@ CURVES = {
     "held_out/wellbeing": "wellbeing",
     "held_out/reward": "reward",
 }
+_AGAIN = "Delete it, and run the study again: the run is evaluated again."
 _ESTIMATE = ["value", "low", "high", "scored", "of"]
 _REPLIES = [
     "evaluation",
@@ -95,7 +97,7 @@ def collect(folder: str | Path) -> Results:
     folder = Path(folder)
     if not (folder / "study.json").is_file():
         raise ValueError(f"{folder}: no study.json here, so this is not a study. `smilerl study PLAN.yaml` makes one.")
-    about = json.loads((folder / "study.json").read_text())
+    about = read_study(folder)
     where = [(BASE, pd.NA, folder / BASE)]
     return gather(about, where + [(run["arm"], run["seed"], folder / run["path"]) for run in about["runs"]])
 
@@ -115,11 +117,13 @@ def gather(about: dict, where: list[tuple[str, Any, Path]]) -> Results:
     for arm, seed, path in where:
         evaluated = path / "evals" / about["suite"]
         if (evaluated / "results.json").is_file():
-            found = json.loads((evaluated / "results.json").read_text())
-            _add(rows, arm, seed, found, evaluated)
-            anchors |= _anchors(found)
+            seals.check_evaluation(evaluated)
+            with reading(evaluated / "results.json", _AGAIN):
+                found = read_json(evaluated / "results.json", _AGAIN)
+                _add(rows, arm, seed, found, evaluated)
+                anchors |= _anchors(found)
         if (evaluated / "samples.parquet").is_file():
-            replies.append(_labelled(_known(pd.read_parquet(evaluated / "samples.parquet"), _REPLIES), arm, seed))
+            replies.append(_labelled(_known(read_table(evaluated / "samples.parquet", _AGAIN), _REPLIES), arm, seed))
         if (path / "metrics.jsonl").is_file():
             curves.append(_labelled(_curve(path / "metrics.jsonl"), arm, seed))
     estimate = ["arm", "seed", "measure", *_ESTIMATE, "parts"]
@@ -162,7 +166,7 @@ def _add(rows: dict[str, list[dict]], arm: str, seed, found: dict, folder: Path)
     )
     measures = dict(found.get("measures") or {})
     if (folder / "own_reward.json").is_file():
-        measures |= json.loads((folder / "own_reward.json").read_text())
+        measures |= read_json(folder / "own_reward.json", _AGAIN)
     held_out = found["evaluations"].get("held_out", {}).get("estimates") or {}
     measures |= {name: held_out[name] for name in ("wellbeing", "smile", "reading") if name in held_out}
     rows["measures"] += [
@@ -205,9 +209,8 @@ def _estimate(given: dict | float | None) -> dict:
 
 
 def _curve(path: Path) -> pd.DataFrame:
-    """The held-out lines of a metrics.jsonl; a killed run may have left half a line at the end, which is not read."""
-    lines = path.read_text().split("\n")[:-1]
-    logged = [json.loads(line) for line in lines if line.strip()]
+    """The held-out lines of a metrics.jsonl."""
+    logged = read_rows(path)
     table = pd.DataFrame([line for line in logged if "held_out/wellbeing" in line or "held_out/reward" in line])
     return _known(table, list(CURVES)).rename(columns=CURVES)
 
