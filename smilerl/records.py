@@ -128,7 +128,8 @@ def read_table(path: Path, fix: str = "") -> Any:
 
     with reading(path, fix):
         try:
-            return pd.read_parquet(path)
+            with path.open("rb") as file:  # by its path, a folder would be read as a table of many files
+                return pd.read_parquet(file)
         except ArrowException as error:
             raise ValueError(_brief(error)) from None
 

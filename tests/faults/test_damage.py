@@ -66,6 +66,12 @@ DAMAGES: dict[str, Callable[[Path, Path], None]] = {
 }  # fmt: skip
 
 
+def some(*kinds: str) -> pytest.MarkDecorator:
+    """Parametrizes a test by damage: these kinds in every run of the tests, the others in the long one."""
+    marks: dict[str, list] = {kind: [] if kind in kinds else [pytest.mark.long] for kind in DAMAGES}
+    return pytest.mark.parametrize("damage", [pytest.param(kind, marks=marks[kind]) for kind in DAMAGES])
+
+
 @pytest.fixture(scope="module")
 def made(product_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`whole/` and `other/` (another seed) with a finished run that was evaluated, `killed/` with one that has two checkpoints."""
@@ -89,8 +95,8 @@ def made(product_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Pa
         assert ended.code == (-9 if env else 0), ended.err
         if not env:
             shutil.rmtree(folder / RUN / "checkpoints")
-            ended = product("eval", RUN, "--suite", "held_out", "--n", "4")
-            assert (folder / RUN / "evals/held_out/results.json").is_file(), ended.err
+            ended = product("eval", RUN, "--suite", "held_out", "--n", "16")
+            assert ended.code == 0, ended.out + ended.err
         for said in folder.glob("said-*"):
             said.unlink()
     return top
@@ -108,6 +114,11 @@ def stage(made: Path, product: Product, tmp_path: Path) -> Callable[[str], Path]
         return tmp_path / RUN
 
     return put
+
+
+def same(one: Path, other: Path) -> bool:
+    """Whether a damage has left the file as it was: two runs may have the same tokenizer."""
+    return one.is_file() and one.read_bytes() == other.read_bytes()
 
 
 def told(ended: Process, *names: str) -> None:
@@ -132,7 +143,7 @@ def files(run: Path, *, but: tuple[str, ...] = ()) -> Iterator[str]:
 
 
 @pytest.mark.attack("damaged runs")
-@pytest.mark.parametrize("damage", DAMAGES)
+@some("flipped", "deleted", "another's")
 def test_a_finished_run_that_is_damaged_does_not_count_as_finished(
     stage, made, product, damage, record_property
 ) -> None:
@@ -141,7 +152,7 @@ def test_a_finished_run_that_is_damaged_does_not_count_as_finished(
     for name in names:
         run = stage("whole")
         DAMAGES[damage](run / name, made / "other" / RUN / name)
-        changed = not (run / name).is_file() or (run / name).read_bytes() != (made / "whole" / RUN / name).read_bytes()
+        changed = not same(run / name, made / "whole" / RUN / name)
         ended = product("train", "recipe.yaml")
         told(ended, name.split("/")[-1])
         if ended.code == 0:
@@ -149,4 +160,144 @@ def test_a_finished_run_that_is_damaged_does_not_count_as_finished(
         if name.startswith("model/") and changed:
             assert ended.code == 2, f"{name}: {ended.out}"
     assert len(names) >= 18
+    record_property("tried", len(names))
+
+
+@pytest.mark.attack("damaged runs")
+@pytest.mark.parametrize(
+    "command", [("eval", RUN, "--suite", "held_out", "--n", "16"), ("push", RUN, "--to", "org/x", "--dry-run")]
+)
+def test_nothing_is_said_of_a_damaged_run(stage, made, product, command, record_property) -> None:
+    """Each file that an evaluation or a push reads, with one damage each in turn."""
+    kinds = list(DAMAGES)
+    read = (
+        "model",
+        "recipe.yaml",
+        "manifest.json",
+        "samples",
+        "status.json",
+        *(["evals/"] if command[0] == "push" else []),
+    )
+    names = [name for name in files(made / "whole" / RUN) if name.startswith(read)]
+    if command[0] == "push":  # which takes seconds: every third
+        names = names[::3]
+    for number, name in enumerate(names):
+        run = stage("whole")
+        damage = kinds[number % len(kinds)]
+        DAMAGES[damage](run / name, made / "other" / RUN / name)
+        if same(run / name, made / "whole" / RUN / name):
+            _cut(run / name, run)
+        ended = product(*command)
+        told(ended, name.split("/")[-1], "is no run directory", "neither a run directory", "has no final model")
+        if name != "status.json" and name != "evals/held_out/sealed.json":
+            assert ended.code == 2, f"{name}, {damage}:\n{ended.out}"
+    record_property("tried", len(names))
+
+
+@pytest.mark.attack("damaged runs")
+@some("cut")
+def test_a_damaged_evaluation_is_made_again(stage, made, product, damage, record_property) -> None:
+    def found(run: Path) -> dict:
+        said = json.loads((run / "evals/held_out/results.json").read_text())["evaluations"]
+        return {name: {key: value for key, value in one.items() if key != "seconds"} for name, one in said.items()}
+
+    names = [name for name in files(made / "whole" / RUN) if name.startswith("evals/")]
+    right = found(made / "whole" / RUN)
+    for name in names:
+        run = stage("whole")
+        DAMAGES[damage](run / name, made / "other" / RUN / name)
+        ended = product("eval", RUN, "--suite", "held_out", "--n", "16")
+        told(ended, name)
+        assert found(run) == right if damage != "a folder" else ended.code == 2, f"{name}:\n{ended.err}"
+    record_property("tried", len(names))
+
+
+@pytest.mark.attack("damaged checkpoints")
+@some("flipped")
+def test_a_run_with_a_damaged_checkpoint_ends_with_the_same_weights(
+    stage, made, product, damage, record_property
+) -> None:
+    """Every file of the newest checkpoint: it is passed over for the one before."""
+    whole, right = made / "killed" / RUN, weights(made / "whole" / RUN)
+    newest = max((whole / "checkpoints").glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    names = [name for name in files(whole) if name.startswith(f"checkpoints/{newest.name}/")]
+    for name in names:
+        run = stage("killed")
+        DAMAGES[damage](run / name, made / "other-killed" / RUN / name)
+        changed = not same(run / name, whole / name)
+        ended = product("train", "recipe.yaml")
+        told(ended)
+        assert ended.code == 0 and weights(run) == right, f"{name}:\n{ended.err}"
+        assert ("is passed over" in ended.err) == changed, f"{name}:\n{ended.err}"
+    assert len(names) >= 10
+    record_property("tried", len(names))
+
+
+@pytest.mark.attack("damaged checkpoints")
+@some("cut")
+def test_what_lies_beside_the_checkpoints_is_named_or_made_again(stage, made, product, damage, record_property) -> None:
+    whole, right = made / "killed" / RUN, weights(made / "whole" / RUN)
+    names = list(files(whole, but=("checkpoints/", "earlier/")))
+    for name in names:
+        run = stage("killed")
+        DAMAGES[damage](run / name, made / "other-killed" / RUN / name)
+        ended = product("train", "recipe.yaml")
+        told(ended, name.split("/")[-1], "holds the run of another recipe", "initial/")
+        assert ended.code or weights(run) == right, f"{name}:\n{ended.err}"
+    record_property("tried", len(names))
+
+
+@pytest.mark.attack("damaged checkpoints")
+def test_a_checkpoint_that_is_no_folder_is_passed_over(stage, made, product, record_property) -> None:
+    kinds = [lambda path: path.write_text("a file"), lambda path: path.symlink_to("nowhere"), lambda path: path.mkdir()]
+    for make in kinds:
+        run = stage("killed")
+        newest = max((run / "checkpoints").glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+        shutil.rmtree(newest)
+        make(newest)
+        ended = product("train", "recipe.yaml")
+        assert ended.code == 0 and weights(run) == weights(made / "whole" / RUN), ended.err
+        assert f"{newest.name} is passed over" in ended.err
+    record_property("tried", len(kinds))
+
+
+@pytest.fixture(scope="module")
+def cached(product_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a recipe whose base was built into `cache/`, and its finished run."""
+    top = tmp_path_factory.mktemp("cached")
+    base = {"method": "sft", "policy": {"config": TINY}, "data": {"n": 16}, "training": SFT, "held_out": {"every": 0}}
+    arm = {
+        "method": "rloo", "output_dir": RUN, "policy": {"model_name_or_path": "base.yaml"}, "data": {"n": 16},
+        "rewards": [{"name": "smile"}], "training": RL, "held_out": {"every": 0, "n": 4},
+    }  # fmt: skip
+    (top / "base.yaml").write_text(yaml.safe_dump(base))
+    (top / "recipe.yaml").write_text(yaml.safe_dump(arm))
+    ended = Product(product_server, top, {"SMILERL_CACHE": str(top / "cache")})("train", "recipe.yaml")
+    assert ended.code == 0, ended.err
+    for said in top.glob("said-*"):
+        said.unlink()
+    return top
+
+
+@pytest.mark.attack("damaged caches")
+@some("flipped")
+def test_a_damaged_model_in_the_cache_is_built_again(cached, product, tmp_path, damage, record_property) -> None:
+    right = weights(cached / RUN)
+    (built,) = [path for path in (cached / "cache/models").iterdir() if path.is_dir()]
+    names = [
+        name
+        for name in files(built, but=("earlier/", "lock"))
+        if name.startswith(("model", "initial", "manifest", "status", "recipe", "sealed"))
+    ]
+    for name in names:
+        for entry in tmp_path.iterdir():
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        shutil.copytree(cached, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("runs"))
+        path = tmp_path / built.relative_to(cached) / name
+        DAMAGES[damage](path, cached / "base.yaml")
+        ended = product("train", "recipe.yaml")
+        told(ended)
+        assert ended.code == 0 and weights(tmp_path / RUN) == right, f"{name}:\n{ended.err}"
+        if name != "status.json":
+            assert "It is built again" in ended.err, f"{name}:\n{ended.err}"
     record_property("tried", len(names))
