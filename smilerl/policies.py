@@ -160,7 +160,8 @@ def as_spoken(spec: PolicySpec, *, device: str | torch.device | None = None) -> 
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """The tokenizer of a model, padding on the left; `<eos>` pads where the model names no padding token."""
-    tokenizer = AutoTokenizer.from_pretrained(name, padding_side="left")
+    with _loading(name):
+        tokenizer = AutoTokenizer.from_pretrained(name, padding_side="left")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -223,7 +224,10 @@ def _loading(name: str) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError:
         raise
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except Exception as error:
+        known = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError)
+        if type(error) is not Exception and not isinstance(error, known):  # tokenizers raises the class itself
+            raise
         first = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
         raise ValueError(f"the model {name} cannot be loaded: {first[:300]}") from error
 

@@ -195,5 +195,5 @@ def _imports(path: Path, modified: int) -> tuple[tuple[tuple[str, ...], int], ..
 
 
 def _is_users(file: Path) -> bool:
-    installed = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    return not any(file.is_relative_to(Path(folder).resolve()) for folder in [*installed, paths.PACKAGE] if folder)
+    installed = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    return not any(file.is_relative_to(folder.resolve()) for folder in (*installed, paths.PACKAGE))
