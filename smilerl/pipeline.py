@@ -13,7 +13,6 @@ import fcntl
 import hashlib
 import importlib.metadata
 import json
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -28,12 +27,12 @@ from transformers import Trainer, set_seed
 from smilerl import (
     ancestry,
     baseline,
+    cached,
     checkpoints,
     pairs,
     paths,
     preferences,
     recipe_check,
-    seals,
     sharding,
     speakers,
     training,
@@ -179,7 +178,7 @@ def _built(recipe: Recipe, progress: bool) -> Run:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        run, wrong = Run(folder), _damage_in_cache(folder)
+        run, wrong = Run(folder), cached.damage(folder)
         if wrong is None and run.finished_as(recipe):
             return run
         if PartialState().num_processes > 1:
@@ -188,25 +187,10 @@ def _built(recipe: Recipe, progress: bool) -> Run:
                 f"Run: python -m smilerl.train --config {recipe.source} --output_dir {folder}"
             )
         if wrong is not None:
-            print(f"{folder}: {wrong}. It is built again.", file=sys.stderr, flush=True)
-            shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
+            cached.clear(folder, wrong)
         if progress:
             print(f"{recipe.source}: trained on first use, and kept in {folder}", file=sys.stderr, flush=True)
         return run_recipe(recipe, progress=progress)
-
-
-def _damage_in_cache(folder: Path) -> str | None:
-    """What is wrong with a model in the cache; None for a whole one, and for one whose training has not ended."""
-    if folder.exists() and not folder.is_dir():
-        return "it is no folder"
-    try:
-        if Run(folder).manifest.get("content_hash") is None or not Run(folder).finished:
-            return None
-    except RunError as error:
-        return str(error).splitlines()[0].removesuffix(".")
-    if not seals.has_seal(folder):
-        return f"its {seals.RUN} is missing"
-    return Run(folder).damage() or seals.damage_of_run(folder, "manifest.json", "recipe.yaml", "initial")
 
 
 @contextmanager
@@ -405,23 +389,9 @@ def _policy(recipe: Recipe, run: Run, world: World, talks: bool) -> Policy:
         return policy
     initial = run.path / "initial"
     if PartialState().is_main_process:
-        _keep_initial(policy, run, initial)
+        cached.keep_initial(policy, run, initial)
     PartialState().wait_for_everyone()
     return load_policy(initial, dtype=recipe.policy.dtype)
-
-
-def _keep_initial(policy: Policy, run: Run, initial: Path) -> None:
-    """Saves what training begins with; again, where a run goes on and something has happened to it: the seed is the same."""
-    wrong = None if run.goes_on_from is None else seals.damage_beside(initial)
-    if run.goes_on_from is not None and wrong is None:
-        return
-    shutil.rmtree(initial, ignore_errors=True)
-    policy.model.save_pretrained(initial)
-    policy.tokenizer.save_pretrained(initial)
-    if wrong is None:
-        seals.seal_beside(initial)
-    elif seals.damage_beside(initial) is not None:
-        raise RunError(f"{run.path}: {wrong}.\n    {seals.REBUILT.format(run.path)}")
 
 
 def _save(trainer: Trainer, run: Run) -> None:

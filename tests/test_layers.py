@@ -29,7 +29,7 @@ LAYERS = (
     ("messages",),
     (
         *("worlds", "rewards", "speakers", "chat_template", "policies"),
-        *("decoding", "generation", "candidates", "preferences", "pairs"),
+        *("cached", "decoding", "generation", "candidates", "preferences", "pairs"),
     ),
     ("recipe_check",),  # asks worlds, rewards and methods whether they take what a recipe gives them
     ("training", "evaluation"),
