@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from smilerl.records import read_json
+from smilerl.own_files import read_json
 
 
 def of_model(model: str | Path | None) -> tuple[str, ...]:

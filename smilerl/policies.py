@@ -28,7 +28,7 @@ from transformers import (
 
 from smilerl import seals
 from smilerl.chat_template import set_defaults
-from smilerl.records import reading
+from smilerl.own_files import reading
 
 if TYPE_CHECKING:
     from smilerl.recipe import PolicySpec

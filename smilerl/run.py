@@ -23,10 +23,10 @@ from types import TracebackType
 from typing import IO, Any
 
 from smilerl import checkpoints, provenance, seals
+from smilerl.own_files import RunError as RunError
+from smilerl.own_files import plain, read_json, read_rows, reading, write
+from smilerl.own_files import write_json as write_json
 from smilerl.recipe import Recipe, read_recipe
-from smilerl.records import RunError as RunError
-from smilerl.records import plain, read_json, read_rows, reading, write
-from smilerl.records import write_json as write_json
 from smilerl.yaml_lines import dump
 
 _KEPT_ON_RESTART = {"lock", "earlier"}

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from smilerl.records import RunError
+from smilerl.own_files import RunError
 
 #: What stands behind the name of a folder in the name of the seal beside it.
 BESIDE = ".sealed.json"

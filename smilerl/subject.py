@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from smilerl import paths, worlds
 from smilerl.hub import fetch, ids, trust
+from smilerl.own_files import read_json
 from smilerl.recipe import PolicySpec, Recipe, RecipeError, read_recipe
 from smilerl.recipe_check import looks_local
-from smilerl.records import read_json
 from smilerl.run import Run
 from smilerl.yaml_lines import did_you_mean, parse_value
 

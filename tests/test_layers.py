@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "smilerl"
 
 #: From the bottom up. A module may import its own layer and those below it.
 LAYERS = (
-    ("records", "seals", "checkpoints"),  # of files alone
+    ("own_files", "seals", "checkpoints"),  # of files alone
     (
         "paths",
         "ancestry",

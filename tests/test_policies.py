@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from smilerl import policies
-from smilerl.records import RunError
+from smilerl.own_files import RunError
 
 VOCABULARY = ["i", " am", " here", " sad", "\n", ".", ",", " ", "helper", ":", " :", "it", " it's"]
 CONFIG = {

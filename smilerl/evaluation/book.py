@@ -22,7 +22,7 @@ import pandas as pd
 
 from smilerl import paths, sources
 from smilerl.fingerprint import hash_path
-from smilerl.records import RunError
+from smilerl.own_files import RunError
 
 
 @dataclass(frozen=True)

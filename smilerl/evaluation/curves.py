@@ -20,7 +20,7 @@ from smilerl.evaluation.conditions import Condition
 from smilerl.evaluation.formula import POLICY
 from smilerl.evaluation.question import HALF_LIFE, Question
 from smilerl.evaluation.statistics import RESAMPLES, Answered, Estimate, estimate
-from smilerl.records import read_table, reading
+from smilerl.own_files import read_table, reading
 from smilerl.worlds.base import World
 
 #: Columns of a trail: one row per step and held-out person.

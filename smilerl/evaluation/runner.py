@@ -33,8 +33,8 @@ from smilerl.evaluation.respondents import Respondent, respondent
 from smilerl.evaluation.sitting import Sitting, identity_of
 from smilerl.evaluation.verdicts import Verdict, decide
 from smilerl.fingerprint import hash_path
+from smilerl.own_files import RunError, read_json, reading
 from smilerl.policies import Policy
-from smilerl.records import RunError, read_json, reading
 from smilerl.worlds.base import World
 from smilerl.yaml_lines import Problem, did_you_mean, read
 

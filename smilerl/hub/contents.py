@@ -23,7 +23,7 @@ from smilerl.hub.facts import Facts, reward_code
 from smilerl.hub.fetch import base_on_hub, cached_id
 from smilerl.hub.ids import HubError, HubId
 from smilerl.hub.scan import Hit, Values, pieces, scan
-from smilerl.records import read_json
+from smilerl.own_files import read_json
 from smilerl.yaml_lines import dump
 
 _MODEL = (

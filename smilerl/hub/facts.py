@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from smilerl import paths, seals
 from smilerl.hub.fetch import cached_id
 from smilerl.hub.ids import HubError, looks_like
+from smilerl.own_files import read_json, read_study
 from smilerl.recipe import Recipe
-from smilerl.records import read_json, read_study
 from smilerl.run import Run
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from smilerl.hub.ids import HubError, HubId, explained, looks_like, parse
-from smilerl.records import read_json
+from smilerl.own_files import read_json
 
 #: Beside the weights of a run that was pushed: what it is known by.
 ABOUT = ("recipe.yaml", "manifest.json")

@@ -14,7 +14,7 @@ from typing import Any
 
 from smilerl.hub.contents import Item, Prepared
 from smilerl.hub.ids import HubError, HubId, explained, no_token
-from smilerl.records import read_json
+from smilerl.own_files import read_json
 
 #: What every repository of a run has; a repository without is somebody else's.
 _OURS = {"recipe.yaml", "manifest.json"}

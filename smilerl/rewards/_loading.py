@@ -16,8 +16,8 @@ import torch
 from torch import nn
 
 from smilerl import seals
+from smilerl.own_files import reading
 from smilerl.policies import check_finite
-from smilerl.records import reading
 from smilerl.rewards._checked import RewardError
 
 DTYPES = ("float32", "bfloat16", "float16", "auto")

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from smilerl import provenance
 from smilerl.fingerprint import inputs
+from smilerl.own_files import read_study
 from smilerl.recipe import PolicySpec, Recipe
-from smilerl.records import read_study
 from smilerl.run import Interrupted, Run, RunError, finished_run, write_json
 from smilerl.studies import stamp, work
 from smilerl.studies.plan import BASE, Arm, StudyPlan

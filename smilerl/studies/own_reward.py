@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from smilerl.own_files import read_table
 from smilerl.recipe import Recipe
-from smilerl.records import read_table
 from smilerl.run import write_json
 
 

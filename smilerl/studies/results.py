@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from smilerl import seals
-from smilerl.records import read_json, read_rows, read_study, read_table, reading
+from smilerl.own_files import read_json, read_rows, read_study, read_table, reading
 from smilerl.studies.plan import BASE
 
 #: Keys of one line of `metrics.jsonl` → column of `curves`.
