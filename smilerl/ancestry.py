@@ -6,11 +6,9 @@ ranked, and whatever is trained on that, all say so in their manifests and on th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from smilerl import bounded
+from smilerl.own_files import read_json
 
 
 def of_model(model: str | Path | None) -> tuple[str, ...]:
@@ -34,5 +32,5 @@ def provenance_path(path: Path) -> Path:
 def _said(file: Path | None) -> tuple[str, ...]:
     if file is None or not file.is_file():
         return ()
-    said: Mapping[str, Any] = bounded.mapping(file)
+    said = read_json(file, types={"channels": list, "learnt_from": list})
     return tuple(sorted({*said.get("channels", ()), *said.get("learnt_from", ())}))

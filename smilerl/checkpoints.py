@@ -7,14 +7,12 @@ size and SHA-256 of each file. What has no manifest, or another content than it 
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import re
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+from smilerl import seals
 
 MANIFEST = "checkpoint.json"
 _NAME = re.compile(r"checkpoint-(\d+)$")
@@ -27,43 +25,12 @@ def seal(checkpoint: Path, **facts: Any) -> None:
         checkpoint: the folder, with all its files.
         facts: plain data to keep in the manifest, such as `step` and `processes`; see `facts_of`.
     """
-    files = [path for path in sorted(checkpoint.rglob("*")) if path.is_file() and path.name != MANIFEST]
-    with ThreadPoolExecutor(8) as pool:  # hashing and writing both let other threads run
-        described = dict(zip(_names(files, checkpoint), pool.map(_described, files), strict=True))
-    for folder in {checkpoint, *(path.parent for path in files)}:
-        _sync(folder)
-    said = {"facts": facts, "files": described}
-    unfinished = checkpoint / f"{MANIFEST}.writing"
-    unfinished.write_text(json.dumps({**said, "sha256": _digest(said)}, indent=1), encoding="utf-8")
-    _sync(unfinished)
-    unfinished.replace(checkpoint / MANIFEST)
-    _sync(checkpoint)
-    _sync(checkpoint.parent)
+    seals.seal(checkpoint, checkpoint / MANIFEST, **facts)
 
 
 def damage(checkpoint: Path) -> str | None:
     """What is wrong with a checkpoint, in one line; None for a whole one."""
-    try:
-        said = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
-        wrong = said.pop("sha256") != _digest(said)
-        files = {checkpoint / name: told for name, told in said["files"].items()}
-    except FileNotFoundError:
-        return "it was not written to its end"
-    except (ValueError, KeyError, TypeError, AttributeError):
-        wrong = True
-    if wrong:
-        return f"its {MANIFEST} is damaged"
-    for path, told in files.items():
-        name = path.relative_to(checkpoint)
-        if not path.is_file():
-            return f"{name} is missing"
-        if path.stat().st_size != told["size"]:
-            return f"{name} has {path.stat().st_size} bytes, and was saved with {told['size']}"
-    with ThreadPoolExecutor(8) as pool:
-        for path, found in zip(files, pool.map(_sha256, files), strict=True):
-            if found != files[path]["sha256"]:
-                return f"{path.relative_to(checkpoint)} has other contents than were saved"
-    return None
+    return seals.damage(checkpoint, checkpoint / MANIFEST) if checkpoint.is_dir() else "it is no folder"
 
 
 def newest(folder: Path) -> tuple[Path | None, dict[Path, str]]:
@@ -90,7 +57,7 @@ def step_of(checkpoint: Path) -> int:
 
 def facts_of(checkpoint: Path) -> dict[str, Any]:
     """What `seal` was told of a whole checkpoint."""
-    return json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))["facts"]
+    return seals.facts_of(checkpoint / MANIFEST)
 
 
 def keep_last(folder: Path, number: int, *also: str | None) -> None:
@@ -98,33 +65,10 @@ def keep_last(folder: Path, number: int, *also: str | None) -> None:
     ordered = in_order(folder)
     for checkpoint in ordered[: max(0, len(ordered) - number)]:
         if str(checkpoint) not in also:
+            if checkpoint.is_file():
+                checkpoint.unlink()
+                continue
             # Without its manifest it counts no more, even if the deletion is cut short.
-            (checkpoint / MANIFEST).unlink(missing_ok=True)
+            if (checkpoint / MANIFEST).is_file():
+                (checkpoint / MANIFEST).unlink()
             shutil.rmtree(checkpoint)
-
-
-def _names(files: list[Path], checkpoint: Path) -> list[str]:
-    return [path.relative_to(checkpoint).as_posix() for path in files]
-
-
-def _described(path: Path) -> dict[str, Any]:
-    _sync(path)
-    return {"size": path.stat().st_size, "sha256": _sha256(path)}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _digest(said: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-
-
-def _sync(path: Path) -> None:
-    """Waits until a file, or the list of files in a folder, is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from smilerl import paths
+from smilerl import paths, sources
 from smilerl.recipe import Recipe, read_recipe
-from smilerl.training_settings import FORM_OF
+
+#: Part of every hash: raised when what a hash is made of changes, so that no older result passes for one of today.
+VERSION = 2
 
 #: Where the result goes and what is said about it do not change it.
 _NO_MATTER = ("output_dir", "story")
@@ -24,18 +25,25 @@ _NO_MATTER = ("output_dir", "story")
 _SAVING = ("save_strategy", "save_steps", "save_total_limit")
 #: Nor does how long a reward is waited for, so that a run which stopped for that can go on with more.
 _WAITING = ("timeout", "most_missing")
-#: Files of a world that no training depends on: the scripted helpers are there for evaluations.
-_ASIDE = ("helpers.py",)
 #: Keys under which a file or folder of data stands, even without a slash.
 _DATA = ("path", "dataset", "held_out_from")
-#: Code that draws replies and has rewards choose among them.
-_DRAWING = ("candidates.py", "rewards/_summed.py")
 
 
 def content_hash(recipe: Recipe) -> str:
     """16 hex digits over all that determines the result of a recipe."""
-    parts = {"recipe": _with_contents(_what_matters(recipe), recipe.source), "code": _code_of(recipe)}
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    said = _what_matters(recipe)
+    # Rewards (those inside wrappers, too) and whoever plays people may be the user's own code.
+    code = _code_of(said, [said["rewards"], recipe.world.args.get("people") or []])
+    return _digest({"recipe": _with_contents(said, recipe.source), "code": code})
+
+
+def reward_hash(spec: Any) -> str:
+    """16 hex digits over all that determines what a reward says: its spec, the models that it names, and code.
+
+    Args:
+        spec: a name, or a mapping with name and args.
+    """
+    return _digest({"reward": _with_contents(spec, ""), "code": _code_of(spec, spec)})
 
 
 def inputs(recipe: Recipe) -> dict[str, str]:
@@ -62,8 +70,6 @@ def _what_matters(recipe: Recipe) -> dict[str, Any]:
     said = {key: value for key, value in recipe.to_dict().items() if key not in _NO_MATTER}
     said["training"] = {key: value for key, value in recipe.training.items() if key not in _SAVING}
     said["rewards"] = [{key: value for key, value in one.items() if key not in _WAITING} for one in said["rewards"]]
-    if recipe.data.turns == 1:  # so that what was trained before there were turns is known again
-        said["data"] = {key: value for key, value in said["data"].items() if key != "turns"}
     return said
 
 
@@ -96,45 +102,21 @@ def _names_in(value: Any, key: str = "") -> list[tuple[str, str]]:
     return [(value, key)] if isinstance(value, str) else []
 
 
+def _code_of(said: Any, users: Any) -> dict[str, str]:
+    """The hash of each file of this package that runs what `said` names, and of the user's own code that `users` names."""
+    own = {word: found for word in dict.fromkeys(_words_in(users)) if (found := sources.of_users(word))}
+    return {**sources.of_run(_words_in(said)), **own}
+
+
 def _words_in(value: Any) -> list[str]:
     return [word for word, _ in _names_in(value)]
+
+
+def _digest(parts: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps({"version": VERSION, **parts}, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _input(name: str, source: str, key: str) -> Path | None:
     """The file or folder that a name means. A bare word means none, even where a folder happens to be called so; but for data and recipes."""
     is_place = os.sep in name or "/" in name or name.endswith((".yaml", ".yml"))
     return paths.find(name, source) if is_place or key in _DATA else None
-
-
-def _code_of(recipe: Recipe) -> dict[str, str]:
-    """The hash of each file of code that decides what this recipe does: ours, and the user's own rewards."""
-    parts = [f"worlds/{recipe.world.name}.py", f"training/{recipe.method}.py"]
-    parts += [f"worlds/{recipe.world.name}/{file.name}" for file in (paths.PACKAGE / "worlds" / recipe.world.name).glob("*.py")
-              if file.name not in _ASIDE]  # fmt: skip
-    if recipe.data.turns > 1:
-        parts += ["training/rollouts.py", "worlds/turns.py"]
-    if recipe.policy.config:
-        parts.append("policies.py")  # makes the fresh model and its tokenizer
-    if recipe.method in FORM_OF:
-        parts += ["preferences.py", "pairs.py", *_DRAWING]
-    if recipe.method == "reward":
-        parts.append("preferences.py")  # draws the world's pairs
-    if recipe.method == "best_of_n":
-        parts += ["baseline.py", *_DRAWING]
-    talkers = _words_in(recipe.world.args.get("people") or [])
-    if talkers:
-        parts += [f"speakers/{file.name}" for file in (paths.PACKAGE / "speakers").glob("*.py")]
-    words = _words_in(recipe.to_dict()["rewards"])  # rewards inside wrappers are named in the wrappers' arguments
-    parts += [f"rewards/{word}.py" for word in words if word.isidentifier()]
-    code = {part: hash_path(paths.PACKAGE / part) for part in parts if (paths.PACKAGE / part).exists()}
-    return code | {word: hash_path(file) for word in [*words, *talkers] if (file := _users_file(word))}
-
-
-def _users_file(name: str) -> Path | None:
-    """The file of a user's reward, `path/to/file.py:fn` or `package.module.fn`, found without importing it."""
-    if ".py:" in name:
-        return paths.find(name.rsplit(":", 1)[0])
-    if not all(part.isidentifier() for part in name.split(".")) or "." not in name:
-        return None
-    module = Path(*name.split(".")[:-1]).with_suffix(".py")
-    return next((Path(folder) / module for folder in ["", *sys.path] if (Path(folder) / module).is_file()), None)

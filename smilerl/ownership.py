@@ -15,7 +15,16 @@ from smilerl.yaml_lines import dump
 
 #: What a run makes in its folder; see `smilerl.run`.
 _OF_A_RUN = (
-    *("lock", "recipe.yaml", "manifest.json", "status.json", "metrics.jsonl", "uncommitted*.diff", "traceback.txt"),
+    *(
+        "lock",
+        "recipe.yaml",
+        "manifest.json",
+        "status.json",
+        "metrics.jsonl",
+        "uncommitted*.diff",
+        "traceback.txt",
+        "*sealed.json",
+    ),
     *("samples", "checkpoints", "model", "evals", "earlier", "initial", "pairs.jsonl", "pairs.jsonl.provenance.json"),
 )
 #: Of these a run that has begun has all, and one whose start was cut short some.

@@ -27,6 +27,7 @@ from transformers import Trainer, set_seed
 from smilerl import (
     ancestry,
     baseline,
+    cached,
     checkpoints,
     elsewhere,
     fit,
@@ -44,7 +45,6 @@ from smilerl import (
     worlds,
 )
 from smilerl.chat_template import set_defaults
-from smilerl.fingerprint import hash_path
 from smilerl.gold_log import scorer
 from smilerl.hub import fetch, ids
 from smilerl.nesting import nested
@@ -114,7 +114,10 @@ def model_dir(name: str | Path, *, beside: str | Path | None = None, progress: b
             elsewhere.refuse(str(name), "built")
         with nested(found, "build"):
             return _built(load_recipe(found), progress).model
-    return found / "model" if (found / "status.json").is_file() else found
+    if not (found / "status.json").is_file():
+        return found
+    Run(found).check("manifest.json")
+    return found / "model"
 
 
 def with_models(recipe: Recipe, *, progress: bool = True) -> Recipe:
@@ -191,22 +194,27 @@ def _fetch_models(recipe: Recipe) -> None:
 def _built(recipe: Recipe, progress: bool) -> Run:
     """The finished run of a recipe in the cache. Two processes that need it do not build it twice."""
     versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
-    parts = [recipe.content_hash(), hash_path(paths.PACKAGE / "policies.py"), versions]
+    parts = [recipe.content_hash(), versions]
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
     folder = paths.cache_dir() / "models" / f"{Path(recipe.source).stem}-{digest}"
     recipe = dataclasses.replace(recipe, output_dir=str(folder))
     run = Run(folder)
-    if run.finished_as(recipe):  # also in a cache that is read-only, where nothing could be locked
+    if cached.damage(folder) is None and run.finished_as(
+        recipe
+    ):  # also in a cache that is read-only, where nothing could be locked
         return run
     with paths.cache_lock(folder.with_suffix(".lock")) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if run.finished_as(recipe):
+        run, wrong = Run(folder), cached.damage(folder)
+        if wrong is None and run.finished_as(recipe):
             return run
         if PartialState().num_processes > 1:
             raise RuntimeError(
                 f"{recipe.source} has to be built first, which several processes cannot do together.\n"
                 f"Run: python -m smilerl.train --config {recipe.source} --output_dir {folder}"
             )
+        if wrong is not None:
+            cached.clear(folder, wrong)
         if progress:
             print(
                 printable(f"{recipe.source}: trained on first use, and kept in {folder}"), file=sys.stderr, flush=True
@@ -418,9 +426,8 @@ def _policy(recipe: Recipe, run: Run, world: World, talks: bool) -> Policy:
     if recipe.policy.config is None or not (talks or recipe.policy.peft):
         return policy
     initial = run.path / "initial"
-    if PartialState().is_main_process and run.goes_on_from is None:
-        policy.model.save_pretrained(initial)
-        policy.tokenizer.save_pretrained(initial)
+    if PartialState().is_main_process:
+        cached.keep_initial(policy, run, initial)
     PartialState().wait_for_everyone()
     return load_policy(initial, dtype=recipe.policy.dtype)
 

@@ -27,7 +27,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from smilerl import bounded
+from smilerl import bounded, seals
 from smilerl.chat_template import set_defaults
 from smilerl.terminal import brief, printable
 from smilerl.yaml_lines import RecipeError
@@ -41,6 +41,8 @@ TOKEN = r" ?[a-z0-9']+| ?[^\sa-z0-9']|\n| "
 _MOST_CONFIG = 4 * 1024 * 1024
 #: Code that a repository of weights brings is never run, nor is anybody asked whether to (transformers' default asks on a terminal).
 NO_CODE: dict[str, Any] = {"trust_remote_code": False}
+#: Parameters of a model whose weights are looked at when it is loaded, which takes a tenth of a second for 135 million.
+_LOOKED_AT = 1_000_000_000
 SPECIAL = {"unk_token": "<unk>", "pad_token": "<pad>", "eos_token": "<eos>"}
 
 
@@ -132,16 +134,21 @@ def load_policy(
 
     Raises:
         FileNotFoundError: a path with nothing there, or an adapter whose base model is gone.
+        RunError: a model that was sealed here is not what was saved.
+        ValueError: what is there cannot be loaded, lacks weights, or holds NaN or infinities.
     """
     name = str(model_name_or_path)
     base = _check_exists(name)
     settings = {"dtype": _dtype(dtype), "attn_implementation": attn_implementation}
     given = {key: value for key, value in settings.items() if value is not None}
-    model = AutoModelForCausalLM.from_pretrained(base or name, **given, **NO_CODE)
-    if base is not None:
-        from peft import PeftModel
+    with _loading(name):
+        model, found = AutoModelForCausalLM.from_pretrained(base or name, output_loading_info=True, **given, **NO_CODE)
+        if base is not None:
+            from peft import PeftModel
 
-        model = PeftModel.from_pretrained(model, name, is_trainable=is_trainable)
+            model = PeftModel.from_pretrained(model, name, is_trainable=is_trainable)
+    _refuse_missing(name, found["missing_keys"])
+    check_finite(model, name)
     if device is not None:
         model = model.to(device)
     return Policy(model.eval(), load_tokenizer(name if _holds_tokenizer(name) else base or name), name)
@@ -183,7 +190,8 @@ def as_spoken(spec: PolicySpec, *, device: str | torch.device | None = None) -> 
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """The tokenizer of a model, padding on the left; `<eos>` pads where the model names no padding token."""
-    tokenizer = AutoTokenizer.from_pretrained(name, padding_side="left", **NO_CODE)
+    with _loading(name):
+        tokenizer = AutoTokenizer.from_pretrained(name, padding_side="left", **NO_CODE)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -217,11 +225,61 @@ def reward_model_of(spec: PolicySpec) -> tuple[PreTrainedModel, PreTrainedTokeni
     """A reward model to train: the body of a pretrained LM with a fresh head of one number (of torch's current seed)."""
     _check_exists(str(spec.model_name_or_path))
     tokenizer = load_tokenizer(str(spec.model_name_or_path))
-    model = AutoModelForSequenceClassification.from_pretrained(
-        spec.model_name_or_path, num_labels=1, dtype=_dtype(spec.dtype), **NO_CODE
-    )
+    with _loading(str(spec.model_name_or_path)):
+        model = AutoModelForSequenceClassification.from_pretrained(
+            spec.model_name_or_path, num_labels=1, dtype=_dtype(spec.dtype), **NO_CODE
+        )
+    check_finite(model, str(spec.model_name_or_path))
     model.config.pad_token_id = tokenizer.pad_token_id
     return model, tokenizer
+
+
+def check_finite(model: torch.nn.Module, name: str) -> None:
+    """Refuses weights that are NaN or infinite, of models below `_LOOKED_AT` parameters.
+
+    Raises:
+        ValueError: names the first such tensor.
+    """
+    if sum(weight.numel() for weight in model.parameters()) > _LOOKED_AT:
+        return
+    for tensor, weight in model.named_parameters():
+        # A sum is read in one pass; only where it is not finite, each number is looked at.
+        if (
+            weight.is_floating_point()
+            and not weight.sum(dtype=torch.float32).isfinite()
+            and not weight.isfinite().all()
+        ):
+            raise ValueError(
+                f"{name}: the tensor '{tensor}' holds NaN or infinities, so nothing that this model says means anything.\n"
+                "    Name another model, or train it again with a smaller learning rate."
+            )
+
+
+@contextmanager
+def _loading(name: str) -> Iterator[None]:
+    """What the libraries raise about a model's files, as one line that names it."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        known = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError)
+        if type(error) is not Exception and not isinstance(error, known):  # tokenizers raises the class itself
+            raise
+        first = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+        raise ValueError(f"the model {name} cannot be loaded: {first[:300]}") from error
+
+
+def _refuse_missing(name: str, missing: Iterable[str]) -> None:
+    lacking = sorted(missing)
+    if lacking:
+        more = ", ..." if len(lacking) > 3 else ""
+        raise ValueError(
+            f"the model {name} has no weights for {', '.join(lacking[:3])}{more}: they would be random numbers.\n"
+            "    Name a model that was saved whole."
+        )
 
 
 def _dtype(name: str) -> torch.dtype | str:
@@ -241,10 +299,14 @@ def _check_exists(name: str) -> str | None:
         inside = path / "model"
         hint = f" Did you mean {inside}?" if inside.is_dir() else ""
         raise FileNotFoundError(f"{name} holds neither config.json nor adapter_config.json.{hint}")
+    seals.check_model(path)
     check_configuration(path)
     base = base_of(path)
-    if base is not None and Path(base).is_absolute() and not Path(base).exists():
+    if base is None:
+        return None
+    if Path(base).is_absolute() and not Path(base).exists():
         raise FileNotFoundError(f"the adapter {name} belongs to the model {base}, which is no longer there.")
+    seals.check_model(base)
     return base
 
 

@@ -144,10 +144,6 @@ class Recipe:
         """Plain data that `yaml_lines.dump` writes and `read_recipe` reads back as an equal recipe (but for `source`)."""
         plain = {name: getattr(self, name) for name in _KEYS}
         plain |= {name: dataclasses.asdict(plain[name]) for name in _SECTIONS}
-        if (
-            self.policy.chat_template_kwargs is None
-        ):  # unsaid, so that runs from before there was this key keep their hash
-            del plain["policy"]["chat_template_kwargs"]
         return plain | {"rewards": [reward.to_dict() for reward in self.rewards]}
 
     def content_hash(self) -> str:

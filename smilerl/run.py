@@ -5,14 +5,14 @@ manifest.json    versions, git, hashes, command  samples/        step-000010.par
 status.json      running, finished, failed ...   checkpoints/    to go on from, see `smilerl.checkpoints`
 lock             held while a process trains     model/          the final model or adapter, and its tokenizer
 uncommitted.diff what git had not recorded       evals/<suite>/  results.json, samples.parquet
-earlier/<n>/     what cannot be gone on with     traceback.txt   where the last attempt failed, if it did
+earlier/<n>/     what cannot be resumed          traceback.txt   where the last attempt failed, if it did
+*sealed.json     of a finished run: what its files are, see `smilerl.seals`
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
-import math
 import os
 import shutil
 import signal
@@ -24,16 +24,39 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from smilerl import bounded, checkpoints, disk, errors, ownership, provenance, signature
+from smilerl import bounded, checkpoints, disk, errors, ownership, provenance, seals, signature
+from smilerl.own_files import RunError as RunError
+from smilerl.own_files import plain, read_json, read_rows, reading, write
+from smilerl.own_files import write_json as write_json
 from smilerl.recipe import Recipe, read_recipe
 from smilerl.terminal import brief, printable
 from smilerl.yaml_lines import dump
 
 _KEPT_ON_RESTART = {"lock", "earlier"}
-
-
-class RunError(errors.UserError, RuntimeError):
-    """A run directory cannot be used as asked. Says which, why, and what to do."""
+_STATES = ("running", "finished", "failed", "interrupted")
+_STATUS = {
+    "state": str,
+    "step": int,
+    "seconds": (int, float),
+    "goes_on_from": (str, type(None)),
+    "error": (str, type(None)),
+}
+_MANIFEST = {
+    "content_hash": str,
+    "packages": dict,
+    "inputs": dict,
+    "resumed": list,
+    "channels": list,
+    "learnt_from": list,
+    "data_hash": str,
+    "hub": dict,
+    "speakers": dict,
+}
+_MEND = {
+    "status.json": "Delete it: the same command then goes on from the newest checkpoint, or begins anew.",
+    "manifest.json": "Without it nobody knows what made this run. Delete the folder, or give another --output_dir.",
+    "metrics.jsonl": "Delete it, and run the same command again.",
+}
 
 
 class Interrupted(SystemExit):
@@ -98,10 +121,7 @@ class Run:
                 text = f"output_dir: {run.path} cannot be written in: {error.strerror or error}."
                 raise recipe.error("output_dir", text, "Give another folder.") from error
             try:
-                run._refuse_other(recipe)
-                command = sys.argv if command is None else command
-                if not run.finished_as(recipe) and not run._go_on(recipe, command):
-                    run._start(recipe, command)
+                run._begin(recipe, sys.argv if command is None else command)
             except BaseException:
                 run.close()
                 raise
@@ -133,13 +153,17 @@ class Run:
     @property
     def manifest(self) -> dict[str, Any]:
         """What it was made from; see `smilerl.provenance`."""
-        return _read_json(self.path / "manifest.json")
+        return _read_own(self.path / "manifest.json", _MANIFEST)
 
     @property
     def status(self) -> dict[str, Any]:
         """`state` (running, finished, failed, interrupted), `step`, `started` (UTC), `seconds` of all attempts together, `error`,
         `goes_on_from` (the checkpoint that this attempt began with, or None)."""
-        return _read_json(self.path / "status.json")
+        found = _read_own(self.path / "status.json", _STATUS, ("state", "step", "seconds"))
+        with reading(self.path / "status.json", _MEND["status.json"]):
+            if found and found["state"] not in _STATES:
+                raise ValueError(f"'state' in it is {found['state']!r}"[:80])
+        return found
 
     @property
     def state(self) -> str:
@@ -163,6 +187,35 @@ class Run:
         """Whether it ran to its end with a recipe of the same content as this one."""
         return self.finished and self.manifest.get("content_hash") == recipe.content_hash()
 
+    def damage(self, *, thoroughly: bool = True) -> str | None:
+        """What is wrong with the model of a finished run, in one line; None for a whole one, and for a run that has no seal.
+
+        Args:
+            thoroughly: False: recognise large files by size and time, see `smilerl.seals`.
+        """
+        return seals.damage_of_model(self.path, thoroughly=thoroughly)
+
+    def check(self, *parts: str) -> None:
+        """Verifies what is read of a finished run: its model, and these files and folders besides.
+
+        Args:
+            parts: such as `samples`; all that is sealed when there are none.
+
+        Raises:
+            RunError: something is not what was saved.
+        """
+        wrong = self.damage() or seals.damage_of_run(self.path, *parts)
+        if wrong is not None:
+            raise RunError(f"{self.path}: {wrong}.\n    {seals.REBUILT.format(self.path)}")
+        if self.finished and not seals.has_seal(self.path):
+            print(f"{self.path}: there is no {seals.RUN}, so its files are not verified", file=sys.stderr, flush=True)
+
+    def notice(self) -> None:
+        """Says on standard error what is wrong with a finished run besides its model."""
+        wrong = seals.damage_of_run(self.path)
+        if wrong is not None:
+            print(f"{self.path}: {wrong}. (The model is whole.)", file=sys.stderr, flush=True)
+
     @property
     def goes_on_from(self) -> Path | None:
         """The checkpoint that this attempt goes on from, a folder; None where it began at the first step."""
@@ -174,16 +227,14 @@ class Run:
         if "step" not in row:
             raise ValueError(f"a row of metrics needs 'step'; it has {', '.join(row)}")
         with self.metrics_path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(_plain(row), allow_nan=False) + "\n")
+            file.write(json.dumps(plain(row), allow_nan=False) + "\n")
         self._set_status(step=int(row["step"]))
         for listener in self.listeners:
             listener(row)
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The rows of metrics.jsonl, in the order of logging."""
-        if not self.metrics_path.exists():
-            return []
-        return [json.loads(line) for line in self.metrics_path.read_text(encoding="utf-8").splitlines()]
+        """The rows of metrics.jsonl, in the order of logging; says on standard error how many could not be read."""
+        return read_rows(self.metrics_path, fix=_MEND["metrics.jsonl"]) if self.metrics_path.exists() else []
 
     def save_samples(self, step: int, rows: Sequence[Mapping[str, Any]]) -> Path:
         """Writes samples/step-XXXXXX.parquet, one row a completion, and returns its path."""
@@ -209,9 +260,10 @@ class Run:
         write_json(self.path / "manifest.json", self.manifest | facts)
 
     def finish(self) -> None:
-        """Says that the run ran to its end."""
-        self._set_status(state="finished", error=None)
+        """Says that the run ran to its end, and seals what it made."""
         (self.path / errors.KEPT).unlink(missing_ok=True)
+        seals.seal_run(self.path)
+        self._set_status(state="finished", error=None)
 
     def fail(self, error: BaseException) -> None:
         """Says that the run ended with this error, or was interrupted."""
@@ -223,7 +275,7 @@ class Run:
         try:
             self._set_status(**changes)
         except OSError:  # a full disk has no room for a second file, but for other words in the first
-            disk.overwrite(self.path / "status.json", _plain(self.status | changes))
+            disk.overwrite(self.path / "status.json", plain(self.status | changes))
 
     def close(self) -> None:
         """Lets go of the lock."""
@@ -257,7 +309,10 @@ class Run:
             raise RunError(text) from error
 
     def _take_lock(self) -> None:
-        lock = (self.path / "lock").open("a+", encoding="utf-8")
+        try:
+            lock = (self.path / "lock").open("a+", encoding="utf-8")
+        except OSError as error:
+            raise RunError(f"{self.path / 'lock'} cannot be opened: {error.strerror}.\n    Delete it.") from None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -274,10 +329,13 @@ class Run:
 
     def _refuse_other(self, recipe: Recipe) -> None:
         """Raises if the directory holds the run of another recipe that has something to lose."""
-        if not (self.path / "manifest.json").exists() or not (self.metrics_path.exists() or self.finished):
+        if not (self.metrics_path.exists() or self.finished):
             return
+        if not (self.path / "manifest.json").exists():
+            raise RunError(f"{self.path / 'manifest.json'} is missing.\n    {_MEND['manifest.json']}")
         if self.manifest.get("content_hash") == recipe.content_hash():
             return
+        self._check_says()
         changes = _differences(self.recipe.to_dict(), recipe.to_dict())
         what = (
             "\n".join(f"    {change}" for change in changes[:5])
@@ -289,14 +347,30 @@ class Run:
             "Give another --output_dir, or delete the directory."
         )
 
+    def _check_says(self) -> None:
+        """Raises if what a finished run says of its recipe is not what it said."""
+        wrong = seals.damage_of_run(self.path, "manifest.json", "recipe.yaml") if self.finished else None
+        if wrong is not None:
+            raise RunError(f"{self.path}: {wrong}.\n    {seals.REBUILT.format(self.path)}")
+
+    def _begin(self, recipe: Recipe, command: Sequence[str]) -> None:
+        """Prepares the directory for this attempt: leaves a finished run, goes on from a checkpoint, or starts afresh."""
+        self._refuse_other(recipe)
+        wrong = self.damage(thoroughly=False) if self.finished_as(recipe) else "it is not finished"
+        if wrong is None or self._go_on(recipe, command):
+            return
+        if self.finished_as(recipe):
+            raise RunError(f"{self.path}: {wrong}.\n    {seals.REBUILT.format(self.path)}")
+        self._start(recipe, command)
+
     def _start(self, recipe: Recipe, command: Sequence[str]) -> None:
         self._move_aside()
         manifest = provenance.describe(recipe, command)
         diff = provenance.uncommitted()
         if diff:
-            _write(self.path / "uncommitted.diff", diff)
+            write(self.path / "uncommitted.diff", diff)
         written = dump(recipe.to_dict())
-        _write(self.path / "recipe.yaml", written)
+        write(self.path / "recipe.yaml", written)
         write_json(self.path / "manifest.json", manifest)
         status = {"state": "running", "step": 0, "started": _now(), "seconds": 0.0, "error": None, "goes_on_from": None}
         write_json(self.path / "status.json", {**status, "made_here": signature.sign(written)})
@@ -310,6 +384,8 @@ class Run:
             print(printable(f"{damaged} is passed over: {wrong}"), file=sys.stderr)
         if checkpoint is None:
             return False
+        if self.finished:
+            print(f"{self.path}: {self.damage(thoroughly=False)}; goes on from {checkpoint.name}", file=sys.stderr)
         self._move_aside(passed_over)
         step = checkpoints.step_of(checkpoint)
         self._cut_back(step)
@@ -323,7 +399,7 @@ class Run:
         before = self.manifest.get("resumed", [])
         diff = provenance.uncommitted()
         if diff:
-            _write(self.path / f"uncommitted-{len(before) + 1}.diff", diff)
+            write(self.path / f"uncommitted-{len(before) + 1}.diff", diff)
         what = {"time": _now(), "step": step, "git": now["git"], "command": now["command"], "packages": now["packages"]}
         if passed_over:
             what["passed_over"] = {damaged.name: wrong for damaged, wrong in passed_over.items()}
@@ -336,20 +412,14 @@ class Run:
 
     def _cut_back(self, step: int) -> None:
         """Takes away what was written after a step, so that log and samples read as those of one run."""
-        kept = []
-        for line in self.metrics_path.read_text(encoding="utf-8").splitlines() if self.metrics_path.exists() else []:
-            try:
-                row = json.loads(line)
-            except ValueError:  # the process died while it wrote the last line
-                continue
-            if row["step"] <= step:
-                kept.append(line + "\n")
-        _write(self.metrics_path, "".join(kept))
+        kept = [row for row in self.metrics() if row["step"] <= step]
+        write(self.metrics_path, "".join(json.dumps(row) + "\n" for row in kept))
         for path in (self.path / "samples").glob("step-*"):
             number = path.stem.removeprefix("step-")
-            if number.isdigit() and (path.suffix == ".writing" or int(number) > step):
-                path.unlink()
-        shutil.rmtree(self.model, ignore_errors=True)
+            if path.suffix == ".writing" or (number.isdigit() and int(number) > step):
+                _remove(path)
+        for path in (self.path / seals.RUN, seals.beside(self.model), self.model):
+            _remove(path)
 
     def _move_aside(self, entries: Iterable[Path] | None = None) -> None:
         """Moves these, or all that earlier attempts left, to `earlier/<n>/`. What others put into the folder stays where it is."""
@@ -375,9 +445,11 @@ class Run:
 
 
 def finished_run(recipe: Recipe) -> Run | None:
-    """The finished run of this recipe in its `output_dir`, if there is one."""
+    """The finished run of this recipe in its `output_dir`, if there is one and its model is whole."""
     run = Run(Path(recipe.output_dir))
-    return run if ownership.is_run(run.path) and run.finished_as(recipe) else None
+    if not ownership.is_run(run.path) or not run.finished_as(recipe):
+        return None
+    return run if run.damage(thoroughly=False) is None else None
 
 
 @contextmanager
@@ -397,41 +469,21 @@ def _now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
-def write_json(path: Path, data: Any) -> None:
-    """Writes JSON so that a reader sees the old file or the new one and nothing between, whatever happens."""
-    _write(path, json.dumps(_plain(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+def _read_own(path: Path, types: Mapping[str, Any], needed: Sequence[str] = ()) -> dict[str, Any]:
+    """What a run says of itself; nothing where it has not said it yet."""
+    return read_json(path, _MEND[path.name], types, needed) if path.exists() else {}
 
 
-def _write(path: Path, text: str) -> None:
-    unfinished = path.with_name(f"{path.name}.writing")
-    try:
-        with unfinished.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except OSError:
-        unfinished.unlink(missing_ok=True)
-        raise
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    return bounded.mapping(path) if path.exists() else {}
-
-
-def _plain(value: Any) -> Any:
-    """The value for JSON: numpy and torch scalars as numbers, NaN and infinities as null."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _remove(path: Path) -> None:
+    """Takes away a file or folder, if there is one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _is_locked(path: Path) -> bool:
-    if not path.exists():
+    if not path.is_file():
         return False
     with path.open("r", encoding="utf-8") as lock:
         try:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from smilerl import bounded, paths, worlds
+from smilerl import paths, worlds
 from smilerl.elsewhere import from_elsewhere
 from smilerl.hub import fetch, ids, trust
+from smilerl.own_files import read_json
 from smilerl.recipe import PolicySpec, Recipe, RecipeError, WorldSpec, read_recipe
 from smilerl.recipe_check import looks_local
 from smilerl.run import Run
@@ -99,9 +100,14 @@ class Subject:
             return None
         if named is not None:
             from smilerl import pipeline
+            from smilerl.fingerprint import reward_hash
             from smilerl.rewards import build_reward
 
-            return build_reward(pipeline.resolved(parse_value(named)))
+            spec = pipeline.resolved(parse_value(named))
+            reward: Any = build_reward(spec)
+            with suppress(AttributeError, TypeError):  # a user's object may take none
+                reward.fingerprint = reward_hash(spec)  # so that results with other args are not taken for this one's
+            return reward
         if self.recipe is None or not self.recipe.rewards:
             return None
         self._check_rewards()
@@ -198,6 +204,7 @@ def _found(name: str, named: _Named, helper: bool) -> Subject:
             raise RecipeError(
                 f"{place}: this run is {run.state}, so it has no final model.\n    Train it first: smilerl train {run.recipe.source}"
             )
+        run.check("recipe.yaml", "manifest.json", "samples")
         where = {"folder": run.path / "evals", "model": str(run.model)}
         return named.subject(name, run.recipe, where, foreign=not run.made_here)
     if place is None and "/" in name and looks_local(name) and (near := paths.near(name)) is not None:
@@ -266,9 +273,9 @@ def _warn_of_another_base(name: str, recipe: Recipe, about: Path) -> None:
     """Says so where the recipe of the base, as it is here, builds another model than the one that the run started from."""
     from smilerl.fingerprint import inputs
 
-    then = bounded.mapping(about / "manifest.json").get("inputs")
+    then = read_json(about / "manifest.json", types={"inputs": dict}).get("inputs", {})
     base = str(recipe.policy.model_name_or_path)
-    if isinstance(then, dict) and then.get(base) not in (None, inputs(recipe).get(base)):
+    if then.get(base) not in (None, inputs(recipe).get(base)):
         said = (
             f"{name} started from {base}, which builds another model with this version of smilerl: differences to the base are to that one.\n"
             "    Give the base it had, if there is one: --base ORG/NAME."

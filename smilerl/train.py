@@ -46,7 +46,9 @@ def _train(arguments: Sequence[str]) -> int:
     config, overrides = split_config(arguments)
     recipe = load_recipe(config, overrides)
     run = finished_run(recipe)
-    if run is None:
+    if run is not None:
+        run.notice()
+    else:
         from smilerl.pipeline import run_recipe
 
         run = run_recipe(recipe)

@@ -13,7 +13,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "smilerl"
 
 #: From the bottom up. A module may import its own layer and those below it.
 LAYERS = (
-    ("checkpoints", "disk", "remarks", "terminal", "bounded", "ratings", "errors", "places"),  # of files and text alone
+    # of files and text alone
+    ("disk", "remarks", "terminal", "bounded", "ratings", "errors", "places", "own_files", "seals", "checkpoints"),
     (
         "paths",
         "ancestry",
@@ -26,6 +27,7 @@ LAYERS = (
         "recipe",
         "training_settings",
         "trainer_refusals",
+        "sources",
         "fingerprint",
         "provenance",
         "ownership",
@@ -34,7 +36,7 @@ LAYERS = (
     ("messages", "records", "replies"),
     (
         *("worlds", "rewards", "speakers", "chat_template", "policies"),
-        *("prompts", "decoding", "generation", "candidates", "preferences", "pairs"),
+        *("prompts", "cached", "decoding", "generation", "candidates", "preferences", "pairs"),
     ),
     ("supply",),  # is there enough data for a step
     ("recipe_check",),  # asks worlds, rewards and methods whether they take what a recipe gives them

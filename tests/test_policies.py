@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from smilerl import policies
+from smilerl.own_files import RunError
 
 VOCABULARY = ["i", " am", " here", " sad", "\n", ".", ",", " ", "helper", ":", " :", "it", " it's"]
 CONFIG = {
@@ -103,3 +105,67 @@ def test_seed_fixes_fresh_weights():
         torch.manual_seed(seed)
         drawn.append(policies.fresh_policy(CONFIG, world_of(VOCABULARY)).model.lm_head.weight)
     assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[0], drawn[2])
+
+
+def _rewritten(folder, change) -> None:
+    """Changes the tensors in a model's file."""
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(folder / "model.safetensors")
+    change(tensors)
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_weights_that_are_no_numbers_are_named(policy, tmp_path, number, dtype):
+    policy.model.save_pretrained(tmp_path)
+    policy.tokenizer.save_pretrained(tmp_path)
+    policies.load_policy(tmp_path, dtype=dtype)
+    _rewritten(tmp_path, lambda tensors: tensors["model.norm.weight"].__setitem__(3, number))
+    with pytest.raises(ValueError, match=r"the tensor 'model.norm.weight' holds NaN or infinities") as error:
+        policies.load_policy(tmp_path, dtype=dtype)
+    assert str(tmp_path) in str(error.value)
+
+
+def test_large_weights_are_numbers(policy, tmp_path):
+    """Their sum may be infinite where none of them is."""
+    policy.model.save_pretrained(tmp_path)
+    policy.tokenizer.save_pretrained(tmp_path)
+    _rewritten(tmp_path, lambda tensors: tensors["model.norm.weight"].fill_(3e38))
+    assert policies.load_policy(tmp_path).model.model.norm.weight.max() > 2e38
+
+
+def test_weights_that_are_missing_are_named(policy, tmp_path):
+    policy.model.save_pretrained(tmp_path)
+    policy.tokenizer.save_pretrained(tmp_path)
+    _rewritten(tmp_path, lambda tensors: tensors.pop("model.norm.weight"))
+    with pytest.raises(ValueError, match=r"has no weights for model.norm.weight: they would be random"):
+        policies.load_policy(tmp_path)
+
+
+@pytest.mark.parametrize("keep", [0, 5, 200, 0.5])
+def test_a_model_that_is_cut_is_named_in_a_line(policy, tmp_path, keep):
+    policy.model.save_pretrained(tmp_path)
+    policy.tokenizer.save_pretrained(tmp_path)
+    whole = (tmp_path / "model.safetensors").read_bytes()
+    (tmp_path / "model.safetensors").write_bytes(whole[: keep if isinstance(keep, int) else int(len(whole) * keep)])
+    with pytest.raises(ValueError, match=f"the model {tmp_path} cannot be loaded") as error:
+        policies.load_policy(tmp_path)
+    assert len(str(error.value).splitlines()) == 1
+    (tmp_path / "model.safetensors").write_bytes(whole)
+    tokenizer = (tmp_path / "tokenizer.json").read_text()
+    (tmp_path / "tokenizer.json").write_text(tokenizer[: len(tokenizer) // 2])
+    with pytest.raises(ValueError, match=f"the model {tmp_path} cannot be loaded"):
+        policies.load_policy(tmp_path)
+
+
+@pytest.mark.parametrize("config", ["", "{", "[]", '{"model_type": "none"}'])
+def test_a_config_that_is_damaged_is_named_in_a_line(policy, tmp_path, config):
+    policy.model.save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(ValueError, match=f"the model {tmp_path} cannot be loaded"):
+        policies.load_policy(tmp_path)
+    (tmp_path / "adapter_config.json").write_text(config)
+    with pytest.raises(RunError, match=r"adapter_config.json is damaged"):
+        policies.load_policy(tmp_path)

@@ -152,8 +152,7 @@ def test_any_plain_data_survives_dump_and_read(tmp_path_factory: pytest.TempPath
     assert read(file)[0] == data
 
 
-def test_a_key_that_nobody_used_leaves_the_hash_of_older_runs_as_it_was(good: Path) -> None:
-    assert "chat_template_kwargs" not in read_recipe(good).to_dict()["policy"]
+def test_what_the_chat_template_is_told_is_part_of_the_hash(good: Path) -> None:
     said = read_recipe(good, {"policy.chat_template_kwargs": {"enable_thinking": False}})
     assert said.content_hash() != read_recipe(good).content_hash()
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,11 +21,9 @@ from typing import Any
 
 import pandas as pd
 
-from smilerl import paths
+from smilerl import paths, sources
 from smilerl.fingerprint import hash_path
-
-#: What decides replies and scores. (Training and reports decide neither.)
-CODE = ("worlds", "evaluation", "generation.py", "decoding.py")
+from smilerl.own_files import RunError
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class Book:
 
     Attributes:
         folder: where they are kept; None keeps them in memory only.
-        code: files and folders of the package that decide what is kept here.
+        code: files and folders of the package that decide what is kept here; None: all that an evaluation executes.
     """
 
     folder: Path | None
-    code: tuple[str, ...] = CODE
+    code: tuple[str, ...] | None = None
     _tables: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     def table(
@@ -54,34 +54,46 @@ class Book:
         """
         name = content_hash(key, self.code)
         if name not in self._tables:
-            path = self.folder / f"{name}.parquet" if self.folder and on_disk else None
-            if path is not None and path.is_file():
-                self._tables[name] = pd.read_parquet(path)
+            path = self.folder / f"{name}.table" if self.folder and on_disk else None
+            kept = None if path is None else _kept(path)
+            if kept is not None:
+                self._tables[name] = pd.read_parquet(io.BytesIO(kept))
             else:
                 made = make()
                 if not keep(made):
                     return made
                 self._tables[name] = made
                 if path is not None:
-                    _keep(path, lambda to: self._tables[name].to_parquet(to, index=False))
+                    _keep(path, made.to_parquet(index=False))
         return self._tables[name]
 
     def note(self, key: Any, make: Callable[[], Any]) -> Any:
         """The plain data of this key, made when it is not there yet."""
         if self.folder is None:
             return make()
-        path = self.folder / f"{content_hash(key, self.code)}.json"
-        if not path.is_file():
-            made = make()
-            if not _keep(path, lambda to: to.write_text(json.dumps(made))):
-                return json.loads(json.dumps(made))
-        return json.loads(path.read_text())
+        path = self.folder / f"{content_hash(key, self.code)}.note"
+        kept = _kept(path)
+        if kept is None:
+            kept = json.dumps(make()).encode()
+            _keep(path, kept)
+        return json.loads(kept)
 
 
-def content_hash(parts: Any, code: tuple[str, ...] = CODE) -> str:
+def content_hash(parts: Any, code: tuple[str, ...] | None = None) -> str:
     """16 hex digits of plain data, and of the files of the package that make numbers from it."""
     text = json.dumps([parts, _hash_code(code)], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _kept(path: Path) -> bytes | None:
+    """What `_keep` has written; None where there is nothing, or something else, which is made again."""
+    if not path.is_file():
+        return None
+    digest, data = (whole := path.read_bytes())[:32], whole[32:]
+    if hashlib.sha256(data).digest() == digest:
+        return data
+    print(f"{path} is damaged: it is made again", file=sys.stderr, flush=True)
+    return None
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -89,15 +101,15 @@ def write_atomically(path: Path, text: str) -> None:
     _write(path, lambda to: to.write_text(text))
 
 
-def _keep(path: Path, write: Callable[[Path], Any]) -> bool:
-    """Writes into the cache; False where that is read-only: what is kept there is of use without it."""
+def _keep(path: Path, data: bytes) -> None:
+    """Writes data behind its own SHA-256 into the cache. One that is read-only is left as it is: what it holds is of use without it."""
+    if path.is_dir():
+        raise RunError(f"{path} is a folder, and a file of the cache goes there.\n    Delete it.")
     try:
-        _write(path, write)
+        _write(path, lambda to: to.write_bytes(hashlib.sha256(data).digest() + data))
     except OSError as error:
         if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise
-        return False
-    return True
 
 
 def _write(path: Path, write: Callable[[Path], Any]) -> None:
@@ -112,5 +124,5 @@ def _write(path: Path, write: Callable[[Path], Any]) -> None:
 
 
 @cache
-def _hash_code(code: tuple[str, ...]) -> list[str]:
-    return [hash_path(paths.PACKAGE / part) for part in code]
+def _hash_code(code: tuple[str, ...] | None) -> Any:
+    return sources.of_evaluations() if code is None else [hash_path(paths.PACKAGE / part) for part in code]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import shutil
+import sys
 import tempfile
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,12 +18,13 @@ from typing import Any
 from datasets import Dataset
 from filelock import FileLock
 
-from smilerl import paths
+from smilerl import paths, seals
 from smilerl.evaluation.book import content_hash
 from smilerl.evaluation.groups import identity
 from smilerl.evaluation.respondents import Respondent
 from smilerl.policies import Policy, load_policy
 from smilerl.recipe import Recipe
+from smilerl.terminal import printable
 from smilerl.worlds.base import World
 
 STEPS = 200
@@ -41,15 +43,20 @@ def clone(base: Respondent, model: Policy, helper: str, world: World, *, steps: 
         steps: of SFT, at 8 conversations each.
     """
     parts = [base.fingerprint, helper, identity(world), steps, seed]
-    name = content_hash(parts, code=("worlds", "evaluation/clones.py"))
+    name = content_hash(parts)
     folder = paths.cache_dir() / "clones" / f"{helper}-{name}"
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
     # Two evaluations may want the same clone at the same moment: the second waits for the first.
     from smilerl.training.callbacks import hushed  # TRL, which most evaluations do without
 
-    with nullcontext() if folder.is_dir() else FileLock(f"{folder}.lock"), hushed():
-        if not folder.is_dir():
+    wrong = _wrong_with(folder)
+    with nullcontext() if wrong is None else FileLock(f"{folder}.lock"), hushed():
+        wrong = wrong and _wrong_with(folder)  # another evaluation may have built it meanwhile
+        if wrong is not None:
+            if folder.exists():
+                print(printable(f"{folder}: {wrong}. It is built again."), file=sys.stderr, flush=True)
+                shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
             _build(model, _conversations(world, helper, steps * BATCH, seed), folder, steps, seed)
         built = load_policy(folder, device=model.model.device)
     return dataclasses.replace(built, name=f"{helper}'s clone")
@@ -59,6 +66,11 @@ def _conversations(world: World, helper: str, n: int, seed: int) -> Dataset:
     people = world.people("train", n, seed)
     completions = world.helpers[helper](list(people["person"]), seed)
     return Dataset.from_dict({"prompt": list(people["prompt"]), "completion": completions})
+
+
+def _wrong_with(folder: Path) -> str | None:
+    """What is wrong with a clone in the cache; None for a whole one."""
+    return seals.damage_beside(folder) if seals.beside(folder).exists() else "it is not sealed"
 
 
 def _build(base: Policy, conversations: Dataset, folder: Path, steps: int, seed: int) -> None:
@@ -74,6 +86,7 @@ def _build(base: Policy, conversations: Dataset, folder: Path, steps: int, seed:
         trainer.save_model(str(built))
         (built / "training_args.bin").unlink(missing_ok=True)  # it may hold a Hub token
         shutil.move(built, folder)
+        seals.seal_beside(folder)
 
 
 def _settings(base: Policy, steps: int) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from smilerl.evaluation.conditions import Condition
 from smilerl.evaluation.formula import POLICY
 from smilerl.evaluation.question import HALF_LIFE, Question
 from smilerl.evaluation.statistics import RESAMPLES, Answered, Estimate, estimate
+from smilerl.own_files import read_table, reading
 from smilerl.worlds.base import World
 
 #: Columns of a trail: one row per step and held-out person.
@@ -36,13 +37,15 @@ def read_trail(run: str | Path, world: World) -> pd.DataFrame | None:
         world: says which people are alike.
     """
     tables = [
-        pd.read_parquet(path).assign(step=int(path.stem.split("-")[1]))
+        read_table(path).assign(step=int(path.stem.split("-")[1]))
         for path in sorted(Path(run).glob("samples/step-*.parquet"))
+        if path.stem.split("-")[1].isdigit()
     ]
     if not tables or "wellbeing" not in tables[0]:
         return None
     trail = pd.concat(tables, ignore_index=True)
-    return trail.assign(cluster=world.stratum(trail["person"].tolist()))[list(TRAIL)]
+    with reading(Path(run) / "samples"):
+        return trail.assign(cluster=world.stratum(trail["person"].tolist()))[list(TRAIL)]
 
 
 def estimates(question: Question, trail: pd.DataFrame, seed: int) -> dict[str, Estimate]:

@@ -71,7 +71,7 @@ def describe(world: World) -> dict[str, Any]:
 
 
 def identity(world: World) -> dict[str, Any]:
-    """A world's name and knobs, and a hash of the file in which it is written (ours are part of `book.CODE` besides)."""
+    """A world's name and knobs, and a hash of the file in which it is written (ours count besides, see `sources`)."""
     digest = {"digest": world.digest} if hasattr(world, "digest") else {}  # of data that only its name is a knob of
     return describe(world) | {"file": hash_path(inspect.getfile(type(world)))} | digest
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +20,7 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from smilerl import bounded, paths
+from smilerl import paths, seals
 from smilerl.candidates import BestOfN
 from smilerl.evaluation import controls, curves
 from smilerl.evaluation import sitting as sittings
@@ -32,6 +33,7 @@ from smilerl.evaluation.respondents import Respondent, respondent
 from smilerl.evaluation.sitting import Sitting, identity_of
 from smilerl.evaluation.verdicts import Verdict, decide
 from smilerl.fingerprint import hash_path
+from smilerl.own_files import RunError, read_json, reading
 from smilerl.policies import Policy
 from smilerl.prompts import PromptError
 from smilerl.prompts import check as check_prompts
@@ -103,6 +105,8 @@ def evaluate(
     if trusted:
         results["trusted"] = list(trusted)
     kept = _kept(out_dir) if who.lasting and (asked_base is None or asked_base.lasting) else {}
+    if out_dir is not None:
+        _unseal(Path(out_dir))
     people = cache(lambda name: groups(world, next(q for q in suite.questions if q.name == name), suite, n, seed, book))
     asked = []
     bar = tqdm(suite.questions, printable(suite.name), leave=False, unit="question", disable=None if progress else True)
@@ -119,6 +123,8 @@ def evaluate(
     if out_dir is not None:
         sittings.samples(sitting, who, asked).to_parquet(Path(out_dir) / "samples.parquet", index=False)
     _write(results, out_dir, started)
+    if out_dir is not None:
+        seals.seal_inside(Path(out_dir))
     return results
 
 
@@ -297,10 +303,30 @@ def _audited(sitting: Sitting, who: Respondent, asked: list) -> dict[str, Any] |
 
 def _kept(out_dir: str | Path | None) -> dict[str, Any]:
     """Evaluations that an earlier call has finished there."""
-    path = Path(out_dir) / "results.json" if out_dir is not None else None
-    found = bounded.mapping(path).get("evaluations") if path is not None and path.is_file() else {}
-    results = found.items() if isinstance(found, dict) else ()
-    return {name: one for name, one in results if isinstance(one, dict) and one.get("status") not in (None, "error")}
+    if out_dir is None or not (Path(out_dir) / "results.json").exists():
+        return {}
+    path, wrong = Path(out_dir) / "results.json", seals.damage_inside(Path(out_dir))
+    try:
+        if wrong is None:
+            with reading(path):
+                found = read_json(path)["evaluations"]
+                return {name: result for name, result in found.items() if result["status"] != "error"}
+    except RunError as error:
+        wrong = str(error).removesuffix(".")
+    print(f"{out_dir}: {wrong}. It is evaluated again.", file=sys.stderr, flush=True)
+    return {}
+
+
+def _unseal(out_dir: Path) -> None:
+    """From now on the files there are others, until all are written.
+
+    Raises:
+        RunError: a folder stands where a file goes.
+    """
+    for name in (seals.RUN, "results.json", "samples.parquet"):
+        if (out_dir / name).is_dir():
+            raise RunError(f"{out_dir / name} is a folder, and a file of the evaluation goes there.\n    Delete it.")
+    (out_dir / seals.RUN).unlink(missing_ok=True)
 
 
 def _write(results: dict[str, Any], out_dir: str | Path | None, started: float) -> None:

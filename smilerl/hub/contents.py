@@ -23,6 +23,7 @@ from smilerl.hub.facts import Facts, reward_code
 from smilerl.hub.fetch import base_on_hub, cached_id
 from smilerl.hub.ids import HubError, HubId
 from smilerl.hub.scan import Hit, Values, pieces, scan
+from smilerl.own_files import read_json
 from smilerl.yaml_lines import dump
 
 _MODEL = (
@@ -204,7 +205,7 @@ def _with_base(item: Item, facts: Facts) -> Item:
     assert isinstance(item.source, Path)
     if base_on_hub(item.source.parent) is not None:
         return item  # it says so already, with the commit that it was trained on
-    config = json.loads(item.source.read_text(encoding="utf-8"))
+    config = read_json(item.source, needed=("base_model_name_or_path",))
     cached = cached_id(config["base_model_name_or_path"])
     repo, revision = (cached.repo, cached.revision) if cached else (facts.base.repo, facts.base.revision)
     config |= {"base_model_name_or_path": repo, "revision": revision}

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from smilerl import paths
+from smilerl import paths, seals
 from smilerl.hub.fetch import cached_id
 from smilerl.hub.ids import HubError, looks_like
+from smilerl.own_files import read_json, read_study
 from smilerl.recipe import Recipe
 from smilerl.run import Run
 
@@ -78,7 +78,11 @@ class Facts:
     def suites(self) -> dict[str, dict[str, Any]]:
         """The contents of `results.json` of each suite that it was asked."""
         found = sorted(self.run.path.glob("evals/*/results.json"))
-        return {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in found}
+        for path in found:
+            seals.check_evaluation(path.parent)
+        return {
+            path.parent.name: read_json(path, types={"evaluations": dict}, needed=("evaluations",)) for path in found
+        }
 
     @cached_property
     def suite(self) -> str | None:
@@ -127,7 +131,7 @@ class Facts:
 
     @cached_property
     def _study_says(self) -> dict[str, Any]:
-        return json.loads((self.study / "study.json").read_text(encoding="utf-8")) if self.study else {}
+        return read_study(self.study) if self.study else {}
 
     @cached_property
     def _entry(self) -> dict[str, Any]:
@@ -163,7 +167,7 @@ def base_of(run: Run, renamed: Mapping[str, str]) -> Base:
     adapter = run.model / "adapter_config.json"
     weights: Path | None = None
     if adapter.is_file():
-        place = json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"]
+        place = read_json(adapter, needed=("base_model_name_or_path",))["base_model_name_or_path"]
         cached = cached_id(place)
         weights = Path(place) if Path(place).is_dir() and cached is None else None
         if cached is not None and (name is None or paths.find(name, recipe.source)):
@@ -256,6 +260,6 @@ def _shared(found: Path) -> str | None:
 
 
 def _entry_of(run: Run, study: Path) -> dict[str, Any] | None:
-    said = json.loads((study / "study.json").read_text(encoding="utf-8"))
+    said = read_study(study)
     here = run.path.resolve()
     return next((entry for entry in said["runs"] if (study / entry["path"]).resolve() == here), None)

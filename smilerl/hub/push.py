@@ -5,7 +5,8 @@ What goes is gathered, the card is written, names of this machine are taken out,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from smilerl.hub.facts import Base, Facts, base_of, for_strangers, named_base, s
 from smilerl.hub.ids import HubError, HubId, explained, parse
 from smilerl.hub.scan import key_variables, own_secrets
 from smilerl.recipe import read_recipe
-from smilerl.run import Run
+from smilerl.run import Run, RunError
 from smilerl.terminal import brief
 
 
@@ -93,6 +94,26 @@ def write_card(prepared: Prepared, folder: Path) -> Path:
 
 def _prepare_run(run: Run, options: Options) -> Prepared:
     _check_finished(run)
+    with _verified(run):
+        return _parcel_of(run, options)
+
+
+@contextmanager
+def _verified(run: Run) -> Iterator[None]:
+    """Nothing leaves this block that was made from a damaged run; an error that the damage caused names the damage."""
+    parts = ("recipe.yaml", "manifest.json", "samples")
+    try:
+        yield
+    except (HubError, RunError):
+        raise
+    except Exception:
+        run.check(*parts)
+        raise
+    run.check(*parts)
+    run.notice()
+
+
+def _parcel_of(run: Run, options: Options) -> Prepared:
     title = options.to.split("/")[-1] if options.to else _title(run)
     hub_id = _target(options.to, title, "model")
     named, base = run.recipe.policy.model_name_or_path, base_of(run, options.renamed)

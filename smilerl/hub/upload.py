@@ -9,11 +9,12 @@ import hashlib
 import io
 import warnings
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from smilerl import bounded
 from smilerl.hub.contents import Item, Prepared
 from smilerl.hub.ids import HubError, HubId, explained, no_token
+from smilerl.own_files import read_json
 
 #: What every repository of a run has; a repository without is somebody else's.
 _OURS = {"recipe.yaml", "manifest.json"}
@@ -103,7 +104,7 @@ def _refuse_others(api, prepared: Prepared, files: set[str], commit: str | None)
         path = api.hf_hub_download(
             prepared.hub_id.repo, "manifest.json", repo_type=prepared.hub_id.kind, revision=commit
         )
-        if bounded.mapping(path).get("content_hash") == prepared.content_hash:
+        if read_json(Path(path)).get("content_hash") == prepared.content_hash:
             return
     what = "another run" if files >= _OURS else f"other files ({', '.join(sorted(files)[:3])}, ...)"
     raise HubError(

@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from smilerl import bounded, policies
-from smilerl.policies import NO_CODE
+from smilerl import bounded, policies, seals
+from smilerl.policies import NO_CODE, check_finite
 from smilerl.rewards._checked import RewardError
 
 DTYPES = ("float32", "bfloat16", "float16", "auto")
@@ -96,11 +96,18 @@ def load_model(path: str, reward: str, dtype: str | None, device: torch.device) 
         dtype: one of `DTYPES`; None: bfloat16 on a CUDA device, which halves the memory, and float32 elsewhere.
 
     Raises:
-        RewardError: weights are missing from the checkpoint, so that they would be random.
+        RewardError: weights are missing from the checkpoint, so that they would be random; or they are NaN or infinite.
+        RunError: a model that was sealed here is not what was saved.
     """
+    for folder in filter(None, (path, base_of(path))):
+        seals.check_model(folder)
     named = dtype or ("bfloat16" if device.type == "cuda" else "float32")
     with _whole():
         model = _adapted(path, reward, named) if base_of(path) is not None else _plain(path, reward, named)
+    try:
+        check_finite(model, f"the model '{path}' of the reward '{reward}'")
+    except ValueError as error:
+        raise RewardError(str(error)) from None
     config = model.config.get_text_config()
     if getattr(config, "use_cache", None):
         config.use_cache = (

@@ -30,8 +30,10 @@ class Kept:
         if file is None or not file.is_file():
             return None
         try:
-            return Reply(**json.loads(file.read_text(encoding="utf-8"))["reply"])
-        except (ValueError, KeyError, TypeError):
+            kept = json.loads(file.read_text(encoding="utf-8"))
+            # Without a hash: from before replies had one.
+            return Reply(**kept["reply"]) if kept.get("sha256") in (None, _digest(kept["reply"])) else None
+        except (ValueError, KeyError, TypeError, AttributeError):
             return None  # spoilt, by a full disk or another program: asked again, and written anew
 
     def put(self, request: Mapping[str, Any], reply: Reply) -> None:
@@ -48,7 +50,7 @@ class Kept:
             raise
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as writing:
-                json.dump({"request": request, "reply": reply._asdict()}, writing)
+                json.dump({"request": request, "reply": reply._asdict(), "sha256": _digest(reply._asdict())}, writing)
             os.replace(unfinished, file)
         finally:
             Path(unfinished).unlink(missing_ok=True)
@@ -58,3 +60,7 @@ class Kept:
             return None
         name = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:32]
         return self.folder / name[:2] / f"{name}.json"
+
+
+def _digest(reply: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(reply, sort_keys=True).encode()).hexdigest()

@@ -6,7 +6,6 @@ The parent imports no torch: it reads plans, hashes and folders, so that a finis
 from __future__ import annotations
 
 import fcntl
-import json
 import multiprocessing
 import os
 import signal
@@ -20,8 +19,9 @@ from pathlib import Path
 
 from smilerl import ownership, provenance
 from smilerl.fingerprint import inputs
+from smilerl.own_files import read_study
 from smilerl.recipe import PolicySpec, Recipe
-from smilerl.run import Interrupted, RunError, finished_run, full_disk_told, write_json
+from smilerl.run import Interrupted, Run, RunError, finished_run, full_disk_told, write_json
 from smilerl.studies import stamp, work
 from smilerl.studies.plan import BASE, Arm, StudyPlan
 from smilerl.studies.pool import Pool, WorkerDied
@@ -236,11 +236,9 @@ def _models_of(recipe: Recipe) -> list[str]:
 def _make_room(plan: StudyPlan, job: work.Job) -> None:
     """Moves a run of another recipe, or of other code, out of the way: what a plan once meant is kept, and not mixed in."""
     manifest = job.path / "manifest.json"
-    if (
-        not ownership.is_run(job.path)
-        or not manifest.is_file()
-        or json.loads(manifest.read_text()).get("content_hash") == job.recipe.content_hash()
-    ):
+    if not ownership.is_run(job.path) or not manifest.is_file():
+        return
+    if Run(job.path).manifest.get("content_hash") == job.recipe.content_hash():
         return
     number = 1 + len(list((plan.folder / "earlier").glob("*")))
     aside = plan.folder / "earlier" / f"{number}-{job.arm}-seed-{job.seed}"
@@ -314,8 +312,7 @@ def _prereg(plan: StudyPlan, before: dict) -> dict | None:
 
 
 def _read_record(plan: StudyPlan) -> dict:
-    path = plan.folder / "study.json"
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return read_study(plan.folder) if (plan.folder / "study.json").exists() else {}
 
 
 def _save(plan: StudyPlan, record: dict) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from smilerl.own_files import read_table
 from smilerl.recipe import Recipe
 from smilerl.run import write_json
 
@@ -99,6 +100,6 @@ def clusters(people: Sequence[str]) -> list[tuple]:
 
 def _held_out(path: Path) -> pd.DataFrame:
     """The held-out replies, with how often this person has been talked to before."""
-    table = pd.read_parquet(path)
+    table = read_table(path, "Delete its folder, and run the study again.")
     table = table[table.evaluation == "held_out"].reset_index(drop=True)
     return table.assign(visit=table.groupby(["condition", "person"]).cumcount())

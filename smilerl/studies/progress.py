@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import sys
 import time
 
+from smilerl.run import Run, RunError
 from smilerl.studies.work import Job, Outcome
 from smilerl.terminal import printable
 
@@ -84,10 +84,10 @@ class Progress:
 
     def _step(self, job: Job) -> int | None:
         """How far a run that is training now has come; None before it has begun."""
-        path = job.path / "status.json"
-        if not path.is_file():
+        try:
+            status = Run(job.path).status
+        except RunError:  # told by whoever needs it
             return None
-        status = json.loads(path.read_text())
         return status.get("step", 0) if status.get("state") in ("running", "finished") else None
 
     def _clear(self) -> None:

@@ -6,7 +6,6 @@ Nothing here needs torch: a report can be made wherever the folder can be read.
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from smilerl import bounded
+from smilerl import seals
+from smilerl.own_files import read_json, read_rows, read_study, read_table, reading
 from smilerl.remarks import remarks
 from smilerl.run import Run
 from smilerl.studies.plan import BASE
@@ -28,6 +28,7 @@ CURVES = {
     "held_out/wellbeing": "wellbeing",
     "held_out/reward": "reward",
 }
+_AGAIN = "Delete it, and run the study again: the run is evaluated again."
 _ESTIMATE = ["value", "low", "high", "scored", "of"]
 _REPLIES = [
     "evaluation",
@@ -100,7 +101,7 @@ def collect(folder: str | Path) -> Results:
     folder = Path(folder)
     if not (folder / "study.json").is_file():
         raise ValueError(f"{folder}: no study.json here, so this is not a study. `smilerl study PLAN.yaml` makes one.")
-    about = bounded.mapping(folder / "study.json")
+    about = read_study(folder)
     about["runs"] = [run | _state(folder / run["path"], run, about["suite"]) for run in about["runs"]]
     where = [(BASE, pd.NA, folder / BASE)]
     return gather(about, where + [(run["arm"], run["seed"], folder / run["path"]) for run in about["runs"]])
@@ -122,13 +123,15 @@ def gather(about: dict, where: list[tuple[str, Any, Path]]) -> Results:
     for arm, seed, path in where:
         evaluated = path / "evals" / about["suite"]
         if (evaluated / "results.json").is_file():
-            found = bounded.mapping(evaluated / "results.json")
-            _add(rows, arm, seed, found, evaluated)
-            anchors |= _anchors(found)
+            seals.check_evaluation(evaluated)
+            with reading(evaluated / "results.json", _AGAIN):
+                found = read_json(evaluated / "results.json", _AGAIN)
+                _add(rows, arm, seed, found, evaluated)
+                anchors |= _anchors(found)
         if (evaluated / "samples.parquet").is_file():
-            replies.append(_labelled(_known(pd.read_parquet(evaluated / "samples.parquet"), _REPLIES), arm, seed))
+            replies.append(_labelled(_known(read_table(evaluated / "samples.parquet", _AGAIN), _REPLIES), arm, seed))
         if (path / "metrics.jsonl").is_file():
-            logged = _logged(path / "metrics.jsonl")
+            logged = read_rows(path / "metrics.jsonl")
             curves.append(_labelled(_curve(logged), arm, seed))
             if seed is not pd.NA:
                 remarked[arm, int(seed)] = remarks(logged)
@@ -186,7 +189,7 @@ def _add(rows: dict[str, list[dict]], arm: str, seed, found: dict, folder: Path)
     )
     measures = dict(found.get("measures") or {})
     if (folder / "own_reward.json").is_file():
-        measures |= bounded.mapping(folder / "own_reward.json")
+        measures |= read_json(folder / "own_reward.json", _AGAIN)
     held_out = found["evaluations"].get("held_out", {}).get("estimates") or {}
     measures |= {name: held_out[name] for name in ("wellbeing", "smile", "reading") if name in held_out}
     rows["measures"] += [
@@ -226,12 +229,6 @@ def _estimate(given: dict | float | None) -> dict:
     """An estimate with every key, as floats, NaN where the evaluation gave none."""
     given = given if isinstance(given, dict) else {"value": given}
     return {key: math.nan if given.get(key) is None else float(given[key]) for key in _ESTIMATE}
-
-
-def _logged(path: Path) -> list[dict]:
-    """The rows of a metrics.jsonl; a killed run may have left half a line at the end, which is not read."""
-    lines = path.read_text().split("\n")[:-1]
-    return [json.loads(line) for line in lines if line.strip()]
 
 
 def _curve(logged: list[dict]) -> pd.DataFrame:

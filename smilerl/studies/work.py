@@ -5,6 +5,7 @@ A worker lives as long as the study, so torch and TRL are imported once in each.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import multiprocessing.connection
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from smilerl import paths
+from smilerl import paths, seals, sources
 from smilerl.fingerprint import hash_path
 from smilerl.recipe import PolicySpec, Recipe, WorldSpec, load_recipe, read_recipe
 from smilerl.run import Interrupted, Run
@@ -130,13 +131,13 @@ def is_evaluated(job: Job) -> bool:
     """Whether a run has evaluations made by today's questions, code and base. Imports no library."""
     folder = job.path / "evals" / job.suite
     there = all((folder / name).is_file() for name in ("results.json", "own_reward.json"))
-    return there and _is_stamped(folder, job.base, job.recipe.policy)
+    return there and _is_whole(folder, job.base, job.recipe.policy)
 
 
 def is_base_evaluated(base: str, suite: str, base_folder: Path, spoken: PolicySpec) -> bool:
     """The same of the base, asked as the arms are."""
     folder = base_folder / "evals" / suite
-    return (folder / "results.json").is_file() and _is_stamped(folder, base, spoken)
+    return (folder / "results.json").is_file() and _is_whole(folder, base, spoken)
 
 
 def world_of(base: str) -> WorldSpec:
@@ -154,6 +155,7 @@ def _train_and_evaluate(job: Job) -> None:
     if not is_evaluated(job):
         _evaluate(run.model, job.base, job.suite, job.path, job.recipe.policy, job.recipe)
         own_reward.measure(job.recipe, job.path / "evals" / job.suite, job.base_folder / "evals" / job.suite)
+        seals.seal_inside(job.path / "evals" / job.suite)
 
 
 def _evaluate(
@@ -179,9 +181,13 @@ def _evaluate(
     trail = read_trail(folder, world) if recipe else None
     evaluate(policy, world, suite, base=untuned, reward=reward, out_dir=out, trail=trail, progress=False)
     (out / STAMP).write_text(_stamp(base, spoken))
+    seals.seal_inside(out)
 
 
-def _is_stamped(folder: Path, base: str, spoken: PolicySpec) -> bool:
+def _is_whole(folder: Path, base: str, spoken: PolicySpec) -> bool:
+    """Whether an evaluation was completed, is what was saved then, and was made with what there is today."""
+    if not seals.has_seal(folder) or seals.damage_inside(folder) is not None:
+        return False
     stamp = folder / STAMP
     return stamp.is_file() and stamp.read_text() == _stamp(base, spoken)
 
@@ -194,8 +200,7 @@ def _stamp(base: str, spoken: PolicySpec) -> str:
         [
             of_base,
             hash_path(paths.share() / "evals"),
-            hash_path(paths.PACKAGE / "evaluation"),
-            hash_path(paths.PACKAGE / "worlds"),
+            hashlib.sha256(json.dumps(sources.of_evaluations()).encode()).hexdigest()[:16],
             json.dumps([spoken.dtype, spoken.chat_template_kwargs], separators=(",", ":"), sort_keys=True),
         ]
     )

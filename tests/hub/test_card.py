@@ -8,6 +8,7 @@ import re
 import pytest
 from huggingface_hub import ModelCard
 
+from smilerl import seals
 from smilerl.hub import card, facts, push, sections
 from smilerl.hub.ids import HubError
 from smilerl.run import Run
@@ -178,6 +179,7 @@ def test_random_weights_under_an_adapter_go_along(make_run):
     config.write_text(
         json.dumps(json.loads(config.read_text()) | {"base_model_name_or_path": str(run.path / "initial")})
     )
+    seals.seal_run(run.path)
     with pytest.raises(HubError, match="the random weights that it began with"):
         of(run)
     made, prepared = of(run, base="org/weights")

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import synthetic
 
+from smilerl import seals
 from smilerl.paths import PACKAGE
 from smilerl.recipe import PolicySpec
 from smilerl.run import Run, RunError
@@ -89,6 +90,7 @@ def trained(monkeypatch) -> list[tuple[str, int]]:
         )
         shutil.move(folder / "evals" / "quick", folder / "evals" / suite)
         (folder / "evals" / suite / work.STAMP).write_text(work._stamp(base, spoken))
+        seals.seal_inside(folder / "evals" / suite)
 
     def train(job: work.Job) -> work.Outcome:
         with Run.create(job.recipe, ["test"]) as run:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from smilerl import speakers
+from smilerl import seals, speakers
 from smilerl.evaluation.book import write_atomically
 from smilerl.evaluation.judges.agreement import by_labels, by_scale, values
 from smilerl.evaluation.judges.judge import Item, Judge, speaker_spec
@@ -153,6 +153,7 @@ def add(
     other = None if base is None else respondent(base, world, results["generation"])
     results["judged"] = plain(ask(judges, world, who, other, n=n, seed=seed, out_dir=out_dir))
     write_atomically(out_dir / "results.json", json.dumps(results, indent=1))
+    seals.seal_inside(out_dir)
     return results["judged"]
 
 
