@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from smilerl.terminal import printable
+
 
 def is_full(error: BaseException, folder: Path) -> bool:
     """Whether an error came of a full disk, or of a quota that is used up.
@@ -21,7 +23,7 @@ def is_full(error: BaseException, folder: Path) -> bool:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return True
     # The libraries that write weights raise errors of their own, some without the reason.
-    if "No space left on device" in str(error):
+    if "No space left on device" in printable(error):
         return True
     return isinstance(error, OSError | RuntimeError) and folder.is_dir() and shutil.disk_usage(folder).free < 2**14
 

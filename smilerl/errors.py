@@ -81,13 +81,13 @@ def run(command: Callable[[], int]) -> int:
 def told(error: Exception) -> tuple[int, str]:
     """The exit status of an error, and its text for the screen: printable, at most ten lines."""
     if is_for_users(error):
-        return WRONG, brief("\n".join([str(error), *_notes(error)]))
+        return WRONG, brief("\n".join([printable(error), *_notes(error)]))
     if isinstance(error, OSError) and error.errno in _SYSTEM:
         status, meaning = _SYSTEM[error.errno]
         return status, brief(_about_file(error, meaning))
     if isinstance(error, FileNotFoundError) and error.filename is not None and _is_ours(error.__traceback__):
         return WRONG, brief(_about_file(error, "there is no such file"))
-    if any(words in str(error) for words in _NO_SPACE):
+    if any(words in printable(error) for words in _NO_SPACE):
         return FAILED, brief(f"{_SYSTEM[errno.ENOSPC][1]}: {_first_line(error)}")
     return FAILED, brief("\n".join([_headline(error), *_notes(error), *_where(error), _kept_where(error)]))
 
@@ -125,7 +125,7 @@ def is_memory(error: BaseException) -> bool:
     """Whether an error says that memory is used up: of this machine, or of an accelerator."""
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError)
-        and (type(error).__name__ == "OutOfMemoryError" or any(words in str(error) for words in _NO_MEMORY))
+        and (type(error).__name__ == "OutOfMemoryError" or any(words in printable(error) for words in _NO_MEMORY))
     )
 
 
@@ -141,7 +141,7 @@ def _headline(error: Exception) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    line = next((line.strip() for line in printable(error).splitlines() if line.strip()), "")
     return line if len(line) <= 500 else f"{line[:500]} ..."
 
 

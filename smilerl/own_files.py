@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -39,6 +40,9 @@ def reading(path: Path, fix: str = "") -> Iterator[None]:
         yield
     except RunError:
         raise
+    except bounded.Unreadable as error:
+        why = re.sub(r"^:(\d+)", r": line \1", str(error).removeprefix(str(path)).removesuffix("."))
+        raise RunError(_told(path, f"is damaged{why}", fix)) from None
     except OSError as error:
         raise RunError(_told(path, f"cannot be read: {error.strerror or _brief(error)}", fix)) from None
     except KeyError as error:

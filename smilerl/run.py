@@ -148,7 +148,10 @@ class Run:
     def made_here(self) -> bool:
         """Whether this user made it, with the recipe that lies there now; see `smilerl.signature`."""
         written = self.path / "recipe.yaml"
-        return written.is_file() and signature.is_ours(bounded.text(written), self.status.get("made_here"))
+        try:
+            return written.is_file() and signature.is_ours(bounded.text(written), self.status.get("made_here"))
+        except (RunError, bounded.Unreadable):
+            return False
 
     @property
     def manifest(self) -> dict[str, Any]:

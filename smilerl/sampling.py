@@ -113,7 +113,7 @@ def _recipe(given: argparse.Namespace) -> Recipe:
 
     for name, least, most in (("n", 1, MOST_ROWS), ("k", 0, _MOST_K), ("max_completion_length", 0, MOST_ROWS)):
         value = getattr(given, name)
-        if not least <= value <= most:
+        if value is not None and not least <= value <= most:
             bound = f"at least {least}" if value < least else f"at most {most}"
             raise RecipeError(f"command line: --{name} is {value}, but should be {bound}.")
     who = subject.find(given.model, world=given.world, told=given.chat_template_kwargs, trusting=given.trust)

@@ -13,6 +13,7 @@ import secrets
 from pathlib import Path
 
 from smilerl import paths
+from smilerl.errors import UserError
 
 
 def sign(text: str) -> str | None:
@@ -33,15 +34,18 @@ def _of(text: str, key: bytes) -> str:
 
 def _key(make: bool) -> bytes | None:
     """The key of this user: made on first use, mode 0600. A key that others could have written or read is none."""
-    file = paths.cache_dir() / f"key-{os.getuid()}"
     try:
+        file = paths.cache_dir() / f"key-{os.getuid()}"
         if make and not file.exists():
             _write(file)
         found = file.lstat()
         if found.st_uid != os.getuid() or found.st_mode & 0o077 or found.st_size != 32:
             return None
         return file.read_bytes()
-    except OSError:  # a cache that cannot be written holds no key, and runs made with it are as those of others
+    except (
+        OSError,
+        UserError,
+    ):  # a cache that cannot be written holds no key, and runs made with it are as those of others
         return None
 
 

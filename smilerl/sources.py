@@ -25,7 +25,6 @@ ASIDE = {
     "chat.py": "talks to a model that is finished",
     "subject.py": "finds what a name on the command line means",
     "sampling.py": "makes a file of data, whose contents count by themselves",
-    "terminal.py": "what is printed",
     "hub/": "what is published",
     "preflight/": "looks at a reward before a run",
     "studies/": "says which runs there are, and what they come to",

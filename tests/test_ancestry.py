@@ -9,7 +9,6 @@ import pytest
 from smilerl import ancestry, pairs, pipeline, preferences
 from smilerl.recipe import load_recipe
 from smilerl.run import RunError
-from smilerl.worlds.base import OutcomeSealed
 from tests.training.conftest import make_recipe, own_cache  # noqa: F401
 
 PAIR = {"prompt": "person: a\nhelper:", "chosen": " b", "rejected": " c"}
@@ -59,7 +58,7 @@ def test_a_policy_that_starts_from_a_gold_one_says_so(make_recipe):  # noqa: F81
     assert (manifest["channels"], manifest["learnt_from"]) == ([], ["gold"])
 
 
-def test_pairs_that_are_made_outside_a_run_are_sealed_too(make_recipe, tmp_path):  # noqa: F811
+def test_pairs_that_are_made_outside_a_run_are_sealed_too(make_recipe, tmp_path, capsys):  # noqa: F811
     """A reward that reaches for outcomes and does not say so ranks nothing."""
     (tmp_path / "mine.py").write_text(
         "from smilerl import worlds\n"
@@ -82,8 +81,9 @@ def test_pairs_that_are_made_outside_a_run_are_sealed_too(make_recipe, tmp_path)
         "--out",
         str(tmp_path / "out.jsonl"),
     ]
-    with pytest.raises(OutcomeSealed, match="pairs"):
-        cli.main(asked)
+    assert cli.main(asked) == 2
+    said = capsys.readouterr().err
+    assert "'pairs'" in said and "computed an outcome" in said
     assert not (tmp_path / "out.jsonl").exists()
 
 

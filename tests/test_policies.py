@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from smilerl import policies
-from smilerl.own_files import RunError
 
 VOCABULARY = ["i", " am", " here", " sad", "\n", ".", ",", " ", "helper", ":", " :", "it", " it's"]
 CONFIG = {
@@ -164,8 +163,10 @@ def test_a_model_that_is_cut_is_named_in_a_line(policy, tmp_path, keep):
 def test_a_config_that_is_damaged_is_named_in_a_line(policy, tmp_path, config):
     policy.model.save_pretrained(tmp_path)
     (tmp_path / "config.json").write_text(config)
-    with pytest.raises(ValueError, match=f"the model {tmp_path} cannot be loaded"):
+    with pytest.raises(ValueError, match=rf"the model {tmp_path} cannot be loaded|{tmp_path}/config.json") as error:
         policies.load_policy(tmp_path)
+    assert len(str(error.value).splitlines()) == 1
+    (tmp_path / "config.json").unlink()
     (tmp_path / "adapter_config.json").write_text(config)
-    with pytest.raises(RunError, match=r"adapter_config.json is damaged"):
+    with pytest.raises(ValueError, match=rf"{tmp_path}/adapter_config.json"):
         policies.load_policy(tmp_path)

@@ -70,7 +70,7 @@ def test_the_summary_explains_a_negative_kl_and_gives_its_error():
         {"step": step, "held_out/kl": kl, "held_out/kl_se": error}
         for step, kl, error in ((0, 0.0, 0.0), (2, -0.02, 0.025))
     ]
-    run = SimpleNamespace(path="runs/x", status={"step": 2, "seconds": 3.0}, metrics=lambda: logged)
+    run = SimpleNamespace(path="runs/x", status={"step": 2, "seconds": 3.0}, manifest={}, metrics=lambda: logged)
     said = summary(run)
     assert "held-out kl        0.000 → -0.020 ± 0.049 nats per completion" in said
     assert "  note: the KL with held-out people is below 0" in said

@@ -69,7 +69,7 @@ def test_a_folder_that_is_no_study_is_refused(tmp_path):
 def test_the_states_of_runs_are_those_on_the_disk(study):
     """`study.json` is written when a run ends; a study that was killed says nothing of those since."""
     folder = study(missing=[("gold", 0), ("gold", 1), ("random", 0)])
-    before = {"step": 3, "error": None}
+    before = {"step": 3, "error": None, "seconds": 1.0}
     for place, status in {
         "gold/seed-0": {**before, "state": "running"},  # and no process holds its lock
         "gold/seed-1": {**before, "state": "failed", "error": "RunError: the disk is full"},
