@@ -69,7 +69,7 @@ def test_a_person_of_several_turns_hears_no_thoughts(thinker):
         return ["fine"]
 
     out = rollouts.several_turns(people, 2, answer)([[U]], stub)
-    assert heard == ["One."] and turns.heard(out["talk"][0]["person"]) == [("One.", "fine")]
+    assert heard == ["One."] and turns.heard(out["_talk"][0]["person"]) == [("One.", "fine")]
     given = []
     reward = rollouts.of_last_turn(lambda completions, **columns: given.extend(all_visible(completions)) or [1.0])
     assert reward(prompts=[[U]], completions=[[{"role": "assistant", "content": "x"}]], talk=out["talk"]) == [1.0]
