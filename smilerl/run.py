@@ -148,10 +148,7 @@ class Run:
     def made_here(self) -> bool:
         """Whether this user made it, with the recipe that lies there now; see `smilerl.signature`."""
         written = self.path / "recipe.yaml"
-        try:
-            return written.is_file() and signature.is_ours(bounded.text(written), self.status.get("made_here"))
-        except (RunError, bounded.Unreadable):
-            return False
+        return written.is_file() and signature.is_ours(bounded.text(written), self.status.get("made_here"))
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -298,7 +295,8 @@ class Run:
                     raise error
         except BaseException as told:
             if not self.finished:
-                if isinstance(told, Exception) and not errors.is_for_users(told):
+                # A reward's own failure is told in a line; its author wants the traceback, too.
+                if isinstance(told, Exception) and not (errors.is_for_users(told) and told.__cause__ is None):
                     errors.keep(told, self.path)
                 self.fail(told)
             if told is not error:

@@ -20,7 +20,7 @@ from smilerl import paths
 from smilerl.hub.fetch import ABOUT
 from smilerl.hub.ids import HubError, looks_like
 from smilerl.recipe import DataSpec, HeldOutSpec, PolicySpec, Recipe, RewardSpec, WorldSpec
-from smilerl.run import Run
+from smilerl.run import Run, RunError
 from smilerl.terminal import printable
 from smilerl.yaml_lines import Key, dotted
 
@@ -132,7 +132,10 @@ def is_foreign_file(recipe: Path) -> bool:
     """Whether a recipe lies in a repository or in a run directory that this user did not make."""
     folder = recipe.parent
     if (folder / "status.json").is_file():
-        return not Run.open(folder).made_here
+        try:
+            return not Run.open(folder).made_here
+        except RunError:  # what cannot be read is nothing that this user has signed
+            return True
     model = any((folder / file).is_file() for file in ("config.json", "adapter_config.json"))
     weights = any(next(folder.glob(f"*{ending}"), None) for ending in (".safetensors", ".bin"))
     return (model and weights) or all((folder / file).is_file() for file in ABOUT)

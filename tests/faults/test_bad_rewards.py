@@ -71,7 +71,7 @@ REFUSED = {
     "an exception in its file": (returns(GOOD) + "1 / 0\n", "raised ZeroDivisionError"),
     "a file that is no Python": ("def mine(:\n", "raised SyntaxError"),
     "an import that is not there": ("import not_there_at_all\n" + returns(GOOD), "No module named 'not_there_at_all'"),
-    "an exit when it is built": ("class mine:\n    def __init__(self): raise SystemExit(0)\n", "called sys.exit(0)"),
+    "an exit when it is built": ("class mine:\n    def __init__(self): raise SystemExit(0)\n    def __call__(self, completions, **columns): ...\n", "called sys.exit(0)"),
     # its signature
     "no columns": ("def mine(prompts, completions): return [0.0] * 8\n", "**kwargs"),
     "no callable": ("mine = [1.0]\n", "not a callable"),

@@ -188,7 +188,14 @@ def test_nothing_is_said_of_a_damaged_run(stage, made, product, command, record_
         if same(run / name, made / "whole" / RUN / name):
             _cut(run / name, run)
         ended = product(*command)
-        told(ended, name.split("/")[-1], "is no run directory", "neither a run directory", "has no final model")
+        told(
+            ended,
+            name.split("/")[-1],
+            "is no run directory",
+            "neither a run directory",
+            "has no final model",
+            "was not made here",
+        )
         if name != "status.json" and name != "evals/held_out/sealed.json":
             assert ended.code == 2, f"{name}, {damage}:\n{ended.out}"
     record_property("tried", len(names))

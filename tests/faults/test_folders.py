@@ -96,12 +96,7 @@ def test_notes_beside_a_run_that_begins_again_stay(product, tiny, tmp_path):
     put(tmp_path, "rewards.py", text="def bad(completions, **columns):\n    raise KeyError('tone')\n")
     tiny(rewards=[{"name": "rewards.py:bad"}])
     ended = product("train", "recipe.yaml")
-    assert ended.code == 1 and "Traceback" not in ended.err and len(ended.err.splitlines()) <= 10
-    assert (
-        "inside the reward 'bad'" in ended.err
-        and "rewards.py:2" in ended.err
-        and "runs/recipe/traceback.txt" in ended.err
-    )
+    ended.refused("rewards.py:2", "the reward 'bad' raised KeyError")
     run = tmp_path / "runs" / "recipe"
     assert "KeyError" in (run / "traceback.txt").read_text()
     put(run, "notes.md", "samples/mine.txt")

@@ -115,7 +115,7 @@ ATTACKS = {
     ),
     "a run directory": Attack(NOT_OURS, rewarded("evil.reward"), {"evil.py": EVIL}, INSIDE, run=True),
     "a run directory that says it is ours": Attack(
-        NOT_OURS, rewarded("evil.reward"), {"evil.py": EVIL, "status.json": '{"state": "finished", "made_here": "' + "0" * 64 + '"}'}, INSIDE, run=True
+        NOT_OURS, rewarded("evil.reward"), {"evil.py": EVIL, "status.json": '{"state": "finished", "step": 2, "seconds": 1.0, "made_here": "' + "0" * 64 + '"}'}, INSIDE, run=True
     ),
     "an adapter on a recipe": Attack("base.yaml", {}, {**YAML, **adapter("./base.yaml")}, INSIDE),
     "an adapter on a recipe elsewhere": Attack("base.yaml", {}, {**YAML, **adapter("HERE/base.yaml")}),
@@ -177,7 +177,7 @@ def repository(weights, tmp_path) -> Callable[[Attack], Path]:
         here = {
             "recipe.yaml": yaml.safe_dump(recipe),
             "manifest.json": "{}",
-            **({"status.json": '{"state": "finished"}'} if attack.run else {}),
+            **({"status.json": '{"state": "finished", "step": 2, "seconds": 1.0}'} if attack.run else {}),
         }
         for name, content in {**here, **attack.files}.items():
             file = folder / name
@@ -237,6 +237,9 @@ def test_a_run_of_one_s_own_is_trusted_and_the_same_of_somebody_else_is_not(prod
     product(*evaluate, env=elsewhere).refused("mine.reward", NOT_OURS, "--trust")
     recipe = tmp_path / "runs/recipe/recipe.yaml"
     recipe.write_text(recipe.read_text().replace("mine.reward", "mine.py:reward"))
+    product(*evaluate).refused("recipe.yaml has")
+    for seal in (tmp_path / "runs/recipe").glob("*sealed.json"):  # whoever changes it can take the seal away, too
+        seal.unlink()
     product(*evaluate).refused("mine.py:reward", NOT_OURS)
 
 

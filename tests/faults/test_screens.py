@@ -24,6 +24,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.attack("screens")]
 HOSTILE = "\x1b[2J\x07\r\x9b31m\u202e"
 MARK = "zebra7"
 TEXT = f"{MARK}{HOSTILE}"
+#: What YAML may hold: it reorders what is shown, and moves no cursor.
+REORDERS = f"{MARK}\u202e"
 
 
 def is_clean(text: str) -> bool:
@@ -55,17 +57,35 @@ RETURNS = "return [0.5] * len(completions)"
 
 
 def test_a_folder_of_a_run_that_ends_well(product, tiny):
-    ended = product("train", tiny(output_dir=f"runs/{TEXT}"))
+    ended = product("train", tiny(output_dir=f"runs/{REORDERS}"))
     assert ended.code == 0 and MARK in shown(ended)
 
 
 def test_the_same_from_the_accelerate_entry(product, tiny):
-    ended = product("--config", tiny(output_dir=f"runs/{TEXT}"))
+    ended = product("--config", tiny(output_dir=f"runs/{REORDERS}"))
     assert ended.code == 0 and MARK in shown(ended)
 
 
+@pytest.mark.parametrize("where", ["output_dir", "key", "reward", "question", "arm", "recipe of an arm", "option"])
+def test_what_moves_the_cursor_is_refused_in_yaml(product, tiny, tmp_path, where):
+    arms = [
+        {"name": TEXT if where == "arm" else "a", "recipe": f"{TEXT}.yaml" if where == "recipe of an arm" else "a.yaml"}
+    ]
+    plan = {"question": TEXT if where == "question" else "?", "base": "b", "arms": arms}
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(plan))
+    if where in ("arm", "recipe of an arm", "question"):
+        ended = product("study", "plan.yaml")
+    elif where == "option":
+        ended = product("train", tiny(), f"--output_dir={TEXT}")
+    else:
+        odd = {"output_dir": {"output_dir": TEXT}, "key": {TEXT: 1}, "reward": {"rewards": [{"name": TEXT}]}}
+        ended = product("train", tiny(**odd[where]))
+    assert is_clean(ended.err)
+    ended.refused("U+001B" if where != "reward" else "U+00")
+
+
 def test_a_folder_on_the_command_line(product, tiny):
-    assert MARK in shown(product("train", tiny(), f"--output_dir={TEXT}"))
+    assert MARK in shown(product("train", tiny(), f"--output_dir={REORDERS}"))
 
 
 def test_a_recipe_file(product, tiny):
@@ -80,12 +100,12 @@ def test_a_reward_s_exception(product, tiny, tmp_path):
 
 
 def test_a_reward_s_name(product, tiny):
-    ended = product("train", tiny(rewards=[{"name": f"{TEXT}.py:score"}]))
+    ended = product("train", tiny(rewards=[{"name": f"{REORDERS}.py:score"}]))
     assert ended.code and MARK in shown(ended)
 
 
 def test_a_key_of_a_recipe(product, tiny):
-    ended = product("train", tiny(**{TEXT: 1}))
+    ended = product("train", tiny(**{REORDERS: 1}))
     assert ended.code and MARK in shown(ended)
 
 
@@ -108,7 +128,7 @@ def test_a_question(product, tmp_path):
     from smilerl.paths import share
 
     asked = yaml.safe_load((share() / "evals" / "held_out.yaml").read_text())
-    (tmp_path / "asked.yaml").write_text(yaml.safe_dump(asked | {"question": f"What of {TEXT}?"}, sort_keys=False))
+    (tmp_path / "asked.yaml").write_text(yaml.safe_dump(asked | {"question": f"What of {REORDERS}?"}, sort_keys=False))
     ended = product("eval", "carer", "--suite", "asked.yaml", "--n", "8")
     assert MARK in shown(ended)
 
@@ -138,13 +158,13 @@ def test_people_of_a_file(product, tmp_path):
 
 
 def test_a_recipe_of_a_study(product, tmp_path):
-    plan = {"question": "?", "base": "b", "arms": [{"name": "a", "recipe": f"{TEXT}.yaml"}]}
+    plan = {"question": "?", "base": "b", "arms": [{"name": "a", "recipe": f"{REORDERS}.yaml"}]}
     (tmp_path / "plan.yaml").write_text(yaml.safe_dump(plan))
     assert MARK in shown(product("study", "plan.yaml"))
 
 
 def test_an_arm_of_a_study(product, tmp_path):
-    plan = {"question": "?", "base": "b", "arms": [{"name": TEXT, "recipe": "a.yaml"}]}
+    plan = {"question": "?", "base": "b", "arms": [{"name": REORDERS, "recipe": "a.yaml"}]}
     (tmp_path / "plan.yaml").write_text(yaml.safe_dump(plan))
     assert MARK in shown(product("study", "plan.yaml"))
 
@@ -167,7 +187,7 @@ def test_an_endpoint(product, status):
     server.behaviour = lambda handler, body, number: send(
         handler, TEXT.encode() if status == 400 else completion(None, TEXT), status
     )
-    speaker = json.dumps({"name": "endpoint", "args": {"url": server.url, "model": TEXT, "retries": 0}})
+    speaker = json.dumps({"name": "endpoint", "args": {"url": server.url, "model": REORDERS, "retries": 0}})
     ended = product("judge", speaker, "--n", "4", env={"NO_PROXY": "127.0.0.1"})
     server.close()
     assert ended.code and MARK in shown(ended)

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from markupsafe import escape
 
+from smilerl import seals
 from smilerl.hub import contents, push, scan
 from smilerl.hub.contents import Item
 from smilerl.hub.ids import HubError
@@ -251,6 +252,7 @@ def test_a_whole_push_is_looked_through(make_run, tmp_path, monkeypatch):  # noq
         run.path / "manifest.json",
         run.manifest | {"command": f"smilerl train {here} --mail={address}", "judge": speaker},
     )
+    seals.seal_run(run.path)
     sent = b"".join(whole_push(run).values())
     assert MARK.encode() not in sent and address.encode() not in sent and str(tmp_path).encode() not in sent
     for row, says in (
@@ -260,6 +262,7 @@ def test_a_whole_push_is_looked_through(make_run, tmp_path, monkeypatch):  # noq
     ):
         lines = run.metrics_path.read_text()
         run.metrics_path.write_text(lines + json.dumps(row) + "\n")
+        seals.seal_run(run.path)
         with pytest.raises(HubError, match=f"metrics.jsonl, .*{says}"):
             whole_push(run)
         run.metrics_path.write_text(lines)

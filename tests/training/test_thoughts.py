@@ -72,5 +72,5 @@ def test_a_person_of_several_turns_hears_no_thoughts(thinker):
     assert heard == ["One."] and turns.heard(out["_talk"][0]["person"]) == [("One.", "fine")]
     given = []
     reward = rollouts.of_last_turn(lambda completions, **columns: given.extend(all_visible(completions)) or [1.0])
-    assert reward(prompts=[[U]], completions=[[{"role": "assistant", "content": "x"}]], talk=out["talk"]) == [1.0]
+    assert reward(prompts=[[U]], completions=[[{"role": "assistant", "content": "x"}]], _talk=out["_talk"]) == [1.0]
     assert given == [""], "the second reply was cut off in its thoughts"
