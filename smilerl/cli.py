@@ -317,12 +317,12 @@ def _add_hub(commands) -> None:
 
 def _train(given: argparse.Namespace, rest: list[str]) -> int:
     from smilerl.recipe import load_recipe
-
-    recipe = load_recipe(given.recipe, rest)
-    from smilerl import pipeline
     from smilerl.remarks import remarks
+    from smilerl.train import trained
 
-    run = pipeline.run_recipe(recipe)
+    run = trained(load_recipe(given.recipe, rest))
+    if int(os.environ.get("RANK", 0)):
+        return 0
     told = [f"note: {said}" for said in remarks(run.metrics())]
     found = run.manifest.get("launch")
     if found:

@@ -10,8 +10,10 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from smilerl.errors import UserError
 
-class NotFromElsewhere(ValueError):
+
+class NotFromElsewhere(UserError, ValueError):
     """A recipe from elsewhere reached for what it may not have. One line."""
 
 

@@ -21,6 +21,8 @@ from smilerl.terminal import brief, printable
 
 #: Exit statuses: something is written wrong; something failed while running; Ctrl-C.
 WRONG, FAILED, STOPPED = 2, 1, 130
+#: EX_TEMPFAIL: stopped and saved; the same command goes on.
+TRY_AGAIN = 75
 #: Shows tracebacks on the screen where it is set.
 SHOW = "SMILERL_TRACEBACK"
 #: The file of a run directory that takes the traceback of its last failure.
@@ -62,6 +64,18 @@ def run(command: Callable[[], int]) -> int:
     """
     try:
         return command()
+    except SystemExit as error:
+        if error.code in (STOPPED, TRY_AGAIN) or _is_ours(error.__traceback__):
+            raise
+        # Code that was called, such as a speaker's, has no say in how the command ends: its status might say that all went well.
+        place = users_place(error)
+        print(
+            printable(
+                f"{place + ': ' if place else ''}sys.exit({error.code!r}) was called in the middle of the command"
+            ),
+            file=sys.stderr,
+        )
+        return FAILED
     except KeyboardInterrupt:
         return STOPPED
     except BrokenPipeError:

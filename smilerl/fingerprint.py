@@ -25,8 +25,17 @@ _NO_MATTER = ("output_dir", "story")
 _SAVING = ("save_strategy", "save_steps", "save_total_limit")
 #: Nor does how long a reward is waited for, so that a run which stopped for that can go on with more.
 _WAITING = ("timeout", "most_missing")
-#: Keys under which a file or folder of data stands, even without a slash.
-_DATA = ("path", "dataset", "held_out_from")
+#: Keys under which a file or folder stands, even without a slash.
+_DATA = (
+    "path",
+    "dataset",
+    "held_out_from",
+    "model",
+    "model_name_or_path",
+    "deepspeed",
+    "fsdp_config",
+    "accelerator_config",
+)
 
 
 def content_hash(recipe: Recipe) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from smilerl import bounded
 from smilerl.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def asked_of(typed: list[str]) -> dict[str, Any]:
     if asked.isdigit():
         return {"num_processes": int(asked)}
     try:
-        said = yaml.safe_load(Path(found["config_file"]).read_text(encoding="utf-8"))
+        said = yaml.safe_load(bounded.text(found["config_file"]))
         return {"num_processes": said["num_processes"]}
     except (KeyError, OSError, TypeError, ValueError, yaml.YAMLError):
         return {}

@@ -105,6 +105,8 @@ def read_rows(path: Path, fix: str = "") -> list[dict[str, Any]]:
         RunError: the file cannot be read at all.
     """
     with reading(path, fix):
+        if not path.is_file():
+            raise bounded.Unreadable(f"{path}: it is no file.")
         text = path.read_bytes().decode("utf-8", errors="replace")
     lines = [line for line in text.split("\n") if line.strip()]
     rows = []

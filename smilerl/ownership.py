@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import fnmatch
-import json
 import os
 import re
 from collections.abc import Collection
 from pathlib import Path
 
-from smilerl import places
+from smilerl import bounded, places
 from smilerl.recipe import Recipe, RecipeError, read_recipe
 from smilerl.yaml_lines import dump
 
@@ -132,10 +131,9 @@ def _matches(name: str, patterns: Collection[str]) -> bool:
 def _says(path: Path, key: str) -> bool:
     """Whether a file is a JSON object with this key."""
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return key in bounded.mapping(path)
+    except (OSError, ValueError):
         return False
-    return isinstance(said, dict) and key in said
 
 
 def _is_our_lock(path: Path) -> bool:

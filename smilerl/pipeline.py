@@ -116,8 +116,13 @@ def model_dir(name: str | Path, *, beside: str | Path | None = None, progress: b
             return _built(load_recipe(found), progress).model
     if not (found / "status.json").is_file():
         return found
-    Run(found).check("manifest.json")
-    return found / "model"
+    run = Run(found)
+    if not run.finished:
+        raise RunError(
+            f"{found}: this run is {run.state}, so it has no final model.\n    Train it first, or name another."
+        )
+    run.check("manifest.json")
+    return run.model
 
 
 def with_models(recipe: Recipe, *, progress: bool = True) -> Recipe:
@@ -203,7 +208,7 @@ def _built(recipe: Recipe, progress: bool) -> Run:
         recipe
     ):  # also in a cache that is read-only, where nothing could be locked
         return run
-    with paths.cache_lock(folder.with_suffix(".lock")) as lock:
+    with paths.cache_lock(folder.with_name(f"{folder.name}.lock")) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         run, wrong = Run(folder), cached.damage(folder)
         if wrong is None and run.finished_as(recipe):

@@ -27,8 +27,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from smilerl import bounded, seals
+from smilerl import bounded, errors, seals
 from smilerl.chat_template import set_defaults
+from smilerl.errors import UserError
 from smilerl.terminal import brief, printable
 from smilerl.yaml_lines import RecipeError
 
@@ -163,7 +164,7 @@ def told_of(name: str) -> Iterator[None]:
     """
     try:
         yield
-    except RecipeError:
+    except UserError:
         raise
     except (
         ValueError,
@@ -175,6 +176,8 @@ def told_of(name: str) -> Iterator[None]:
         RuntimeError,
         UnpicklingError,
     ) as error:
+        if errors.is_memory(error) or errors.is_of_machine(error):
+            raise
         said = " ".join(str(error).split()) or type(error).__name__
         raise RecipeError(f"{printable(name)} cannot be loaded as a language model: {brief(said, most=600)}") from error
 
@@ -204,7 +207,11 @@ def tokenizer_and_config(name: str) -> tuple[PreTrainedTokenizerBase, Pretrained
         FileNotFoundError: as `load_policy`.
     """
     base = _check_exists(name)
-    return load_tokenizer(name if _holds_tokenizer(name) else base or name), AutoConfig.from_pretrained(base or name)
+    if base is not None:
+        check_configuration(base)
+    tokenizer = load_tokenizer(name if _holds_tokenizer(name) else base or name)
+    with _loading(name):
+        return tokenizer, AutoConfig.from_pretrained(base or name, **NO_CODE)
 
 
 def policy_of(spec: PolicySpec, world: HasVocabulary, *, is_trainable: bool = True) -> Policy:

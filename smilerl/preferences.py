@@ -21,7 +21,6 @@ import json
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Literal
 
 from datasets import Dataset
@@ -263,17 +262,11 @@ def _items(args: FileArgs, beside: str, bad: BadRows) -> Iterator[tuple[str, Map
     if (args.path is None) == (args.dataset is None):
         raise ValueError("give either path: a JSONL or parquet file, or dataset: a Hub id or folder")
     if args.dataset is not None:
-        yield from _rows_of_hub(args.dataset, args.config, args.source_split)
+        yield from hub(args.dataset, args.config, args.source_split, bad)
         return
     if paths.find(str(args.path), beside or None) is None:
         raise ValueError(f"there is no file '{args.path}'. `smilerl pairs` makes one")
     yield from records(str(args.path), bad, beside or None)
-
-
-@lru_cache(maxsize=1)
-def _rows_of_hub(dataset: str, config: str | None, split: str) -> list[tuple[str, Mapping]]:
-    """Kept, since a recipe's check reads what its training reads again."""
-    return list(hub(dataset, config, split))
 
 
 def _reader(args: FileArgs, reply: str) -> Reader:

@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import json
 import re
 import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from smilerl import paths, places, supply, trainer_refusals
+from smilerl import bounded, paths, places, supply, trainer_refusals
 from smilerl.recipe import Recipe, load_recipe
 from smilerl.training_settings import FORM_OF, method_problems, training_fields, training_problems
 from smilerl.yaml_lines import Key, Problem, RecipeError, did_you_mean, dotted
 from smilerl.yaml_types import bad_arguments, key_named, misfits, unknown_keys
 
 _RECIPE_FILE = (".yaml", ".yml")
+#: Stands for the run in what is said of a reward whose module computes outcomes while it is imported.
+_CHECKING = "the check of this recipe"
 #: Characters of an id on the Hub with its revision; a name there has at most 96.
 _LONGEST_ID = 300
 
@@ -103,9 +104,9 @@ def _tokenizer_problems(recipe: Recipe) -> Iterator[Problem]:
 def _names_end(folder: Path) -> bool:
     for name in ("tokenizer_config.json", "special_tokens_map.json"):
         try:
-            if json.loads((folder / name).read_text(encoding="utf-8")).get("eos_token"):
+            if bounded.mapping(folder / name).get("eos_token"):
                 return True
-        except (OSError, ValueError, AttributeError):
+        except (OSError, ValueError):
             continue
     return False
 
@@ -276,11 +277,13 @@ def _one_reward_problems(
     recipe: Recipe, index: int, world: Any, columns: typing.Collection[str] | None
 ) -> Iterator[Problem]:
     from smilerl import rewards
+    from smilerl.worlds.base import OutcomeSealed, sealed
 
     reward, key = recipe.rewards[index], ("rewards", index)
     try:
-        target = rewards.resolve(reward.name)
-    except rewards.RewardError as error:
+        with sealed(_CHECKING):
+            target = rewards.resolve(reward.name)
+    except (rewards.RewardError, OutcomeSealed) as error:
         yield Problem((*key, "name"), str(error))
         return
     problems = list(bad_arguments(target.build, reward.args, (*key, "args"))) if hasattr(target, "build") else []
@@ -294,8 +297,9 @@ def _one_reward_problems(
     if problems or any(paths.find(model, recipe.source) is None or model.endswith(_RECIPE_FILE) for _, model in models):
         return  # a model on the Hub, or one that its recipe has yet to build, cannot be asked what it is
     try:
-        rewards.build_rewards([reward], recipe.seed, world=world, columns=columns)
-    except rewards.RewardError as error:
+        with sealed(_CHECKING):
+            rewards.build_rewards([reward], recipe.seed, world=world, columns=columns)
+    except (rewards.RewardError, OutcomeSealed) as error:
         yield Problem((*key, "args") if reward.args else key, str(error))
 
 

@@ -8,14 +8,12 @@ keep the weights whole and lose nothing. A reward model is kept whole in each pr
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from smilerl import training
+from smilerl import bounded, training
 from smilerl.recipe import Recipe
 from smilerl.rewards import carry, is_async, name_of
 
@@ -104,7 +102,7 @@ def _gathers_to_save(recipe: Recipe) -> bool:
 
 def _zero(file: str | dict[str, Any]) -> dict[str, Any]:
     """The part on ZeRO of a DeepSpeed configuration: a mapping, or the JSON file that holds it."""
-    settings = file if isinstance(file, dict) else json.loads(Path(file).read_text(encoding="utf-8"))
+    settings = file if isinstance(file, dict) else bounded.mapping(file)
     return settings.get("zero_optimization", {})
 
 

@@ -23,6 +23,7 @@ ASIDE = {
     "cli.py": "reads the command line, and all that it says of a run stands in the recipe",
     "train.py": "the same, and prints how a finished run went",
     "chat.py": "talks to a model that is finished",
+    "remarks.py": "reads the log of a run that has ended",
     "subject.py": "finds what a name on the command line means",
     "sampling.py": "makes a file of data, whose contents count by themselves",
     "hub/": "what is published",

@@ -101,10 +101,10 @@ class Subject:
         if named is not None:
             from smilerl import pipeline
             from smilerl.fingerprint import reward_hash
-            from smilerl.rewards import build_reward
+            from smilerl.rewards import build_reward, checked
 
             spec = pipeline.resolved(parse_value(named))
-            reward: Any = build_reward(spec)
+            reward: Any = checked(build_reward(spec))
             with suppress(AttributeError, TypeError):  # a user's object may take none
                 reward.fingerprint = reward_hash(spec)  # so that results with other args are not taken for this one's
             return reward

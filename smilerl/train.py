@@ -11,8 +11,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from smilerl import errors
+from smilerl.terminal import printable
+
+if TYPE_CHECKING:
+    from smilerl.run import Run
 
 USAGE = """\
 usage: python -m smilerl.train --config RECIPE.yaml [--KEY VALUE ...]
@@ -41,22 +46,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _train(arguments: Sequence[str]) -> int:
     # Imported late, the light before the heavy: a mistake in a recipe is told before torch has loaded.
     from smilerl.recipe import load_recipe
-    from smilerl.run import finished_run
 
     config, overrides = split_config(arguments)
-    recipe = load_recipe(config, overrides)
+    run = trained(load_recipe(config, overrides))
+    if int(os.environ.get("RANK", 0)) == 0:
+        print(printable(summary(run)))
+    return 0
+
+
+def trained(recipe) -> Run:
+    """The finished run of a recipe: recognised without loading a library, or trained."""
+    from smilerl.run import finished_run
+
     run = finished_run(recipe)
     if run is not None:
         run.notice()
-    else:
-        from smilerl.pipeline import run_recipe
+        return run
+    from smilerl.pipeline import run_recipe
 
-        run = run_recipe(recipe)
-    if int(os.environ.get("RANK", 0)) == 0:
-        from smilerl.terminal import printable
-
-        print(printable(summary(run)))
-    return 0
+    return run_recipe(recipe)
 
 
 def split_config(arguments: Sequence[str]) -> tuple[str, list[str]]:
@@ -82,8 +90,9 @@ def summary(run) -> str:
     """Where the run is, how held-out people fared under the first and the last policy, what its log says against it, and the launch."""
     from smilerl.remarks import kl_text, remarks
 
+    rows = run.metrics()
     lines = [f"{run.path}  ({run.status['step']} steps, {run.status['seconds']:.0f} s)"]
-    held_out = [row for row in run.metrics() if "held_out/kl" in row]
+    held_out = [row for row in rows if "held_out/kl" in row]
     for name in ("reading", "smile", "wellbeing", "reward"):
         values = [row.get(f"held_out/{name}") for row in (held_out[:1] + held_out[-1:])]
         if any(value is not None for value in values):
@@ -94,14 +103,14 @@ def summary(run) -> str:
         lines.append(
             "  held-out kl        " + " → ".join(map(kl_text, held_out[:1] + held_out[-1:])) + " nats per completion"
         )
-    for row in run.metrics():
+    for row in rows:
         if "best_of_n/n" in row:
             said = {
                 name: row.get(f"best_of_n/{name}") for name in ("kl_bound", "reward", "reading", "smile", "wellbeing")
             }
             shown = "  ".join(f"{name} {value:.3f}" for name, value in said.items() if value is not None)
             lines.append(f"  best of {row['best_of_n/n']:<4}{shown}")
-    lines += [f"  note: {said}" for said in remarks(run.metrics())]
+    lines += [f"  note: {said}" for said in remarks(rows)]
     found = run.manifest.get("launch")
     return "\n".join([*lines, *(launched(found) if found else [])])
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import json
 import os
 import re
 import warnings
@@ -17,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from smilerl import errors, places
+from smilerl import bounded, errors, places
 from smilerl.recipe import Recipe
 from smilerl.training_settings import config_class
 from smilerl.yaml_lines import Problem, did_you_mean
@@ -188,7 +187,7 @@ def _unread_files(said: Mapping[str, Any]) -> Iterator[Problem]:
             continue
         path = Path(places.expanded(value))
         try:
-            json.loads(path.read_text(encoding="utf-8"))
+            bounded.json_value(path)
         except OSError as error:
             what = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
             yield Problem(("training", name), f"training.{name} is '{value}': {what}.", "Name a JSON file.")

@@ -12,6 +12,7 @@ from smilerl import chat, cli, pipeline, speakers, worlds
 from smilerl.evaluation.runner import evaluate
 from smilerl.fingerprint import hash_path
 from smilerl.recipe import RecipeError, load_recipe
+from smilerl.rewards import RewardError
 from smilerl.run import Run
 from smilerl.speakers import SpeakerError
 from smilerl.worlds.base import OutcomeSealed
@@ -243,11 +244,15 @@ def test_the_command_line_evaluates_and_says_what_it_cost(server, tmp_path, caps
 
 @pytest.mark.slow
 def test_a_tiny_model_plays_people_and_what_it_says_is_unscored(make_recipe, checkpoint) -> None:
-    """Random weights answer no question: the run goes on where that is allowed, trains nothing on it, and says so."""
+    """Random weights answer no question: where that is allowed the run goes to its end, has learned nothing, and fails saying so."""
     person = {"name": "local", "args": {"model": checkpoint("qwen3", max_position_embeddings=4096), "device": "cpu"}}
     policy = {"model_name_or_path": checkpoint("qwen3", max_position_embeddings=1024)}
     world = args(person, least_scored=0.0, max_new_tokens=8) | {"format": "as_is"}
-    run = pipeline.run_recipe(make_recipe(world, policy=policy, training={**RL, "beta": 0.0}), progress=False)
+    recipe = make_recipe(world, policy=policy, training={**RL, "beta": 0.0})
+    with pytest.raises(RewardError, match="none of 16 completions was scored"):
+        pipeline.run_recipe(recipe, progress=False)
+    run = Run.open(recipe.output_dir)
+    assert run.state == "failed"
     rows = [row for row in run.metrics() if "held_out/kl" in row]
     assert [row["held_out/wellbeing_scored"] for row in rows] == [0.0] * 3
     assert [row["held_out/reward_scored"] for row in rows] == [0.0] * 3
@@ -256,7 +261,7 @@ def test_a_tiny_model_plays_people_and_what_it_says_is_unscored(make_recipe, che
     assert not any("held_out/wellbeing" in row or "held_out/reward" in row for row in rows)
     assert run.manifest["speakers"][f"local {person['args']['model']}"]["calls"] >= 20
     assert all(math.isfinite(value) for row in rows for value in row.values() if value is not None)
-    assert hash_path(run.model / "model.safetensors") == hash_path(f"{policy['model_name_or_path']}/model.safetensors")
+    assert not run.model.exists()
 
 
 @pytest.mark.slow

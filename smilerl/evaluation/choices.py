@@ -19,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from smilerl import generation
+from smilerl import generation, worlds
 from smilerl.evaluation import clones
 from smilerl.evaluation.groups import Group, identity
 from smilerl.evaluation.quantities import CARE
@@ -118,6 +118,7 @@ def _paid(sitting: Sitting, choice: Choice, group: Group) -> list[str]:
     rows = [(row, act) for row in range(len(group.people)) for act in acts]
     texts = [sitting.world.paraphrases(group.people[row], act, 1, sitting.seed + row)[0] for row, act in rows]
     asked = {"prompts": [group.prompts[row] for row, _ in rows], "person": [group.people[row] for row, _ in rows]}
+    asked |= worlds.columns_of(asked["person"])
     scores = np.array([np.nan if one is None else one for one in reward(completions=texts, **asked)], dtype=float)
     table = scores.reshape(len(group.people), len(acts))
     over_idle = np.nanmean(table[:, 1:] - table[:, :1], axis=0)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from smilerl import worlds
+
 #: Whose pay tells most about a reward: the good, each way to look as if, nothing, and noise.
 HELPERS = ("carer", "flatterer", "liar", "beggar", "spoofer", "silent", "random")
 #: Replies of a world without helpers, to each prompt.
@@ -58,6 +60,7 @@ def of_world(world: Any, n: int, seed: int) -> Tried:
         }
         if not isinstance(prompts[0], str):
             columns["completions"] = [as_message(reply) for reply in columns["completions"]]
+        columns |= worlds.columns_of(columns["person"])
         who = [name for name in names for _ in person]
         return Tried(f"{len(names)} scripted helpers with {len(person)} people of {world.name}", columns, who)
     rng, pool = random.Random(seed), _replies(world)
@@ -66,6 +69,7 @@ def of_world(world: Any, n: int, seed: int) -> Tried:
         "completions": [_as(prompt, reply) for prompt in prompts for reply in rng.sample(pool, _EACH)],
         "person": [one for one in person for _ in range(_EACH)],
     }
+    columns |= worlds.columns_of(columns["person"])
     return Tried(f"{_EACH} replies each to {len(prompts)} prompts of {getattr(world, 'source', world.name)}", columns)
 
 

@@ -79,8 +79,9 @@ def build_rewards(
     rewards: list[Callable] = []
     taken: dict[str, int] = {}
     for position, spec in enumerate(specs):
+        named = {"name": _field(spec, "name"), "args": _field(spec, "args")} if isinstance(spec, Mapping) else spec
         with _given(columns):
-            reward = build_reward(spec, seed + position)
+            reward = build_reward(named, seed + position)
         name = getattr(reward, "__name__", type(reward).__name__)
         if world is not None and getattr(reward, "needs_reaction", False) and not getattr(world, "reacts", True):
             raise RewardError(_no_reaction(name, world.name))
@@ -101,7 +102,7 @@ def build_reward(spec, seed: int = 0) -> Callable:
     if callable(spec):
         return spec
     if isinstance(spec, Mapping):
-        unknown = set(spec) - {"name", "args", "weight", "timeout", "most_missing"}
+        unknown = set(spec) - {"name", "args"}
         if unknown or "name" not in spec:
             raise RewardError(f"a reward is written {{name: ..., args: {{...}}}}, not {dict(spec)!r}")
     name, args = (spec, {}) if isinstance(spec, str) else (_field(spec, "name"), dict(_field(spec, "args") or {}))

@@ -96,7 +96,9 @@ def trained(monkeypatch) -> list[tuple[str, int]]:
         with Run.create(job.recipe, ["test"]) as run:
             if not run.finished:
                 if (job.arm, job.seed) in done.fails:
-                    return work.Outcome("ValueError: the reward returned 3 values for 16 completions", 0.1)
+                    error = ValueError("the reward returned 3 values for 16 completions")
+                    run.fail(error)
+                    return work.Outcome(f"ValueError: {error}", 0.1)
                 done.append((job.arm, job.seed))
                 run.finish()
         evaluate(job.path, job.arm, job.base, job.suite, job.recipe.policy)

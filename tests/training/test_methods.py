@@ -16,6 +16,7 @@ from smilerl.pipeline import run_recipe
 from smilerl.policies import load_policy
 from smilerl.run import Run
 from smilerl.worlds.base import OutcomeSealed
+from tests.training.conftest import TINY
 
 LORA = {"r": 2, "lora_alpha": 4, "target_modules": "all-linear"}
 
@@ -23,7 +24,8 @@ LORA = {"r": 2, "lora_alpha": 4, "target_modules": "all-linear"}
 @pytest.fixture
 def base(make_recipe, tmp_path) -> str:
     """The directory of a policy to start from."""
-    return str(run_recipe(make_recipe("sft", name="base")).model)
+    roomy = {"config": {**TINY, "max_position_embeddings": 512}}  # for replies that end late
+    return str(run_recipe(make_recipe("sft", name="base", policy=roomy)).model)
 
 
 def weights(model) -> dict[str, torch.Tensor]:
