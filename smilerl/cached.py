@@ -9,6 +9,7 @@ from pathlib import Path
 from smilerl import seals
 from smilerl.policies import Policy
 from smilerl.run import Run, RunError
+from smilerl.terminal import printable
 
 
 def damage(folder: Path) -> str | None:
@@ -27,7 +28,7 @@ def damage(folder: Path) -> str | None:
 
 def clear(folder: Path, wrong: str) -> None:
     """Takes away what is in the cache in place of a whole model, and says why."""
-    print(f"{folder}: {wrong}. It is built again.", file=sys.stderr, flush=True)
+    print(printable(f"{folder}: {wrong}. It is built again."), file=sys.stderr, flush=True)
     shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import dis
 import errno
+import logging
 import os
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -62,6 +64,7 @@ def run(command: Callable[[], int]) -> int:
     Raises:
         SystemExit: as the command raises it; `Interrupted` among them.
     """
+    _quiet()
     try:
         return command()
     except SystemExit as error:
@@ -82,7 +85,7 @@ def run(command: Callable[[], int]) -> int:
         # The reader of our output has left (`| head`); what is still buffered has nowhere to go.
         sys.stdout = None
         return 0
-    except Exception as error:  # noqa: BLE001 - the one place where an error ends
+    except BaseException as error:  # noqa: BLE001 - the one place where an error ends; a panic of a Rust library is no Exception
         status, text = told(error)
         if _speaks():
             if os.environ.get(SHOW, "0") not in ("", "0"):
@@ -92,7 +95,30 @@ def run(command: Callable[[], int]) -> int:
         return status
 
 
-def told(error: Exception) -> tuple[int, str]:
+def _quiet() -> None:
+    """What libraries log, threads raise and destructors raise reaches the screen as text, in a line, and not as a traceback."""
+    logging.setLogRecordFactory(_PrintableRecord)
+    threading.excepthook = lambda failed: _aside("a thread failed", failed.exc_value)
+    sys.unraisablehook = lambda failed: _aside("something that was cleaned up failed", failed.exc_value)
+
+
+class _PrintableRecord(logging.LogRecord):
+    """A log record whose text moves no cursor."""
+
+    def getMessage(self) -> str:
+        return printable(super().getMessage())
+
+
+def _aside(what: str, error: BaseException | None) -> None:
+    if error is not None and sys.stderr is not None:
+        at = users_place(error)
+        print(
+            printable(f"{what}: {type(error).__name__}: {_first_line(error)}{f' ({at})' if at else ''}"),
+            file=sys.stderr,
+        )
+
+
+def told(error: BaseException) -> tuple[int, str]:
     """The exit status of an error, and its text for the screen: printable, at most ten lines."""
     if is_for_users(error):
         return WRONG, brief("\n".join([printable(error), *_notes(error)]))
@@ -143,7 +169,7 @@ def is_memory(error: BaseException) -> bool:
     )
 
 
-def _headline(error: Exception) -> str:
+def _headline(error: BaseException) -> str:
     if is_memory(error):
         return (
             f"Out of memory: {_first_line(error)}\n"
@@ -199,7 +225,7 @@ def _is_users_file(name: str) -> bool:
     return path.suffix == ".py" and not installed and not path.is_relative_to(_PACKAGE)
 
 
-def _kept_where(error: Exception) -> str:
+def _kept_where(error: BaseException) -> str:
     folder = Path(tempfile.gettempdir())
     if getattr(error, "_kept", None) is None:
         try:

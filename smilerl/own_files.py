@@ -14,6 +14,7 @@ from typing import Any
 
 from smilerl import bounded
 from smilerl.errors import UserError
+from smilerl.terminal import printable
 
 _STUDY = {
     "title": str, "question": str, "source": str, "plan_hash": str, "prereg": (dict, type(None)), "suite": str, "seeds": list, "base": dict,
@@ -121,7 +122,11 @@ def read_rows(path: Path, fix: str = "") -> list[dict[str, Any]]:
         else:
             rows.append(row)
     if lost:
-        print(f"{path}: {lost} of {len(lines)} lines could not be read, and are left out", file=sys.stderr, flush=True)
+        print(
+            printable(f"{path}: {lost} of {len(lines)} lines could not be read, and are left out"),
+            file=sys.stderr,
+            flush=True,
+        )
     return rows
 
 

@@ -236,7 +236,7 @@ def _own_run(recipe: Recipe) -> Iterator[Run]:
         if state.is_main_process:
             run = stack.enter_context(Run.create(recipe))
             for said in launch.unmet(state.num_processes):
-                print(f"{_title(recipe)}  {said}", file=sys.stderr, flush=True)
+                print(printable(f"{_title(recipe)}  {said}"), file=sys.stderr, flush=True)
         state.wait_for_everyone()
         yield run if state.is_main_process else Run.open(recipe.output_dir)
         state.wait_for_everyone()

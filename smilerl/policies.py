@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -40,6 +40,14 @@ if TYPE_CHECKING:
 TOKEN = r" ?[a-z0-9']+| ?[^\sa-z0-9']|\n| "
 #: Bytes of a config.json; those of classifiers list their labels.
 _MOST_CONFIG = 4 * 1024 * 1024
+#: Sizes beyond which a configuration is no model's: built, it would take the memory and time of the machine.
+_LARGEST = {
+    **dict.fromkeys(("num_hidden_layers", "n_layer", "num_layers", "encoder_layers", "decoder_layers"), 2_000),
+    **dict.fromkeys(("hidden_size", "n_embd", "d_model", "intermediate_size", "num_attention_heads"), 2**20),
+    **dict.fromkeys(("vocab_size", "max_position_embeddings", "n_positions"), 2**28),
+}
+#: Seconds that a chat template may take for one short message, and characters that it may write.
+_TEMPLATE_SECONDS, _TEMPLATE_LETTERS = 10.0, 1_000_000
 #: Code that a repository of weights brings is never run, nor is anybody asked whether to (transformers' default asks on a terminal).
 NO_CODE: dict[str, Any] = {"trust_remote_code": False}
 #: Parameters of a model whose weights are looked at when it is loaded, which takes a tenth of a second for 135 million.
@@ -152,7 +160,13 @@ def load_policy(
     check_finite(model, name)
     if device is not None:
         model = model.to(device)
-    return Policy(model.eval(), load_tokenizer(name if _holds_tokenizer(name) else base or name), name)
+    tokenizer = load_tokenizer(name if _holds_tokenizer(name) else base or name)
+    if tokenizer.pad_token is None:
+        raise ValueError(
+            f"the tokenizer of {name} names neither an end nor a padding token, so replies could not end.\n"
+            '    Name the token in its tokenizer_config.json, such as "eos_token": "</s>".'
+        )
+    return Policy(model.eval(), tokenizer, name)
 
 
 @contextmanager
@@ -195,9 +209,33 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """The tokenizer of a model, padding on the left; `<eos>` pads where the model names no padding token."""
     with _loading(name):
         tokenizer = AutoTokenizer.from_pretrained(name, padding_side="left", **NO_CODE)
+    _check_template(tokenizer, name)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def _check_template(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
+    """Whether a model's chat template ends: one from elsewhere may hold loops without end, or write without measure.
+
+    Raises:
+        ValueError: it does not.
+    """
+    from smilerl.rewards._patience import TimedOut, within
+
+    if not tokenizer.chat_template:
+        return
+    talk = [{"role": "user", "content": "x"}]
+    written: Any = ""
+    try:
+        with suppress(Exception):  # a template may want other messages: prompts are checked by themselves
+            written = within(_TEMPLATE_SECONDS, lambda: tokenizer.apply_chat_template(talk, tokenize=False))
+    except TimedOut:
+        raise ValueError(
+            f"the chat template of {name} did not end within {_TEMPLATE_SECONDS:g} s for one short message."
+        ) from None
+    if len(written) > _TEMPLATE_LETTERS:
+        raise ValueError(f"the chat template of {name} writes {len(written)} characters for one short message.")
 
 
 def tokenizer_and_config(name: str) -> tuple[PreTrainedTokenizerBase, PretrainedConfig]:
@@ -266,7 +304,10 @@ def check_finite(model: torch.nn.Module, name: str) -> None:
 def _loading(name: str) -> Iterator[None]:
     """What the libraries raise about a model's files, as one line that names it."""
     from safetensors import SafetensorError
+    from transformers import logging
 
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.CRITICAL)  # its reports of many lines say what is said here in one
     try:
         yield
     except torch.OutOfMemoryError:
@@ -276,7 +317,11 @@ def _loading(name: str) -> Iterator[None]:
         if type(error) is not Exception and not isinstance(error, known):  # tokenizers raises the class itself
             raise
         first = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+        if "ignore_mismatched_sizes" in str(error):
+            first = "its weights have other sizes than its config.json says"
         raise ValueError(f"the model {name} cannot be loaded: {first[:300]}") from error
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def _refuse_missing(name: str, missing: Iterable[str]) -> None:
@@ -354,11 +399,24 @@ def check_configuration(folder: str | Path) -> None:
     file = Path(folder) / "config.json"
     if not file.is_file():
         return
-    named = next((name for name in _implementations(bounded.mapping(file, _MOST_CONFIG)) if "/" in name), None)
+    said = bounded.mapping(file, _MOST_CONFIG)
+    for key, value in _sizes(said):
+        if isinstance(value, int) and value > _LARGEST[key]:
+            raise ValueError(f"{printable(file)}: {key} is {value}, but no model has more than {_LARGEST[key]}.")
+    named = next((name for name in _implementations(said) if "/" in name), None)
     if named is not None:
         raise ValueError(
             f"{printable(file)}: '{printable(named[:200])}' would be loaded from the Hub and run. Write \"sdpa\" there if you want the model."
         )
+
+
+def _sizes(said: Any) -> Iterator[tuple[str, Any]]:
+    """The sizes in a configuration that a model is built from, those of its parts included."""
+    if isinstance(said, dict):
+        for name, value in said.items():
+            if name in _LARGEST:
+                yield name, value
+            yield from _sizes(value)
 
 
 def _implementations(said: Any, inside: bool = False) -> Iterator[str]:

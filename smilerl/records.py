@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from smilerl import paths, places
+from smilerl.terminal import printable
 
 #: What to do with a row that cannot be used: refuse the file, or leave the row out and count it.
 OnBadRow = Literal["stop", "skip"]
@@ -81,11 +82,11 @@ class BadRows:
             said = f"{self.count} of {self.count + good} rows are left out; the first: {self.first}"
             if said not in _TOLD:  # a file is read more than once in a run
                 _TOLD.add(said)
-                print(said, file=sys.stderr, flush=True)
+                print(printable(said), file=sys.stderr, flush=True)
             return
-        more = f", also {', '.join(self._others)}" + ("..." if self.count > len(self._others) + 1 else "")
+        more = f" (also {', '.join(self._others)}" + (", ...)" if self.count > len(self._others) + 1 else ")")
         raise ValueError(
-            f"{self.first}\n{self.count} of {self.count + good} rows cannot be used{more if self._others else ''}. "
+            f"{self.first.rstrip('.')}.\n{self.count} of {self.count + good} rows cannot be used{more if self._others else ''}. "
             "Mend them, or leave such rows out: on_bad_row: skip"
         )
 

@@ -208,13 +208,17 @@ class Run:
         if wrong is not None:
             raise RunError(f"{self.path}: {wrong}.\n    {seals.REBUILT.format(self.path)}")
         if self.finished and not seals.has_seal(self.path):
-            print(f"{self.path}: there is no {seals.RUN}, so its files are not verified", file=sys.stderr, flush=True)
+            print(
+                printable(f"{self.path}: there is no {seals.RUN}, so its files are not verified"),
+                file=sys.stderr,
+                flush=True,
+            )
 
     def notice(self) -> None:
         """Says on standard error what is wrong with a finished run besides its model."""
         wrong = seals.damage_of_run(self.path)
         if wrong is not None:
-            print(f"{self.path}: {wrong}. (The model is whole.)", file=sys.stderr, flush=True)
+            print(printable(f"{self.path}: {wrong}. (The model is whole.)"), file=sys.stderr, flush=True)
 
     @property
     def goes_on_from(self) -> Path | None:
@@ -262,7 +266,7 @@ class Run:
     def finish(self) -> None:
         """Says that the run ran to its end, and seals what it made."""
         (self.path / errors.KEPT).unlink(missing_ok=True)
-        seals.seal_run(self.path)
+        seals.seal_run(self.path, ownership.made_by_a_run)
         self._set_status(state="finished", error=None)
 
     def fail(self, error: BaseException) -> None:
@@ -386,7 +390,10 @@ class Run:
         if checkpoint is None:
             return False
         if self.finished:
-            print(f"{self.path}: {self.damage(thoroughly=False)}; goes on from {checkpoint.name}", file=sys.stderr)
+            print(
+                printable(f"{self.path}: {self.damage(thoroughly=False)}; goes on from {checkpoint.name}"),
+                file=sys.stderr,
+            )
         self._move_aside(passed_over)
         step = checkpoints.step_of(checkpoint)
         self._cut_back(step)

@@ -4,7 +4,7 @@ A file that is cut short or has one flipped bit is loaded by the libraries witho
 checkpoints, finished models, evaluations and what is kept in the cache are sealed when they are complete, and verified when they
 are used.
 
-Verifying reads every byte, at 1 to 2 GB a second and core: less than loading the same files takes. Where something is only to be
+Verifying reads every byte, which takes less time than loading the same files. Where something is only to be
 recognised, as a study does with each of its runs, files above `LARGE` bytes are taken for whole if their size and their time of
 last change are those of the seal; they are read when they are loaded.
 """
@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -135,7 +135,16 @@ def seal_beside(folder: Path) -> None:
 def damage_beside(folder: Path, *, thoroughly: bool = True) -> str | None:
     """What is wrong with a folder that may have a seal beside it; None for a whole one, and for one without a seal."""
     manifest = beside(folder)
-    return damage(folder.parent, manifest, thoroughly=thoroughly) if os.path.lexists(manifest) else None
+    if not os.path.lexists(manifest):
+        return None
+    return damage(folder.parent, manifest, thoroughly=thoroughly) or _added(folder, manifest)
+
+
+def _added(folder: Path, manifest: Path) -> str | None:
+    """Which file of a folder is not in its seal: a library may prefer it to one that is, such as a second chat template."""
+    known = {folder.parent / name for name in json.loads(manifest.read_text(encoding="utf-8"))["files"]}
+    more = sorted(path for path in folder.rglob("*") if not path.is_dir() and path not in known)
+    return f"{_name(more[0], folder.parent)} was added after it was saved" if more else None
 
 
 def seal_inside(folder: Path) -> None:
@@ -173,11 +182,15 @@ def check_model(folder: str | Path) -> None:
         raise RunError(f"{run}: {wrong}.\n    {REBUILT.format(run)}")
 
 
-def seal_run(path: Path) -> None:
-    """Seals the model of a run that is complete, with the seal beside it, and in `RUN` that seal and what else the run is known by."""
+def seal_run(path: Path, counts: Callable[[str], bool] = lambda name: True) -> None:
+    """Seals the model of a run that is complete, with the seal beside it, and in `RUN` that seal and what else the run is known by.
+
+    Args:
+        counts: whether an entry of the folder, by its name, is one that the run made.
+    """
     if (path / "model").is_dir():
         seal_beside(path / "model")
-    counted = [entry for entry in path.iterdir() if entry.name not in _NOT_OF_A_RUN]
+    counted = [entry for entry in path.iterdir() if entry.name not in _NOT_OF_A_RUN and counts(entry.name)]
     seal(path, path / RUN, [file for entry in counted for file in ([entry] if entry.is_file() else entry.rglob("*"))])
 
 

@@ -61,6 +61,8 @@ def trained(recipe) -> Run:
     run = finished_run(recipe)
     if run is not None:
         run.notice()
+        if int(os.environ.get("RANK", 0)) == 0:
+            print(printable(f"{run.path} is finished already: nothing to do"), file=sys.stderr)
         return run
     from smilerl.pipeline import run_recipe
 

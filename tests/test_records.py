@@ -113,7 +113,7 @@ def test_bad_rows_are_counted_and_told_together_or_left_out(read, capsys):
     assert len(read(raw, bad=bad)) == 2
     with pytest.raises(ValueError) as error:
         bad.check(2)
-    assert ":2: not JSON" in str(error.value) and "3 of 5 rows cannot be used, also 3, 4." in str(error.value)
+    assert ":2: not JSON" in str(error.value) and "3 of 5 rows cannot be used (also 3, 4)." in str(error.value)
     skipping = BadRows("skip")
     assert len(read(raw, bad=skipping)) == 2
     skipping.check(2)

@@ -24,6 +24,7 @@ import pandas as pd
 from smilerl import paths, sources
 from smilerl.fingerprint import hash_path
 from smilerl.own_files import RunError
+from smilerl.terminal import printable
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def _kept(path: Path) -> bytes | None:
     digest, data = (whole := path.read_bytes())[:32], whole[32:]
     if hashlib.sha256(data).digest() == digest:
         return data
-    print(f"{path} is damaged: it is made again", file=sys.stderr, flush=True)
+    print(printable(f"{path} is damaged: it is made again"), file=sys.stderr, flush=True)
     return None
 
 

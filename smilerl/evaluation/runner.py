@@ -313,7 +313,7 @@ def _kept(out_dir: str | Path | None) -> dict[str, Any]:
                 return {name: result for name, result in found.items() if result["status"] != "error"}
     except RunError as error:
         wrong = str(error).removesuffix(".")
-    print(f"{out_dir}: {wrong}. It is evaluated again.", file=sys.stderr, flush=True)
+    print(printable(f"{out_dir}: {wrong}. It is evaluated again."), file=sys.stderr, flush=True)
     return {}
 
 

@@ -94,6 +94,11 @@ def write_card(prepared: Prepared, folder: Path) -> Path:
 
 def _prepare_run(run: Run, options: Options) -> Prepared:
     _check_finished(run)
+    odd = next(
+        (path for path in run.path.rglob("*") if not (path.is_file() or path.is_dir() or path.is_symlink())), None
+    )
+    if odd is not None:
+        raise HubError(f"{odd} is no ordinary file, so nothing was sent.\n    Delete it, or train the run again.")
     with _verified(run):
         return _parcel_of(run, options)
 

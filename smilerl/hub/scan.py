@@ -38,7 +38,9 @@ _SHORTEST = 8  # a shorter value of such a variable occurs by chance
 _KEY_ENV = re.compile(r"key_env[\"']?\s*[:=]\s*[\"']?([A-Za-z_][A-Za-z0-9_]*)")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_\-]{20,}")
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2}){12,}")
-_ESCAPE = re.compile(r"\\(?:u\{?([0-9a-fA-F]{4,6})\}?|U([0-9a-fA-F]{8})|x([0-9a-fA-F]{2})|([nrt])|([^A-Za-z0-9\s]))")
+_ESCAPE = re.compile(
+    r"\\(?:u(?:([0-9a-fA-F]{4})|\{([0-9a-fA-F]{1,6})\})|U([0-9a-fA-F]{8})|x([0-9a-fA-F]{2})|([nrt])|([^A-Za-z0-9\s]))"
+)
 
 
 @dataclass(frozen=True)
@@ -195,8 +197,8 @@ def without_escapes(line: str) -> str:
 
 
 def _unescaped(found: re.Match) -> str:
-    short, long, byte, space, mark = found.groups()
-    digits = short or long or byte
+    short, braced, long, byte, space, mark = found.groups()
+    digits = short or braced or long or byte
     if digits:
         return chr(int(digits, 16)) if int(digits, 16) < 0x110000 else ""
     return {"n": "\n", "r": "\r", "t": "\t"}[space] if space else mark

@@ -96,7 +96,9 @@ def admit(recipe: Recipe, where: str, *, trust: bool = False) -> Admitted:
     def note(one: Strange) -> None:
         if trust and one.opens:
             trusted.append(one.value)
-            print(f"{where}: trusted: '{_shown(one.value)}' ({dotted(one.key)}), {one.what}", file=sys.stderr)
+            print(
+                printable(f"{where}: trusted: '{_shown(one.value)}' ({dotted(one.key)}), {one.what}"), file=sys.stderr
+            )
         else:
             strange.setdefault(str(one.key[0]), one)
 

@@ -19,6 +19,7 @@ from accelerate.utils import gather_object
 from smilerl.rewards._asking import ask
 from smilerl.rewards._failures import RewardError
 from smilerl.rewards._summed import unscored
+from smilerl.terminal import printable
 
 #: Calls over which the share of missing rows is measured.
 LAST = 10
@@ -100,7 +101,11 @@ class Together:
         self.asked, self.scored = self.asked + len(left_out), self.scored + left_out.count(False)
         self._silent = 0 if False in left_out else self._silent + 1
         if self._silent == SILENT:
-            print(f"no completion has been scored for {SILENT} steps: nothing is learned", file=sys.stderr, flush=True)
+            print(
+                printable(f"no completion has been scored for {SILENT} steps: nothing is learned"),
+                file=sys.stderr,
+                flush=True,
+            )
         if not any(left_out):
             return found
         counted = [values for values, weight in zip(found, self.weights, strict=True) if weight]
@@ -127,7 +132,7 @@ class Together:
                 columns["log_metric"](f"rewards/{reward.__name__}/missing", 1.0)
             limit = f"within {last.seconds:g} s" if not last.hurried else "in time, as the run is asked to stop"
             said = f"the reward '{reward.__name__}' gave no answer {limit}"
-            print(f"{said}: its {rows} rows are missing", file=sys.stderr, flush=True)
+            print(printable(f"{said}: its {rows} rows are missing"), file=sys.stderr, flush=True)
             share = sum(late) / len(late)
             if share > most and not last.hurried:
                 where = f"{reward.place}: " if reward.place else ""

@@ -15,10 +15,10 @@ def fingerprint(folder: Path) -> str:
     read += [file for run in runs for file in (*run.glob("evals/*/*.json"), *run.glob("evals/*/samples.parquet"))]
     here = Path(__file__).parent
     digest = hashlib.sha256()
-    for path in sorted({*read, *here.glob("*.py"), *here.glob("templates/*")}):
+    for path in sorted({*read, *here.glob("*.py"), *here.glob("templates/*"), here.parent / "remarks.py"}):
         if path.is_file():
             digest.update(
-                f"{path.relative_to(folder if path.is_relative_to(folder) else here)}\n".encode()
+                f"{path.relative_to(folder if path.is_relative_to(folder) else here.parent)}\n".encode()
                 + hashlib.sha256(path.read_bytes()).digest()
             )
     return digest.hexdigest()

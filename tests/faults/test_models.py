@@ -1,0 +1,116 @@
+"""Models whose files would hang the machine, run code, or write to the terminal: one line, and nothing else happens."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from smilerl.hub import scan
+
+pytestmark = [pytest.mark.slow, pytest.mark.attack("models from elsewhere")]
+
+LOOPS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}x"
+
+
+@pytest.fixture
+def model(checkpoint, tmp_path) -> Path:
+    """A copy of a small model."""
+    return Path(shutil.copytree(checkpoint("llama"), tmp_path / "model"))
+
+
+def spoilt(folder: Path, file: str, **changes) -> None:
+    """Changes keys of a JSON file."""
+    said = json.loads((folder / file).read_text())
+    (folder / file).write_text(json.dumps(said | changes))
+
+
+CONFIGS = {
+    "a million layers": ({"num_hidden_layers": 10**6}, "num_hidden_layers is 1000000"),
+    "a part with a million layers": ({"text_config": {"num_hidden_layers": 10**6}}, "num_hidden_layers is 1000000"),
+    "a hidden size of 10^9": ({"hidden_size": 10**9}, "hidden_size is 1000000000"),
+    "more layers than weights": ({"num_hidden_layers": 3}, "has no weights for"),
+    "another vocabulary": ({"vocab_size": 900}, "other sizes than its config.json"),
+    "escapes in a name": ({"rope_scaling": {"rope_type": "\x1b[31mx", "factor": 1.0}}, ""),
+}
+
+
+@pytest.mark.parametrize(("changes", "says"), CONFIGS.values(), ids=CONFIGS)
+def test_a_configuration_that_is_no_model_s_is_told_in_a_line(product, model, changes, says):
+    spoilt(model, "config.json", **changes)
+    product("eval", model, "--suite", "held_out", "--n", "4", timeout=60).refused(says)
+
+
+@pytest.mark.parametrize(("template", "says"), [(LOOPS, "did not end"), ("{{ 'a' * 10**8 }}", "100000000 characters")])
+def test_a_chat_template_that_does_not_end_is_told(product, model, template, says):
+    for file in model.glob("*.jinja"):
+        file.unlink()
+    spoilt(model, "tokenizer_config.json", chat_template=template)
+    product("eval", model, "--suite", "held_out", "--n", "4", timeout=60).refused(says)
+
+
+def test_code_of_a_configuration_is_not_asked_about(product, tiny, model, tmp_path):
+    (model / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass C: ...\n")
+    spoilt(model, "config.json", model_type="evil", auto_map={"AutoConfig": "evil.C", "AutoModelForCausalLM": "evil.C"})
+    product("train", tiny(policy={"model_name_or_path": str(model)})).refused("cannot be loaded")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("name", ["chat_template.jinja", "model.safetensors.index.json", "more/file.txt"])
+def test_a_file_that_is_added_to_a_finished_model_is_named(product, tiny, tmp_path, name):
+    product("train", tiny())
+    added = tmp_path / "runs/recipe/model" / name
+    added.parent.mkdir(exist_ok=True)
+    added.write_text("{{ 'anything' }}")
+    product("eval", "runs/recipe", "--suite", "held_out", "--n", "4").refused(f"{name} was added")
+
+
+def test_weights_that_are_a_pipe_are_not_waited_for(product, tiny, tmp_path):
+    product("train", tiny())
+    weights = tmp_path / "runs/recipe/model/model.safetensors"
+    weights.unlink()
+    os.mkfifo(weights)
+    product("push", "runs/recipe", "--to", "a/b", "--dry-run", timeout=60).refused("no ordinary file")
+
+
+def test_what_is_done_already_is_said(product, tiny):
+    product("train", tiny())
+    again = product("train", tiny())
+    assert again.code == 0 and "is finished already" in again.err
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "import threading\n    thread = threading.Thread(target=lambda: 1 / 0)\n    thread.start()\n    thread.join()",
+        "class Odd:\n        def __del__(self): raise ValueError('\\x1b[2J')\n    Odd()",
+        "import logging\n    logging.error('\\x1b[31m red')",
+    ],
+    ids=["a thread", "a destructor", "a log"],
+)
+def test_what_a_reward_does_beside_its_answer_is_told_in_lines(product, tiny, tmp_path, body):
+    reward = (
+        f"def mine(prompts, completions, **columns):\n    {body}\n    return [float(len(c)) for c in completions]\n"
+    )
+    (tmp_path / "mine.py").write_text(reward)
+    ended = product("train", tiny(rewards=[{"name": "mine.py:mine"}]))
+    assert ended.code == 0 and "Traceback" not in ended.err and "\x1b" not in ended.err and ended.err
+
+
+def test_a_reward_that_computes_outcomes_while_its_module_loads_is_refused(product, tiny, tmp_path):
+    """Checking a recipe imports the module, too: what it computed there would be ready when training is sealed."""
+    (tmp_path / "hers.py").write_text(
+        "from smilerl import worlds\nworld = worlds.build('smileworld')\npeople = world.people('train', 4, 0)['person'][:]\n"
+        "TABLE = [one.outcome.wellbeing for one in world.react(people, ['i am here for you'] * 4)]\n"
+        "def mine(prompts, completions, **columns): return [TABLE[0]] * len(completions)\n"
+    )
+    product("train", tiny(rewards=[{"name": "hers.mine"}]), cwd=tmp_path).refused("computed an outcome")
+
+
+@pytest.mark.parametrize("escape", ["\\u0068f_", "\\u{68}f_", "\\x68f_"])
+def test_a_token_whose_escape_is_followed_by_hexadecimal_is_found(escape):
+    token = escape + "AbCdEfGhIjKlMnOpQrStUvWxYz" + "abcdefgh"
+    assert scan.scan("manifest.json", json.dumps({"x": "y"}).replace("y", token).encode(), scan.Values({}))
