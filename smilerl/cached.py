@@ -17,8 +17,10 @@ def damage(folder: Path) -> str | None:
     if folder.exists() and not folder.is_dir():
         return "it is no folder"
     try:
-        if Run(folder).manifest.get("content_hash") is None or not Run(folder).finished:
+        if not Run(folder).finished:
             return None
+        if Run(folder).manifest.get("content_hash") is None:
+            return "its manifest.json is missing"
     except RunError as error:
         return str(error).splitlines()[0].removesuffix(".")
     if not seals.has_seal(folder):

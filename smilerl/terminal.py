@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import unicodedata
+import re
 
 #: Lines that an error may have on the screen.
 MOST_LINES = 10
 #: Characters of an error that are kept in a file or shown on the screen.
 MOST_KEPT = 2000
+#: C0 and C1 controls but newline and tab, halves of characters, and what embeds, overrides or isolates a direction of reading.
+_ODD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
 
 def printable(text: object) -> str:
@@ -19,7 +21,7 @@ def printable(text: object) -> str:
         letters = str(text)
     except Exception:  # noqa: BLE001 - an error whose text cannot be had is still to be told
         return f"({type(text).__name__}: its text cannot be shown)"
-    return "".join(letter if _shows(letter) else _escaped(letter) for letter in letters)
+    return _ODD.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), letters)
 
 
 def brief(error: object, *, lines: int = MOST_LINES, most: int = MOST_KEPT) -> str:
@@ -29,15 +31,3 @@ def brief(error: object, *, lines: int = MOST_LINES, most: int = MOST_KEPT) -> s
         text = f"{text[:most]} ... ({len(text)} characters)"
     kept = text.splitlines()
     return "\n".join(kept if len(kept) <= lines else [*kept[: lines - 1], f"... ({len(kept)} lines)"])
-
-
-def _shows(letter: str) -> bool:
-    return letter in "\n\t" or (letter not in _REORDERING and unicodedata.category(letter) not in ("Cc", "Cs"))
-
-
-#: Bidirectional embeddings, overrides and isolates: text behind them reads in another order than it is written.
-_REORDERING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-
-
-def _escaped(letter: str) -> str:
-    return letter.encode("unicode_escape").decode("ascii")

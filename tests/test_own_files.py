@@ -40,7 +40,7 @@ def test_json_that_is_no_object_is_told_in_two_lines(tmp_path: Path, data: bytes
 
 def test_a_folder_in_place_of_a_file_is_told(tmp_path: Path) -> None:
     for read in (read_json, read_rows, read_table):
-        with pytest.raises(RunError, match=r"cannot be read|a folder"):
+        with pytest.raises(RunError, match=r"cannot be read|a folder|no file"):
             read(tmp_path)
 
 

@@ -52,6 +52,8 @@ text, texts = visible, all_visible
 
 #: What every reward is given beside the data's columns.
 GIVEN = frozenset("prompts completions completion_ids trainer_state log_extra log_metric person".split())
+#: What a recipe says beside a reward's name, and what means nothing for a reward inside another.
+_OUTSIDE = ("weight", "timeout", "most_missing")
 #: The columns of the data that the rewards being built will be given; None: not known.
 _columns: ContextVar[Collection[str] | None] = ContextVar("columns", default=None)
 
@@ -79,9 +81,9 @@ def build_rewards(
     rewards: list[Callable] = []
     taken: dict[str, int] = {}
     for position, spec in enumerate(specs):
-        named = {"name": _field(spec, "name"), "args": _field(spec, "args")} if isinstance(spec, Mapping) else spec
+        inner = {key: said for key, said in spec.items() if key not in _OUTSIDE} if isinstance(spec, Mapping) else spec
         with _given(columns):
-            reward = build_reward(named, seed + position)
+            reward = build_reward(inner, seed + position)
         name = getattr(reward, "__name__", type(reward).__name__)
         if world is not None and getattr(reward, "needs_reaction", False) and not getattr(world, "reacts", True):
             raise RewardError(_no_reaction(name, world.name))

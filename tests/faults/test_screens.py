@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from smilerl import chat, worlds
+from smilerl import chat, seals, worlds
 from tests.faults.conftest import Process, Product
 from tests.hub.conftest import make_run  # noqa: F401  (a fixture)
 from tests.speakers.conftest import Server, completion, send
@@ -177,6 +177,7 @@ def test_a_folder_of_a_report(product, tmp_path):
 def test_what_a_push_leaves_behind(product: Product, make_run):  # noqa: F811
     run = make_run("one")
     (run.model / f"{TEXT}.docx").write_text("")
+    seals.seal_run(run.path)
     ended = product("push", run.path, "--to", "org/one", "--dry-run")
     assert ended.code == 0 and MARK in shown(ended)
 

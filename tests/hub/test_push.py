@@ -7,7 +7,7 @@ import json
 import pytest
 from huggingface_hub import ModelCard
 
-from smilerl import paths
+from smilerl import paths, seals
 from smilerl.evaluation.statistics import wilson
 from tests.hub.server import Hub
 from tests.studies.synthetic import BASE, write_evaluation
@@ -63,6 +63,7 @@ def test_what_goes_and_what_never_goes(make_run, smilerl, hub, tmp_path):
     for name, data in private.items():
         (run.path / name).parent.mkdir(parents=True, exist_ok=True)
         (run.path / name).write_bytes(data)
+    seals.seal_run(run.path)
     dry = smilerl("push", run.path, "--to", "org/one", "--dry-run", token=None)
     assert dry.code == 0 and "Nothing was sent." in dry.out and hub.repos == {}, dry.err
     assert not [request for request in hub.requests if "/org/one" in request]
@@ -111,6 +112,7 @@ def test_a_token_in_any_file_stops_the_push(make_run, smilerl, hub, where):
     assert hub.repos == {}
 
 
+@pytest.mark.slow
 def test_the_token_of_the_push_itself_is_found(make_run, smilerl, hub):
     run = make_run("one")
     (run.model / "config.json").write_text(

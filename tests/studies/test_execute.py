@@ -197,6 +197,7 @@ def test_what_runs_need_and_cannot_have_ends_the_study(plan, trained, monkeypatc
         execute.run_study(plan())
 
 
+@pytest.mark.slow
 def test_a_base_that_is_spoken_to_otherwise_is_evaluated_again(plan, trained):
     made = plan()
     execute.run_study(made)

@@ -33,6 +33,7 @@ def sleeps(seconds: float, noted: Path) -> int:
     return os.getpid()
 
 
+@pytest.mark.slow
 def test_a_death_costs_its_own_task_one_try_and_no_other_anything(tmp_path, capsys):
     """One dies once, one always, one works all the while in its process, one comes after."""
     workers = Pool(2, 1)

@@ -59,6 +59,7 @@ def hanging(tmp_path, make_recipe, monkeypatch):
     return make
 
 
+@pytest.mark.slow
 def test_missing_rows_are_left_out_logged_and_no_0(hanging, monkeypatch, capsys):
     monkeypatch.setenv("HANGS", "3")
     run = run_recipe(hanging(), progress=False)
@@ -107,6 +108,7 @@ def test_too_many_missing_rows_stop_it_before_the_step_and_it_goes_on_exactly(
     assert what_was_trained(run_recipe(recipe, progress=False)) == what_was_trained(expected)
 
 
+@pytest.mark.slow
 def test_a_hang_at_the_first_step_says_that_nothing_is_saved(hanging, monkeypatch):
     monkeypatch.setenv("HANGS", "1")
     with pytest.raises(RewardTimeout, match="begins again: no step had been saved"):

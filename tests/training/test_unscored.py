@@ -82,6 +82,7 @@ def test_a_row_that_one_of_two_rewards_cannot_score_is_unscored(trained, method,
         ),
     ],
 )
+@pytest.mark.slow
 def test_a_monitor_of_weight_0_changes_no_bit(trained, method, monitor):
     run, alone = trained(method, "alone", ("both", 1.0))
     watched, with_monitor = trained(method, "watched", ("both", 1.0), (monitor, 0.0))
