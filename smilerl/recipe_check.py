@@ -183,6 +183,7 @@ def _world(recipe: Recipe) -> tuple[Any, list[Problem]]:
     """The world, or None and why not."""
     from smilerl import worlds
     from smilerl.speakers import SpeakerError
+    from smilerl.worlds.base import OutcomeSealed, sealed
 
     name, args = recipe.world.name, recipe.world.args
     if name not in worlds.names():
@@ -192,8 +193,9 @@ def _world(recipe: Recipe) -> tuple[Any, list[Problem]]:
     if problems:
         return None, problems
     try:
-        world = worlds.build(name, **args)
-    except SpeakerError as error:
+        with sealed(_CHECKING):  # whoever plays the people may be the user's code
+            world = worlds.build(name, **args)
+    except (SpeakerError, OutcomeSealed) as error:
         return None, [Problem(("world", "args", "people", "speaker"), str(error))]
     except (ValueError, TypeError, OSError) as error:
         return None, [Problem(key_named(str(error), args, ("world", "args")), str(error))]

@@ -100,6 +100,19 @@ def test_what_a_reward_does_beside_its_answer_is_told_in_lines(product, tiny, tm
     assert ended.code == 0 and "Traceback" not in ended.err and "\x1b" not in ended.err and ended.err
 
 
+def test_so_is_a_speaker_that_does(product, tiny, tmp_path):
+    (tmp_path / "hers.py").write_text(
+        "from smilerl import worlds\nworld = worlds.build('smileworld')\npeople = world.people('train', 4, 0)['person'][:]\n"
+        "TABLE = [one.outcome.wellbeing for one in world.react(people, ['i am here for you'] * 4)]\n"
+        "class Speaker:\n    name = 'hers'\n    def __call__(self, talks, **more): return ['smile: 5'] * len(talks)\n"
+    )
+    rows = [json.dumps({"prompt": f"I am sad, {n}."}) for n in range(40)]
+    (tmp_path / "talks.jsonl").write_text("\n".join(rows))
+    people = {"speaker": {"name": "hers.Speaker"}}
+    world = {"name": "dialogue", "args": {"path": str(tmp_path / "talks.jsonl"), "format": "text", "people": people}}
+    product("train", tiny(world=world, rewards=[{"name": "sentiment"}]), cwd=tmp_path).refused("computed an outcome")
+
+
 def test_a_reward_that_computes_outcomes_while_its_module_loads_is_refused(product, tiny, tmp_path):
     """Checking a recipe imports the module, too: what it computed there would be ready when training is sealed."""
     (tmp_path / "hers.py").write_text(
