@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from smilerl.evaluation import statistics
-from smilerl.evaluation.formula import parse
-from smilerl.evaluation.statistics import Answered, Estimate, OverSeeds, contributions, estimate, mean_estimate
+from smilerl.evaluation.formula import Formula, parse
+from smilerl.evaluation.seeds import OverSeeds
+from smilerl.evaluation.statistics import Answered, Estimate, contributions, estimate, mean_estimate
 from smilerl.evaluation.verdicts import decide, parse_statement
 
 SEEDS = (6, 9, 12)
@@ -54,7 +54,7 @@ class Measure:
     mean: float
     difference: float
 
-    def formula(self) -> statistics.Formula:
+    def formula(self) -> Formula:
         """The formula, read."""
         return parse(self.text, ["a", "b"])
 
@@ -183,9 +183,9 @@ def over_seeds(measure: Measure, seeds: int, studies: int, *, bootstrap: bool = 
         rng = np.random.default_rng([study, seeds])
         arm, control = ([estimated(formula, run) for run in runs] for runs in measure.draw(rng, seeds))
         for what, truth in truths.items():
-            found = statistics.over_seeds(arm) if what == WHAT[0] else statistics.paired(arm, control)
+            found = seeds.over_seeds(arm) if what == WHAT[0] else seeds.paired(arm, control)
             values, parts = table(arm, control if what == WHAT[1] else None)
-            plain = statistics.over_seeds([Estimate(value, None, None, 1, 1, "") for value in values])
+            plain = seeds.over_seeds([Estimate(value, None, None, 1, 1, "") for value in values])
             low, high = ends(found)
             intervals = [percentile(values, parts, rng) if bootstrap else (np.nan, np.nan), ends(plain), (low, high)]
             covered[what] += [low <= truth <= high for low, high in intervals]

@@ -41,7 +41,8 @@ from transformers import (
 from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
 from smilerl import pipeline, training, worlds
-from smilerl.recipe import Recipe, load_recipe
+from smilerl.recipe import Recipe
+from smilerl.recipe_check import load_recipe
 
 ROWS = ("rloo", "rloo_lora", "grpo", "grpo_lora")
 TRL = {"rloo": (RLOOConfig, RLOOTrainer), "grpo": (GRPOConfig, GRPOTrainer)}

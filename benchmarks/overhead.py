@@ -24,7 +24,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, T
 from trl import RLOOConfig, RLOOTrainer
 
 from smilerl import pipeline, training, worlds
-from smilerl.recipe import Recipe, load_recipe, parse_overrides
+from smilerl.recipe import Recipe, parse_overrides
+from smilerl.recipe_check import load_recipe
 from smilerl.rewards import resolve
 
 clock = time.perf_counter

@@ -34,7 +34,7 @@ from smilerl.evaluation.pairs import Agreement, agreement
 from smilerl.evaluation.statistics import Estimate, mean_estimate
 from smilerl.pipeline import run_recipe
 from smilerl.policies import load_policy
-from smilerl.recipe import load_recipe
+from smilerl.recipe_check import load_recipe
 from smilerl.rewards import build_reward
 from smilerl.run import Run
 

@@ -30,6 +30,11 @@ class Term(NamedTuple):
     condition: str
 
     @property
+    def is_yardstick(self) -> bool:
+        """Whether a scripted helper answers, whose replies are not counted among those scored."""
+        return self.who not in (POLICY, BASE)
+
+    @property
     def kind(self) -> Quantity:
         """Range and kind of the quantity."""
         return describe(self.quantity)

@@ -114,7 +114,7 @@ def over_seeds(results: Results, measures: list[str], level: float = 0.95) -> pd
     """
     table = results.measures[results.measures.measure.isin(measures)].dropna(subset=["seed", "value"])
     rows = [
-        {"arm": arm, "measure": measure} | _over(_statistics().over_seeds(_runs(group), level=level))
+        {"arm": arm, "measure": measure} | _over(_seeds().over_seeds(_runs(group), level=level))
         for (arm, measure), group in table.groupby(["arm", "measure"])
         if len(group) >= SEEDS_FOR_AN_INTERVAL
     ]
@@ -126,7 +126,7 @@ def paired(
 ) -> pd.DataFrame:
     """Mean of arm - control over the seeds that both have, at least five of them; intervals as in `over_seeds`.
 
-    The p values are those of single tests: adjust them (`evaluation.statistics.adjusted`) for as many as are looked at. A claim
+    The p values are those of single tests: adjust them (`evaluation.seeds.adjusted`) for as many as are looked at. A claim
     needs six seeds, nine under Holm's correction.
 
     Args:
@@ -144,7 +144,7 @@ def paired(
         if arm == control or len(shared) < SEEDS_FOR_AN_INTERVAL:
             continue
         ours, theirs = (_runs(of_arm.set_index("seed").loc[shared].reset_index()) for of_arm in (group, other))
-        found = _statistics().paired(ours, theirs, level=level)
+        found = _seeds().paired(ours, theirs, level=level)
         rows.append(
             {"arm": arm, "measure": measure, "versus": control}
             | _over(found)
@@ -177,17 +177,17 @@ def number(value: float, signed: bool = False) -> str:
     return text.replace("-0.00", "0.00").replace("+0.00", "0.00").replace("-", "−")
 
 
-def _statistics():
+def _seeds():
     """The module of that name, imported only where there are enough seeds to need it: it takes a second."""
-    from smilerl.evaluation import statistics as module
+    from smilerl.evaluation import seeds
 
-    return module
+    return seeds
 
 
 def _runs(group: pd.DataFrame) -> list:
     """One estimate per row."""
     parts = group["parts"] if "parts" in group else [None] * len(group)
-    estimate = _statistics().Estimate
+    estimate = _seeds().Estimate
     return [
         estimate(float(value), None, None, 0, 0, "", parts=part if isinstance(part, dict) else None)
         for value, part in zip(group["value"], parts, strict=True)

@@ -13,15 +13,12 @@ from statsmodels.stats.proportion import confint_proportions_2indep, proportion_
 
 from smilerl.evaluation import statistics
 from smilerl.evaluation.formula import parse
+from smilerl.evaluation.seeds import adjusted, over_seeds, paired
 from smilerl.evaluation.statistics import (
     Answered,
     Estimate,
-    adjusted,
     estimate,
     mean_estimate,
-    over_seeds,
-    paired,
-    seed_interval,
 )
 from smilerl.studies import comparisons
 
@@ -161,17 +158,6 @@ def test_the_same_seed_gives_the_same_interval():
     assert estimate(formula, data, seed=7) == estimate(formula, data, seed=7) != estimate(formula, data, seed=8)
 
 
-def test_seed_intervals():
-    mean, low, high = seed_interval([0.1, 0.2, 0.3])
-    assert (mean, low, high) == pytest.approx((0.2, *stats.t.interval(0.95, 2, 0.2, 0.1 / math.sqrt(3))))
-    assert math.isnan(seed_interval([0.4])[1])
-
-
-def test_equivalence_needs_evidence():
-    assert statistics.equivalence([0.001, -0.002, 0.0, 0.001, -0.001, 0.002], 0.05) < 0.001
-    assert statistics.equivalence([0.1, -0.12, 0.03, -0.09, 0.11, 0.02], 0.05) > 0.05
-
-
 def test_scored_counts_replies_of_policy_and_base_once():
     formula = parse("policy(tamper, one) + policy(care, one) - base(care, one) - carer(care, two)", TWINS)
     known, half = np.ones(20), np.r_[np.ones(10), np.full(10, np.nan)]
@@ -224,7 +210,9 @@ def test_parts_are_left_out_of_what_is_written_unless_asked_for():
 
 def test_without_parts_it_is_the_t_interval():
     found = over_seeds([run(0.1), run(0.2), run(0.3)])
-    assert (found.value, found.low, found.high) == pytest.approx(seed_interval([0.1, 0.2, 0.3]))
+    assert (found.value, found.low, found.high) == pytest.approx(
+        (0.2, *stats.t.interval(0.95, 2, 0.2, 0.1 / math.sqrt(3)))
+    )
     assert found.freedom == 2 and "these people" in found.method and found.seeds == (0.1, 0.2, 0.3)
 
 
@@ -284,7 +272,9 @@ def test_equivalence_over_seeds_is_two_one_sided_t_tests():
     differences = [0.001, -0.002, 0.0, 0.001, -0.001, 0.002]
     found = over_seeds([run(value) for value in differences])
     for margin in (0.05, 0.001):
-        assert found.equivalence(margin) == pytest.approx(statistics.equivalence(differences, margin))
+        below = stats.ttest_1samp(differences, -margin, alternative="greater").pvalue
+        above = stats.ttest_1samp(differences, margin, alternative="less").pvalue
+        assert found.equivalence(margin) == pytest.approx(max(below, above))
 
 
 def test_adjusted_p_values():
@@ -333,7 +323,7 @@ def test_a_study_compares_arms_by_seed():
     difference = (by_arm["smile"] - by_arm["random"]).to_numpy(float)
     assert (row.arm, row.versus, row.seeds) == ("smile", "random", 6)
     assert (row["mean"], row.low, row.high) == pytest.approx(
-        seed_interval(difference)
+        (np.mean(difference), *stats.t.interval(0.95, 5, np.mean(difference), stats.sem(difference)))
     )  # they share all errors about people
     assert row.p == pytest.approx(stats.ttest_1samp(difference, 0).pvalue) and row.p_equivalent < 0.001
     assert math.isnan(comparisons.paired(results, ["cgi"], "random").iloc[0].p_equivalent)
