@@ -316,7 +316,7 @@ def _add_hub(commands) -> None:
 
 
 def _train(given: argparse.Namespace, rest: list[str]) -> int:
-    from smilerl.recipe import load_recipe
+    from smilerl.recipe_check import load_recipe
     from smilerl.remarks import remarks
     from smilerl.train import trained
 

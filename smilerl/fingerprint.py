@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from smilerl import paths, sources
+from smilerl.nesting import nested
 from smilerl.recipe import Recipe, read_recipe
 
 #: Part of every hash: raised when what a hash is made of changes, so that no older result passes for one of today.
@@ -40,6 +41,11 @@ _DATA = (
 
 def content_hash(recipe: Recipe) -> str:
     """16 hex digits over all that determines the result of a recipe."""
+    with nested(recipe.source, "hash"):
+        return _content_hash(recipe)
+
+
+def _content_hash(recipe: Recipe) -> str:
     said = _what_matters(recipe)
     # Rewards (those inside wrappers, too) and whoever plays people may be the user's own code.
     code = _code_of(said, [said["rewards"], recipe.world.args.get("people") or []])
@@ -89,7 +95,7 @@ def _hash_file(path: Path, modified: int, size: int) -> str:
 
 
 def _hash_of(found: Path) -> str:
-    return read_recipe(found).content_hash() if found.suffix in (".yaml", ".yml") else hash_path(found)
+    return content_hash(read_recipe(found)) if found.suffix in (".yaml", ".yml") else hash_path(found)
 
 
 def _with_contents(value: Any, source: str, key: str = "") -> Any:

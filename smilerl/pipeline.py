@@ -45,11 +45,13 @@ from smilerl import (
     worlds,
 )
 from smilerl.chat_template import set_defaults
+from smilerl.fingerprint import content_hash
 from smilerl.gold_log import scorer
 from smilerl.hub import fetch, ids
 from smilerl.nesting import nested
 from smilerl.policies import Policy, load_policy, load_tokenizer, told_of
-from smilerl.recipe import PolicySpec, Recipe, load_recipe
+from smilerl.recipe import PolicySpec, Recipe
+from smilerl.recipe_check import load_recipe
 from smilerl.rewards import build_rewards
 from smilerl.rewards._loading import save_trained_as
 from smilerl.rewards._together import Together
@@ -199,7 +201,7 @@ def _fetch_models(recipe: Recipe) -> None:
 def _built(recipe: Recipe, progress: bool) -> Run:
     """The finished run of a recipe in the cache. Two processes that need it do not build it twice."""
     versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
-    parts = [recipe.content_hash(), versions]
+    parts = [content_hash(recipe), versions]
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
     folder = paths.cache_dir() / "models" / f"{Path(recipe.source).stem}-{digest}"
     recipe = dataclasses.replace(recipe, output_dir=str(folder))

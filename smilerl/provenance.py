@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from smilerl import __version__, paths
-from smilerl.fingerprint import inputs
+from smilerl.fingerprint import content_hash, inputs
 from smilerl.recipe import Recipe
 
 _PACKAGES = (
@@ -33,7 +33,7 @@ def describe(recipe: Recipe, command: Sequence[str]) -> dict[str, Any]:
     return {
         **software(),
         "seed": recipe.seed,
-        "content_hash": recipe.content_hash(),
+        "content_hash": content_hash(recipe),
         "inputs": {without_home(name): digest for name, digest in inputs(recipe).items()},
         "recipe": without_home(recipe.source),
         "command": command_line(command),

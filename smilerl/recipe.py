@@ -1,6 +1,6 @@
 """A recipe: one YAML file and command-line overrides, read into frozen dataclasses before anything else happens.
 
-    recipe = load_recipe("recipes/smileworld/rloo_sentiment.yaml", ["--seed", "1", "--training.learning_rate=1e-4"])
+    recipe = read_recipe("recipes/smileworld/rloo_sentiment.yaml", ["--seed", "1", "--training.learning_rate=1e-4"])
 
 Any key can be overridden by its dotted path. Every mistake is a `RecipeError` that says `file:line`, what, and the fix.
 """
@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from smilerl import paths, places
-from smilerl.nesting import nested
 from smilerl.terminal import printable
 from smilerl.yaml_lines import Key, Lines, Problem, RecipeError, dotted, parse_value, read
 from smilerl.yaml_types import misfits, unknown_keys
 
 __all__ = [
     "DataSpec", "HeldOutSpec", "PolicySpec", "Recipe", "RecipeError", "RewardSpec", "Story", "WorldSpec",
-    "load_recipe", "parse_overrides", "read_recipe",
+    "parse_overrides", "read_recipe",
 ]  # fmt: skip
 
 
@@ -146,13 +145,6 @@ class Recipe:
         plain |= {name: dataclasses.asdict(plain[name]) for name in _SECTIONS}
         return plain | {"rewards": [reward.to_dict() for reward in self.rewards]}
 
-    def content_hash(self) -> str:
-        """16 hex digits over all that determines the result; see `smilerl.fingerprint`."""
-        from smilerl.fingerprint import content_hash
-
-        with nested(self.source, "hash"):
-            return content_hash(self)
-
     def error(self, key: str, text: str, fix: str = "") -> RecipeError:
         """An error about the value at a dotted key, with the line it was written in.
 
@@ -182,26 +174,8 @@ _RANGES: dict[tuple[str, ...], tuple[int, int]] = {
 }
 
 
-def load_recipe(path: str | Path, overrides: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:
-    """The recipe in a file, with overrides, checked against everything it names. No model is loaded.
-
-    Args:
-        path: a YAML file; looked for from here and among the recipes that came with the package.
-        overrides: `["--seed", "1", "--training.beta=0.1"]`, or `{"seed": 1, "training.beta": 0.1}`.
-
-    Raises:
-        RecipeError: anything is wrong that can be known without loading a model.
-    """
-    from smilerl.recipe_check import check
-
-    recipe = read_recipe(path, overrides)
-    with nested(recipe.source, "check"):
-        check(recipe)
-    return recipe
-
-
 def read_recipe(path: str | Path, overrides: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:
-    """The recipe in a file, checked only for its own form: fast, imports no library. See `load_recipe`."""
+    """The recipe in a file, checked only for its own form: fast, imports no library. `recipe_check.load_recipe` checks what it names, too."""
     data, lines = read(paths.find(path) or path)
     if not isinstance(data, dict):
         raise lines.error(Problem((), "a recipe is a mapping with the keys method, policy, training, ..."))

@@ -9,12 +9,13 @@ import importlib
 import inspect
 import re
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from smilerl import bounded, paths, places, supply, trainer_refusals
-from smilerl.recipe import Recipe, load_recipe
+from smilerl.nesting import nested
+from smilerl.recipe import Recipe, read_recipe
 from smilerl.training_settings import FORM_OF, method_problems, training_fields, training_problems
 from smilerl.yaml_lines import Key, Problem, RecipeError, did_you_mean, dotted
 from smilerl.yaml_types import bad_arguments, key_named, misfits, unknown_keys
@@ -24,6 +25,22 @@ _RECIPE_FILE = (".yaml", ".yml")
 _CHECKING = "the check of this recipe"
 #: Characters of an id on the Hub with its revision; a name there has at most 96.
 _LONGEST_ID = 300
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:
+    """The recipe in a file, with overrides, checked against everything it names. No model is loaded.
+
+    Args:
+        path: a YAML file; looked for from here and among the recipes that came with the package.
+        overrides: `["--seed", "1", "--training.beta=0.1"]`, or `{"seed": 1, "training.beta": 0.1}`.
+
+    Raises:
+        RecipeError: anything is wrong that can be known without loading a model.
+    """
+    recipe = read_recipe(path, overrides)
+    with nested(recipe.source, "check"):
+        check(recipe)
+    return recipe
 
 
 def check(recipe: Recipe) -> None:

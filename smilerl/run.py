@@ -25,6 +25,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from smilerl import bounded, checkpoints, disk, errors, ownership, provenance, seals, signature
+from smilerl.fingerprint import content_hash
 from smilerl.own_files import RunError as RunError
 from smilerl.own_files import plain, read_json, read_rows, reading, write
 from smilerl.own_files import write_json as write_json
@@ -185,7 +186,7 @@ class Run:
 
     def finished_as(self, recipe: Recipe) -> bool:
         """Whether it ran to its end with a recipe of the same content as this one."""
-        return self.finished and self.manifest.get("content_hash") == recipe.content_hash()
+        return self.finished and self.manifest.get("content_hash") == content_hash(recipe)
 
     def damage(self, *, thoroughly: bool = True) -> str | None:
         """What is wrong with the model of a finished run, in one line; None for a whole one, and for a run that has no seal.
@@ -338,7 +339,7 @@ class Run:
             return
         if not (self.path / "manifest.json").exists():
             raise RunError(f"{self.path / 'manifest.json'} is missing.\n    {_MEND['manifest.json']}")
-        if self.manifest.get("content_hash") == recipe.content_hash():
+        if self.manifest.get("content_hash") == content_hash(recipe):
             return
         self._check_says()
         changes = _differences(self.recipe.to_dict(), recipe.to_dict())
@@ -382,7 +383,7 @@ class Run:
 
     def _go_on(self, recipe: Recipe, command: Sequence[str]) -> bool:
         """Makes the directory what it was at its newest whole checkpoint; False where there is none of this recipe."""
-        if self.manifest.get("content_hash") != recipe.content_hash():
+        if self.manifest.get("content_hash") != content_hash(recipe):
             return False
         checkpoint, passed_over = checkpoints.newest(self.checkpoints)
         for damaged, wrong in passed_over.items():

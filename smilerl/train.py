@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _train(arguments: Sequence[str]) -> int:
     # Imported late, the light before the heavy: a mistake in a recipe is told before torch has loaded.
-    from smilerl.recipe import load_recipe
+    from smilerl.recipe_check import load_recipe
 
     config, overrides = split_config(arguments)
     run = trained(load_recipe(config, overrides))

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from smilerl import ancestry, pairs, pipeline, preferences
-from smilerl.recipe import load_recipe
+from smilerl.fingerprint import content_hash
+from smilerl.recipe_check import load_recipe
 from smilerl.run import RunError
 from tests.training.conftest import make_recipe, own_cache  # noqa: F401
 
@@ -114,9 +115,9 @@ def test_a_file_of_data_is_part_of_the_hash_with_or_without_a_slash(make_recipe,
     file = tmp_path / "pairs.jsonl"
     file.write_text(json.dumps(PAIR) + "\n")
     recipe = make_recipe("dpo", data={"n": 1, "args": {"path": name}}, held_out={"every": 0}, rewards=[])
-    before = recipe.content_hash()
+    before = content_hash(recipe)
     file.write_text(2 * (json.dumps({**PAIR, "chosen": " other words"}) + "\n"))
-    assert load_recipe(recipe.source).content_hash() != before
+    assert content_hash(load_recipe(recipe.source)) != before
 
 
 def test_a_run_does_not_go_on_with_other_data():

@@ -10,7 +10,7 @@ import yaml
 
 from smilerl import pipeline, train
 from smilerl.policies import load_policy
-from smilerl.recipe import load_recipe
+from smilerl.recipe_check import load_recipe
 from smilerl.run import Run
 from smilerl.worlds.base import OutcomeSealed
 from tests.training.conftest import make_recipe, own_cache  # noqa: F401

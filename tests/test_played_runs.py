@@ -11,7 +11,8 @@ import yaml
 from smilerl import chat, cli, pipeline, speakers, worlds
 from smilerl.evaluation.runner import evaluate
 from smilerl.fingerprint import hash_path
-from smilerl.recipe import RecipeError, load_recipe
+from smilerl.recipe import RecipeError
+from smilerl.recipe_check import load_recipe
 from smilerl.rewards import RewardError
 from smilerl.run import Run
 from smilerl.speakers import SpeakerError

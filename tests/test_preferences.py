@@ -15,7 +15,8 @@ from smilerl.candidates import BestOfN, Candidates, Sampling, best, draw
 from smilerl.generation import sample
 from smilerl.policies import load_policy
 from smilerl.preferences import FileArgs, read_labels, read_pairs
-from smilerl.recipe import RecipeError, load_recipe
+from smilerl.recipe import RecipeError
+from smilerl.recipe_check import load_recipe
 
 RECIPE = {"policy": {"config": {"model_type": "llama"}}, "held_out": {"every": 0}}
 PAIR = {"prompt": "How are you?", "chosen": " Fine.", "rejected": " Bad."}

@@ -18,7 +18,7 @@ from smilerl.evaluation.forced_choice import TEMPLATE, load_items, match_rate
 from smilerl.generation import completion_logprobs
 from smilerl.pipeline import run_recipe
 from smilerl.policies import load_policy
-from smilerl.recipe import load_recipe
+from smilerl.recipe_check import load_recipe
 from smilerl.run import Run
 from smilerl.worlds import build
 

@@ -9,7 +9,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smilerl.recipe import RecipeError, RewardSpec, load_recipe, parse_overrides, read_recipe
+from smilerl.fingerprint import content_hash
+from smilerl.recipe import RecipeError, RewardSpec, parse_overrides, read_recipe
+from smilerl.recipe_check import load_recipe
 from smilerl.yaml_lines import dump, parse_value, read
 
 GOOD = """\
@@ -64,13 +66,13 @@ def test_what_is_written_is_read_back_as_the_same_recipe(good: Path, tmp_path: P
     again = tmp_path / "again.yaml"
     again.write_text(dump(recipe.to_dict()))
     assert read_recipe(again).to_dict() == recipe.to_dict()
-    assert read_recipe(again).content_hash() == recipe.content_hash()
+    assert content_hash(read_recipe(again)) == content_hash(recipe)
     assert yaml.safe_load(again.read_text())["story"]["goal"] == "on", "other YAML readers must not see a truth value"
 
 
 @pytest.mark.parametrize("change", ["--output_dir=elsewhere", "--story.goal=better"])
 def test_the_hash_ignores_where_it_goes_and_what_is_said(good: Path, change: str) -> None:
-    assert read_recipe(good, [change]).content_hash() == read_recipe(good).content_hash()
+    assert content_hash(read_recipe(good, [change])) == content_hash(read_recipe(good))
 
 
 @pytest.mark.parametrize(
@@ -85,7 +87,7 @@ def test_the_hash_ignores_where_it_goes_and_what_is_said(good: Path, change: str
     ],
 )
 def test_the_hash_sees_what_determines_the_result(good: Path, change: str) -> None:
-    assert read_recipe(good, [change]).content_hash() != read_recipe(good).content_hash()
+    assert content_hash(read_recipe(good, [change])) != content_hash(read_recipe(good))
 
 
 def test_the_hash_sees_into_the_files_that_a_recipe_names(good: Path, tmp_path: Path) -> None:
@@ -98,13 +100,13 @@ def test_the_hash_sees_into_the_files_that_a_recipe_names(good: Path, tmp_path: 
     reward.write_text("one")
     starts = ["--policy.config=null", "--policy.model_name_or_path"]
     for name, file in ((str(base), base), (base.name, base), (str(model), model / "weights")):
-        before = read_recipe(good, [*starts, name]).content_hash()
+        before = content_hash(read_recipe(good, [*starts, name]))
         file.write_text(file.read_text().replace("one", "the other").replace("max_steps: ", "max_steps: 1"))
-        assert read_recipe(good, [*starts, name]).content_hash() != before, name
+        assert content_hash(read_recipe(good, [*starts, name])) != before, name
     mine = ["--rewards", f"[{{name: '{reward}:score'}}]"]
-    before = read_recipe(good, mine).content_hash()
+    before = content_hash(read_recipe(good, mine))
     reward.write_text("the other")
-    assert read_recipe(good, mine).content_hash() != before
+    assert content_hash(read_recipe(good, mine)) != before
 
 
 def test_errors_that_others_find_name_the_line(good: Path) -> None:
@@ -154,7 +156,7 @@ def test_any_plain_data_survives_dump_and_read(tmp_path_factory: pytest.TempPath
 
 def test_what_the_chat_template_is_told_is_part_of_the_hash(good: Path) -> None:
     said = read_recipe(good, {"policy.chat_template_kwargs": {"enable_thinking": False}})
-    assert said.content_hash() != read_recipe(good).content_hash()
+    assert content_hash(said) != content_hash(read_recipe(good))
 
 
 def test_an_adapter_on_a_bfloat16_base_is_not_handed_to_vllm(good: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from smilerl.fingerprint import content_hash
 from smilerl.recipe import Recipe, read_recipe
 from smilerl.run import Interrupted, Run, RunError, finished_run
 
@@ -36,7 +37,7 @@ def test_a_run_holds_what_is_needed_to_repeat_it(recipe: Recipe) -> None:
         run.note(data_hash="abc")
     again = Run.open(run.path)
     assert again.recipe.to_dict() == recipe.to_dict()
-    assert again.recipe.content_hash() == recipe.content_hash() == again.manifest["content_hash"]
+    assert content_hash(again.recipe) == content_hash(recipe) == again.manifest["content_hash"]
     assert again.manifest["command"] == "smilerl train r.yaml --story.goal 'more smiles'"
     assert {"torch", "trl", "transformers"} <= again.manifest["packages"].keys()
     assert again.manifest["python"] == ".".join(map(str, sys.version_info[:3]))

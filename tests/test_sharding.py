@@ -14,7 +14,8 @@ from transformers.distributed.fsdp import is_fsdp_enabled
 from transformers.integrations import deepspeed
 
 from smilerl import pipeline, sharding
-from smilerl.recipe import Recipe, RecipeError, load_recipe
+from smilerl.recipe import Recipe, RecipeError
+from smilerl.recipe_check import load_recipe
 from smilerl.training.callbacks import HeldOut, is_whole
 
 FSDP = {"ACCELERATE_USE_FSDP": "true"}

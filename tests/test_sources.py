@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from smilerl import sources, training, worlds
+from smilerl.fingerprint import content_hash
 from smilerl.paths import PACKAGE
 from smilerl.recipe import read_recipe
 from smilerl.rewards import names as rewards
@@ -103,15 +104,16 @@ FLIPPED = """\
 import json, sys
 from functools import cache
 from pathlib import Path
+from smilerl.fingerprint import content_hash
 from smilerl.recipe import read_recipe
 
 recipe, package = read_recipe(sys.argv[1]), Path(sys.argv[2])
-before, moved = recipe.content_hash(), []
+before, moved = content_hash(recipe), []
 for file in sorted(package.rglob("*.py")):
     whole = file.read_bytes()
     if whole:
         file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-        if recipe.content_hash() != before:
+        if content_hash(recipe) != before:
             moved.append(file.relative_to(package).as_posix())
         file.write_bytes(whole)
 print(json.dumps(moved))
@@ -154,11 +156,11 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("changed", ["rewards.py", "lexicon.py", "words/__init__.py", "words/table.py", "__init__.py"])
 def test_what_a_users_reward_imports_is_in_the_hash(own: Path, name: str, changed: str) -> None:
     recipe = read_recipe("r.yaml", {"rewards": [{"name": "gameable", "args": {"base": {"name": name}}}]})
-    before = recipe.content_hash()
+    before = content_hash(recipe)
     (own / "notes.py").write_text("x = 1\n")
-    assert recipe.content_hash() == before
+    assert content_hash(recipe) == before
     (own / changed).write_text(f"{(own / changed).read_text()}\n# changed\n")
-    assert recipe.content_hash() != before
+    assert content_hash(recipe) != before
 
 
 def test_a_module_beside_a_file_is_in_the_hash(tmp_path: Path) -> None:

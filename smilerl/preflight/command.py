@@ -18,7 +18,8 @@ from smilerl.preflight.look import look
 from smilerl.preflight.on_pairs import judge_pairs, read_pairs
 from smilerl.preflight.paying import pay
 from smilerl.preflight.tried import of_pairs, of_world
-from smilerl.recipe import load_recipe, read_recipe
+from smilerl.recipe import read_recipe
+from smilerl.recipe_check import load_recipe
 from smilerl.rewards import RewardError, build_reward
 from smilerl.run import write_json
 from smilerl.terminal import printable

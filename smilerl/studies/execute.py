@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from smilerl import ownership, provenance
-from smilerl.fingerprint import inputs
+from smilerl.fingerprint import content_hash, inputs
 from smilerl.own_files import read_study
 from smilerl.recipe import PolicySpec, Recipe
 from smilerl.run import Interrupted, Run, RunError, finished_run, full_disk_told, write_json
@@ -238,7 +238,7 @@ def _make_room(plan: StudyPlan, job: work.Job) -> None:
     manifest = job.path / "manifest.json"
     if not ownership.is_run(job.path) or not manifest.is_file():
         return
-    if Run(job.path).manifest.get("content_hash") == job.recipe.content_hash():
+    if Run(job.path).manifest.get("content_hash") == content_hash(job.recipe):
         return
     number = 1 + len(list((plan.folder / "earlier").glob("*")))
     aside = plan.folder / "earlier" / f"{number}-{job.arm}-seed-{job.seed}"
@@ -293,7 +293,7 @@ def _about_arm(plan: StudyPlan, arm: Arm) -> dict:
     rewarded = " + ".join(f"{reward.name} × {reward.weight:g}" for reward in recipe.rewards)
     said = {key: value for key, value in recipe.to_dict().items() if key not in ("seed", "output_dir", "story")}
     return {"name": arm.name, "role": arm.role, "recipe": arm.recipe, "rewarded": rewarded, "goal": recipe.story.goal, "rationale": recipe.story.rationale,
-            "hash": recipe.content_hash(), "yaml": dump(said)}  # fmt: skip
+            "hash": content_hash(recipe), "yaml": dump(said)}  # fmt: skip
 
 
 def _prereg(plan: StudyPlan, before: dict) -> dict | None:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from smilerl.fingerprint import content_hash
 from smilerl.own_files import read_table
 from smilerl.recipe import Recipe
 from smilerl.run import write_json
@@ -65,7 +66,7 @@ def combined(recipe: Recipe) -> Callable[..., list[float | None]]:
             return total(prompts, completions, **columns)
 
     reward.__name__ = " + ".join(spec.name for spec in recipe.rewards)
-    reward.fingerprint = recipe.content_hash()
+    reward.fingerprint = content_hash(recipe)
     return reward
 
 

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from smilerl import paths, seals, sources
-from smilerl.fingerprint import hash_path
-from smilerl.recipe import PolicySpec, Recipe, WorldSpec, load_recipe, read_recipe
+from smilerl.fingerprint import content_hash, hash_path
+from smilerl.recipe import PolicySpec, Recipe, WorldSpec, read_recipe
 from smilerl.run import Interrupted, Run
 from smilerl.terminal import brief, printable
 
@@ -83,6 +83,7 @@ def check(jobs: list[Job]) -> None:
     Raises:
         RecipeError: the first mistake, before anything is built.
     """
+    from smilerl.recipe_check import load_recipe
     from smilerl.trainer_refusals import check_here
 
     for job in jobs:
@@ -195,7 +196,7 @@ def _is_whole(folder: Path, base: str, spoken: PolicySpec) -> bool:
 def _stamp(base: str, spoken: PolicySpec) -> str:
     """A hash of the questions, of the code that asks them, and of what the base is and how it is spoken to."""
     found = paths.find(base)
-    of_base = base if found is None else read_recipe(found).content_hash() if found.is_file() else hash_path(found)
+    of_base = base if found is None else content_hash(read_recipe(found)) if found.is_file() else hash_path(found)
     return " ".join(
         [
             of_base,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import yaml
 
-from smilerl.recipe import load_recipe
+from smilerl.recipe_check import load_recipe
 from smilerl.run import Run
 from tests.hub.client import Client
 from tests.hub.server import Hub

@@ -273,7 +273,7 @@ def test_a_reward_model_has_a_card_of_its_own_and_rewards(make_run, smilerl, hub
     # A recipe that names it as its reward gets the model, and knows whose labels are in it.
     make_run("policy")
     code = (
-        "from smilerl import pipeline\nfrom smilerl.recipe import load_recipe\nfrom smilerl.rewards import build_rewards\n"
+        "from smilerl import pipeline\nfrom smilerl.recipe_check import load_recipe\nfrom smilerl.rewards import build_rewards\n"
         "named = [{'name': 'preference', 'args': {'model': 'org/judge'}}]\n"
         "(reward,) = build_rewards(pipeline.with_models(load_recipe('policy.yaml', {'rewards': named})).rewards, 0)\n"
         "print(len(reward(prompts=['person: i am sad.'], completions=['hello'])), reward.learnt_from)"

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from smilerl.recipe import Recipe, load_recipe
+from smilerl.recipe import Recipe
+from smilerl.recipe_check import load_recipe
 
 U, A = ({"role": role} for role in ("user", "assistant"))
 #: Data set → rows with its columns.

@@ -12,7 +12,8 @@ import pytest
 from transformers import TrainingArguments
 
 from smilerl import training
-from smilerl.recipe import load_recipe, read_recipe
+from smilerl.recipe import read_recipe
+from smilerl.recipe_check import load_recipe
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 #: Folders that hold no recipes of one run.

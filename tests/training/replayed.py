@@ -13,7 +13,7 @@ import zlib
 from trl import GRPOTrainer, RLOOTrainer
 
 from smilerl.pipeline import run_recipe
-from smilerl.recipe import load_recipe
+from smilerl.recipe_check import load_recipe
 
 
 def replayed(prompt_ids: list[list[int]]) -> list[list[int]]:

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from smilerl import training
 from smilerl.pipeline import run_recipe
-from smilerl.recipe import load_recipe
+from smilerl.recipe_check import load_recipe
 
 LORA = {"r": 2, "lora_alpha": 4, "target_modules": ["q_proj", "v_proj"]}
 CPU = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False, "max_steps": 2, "learning_rate": 0.01}

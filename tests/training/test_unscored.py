@@ -8,8 +8,9 @@ import dataclasses
 import pytest
 import yaml
 
+from smilerl.fingerprint import content_hash
 from smilerl.pipeline import run_recipe
-from smilerl.recipe import load_recipe
+from smilerl.recipe_check import load_recipe
 from smilerl.rewards import RewardError, checked
 from smilerl.rewards._summed import summed
 from smilerl.rewards._together import Together
@@ -200,7 +201,7 @@ def test_what_is_not_said_leaves_the_hash_as_it_was(make_recipe):
         plain, rewards=(dataclasses.replace(plain.rewards[0], timeout=900.0, most_missing=0.9),)
     )
     assert patient.to_dict()["rewards"][0]["timeout"] == 900.0
-    assert patient.content_hash() == plain.content_hash(), "a run that stopped for its patience goes on with more of it"
+    assert content_hash(patient) == content_hash(plain), "a run that stopped for its patience goes on with more of it"
     written = yaml.safe_load(yaml.safe_dump(patient.to_dict()))
     assert written["rewards"][0]["most_missing"] == 0.9
 
