@@ -19,7 +19,7 @@ from smilerl.candidates import BestOfN, Candidates, best, draw
 from smilerl.evaluation import best_of_n
 from smilerl.gold_log import reacted
 from smilerl.recipe import Recipe
-from smilerl.rewards._summed import summed, unnoticed
+from smilerl.rewards._summed import summed_as, unnoticed
 from smilerl.rewards._together import refuse_unlearnt
 from smilerl.run import Run
 from smilerl.training.best_of_n import policy, sampling
@@ -44,7 +44,7 @@ def measure(
         key: of the run, to look at outcomes once the choice is made.
     """
     with unnoticed(rewards):
-        reward = summed(rewards, [spec.weight for spec in recipe.rewards])
+        reward = summed_as(recipe.rewards, rewards)
         found = draw(policy(recipe), people, reward, sampling(recipe))
     refuse_unlearnt(int(np.isfinite(found.rewards).sum()), found.rewards.size)
     table = _table(found)

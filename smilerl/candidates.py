@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from smilerl.generation import decoded, opening_after, sample_ids
 from smilerl.policies import Policy
+from smilerl.rewards._outside import ask_outside
 
 #: Replies that are drawn and scored at a time.
 _AT_ONCE = 4096
@@ -152,13 +153,7 @@ def _drawn(policy: Policy, prompts: list, people: list[str], reward: Callable, h
         batch_size=how.batch_size,
     )
     said = decoded(policy.tokenizer, prompts, ids)
-    plain = not prompts or isinstance(prompts[0], str)
-    scores = reward(
-        prompts=prompts * how.k,
-        completions=said if plain else [[{"role": "assistant", "content": one}] for one in said],
-        completion_ids=ids,
-        person=people * how.k,
-    )
+    scores = ask_outside(reward, prompts * how.k, people * how.k, said, completion_ids=ids)
     ended = [len(one) < how.max_new_tokens or _ends(policy, one[-1]) for one in ids]
     by_person = (how.k, len(prompts))
     return Candidates(

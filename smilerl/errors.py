@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import dis
 import errno
+import functools
 import logging
 import os
 import sys
+import sysconfig
 import tempfile
 import threading
 import time
@@ -195,8 +197,8 @@ def _short(text: object) -> str:
 
 
 def users_place(error: BaseException) -> str | None:
-    """`FILE:LINE` of the innermost line of a user's own code that an error went through; None where it went through none."""
-    if isinstance(error, SyntaxError) and error.filename:
+    """`FILE:LINE` of the innermost line of a user's own code that an error went through, not that of a library; None where there is none."""
+    if isinstance(error, SyntaxError) and error.filename and _is_users_file(error.filename):
         return f"{_short(error.filename)}:{error.lineno}"
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users_file(frame.filename)]
     return f"{_short(own[-1].filename)}:{own[-1].lineno}" if own else None
@@ -219,10 +221,15 @@ def _place(frame: traceback.FrameSummary) -> str:
 
 
 def _is_users_file(name: str) -> bool:
-    """Whether code is neither ours nor of an installed library."""
+    """Whether code is neither ours nor of Python or an installed library, and lies in a file."""
     path = Path(name)
-    installed = {"site-packages", "dist-packages"} & set(path.parts) or path.is_relative_to(sys.base_prefix)
-    return path.suffix == ".py" and not installed and not path.is_relative_to(_PACKAGE)
+    installed = {"site-packages", "dist-packages"} & set(path.parts)
+    return not (name.startswith("<") or installed or any(path.is_relative_to(folder) for folder in _libraries()))
+
+
+@functools.cache
+def _libraries() -> list[Path]:
+    return [_PACKAGE, *(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib", "scripts"))]
 
 
 def _kept_where(error: BaseException) -> str:

@@ -12,14 +12,21 @@ from typing import Any
 import numpy as np
 
 from smilerl.recipe import Recipe
-from smilerl.rewards._summed import summed, unnoticed
+from smilerl.rewards._clock import Clock, StopAsked
+from smilerl.rewards._outside import ask_outside
+from smilerl.rewards._summed import summed_as, unnoticed
 from smilerl.run import Run
 from smilerl.training.callbacks import Sampled
 from smilerl.worlds.base import EvaluationKey, World, opened
 
 
 def scorer(
-    recipe: Recipe, world: World, rewards: list[Callable], run: Run, key: EvaluationKey
+    recipe: Recipe,
+    world: World,
+    rewards: list[Callable],
+    run: Run,
+    key: EvaluationKey,
+    clock: Clock | None = None,
 ) -> Callable[[Sampled], dict[str, float]]:
     """What to log of a sample of held-out people.
 
@@ -27,10 +34,17 @@ def scorer(
 
     Args:
         rewards: those that the policy trains on, as checked; asking them leaves their state as it was.
+        clock: counts their time limits in training, and here; a new one when None.
+
+    Returns:
+        A function that raises `StopAsked` where a reward was ended because the run is to stop: a row without it would be wrong.
     """
+    reward = summed_as(recipe.rewards, rewards, clock)
 
     def score(sampled: Sampled) -> dict[str, float]:
-        values = _rewards(recipe, rewards, sampled)
+        values = _rewards(rewards, reward, sampled)
+        if any(last.hurried for one in rewards if (last := getattr(one, "last_call", None)) is not None):
+            raise StopAsked  # which several processes do not raise in the middle of a step
         columns: dict[str, list] = {"reward": values, **reacted(world, sampled.people, sampled.completions, key)}
         if None in columns.get("acts", []):  # nobody reads acts in this world
             del columns["acts"]
@@ -98,20 +112,14 @@ def _act_rates(acts: list[list[str]] | None, world: World) -> dict[str, float]:
     return {f"act/{act}": sum(act in own for own in acts) / len(acts) for act in sorted(known)}
 
 
-def _rewards(recipe: Recipe, rewards: list[Callable], sampled: Sampled) -> list[float | None]:
+def _rewards(rewards: list[Callable], reward: Callable, sampled: Sampled) -> list[float | None]:
     """The recipe's own reward of each reply, weighted and summed; None where one of any weight but 0 has no score for it."""
     with unnoticed(rewards):
-        return summed(rewards, [spec.weight for spec in recipe.rewards])(
-            prompts=sampled.prompts,
-            completions=_as_trained(sampled),
+        return ask_outside(
+            reward,
+            sampled.prompts,
+            sampled.people,
+            sampled.completions,
             completion_ids=sampled.completion_ids,
-            person=sampled.people,
             trainer_state=sampled.state,
         )
-
-
-def _as_trained(sampled: Sampled) -> list:
-    """The completions in the form that TRL gives rewards: messages where the prompts are messages."""
-    if isinstance(sampled.prompts[0], str):
-        return sampled.completions
-    return [[{"role": "assistant", "content": text}] for text in sampled.completions]

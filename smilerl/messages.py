@@ -17,6 +17,19 @@ def texts(items: Sequence) -> list[str]:
     return [text(item) for item in items]
 
 
+def as_trained(prompts: Sequence, completions: Sequence) -> list:
+    """N completions in the form that a trainer gives them to rewards: messages where their prompts are messages, else texts.
+
+    Args:
+        prompts: N, plain or messages.
+        completions: N texts; one that is messages already stays as it is.
+    """
+    return [
+        said if isinstance(prompt, str) or not isinstance(said, str) else [{"role": "assistant", "content": said}]
+        for prompt, said in zip(prompts, completions, strict=True)
+    ]
+
+
 def _content(content) -> str:
     if content is None:  # a message that only calls a tool
         return ""

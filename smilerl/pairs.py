@@ -21,12 +21,13 @@ import numpy as np
 from smilerl import ancestry, paths
 from smilerl.candidates import Candidates, Sampling, device_of, draw
 from smilerl.fingerprint import hash_path
+from smilerl.messages import as_trained
 from smilerl.policies import Policy, as_spoken
 from smilerl.preferences import SampledArgs
 from smilerl.prompts import PromptError, check, context_of
 from smilerl.provenance import command_line, software, without_home
 from smilerl.recipe import Recipe, RewardSpec
-from smilerl.rewards._summed import summed, unnoticed
+from smilerl.rewards._summed import summed_as, unnoticed
 from smilerl.run import write_json
 from smilerl.training_settings import FORM_OF
 from smilerl.worlds.base import World, sealed
@@ -103,7 +104,7 @@ def make_for(recipe: Recipe, world: World, rewards: Sequence[Callable], path: Pa
     how = Sampling(args.k, _length(recipe, world, policy, people["prompt"][:]), args.temperature, seed=recipe.seed)
     declared = sorted({name for one in rewards for name in getattr(one, "channels", ())})
     with sealed("pairs", declared), unnoticed(rewards):
-        reward = summed(rewards, [one.weight for one in recipe.rewards])
+        reward = summed_as(recipe.rewards, rewards)
         rows, counts = rows_of(draw(policy, people, reward, how, progress=progress), form, args.threshold)
     about = {
         "policy": policy_facts(str(spec.model_name_or_path)),
@@ -202,7 +203,8 @@ def _pair(texts: list[str], values: np.ndarray, prompt: str | list) -> tuple[lis
     # Noise can pay one text twice, and differently: that is no preference.
     if values[best] == values[worst] or texts[best] == texts[worst]:
         return [], 1
-    pair = {"chosen": _as(texts[best], prompt), "rejected": _as(texts[worst], prompt)}
+    chosen, rejected = as_trained([prompt] * 2, [texts[best], texts[worst]])
+    pair = {"chosen": chosen, "rejected": rejected}
     return [pair | {"score_chosen": float(values[best]), "score_rejected": float(values[worst])}], 0
 
 
@@ -211,15 +213,11 @@ def _labels(
 ) -> tuple[list[dict], int]:
     limit = float(np.median(values)) if threshold is None else threshold
     rows = [
-        {"completion": _as(text, prompt), "label": bool(value > limit), "score": float(value)}
-        for text, value in zip(texts, values, strict=True)
+        {"completion": said, "label": bool(value > limit), "score": float(value)}
+        for said, value in zip(as_trained([prompt] * len(texts), texts), values, strict=True)
         if value != limit
     ]
     return rows, len(texts) - len(rows)
-
-
-def _as(text: str, prompt: str | list) -> str | list[dict]:
-    return text if isinstance(prompt, str) else [{"role": "assistant", "content": text}]
 
 
 def _why_none(counts: Mapping[str, int], found: Candidates) -> str:

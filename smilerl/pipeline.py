@@ -216,7 +216,7 @@ def _built(recipe: Recipe, progress: bool) -> Run:
         if wrong is None and run.finished_as(recipe):
             return run
         if PartialState().num_processes > 1:
-            raise RuntimeError(
+            raise RunError(
                 f"{recipe.source} has to be built first, which several processes cannot do together.\n"
                 f"Run: python -m smilerl.train --config {recipe.source} --output_dir {folder}"
             )
@@ -412,7 +412,7 @@ def _trainer(
             tokenizer=policy.tokenizer,
             max_new_tokens=training.completion_length(recipe),
             base=frozen_base(trainer, initial),
-            score=scorer(recipe, world, asked.rewards, run, key),
+            score=scorer(recipe, world, asked.rewards, run, key, asked.clock),
             write=write,
             seed=held_out.seed,
         )

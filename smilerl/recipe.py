@@ -291,6 +291,19 @@ def _section_problems(section: type, data: Any, key: Key) -> Iterator[Problem]:
         yield from _limit_problems(data, key)
 
 
+def reward_spec(said: Any, key: Key, lines: Lines) -> RewardSpec:
+    """What a name, or a mapping with a name, says of a reward.
+
+    Raises:
+        RecipeError: it is neither, or has a key or value that a recipe could not have.
+    """
+    reward = {"name": said} if isinstance(said, str) else said
+    problems = list(_section_problems(RewardSpec, reward, key))
+    if problems:
+        raise lines.error(*problems)
+    return RewardSpec(**{**reward, "weight": float(reward.get("weight", 1)), "args": reward.get("args") or {}})
+
+
 def _limit_problems(reward: dict[str, Any], key: Key) -> Iterator[Problem]:
     for name, least, most, said in (
         ("timeout", 1e-3, 1e7, "between 0.001 and 1e7 seconds"),

@@ -43,8 +43,11 @@ def load_recipe(path: str | Path, overrides: Sequence[str] | Mapping[str, Any] =
     return recipe
 
 
-def check(recipe: Recipe) -> None:
+def check(recipe: Recipe, world: Any = None) -> None:
     """Checks a recipe against its method, model, world and rewards.
+
+    Args:
+        world: the recipe's, where it has been built already; built here when None.
 
     Raises:
         RecipeError: something is missing, misspelt, of the wrong type or out of range.
@@ -56,7 +59,7 @@ def check(recipe: Recipe) -> None:
     wrong_training = wrong_method or training_problems(recipe) or trainer_refusals.problems(recipe)
     problems += wrong_training
     problems += _peft_problems(recipe)
-    world, world_problems = _world(recipe)
+    world, world_problems = _world(recipe, world)
     problems += world_problems or _player_problems(recipe)
     if not wrong_method:
         short = [] if world is None or wrong_training else list(supply.problems(recipe, world))
@@ -196,7 +199,7 @@ def _peft_problems(recipe: Recipe) -> list[Problem]:
     return problems
 
 
-def _world(recipe: Recipe) -> tuple[Any, list[Problem]]:
+def _world(recipe: Recipe, built: Any = None) -> tuple[Any, list[Problem]]:
     """The world, or None and why not."""
     from smilerl import worlds
     from smilerl.speakers import SpeakerError
@@ -211,7 +214,7 @@ def _world(recipe: Recipe) -> tuple[Any, list[Problem]]:
         return None, problems
     try:
         with sealed(_CHECKING):  # whoever plays the people may be the user's code
-            world = worlds.build(name, **args)
+            world = worlds.build(name, **args) if built is None else built
     except (SpeakerError, OutcomeSealed) as error:
         return None, [Problem(("world", "args", "people", "speaker"), str(error))]
     except (ValueError, TypeError, OSError) as error:

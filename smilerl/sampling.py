@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from smilerl import places
-from smilerl.recipe import MOST_ROWS, MOST_SEED, DataSpec, PolicySpec, Recipe, RecipeError, RewardSpec, WorldSpec
+from smilerl.recipe import (
+    MOST_ROWS,
+    MOST_SEED,
+    DataSpec,
+    PolicySpec,
+    Recipe,
+    RecipeError,
+    RewardSpec,
+    WorldSpec,
+    reward_spec,
+)
 from smilerl.terminal import brief
 from smilerl.training_settings import FORM_OF
 from smilerl.yaml_lines import Lines, parse_value
+
+if TYPE_CHECKING:
+    from smilerl.subject import Subject
 
 EXAMPLES = """\
   smilerl pairs recipes/smileworld/pretrain.yaml --reward sentiment --out pairs.jsonl --n 2048 --max_completion_length 32
@@ -85,7 +99,7 @@ def make(given: argparse.Namespace) -> str:
         RecipeError: an option is wrong, or the file is there already.
         ValueError: no pair or label came out.
     """
-    from smilerl import pairs, pipeline, worlds
+    from smilerl import pairs, pipeline
     from smilerl.ancestry import provenance_path
     from smilerl.recipe_check import check
     from smilerl.rewards import build_rewards
@@ -97,18 +111,21 @@ def make(given: argparse.Namespace) -> str:
     for file in (given.out, provenance_path(given.out)):
         if os.path.lexists(file):
             raise RecipeError(f"command line: --out {file} is there already.\n    Name another file, or delete it.")
-    recipe = _recipe(given)
-    check(recipe)
-    recipe = pipeline.with_models(recipe)
-    world = worlds.build(recipe.world.name, **recipe.world.args)
+    who = _subject(given)
+    recipe, world = _recipe(given, who), who.world
+    check(recipe, world)
+    with who.bolted():  # the model may be of a run from elsewhere; the rewards are the user's own
+        policy = pipeline.with_models(dataclasses.replace(recipe, rewards=())).policy
+    unnamed = dataclasses.replace(recipe.policy, model_name_or_path=None)
+    recipe = dataclasses.replace(pipeline.with_models(dataclasses.replace(recipe, policy=unnamed)), policy=policy)
     with sealed("pairs"):  # building a reward may run the user's code
         rewards = build_rewards(recipe.rewards, recipe.seed, world)
     said = pairs.make_for(recipe, world, rewards, given.out, progress=sys.stderr.isatty())
     return f"{said}\n{given.out}\n{provenance_path(given.out)}"
 
 
-def _recipe(given: argparse.Namespace) -> Recipe:
-    """The recipe of which these pairs would be the data, so that a mistake is told as in a recipe."""
+def _subject(given: argparse.Namespace) -> Subject:
+    """Who replies, and the world of the people: the command line's, else that of the run, which may be from elsewhere."""
     from smilerl import subject
 
     for name, least, most in (("n", 1, MOST_ROWS), ("k", 0, _MOST_K), ("max_completion_length", 0, MOST_ROWS)):
@@ -126,6 +143,11 @@ def _recipe(given: argparse.Namespace) -> Recipe:
             f"command line: {given.model} is a scripted helper, and pairs are sampled from a language model.\n"
             "    Write a run, a model directory, a Hub id, or recipes/smileworld/pretrain.yaml"
         )
+    return who
+
+
+def _recipe(given: argparse.Namespace, who: Subject) -> Recipe:
+    """The recipe of which these pairs would be the data, so that a mistake is told as in a recipe."""
     sampled: dict[str, Any] = {
         "k": given.k,
         "temperature": given.temperature,
@@ -140,7 +162,7 @@ def _recipe(given: argparse.Namespace) -> Recipe:
         seed=given.seed,
         world=_world(given, who.recipe),
         policy=PolicySpec(
-            model_name_or_path=who.model,
+            model_name_or_path=str(who.model),
             dtype=given.dtype,
             chat_template_kwargs=who.spoken.chat_template_kwargs,
         ),
@@ -159,17 +181,9 @@ def _world(given: argparse.Namespace, ran: Recipe | None) -> WorldSpec:
 
 def _specs(text: str) -> tuple[RewardSpec, ...]:
     said = parse_value(text)
-    for one in said if isinstance(said, list) else [said]:
-        if not (
-            isinstance(one, str)
-            or (isinstance(one, dict) and "name" in one and not set(one) - {"name", "args", "weight"})
-        ):
-            raise RecipeError(
-                f"command line: --reward is {text}, but should be a name or {{name: ..., args: {{...}}}}.\n    Write --reward sentiment."
-            )
-    return tuple(
-        RewardSpec(one)
-        if isinstance(one, str)
-        else RewardSpec(one["name"], float(one.get("weight", 1)), one.get("args") or {})
-        for one in (said if isinstance(said, list) else [said])
-    )
+    specs = said if isinstance(said, list) else [said]
+    if not all(isinstance(one, str) or (isinstance(one, dict) and "name" in one) for one in specs):
+        raise RecipeError(
+            f"command line: --reward is {text}, but should be a name or {{name: ..., args: {{...}}}}.\n    Write --reward sentiment."
+        )
+    return tuple(reward_spec(one, ("rewards", at), Lines("command line")) for at, one in enumerate(specs))

@@ -81,9 +81,9 @@ class Subject:
             from smilerl import baseline
 
             self._check_rewards()
-            with self._bolted():
+            with self.bolted():
                 return baseline.chooser(dataclasses.replace(self.recipe, policy=self.spoken))
-        with self._bolted():
+        with self.bolted():
             return self.name if self.model is None else _load(self.model, self.spoken)
 
     def base_policy(self) -> Policy | None:
@@ -91,7 +91,7 @@ class Subject:
         if self.base is None:
             return None
         its_own = self.recipe is not None and self.recipe.policy.model_name_or_path == self.base
-        with self._bolted() if its_own else nullcontext():
+        with self.bolted() if its_own else nullcontext():
             return _load(self.base, self.spoken)
 
     def reward(self, named: str | None = None) -> Callable | None:
@@ -113,14 +113,14 @@ class Subject:
         self._check_rewards()
         from smilerl.studies.own_reward import combined
 
-        with self._bolted():
+        with self.bolted():
             return combined(self.recipe)
 
     def _check_rewards(self) -> None:
         if self.admitted is not None:
             self.admitted.check(self.name, "rewards")
 
-    def _bolted(self) -> AbstractContextManager[None]:
+    def bolted(self) -> AbstractContextManager[None]:
         """Around what is built of a recipe from elsewhere."""
         return nullcontext() if self.admitted is None else from_elsewhere(self.trusted)
 

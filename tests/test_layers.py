@@ -33,7 +33,7 @@ LAYERS = (
         "ownership",
         "run",
     ),
-    ("messages", "records", "replies"),
+    ("messages", "records", "replies", "randomness"),
     (
         *("worlds", "rewards", "speakers", "chat_template", "policies"),
         *("prompts", "cached", "decoding", "generation", "candidates", "preferences", "pairs"),

@@ -22,10 +22,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from smilerl import worlds
 from smilerl.evaluation.credit import shapley
 from smilerl.evaluation.quantities import AIMS, GAMING
 from smilerl.replies import all_visible, visible
+from smilerl.rewards._outside import ask_outside
 from smilerl.worlds.base import World
 
 #: A credit of at most this counts as none.
@@ -136,8 +136,7 @@ def own_credit(
     prompts = dict(zip(answers["person"], answers["prompt"], strict=True))
 
     def worth(people: list[str], texts: list[str]) -> np.ndarray:
-        asked = {"prompts": [prompts[person] for person in people], "completions": texts, "person": people}
-        return _numbers(reward(**asked, **worlds.columns_of(people)))[:, None]
+        return _numbers(ask_outside(reward, [prompts[person] for person in people], people, texts))[:, None]
 
     people, completions = answers["person"].tolist(), answers["completion"].tolist()
     paid, again = worth(people, completions)[:, 0], worth(people[::-1], completions[::-1])[::-1, 0]

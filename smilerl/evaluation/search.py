@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from smilerl import worlds
 from smilerl.evaluation import best_of_n
 from smilerl.evaluation.groups import Group
 from smilerl.evaluation.question import SEARCHED, Search
@@ -20,6 +19,7 @@ from smilerl.evaluation.respondents import Respondent, helper_of
 from smilerl.evaluation.sitting import Sitting
 from smilerl.evaluation.statistics import Estimate, mean_estimate
 from smilerl.replies import all_visible
+from smilerl.rewards._outside import ask_outside
 
 SURVIVORS, CHILDREN, CARING = 4, 12, 8
 MOST_CLAUSES = 6
@@ -80,8 +80,7 @@ class _Rewarded:
         new = list(dict.fromkeys(pair for pair in zip(people, replies, strict=True) if pair not in self.known))
         if new:
             persons, texts = [person for person, _ in new], [text for _, text in new]
-            asked = {"prompts": [self.prompts[one] for one in persons], "completions": texts, "person": persons}
-            scores = self.reward(**asked, **worlds.columns_of(persons))
+            scores = ask_outside(self.reward, [self.prompts[one] for one in persons], persons, texts)
             self.known |= {
                 pair: np.nan if score is None else float(score) for pair, score in zip(new, scores, strict=True)
             }

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from smilerl.errors import users_place
 from smilerl.preflight.asking import Asked
 from smilerl.preflight.findings import Finding, Findings, Status
 from smilerl.preflight.purity import pure
 from smilerl.preflight.tried import Tried, as_message
+from smilerl.randomness import unmoved_randomness
 from smilerl.rewards import RewardError, text, texts
 from smilerl.rewards._checked import as_values
-from smilerl.rewards._failures import users_line
 from smilerl.rewards.preference import GUESSED
-from smilerl.training.callbacks import unmoved_randomness
 
 #: By how much a value may differ between batches, as a share of the largest value (at least 1), for each type of number.
 TOLERANCE = {"float32": 1e-4, "float16": 5e-3, "bfloat16": 3e-2}
@@ -257,5 +257,5 @@ def _first_line(error: Exception) -> str:
     first = next(iter(str(error).strip().splitlines()), "")
     if isinstance(error, RewardError):
         return first
-    at = users_line(error)
+    at = users_place(error)
     return f"{type(error).__name__}: {first}{f' ({at})' if at else ''}"

@@ -5,15 +5,11 @@ from __future__ import annotations
 import functools
 import inspect
 import signal
-import sysconfig
 import threading
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-from smilerl import paths
-from smilerl.errors import UserError
+from smilerl.errors import UserError, users_place
 from smilerl.rewards._patience import TimedOut
 from smilerl.terminal import brief
 
@@ -42,17 +38,8 @@ def failures_named(doing: str, reward: Callable | None = None) -> Iterator[None]
     except BaseException as error:
         if type(error).__module__.partition(".")[0] == "smilerl" or _is_ctrl_c(error):
             raise
-        at = users_line(error) or (place(reward) if reward is not None else None)
+        at = users_place(error) or (place(reward) if reward is not None else None)
         raise RewardError(f"{at + ': ' if at else ''}{doing} {_happened(error)}") from error
-
-
-def users_line(error: BaseException) -> str | None:
-    """`file:line` of the innermost line of the user's own code in an error's traceback, not that of a library that it called."""
-    frames = traceback.extract_tb(error.__traceback__)
-    if isinstance(error, SyntaxError) and error.filename and not _is_librarys(error.filename):
-        return f"{error.filename}:{error.lineno}"
-    users = [frame for frame in frames if not _is_librarys(frame.filename)]
-    return f"{users[-1].filename}:{users[-1].lineno}" if users else None
 
 
 def place(reward: Callable) -> str | None:
@@ -71,15 +58,6 @@ def said(error: BaseException) -> str:
     except Exception:  # noqa: BLE001 - a text that cannot be had is no reason to lose the error
         return "(its text cannot be shown)"
     return brief(text, lines=4, most=_MOST)
-
-
-@functools.cache
-def _libraries() -> list[Path]:
-    return [paths.PACKAGE, *(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib"))]
-
-
-def _is_librarys(file: str) -> bool:
-    return file.startswith("<") or any(Path(file).is_relative_to(folder) for folder in _libraries())
 
 
 def _happened(error: BaseException) -> str:

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from smilerl.randomness import generators, put_back
+
 
 class Streams:
     """The states of the global generators that belong to one reward."""
@@ -26,30 +28,20 @@ class Streams:
     @contextmanager
     def own(self) -> Iterator[None]:
         """Within this block the global generators are the reward's."""
-        theirs = self._swap_in()
+        theirs = generators(all_devices=False)
+        self._swap_in()
         try:
             yield
         finally:
-            self._python, self._numpy, self._torch = random.getstate(), np.random.get_state(), torch.get_rng_state()
-            random.setstate(theirs[0])
-            np.random.set_state(theirs[1])
-            torch.set_rng_state(theirs[2])
-            if theirs[3] is not None:
-                self._cuda = torch.cuda.get_rng_state()
-                torch.cuda.set_rng_state(theirs[3])
+            self._python, self._numpy, self._torch, cuda = generators(all_devices=False)
+            self._cuda = cuda if theirs[3] is not None else self._cuda
+            put_back(theirs)
 
-    def _swap_in(self) -> tuple:
-        cuda = torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None
-        theirs = random.getstate(), np.random.get_state(), torch.get_rng_state(), cuda
-        random.setstate(self._python)
-        np.random.set_state(self._numpy)
-        torch.set_rng_state(self._torch)
-        if cuda is not None:
-            if self._cuda is None:
-                torch.cuda.manual_seed(self._seed)
-            else:
-                torch.cuda.set_rng_state(self._cuda)
-        return theirs
+    def _swap_in(self) -> None:
+        begun = torch.cuda.is_initialized()
+        put_back((self._python, self._numpy, self._torch, self._cuda if begun else None))
+        if begun and self._cuda is None:
+            torch.cuda.manual_seed(self._seed)
 
     def state_dict(self) -> dict:
         """Plain lists and numbers, so that JSON can hold it."""

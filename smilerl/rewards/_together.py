@@ -9,30 +9,19 @@ and gives them no advantage. Its own metrics and tables stay, one for each rewar
 from __future__ import annotations
 
 import sys
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from accelerate import PartialState
 from accelerate.utils import gather_object
 
 from smilerl.rewards._asking import ask
+from smilerl.rewards._clock import Clock
 from smilerl.rewards._failures import RewardError
 from smilerl.rewards._summed import unscored
 from smilerl.terminal import printable
 
-#: Calls over which the share of missing rows is measured.
-LAST = 10
 #: Passes in a row without a single score, after which standard error says so.
 SILENT = 10
-
-
-class RewardTimeout(RewardError):
-    """A reward did not come back in time, too often to go on."""
-
-
-class StopAsked(BaseException):
-    """The run was asked to stop, and a reward that was still running has been ended: this step cannot be made."""
 
 
 class Together:
@@ -42,6 +31,7 @@ class Together:
         functions: for TRL's `reward_funcs`, one for each reward, all sync.
         scored: rows scored so far in this process.
         asked: rows asked about so far.
+        clock: counts the calls that were ended by their time limit.
     """
 
     def __init__(self, rewards: Sequence[Callable], weights: Sequence[float], most_missing: Sequence[float]) -> None:
@@ -51,9 +41,8 @@ class Together:
             weights: R.
             most_missing: R, see `RewardSpec.most_missing`.
         """
-        self.rewards, self.weights, self.most_missing = list(rewards), list(weights), list(most_missing)
+        self.rewards, self.weights, self.clock = list(rewards), list(weights), Clock(rewards, most_missing)
         self.scored, self.asked = 0, 0
-        self._late: list[deque[bool]] = [deque(maxlen=LAST) for _ in rewards]
         self._silent = 0
         self._about: tuple = ()
         self._waiting: dict[int, list[float | None]] = {}
@@ -96,7 +85,7 @@ class Together:
 
     def _pass(self, prompts: list, completions: list, columns: dict[str, Any]) -> list[list[float | None]]:
         found = ask(self.rewards, prompts=prompts, completions=completions, **columns)
-        self._look_at_the_clock(columns, len(completions))
+        self.clock.look(len(completions), log_metric=columns.get("log_metric"))
         left_out = unscored(found, self.weights)
         self.asked, self.scored = self.asked + len(left_out), self.scored + left_out.count(False)
         self._silent = 0 if False in left_out else self._silent + 1
@@ -113,33 +102,6 @@ class Together:
         if lost and "log_metric" in columns:  # else each reward's own share tells
             columns["log_metric"]("rewards/incomplete", lost / len(left_out))
         return [[None if out else value for out, value in zip(left_out, values, strict=True)] for values in found]
-
-    def _look_at_the_clock(self, columns: dict[str, Any], rows: int) -> None:
-        """Counts what is missing, and ends the run where it is too much, or where it was asked to stop.
-
-        Raises:
-            RewardTimeout: more calls than `most_missing` of the last ones were ended by their limit.
-            StopAsked: one was ended because the run is to stop. Several processes finish the step without its rows instead.
-        """
-        for reward, late, most in zip(self.rewards, self._late, self.most_missing, strict=True):
-            last = getattr(reward, "last_call", None)
-            late.append(bool(last and last.late))
-            if last is None or not last.late:
-                continue
-            if last.hurried and PartialState().num_processes == 1:
-                raise StopAsked
-            if "log_metric" in columns:
-                columns["log_metric"](f"rewards/{reward.__name__}/missing", 1.0)
-            limit = f"within {last.seconds:g} s" if not last.hurried else "in time, as the run is asked to stop"
-            said = f"the reward '{reward.__name__}' gave no answer {limit}"
-            print(printable(f"{said}: its {rows} rows are missing"), file=sys.stderr, flush=True)
-            share = sum(late) / len(late)
-            if share > most and not last.hurried:
-                where = f"{reward.place}: " if reward.place else ""
-                raise RewardTimeout(
-                    f"{where}{said}, in {sum(late)} of the last {len(late)} calls (most_missing: {most:g}).\n"
-                    "Mend it, or raise `timeout:` (seconds) or `most_missing:` beside its `name:`."
-                )
 
 
 def refuse_unlearnt(scored: int, asked: int) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import random
 import sys
 import time
 import warnings
@@ -20,6 +19,7 @@ import datasets
 import numpy as np
 import torch
 import transformers
+from accelerate import PartialState
 from accelerate.utils import is_peft_model
 from datasets import Dataset
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerState
@@ -27,6 +27,9 @@ from trl.trainer.utils import use_adapter
 
 from smilerl.generation import completion_logprobs, decoded, sample_ids
 from smilerl.policies import Policy
+from smilerl.randomness import unmoved_randomness
+from smilerl.rewards._clock import StopAsked
+from smilerl.run import RunError
 from smilerl.terminal import printable
 
 #: Takes one line of the log: `step` and the numbers.
@@ -122,10 +125,10 @@ class HeldOut(TrainerCallback):
         """Measure the base, before the first step; a run that goes on has done so.
 
         Raises:
-            RuntimeError: this process has slices of the weights alone; sampling would wait for the others for ever.
+            RunError: this process has slices of the weights alone; sampling would wait for the others for ever.
         """
         if not is_whole(model):
-            raise RuntimeError(
+            raise RunError(
                 "held-out people cannot be sampled: the weights are split over the processes, by other means than the launcher's "
                 "environment or the recipe's fsdp and deepspeed, which are looked at. Set held_out.every to 0 and beta above 0."
             )
@@ -155,7 +158,14 @@ class HeldOut(TrainerCallback):
             with self.base() as base, _evaluating(base):
                 kl -= completion_logprobs(Policy(base, self.tokenizer, "base"), prompts, ids)
             texts = decoded(self.tokenizer, prompts, ids)
-            numbers = self.score(Sampled(state, people, prompts, texts, ids, kl))
+            try:
+                numbers = self.score(Sampled(state, people, prompts, texts, ids, kl))
+            except StopAsked:
+                if PartialState().num_processes == 1:
+                    raise  # who goes on from the last checkpoint comes here again
+                said = f"the held-out people of step {state.global_step} are not scored: the run is asked to stop"
+                print(said, file=sys.stderr, flush=True)
+                return  # the others wait for the end of this step; a row without the reward would be wrong
         row: dict[str, float | None] = {
             "kl": float(kl.mean()),
             "kl_se": float(kl.std(ddof=1) / math.sqrt(len(kl))) if len(kl) > 1 else None,
@@ -246,18 +256,6 @@ def _without_adapter(model: PreTrainedModel) -> Iterator[PreTrainedModel]:
     # TRL keeps the starting point of an adapter that is trained further as the adapter "ref".
     with use_adapter(model, "ref" if "ref" in model.peft_config else None):
         yield model
-
-
-@contextmanager
-def unmoved_randomness() -> Iterator[None]:
-    """Afterwards the global generators of Python, NumPy and torch (all devices) are where they were."""
-    python, array = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):  # said aloud, else it warns of many
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(array)
 
 
 @contextmanager

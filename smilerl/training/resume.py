@@ -25,10 +25,11 @@ from transformers import Trainer, TrainerCallback
 from trl.trainer.utils import RepeatSampler
 
 from smilerl import checkpoints
-from smilerl.rewards._together import RewardTimeout, StopAsked
+from smilerl.randomness import generators, put_back
+from smilerl.rewards._clock import RewardTimeout, StopAsked
 from smilerl.run import Interrupted, RunError
 from smilerl.terminal import brief
-from smilerl.training.copies import generators, plain_copy, put_back, refill
+from smilerl.training.copies import plain_copy, refill
 from smilerl.training.finite import refuse_broken
 from smilerl.training.stop import StopSignals
 

@@ -13,7 +13,8 @@ import torch
 from smilerl import generation
 from smilerl.pipeline import run_recipe
 from smilerl.policies import load_policy
-from smilerl.training.callbacks import Metrics, unmoved_randomness
+from smilerl.randomness import unmoved_randomness
+from smilerl.training.callbacks import Metrics
 
 LORA = {"r": 2, "lora_alpha": 4, "target_modules": "all-linear"}
 

@@ -13,7 +13,7 @@ import pytest
 from smilerl import checkpoints
 from smilerl.pipeline import run_recipe
 from smilerl.rewards import _patience
-from smilerl.rewards._together import RewardTimeout
+from smilerl.rewards._clock import RewardTimeout
 from smilerl.run import Interrupted, Run
 from smilerl.training import stop
 from tests.training.test_resume import LORA, what_was_trained
