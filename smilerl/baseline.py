@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from datasets import Dataset
 
-from smilerl.candidates import BestOfN, Candidates, best, draw
+from smilerl.candidates import Candidates, best, draw
 from smilerl.evaluation import best_of_n
 from smilerl.gold_log import reacted
 from smilerl.recipe import Recipe
@@ -54,16 +54,6 @@ def measure(
     table.to_parquet(path, index=False)
     for row in curve(table, found.rewards.shape):
         run.log({"step": 0, **{f"best_of_n/{name}": value for name, value in row.items()}})
-
-
-def chooser(recipe: Recipe) -> BestOfN:
-    """Who answers for a run of best of n, in evaluations and chats. Temperature and lengths are those of the asking, so that all
-    policies are asked alike."""
-    from smilerl import pipeline  # which imports this module to make the run
-    from smilerl.studies.own_reward import combined
-
-    built = pipeline.with_models(recipe, progress=False)
-    return BestOfN(policy(built), combined(recipe), sampling(built).k)
 
 
 def curve(table: pd.DataFrame, shape: tuple[int, int]) -> list[dict[str, float]]:

@@ -78,11 +78,11 @@ class Subject:
     def policy(self) -> Policy | BestOfN | str:
         """The loaded model, best of n where that is the run's method, or the helper's name."""
         if self.recipe is not None and self.recipe.method == "best_of_n":
-            from smilerl import baseline
+            from smilerl.studies import own_reward
 
             self._check_rewards()
             with self.bolted():
-                return baseline.chooser(dataclasses.replace(self.recipe, policy=self.spoken))
+                return own_reward.chooser(dataclasses.replace(self.recipe, policy=self.spoken))
         with self.bolted():
             return self.name if self.model is None else _load(self.model, self.spoken)
 

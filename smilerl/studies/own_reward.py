@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from smilerl.candidates import BestOfN
 from smilerl.fingerprint import content_hash
 from smilerl.own_files import read_table
 from smilerl.recipe import Recipe
@@ -68,6 +69,16 @@ def combined(recipe: Recipe) -> Callable[..., list[float | None]]:
     reward.__name__ = " + ".join(spec.name for spec in recipe.rewards)
     reward.fingerprint = content_hash(recipe)
     return reward
+
+
+def chooser(recipe: Recipe) -> BestOfN:
+    """The policy of a best-of-n run, for evaluations and chats. Temperature and lengths are those of the asking, so that all
+    policies are asked alike."""
+    from smilerl import pipeline
+    from smilerl.training.best_of_n import policy, sampling
+
+    built = pipeline.with_models(recipe, progress=False)
+    return BestOfN(policy(built), combined(recipe), sampling(built).k)
 
 
 def interval(values: Sequence[float], groups: Sequence, level: float = 0.95) -> dict:

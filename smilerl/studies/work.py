@@ -165,19 +165,19 @@ def _evaluate(
     """Writes `folder/evals/<suite>` of an arm's run, or of the base (no recipe), and last a stamp of what it was made with."""
     import torch
 
-    from smilerl import baseline, pipeline, worlds
+    from smilerl import pipeline, worlds
     from smilerl.evaluation.curves import read_trail
     from smilerl.evaluation.runner import evaluate
-    from smilerl.studies.own_reward import combined
+    from smilerl.studies import own_reward
 
     spec, out = world_of(base), folder / "evals" / suite
-    reward = combined(recipe) if recipe and recipe.rewards else None
+    reward = own_reward.combined(recipe) if recipe and recipe.rewards else None
     device = "cuda" if torch.cuda.is_available() else None
     untuned = pipeline.load(base, spoken, device=device)
     policy: Any = untuned
     if recipe:
         best_of_n = recipe.method == "best_of_n"
-        policy = baseline.chooser(recipe) if best_of_n else pipeline.load(str(model), spoken, device=device)
+        policy = own_reward.chooser(recipe) if best_of_n else pipeline.load(str(model), spoken, device=device)
     world = worlds.build(spec.name, **spec.args)
     trail = read_trail(folder, world) if recipe else None
     evaluate(policy, world, suite, base=untuned, reward=reward, out_dir=out, trail=trail, progress=False)
