@@ -261,13 +261,14 @@ def _train(recipe: Recipe, run: Run, world: World, progress: bool) -> None:
         recipe = _with_pairs(recipe, run, world, rewards, progress)
         dataset = method.dataset(recipe, world)
     account = supply.refuse(recipe, world, dataset)
-    _refuse_other_data(run, _data_hash(dataset))
+    data_hash = _data_hash(dataset)
+    _refuse_other_data(run, data_hash)
     if PartialState().is_main_process:
         # `channels` are open in this run; through those of `learnt_from` outcomes reached its base, its data or a reward model before.
         run.note(
             channels=sorted({*channels, *making_data}),
             learnt_from=learnt_from,
-            data_hash=_data_hash(dataset),
+            data_hash=data_hash,
             data=account,
             hub=_commits(recipe),
         )
