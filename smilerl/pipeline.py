@@ -210,6 +210,7 @@ def _built(recipe: Recipe, progress: bool) -> Run:
         return run
     with paths.cache_lock(folder.with_name(f"{folder.name}.lock")) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        # Hashed again on purpose: while the lock was waited for, another process may have built it, or a file may have changed.
         run, wrong = Run(folder), cached.damage(folder)
         if wrong is None and run.finished_as(recipe):
             return run
