@@ -31,7 +31,7 @@ def damage(folder: Path) -> str | None:
 def clear(folder: Path, wrong: str) -> None:
     """Takes away what is in the cache in place of a whole model, and says why."""
     print(printable(f"{folder}: {wrong}. It is built again."), file=sys.stderr, flush=True)
-    shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
+    shutil.rmtree(folder) if folder.is_dir() and not folder.is_symlink() else folder.unlink()
 
 
 def keep_initial(policy: Policy, run: Run, initial: Path) -> None:

@@ -1,4 +1,4 @@
-"""Disks that are full: how that is noticed, and what can still be written."""
+"""Disks that are full or read-only: how that is noticed, and what can still be written."""
 
 from __future__ import annotations
 
@@ -26,6 +26,11 @@ def is_full(error: BaseException, folder: Path) -> bool:
     if "No space left on device" in printable(error):
         return True
     return isinstance(error, OSError | RuntimeError) and folder.is_dir() and shutil.disk_usage(folder).free < 2**14
+
+
+def is_read_only(error: OSError) -> bool:
+    """Whether an error came of a place that may not be written in: a cache there is of use for what it holds."""
+    return error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def overwrite(path: Path, data: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import secrets
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -152,16 +153,29 @@ def write_json(path: Path, data: Any) -> None:
     write(path, json.dumps(plain(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def write(path: Path, text: str) -> None:
-    """Writes a text so that a reader sees the old file or the new one and nothing between, whatever happens."""
-    unfinished = path.with_name(f"{path.name}.writing")
+def write(path: Path, content: str | bytes, *, together: bool = False) -> None:
+    """Writes a text (UTF-8) or bytes so that a reader sees the old file or the new one and nothing between; see `replacing`."""
+    with replacing(path, together=together) as unfinished:
+        unfinished.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+@contextmanager
+def replacing(path: Path, *, together: bool = False) -> Iterator[Path]:
+    """A file to write that takes the place of `path` at the end of this block, whole and on the disk; after an error it is gone.
+
+    Args:
+        together: several processes or threads may write this file at once, as in a cache. Each has a name of its own to write to, and
+            the disk is not waited for: such a file has to hold its own hash, or be easy to make again.
+    """
+    mark = f".{secrets.token_hex(4)}" if together else ""
+    unfinished = path.with_name(f"{path.name}{mark}.writing")
     try:
-        with unfinished.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        yield unfinished
+        if not together:
+            with unfinished.open("rb") as file:
+                os.fsync(file.fileno())
         unfinished.replace(path)
-    except OSError:
+    except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
 

@@ -12,8 +12,8 @@ from smilerl import bounded, places
 from smilerl.recipe import Recipe, RecipeError, read_recipe
 from smilerl.yaml_lines import dump
 
-#: What a run makes in its folder; see `smilerl.run`.
-_OF_A_RUN = (
+#: What a run makes in its folder, as patterns; see `smilerl.run`. What of it is published, `smilerl.hub.contents` says.
+OF_A_RUN = (
     *(
         "lock",
         "recipe.yaml",
@@ -47,7 +47,7 @@ _NEW = "Give a folder that is new or empty, or that of the run to go on with."
 
 def made_by_a_run(name: str) -> bool:
     """Whether an entry of a run directory is one that runs make, half-written ones included."""
-    return _matches(name, _OF_A_RUN)
+    return _matches(name, OF_A_RUN)
 
 
 def is_run(folder: Path) -> bool:

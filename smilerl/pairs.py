@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -22,13 +21,14 @@ from smilerl import ancestry, paths
 from smilerl.candidates import Candidates, Sampling, device_of, draw
 from smilerl.fingerprint import hash_path
 from smilerl.messages import as_trained
+from smilerl.own_files import write as write_whole
+from smilerl.own_files import write_json
 from smilerl.policies import Policy, as_spoken
 from smilerl.preferences import SampledArgs
 from smilerl.prompts import PromptError, check, context_of
 from smilerl.provenance import command_line, software, without_home
 from smilerl.recipe import Recipe, RewardSpec
 from smilerl.rewards._summed import summed_as, unnoticed
-from smilerl.run import write_json
 from smilerl.training_settings import FORM_OF
 from smilerl.worlds.base import World, sealed
 
@@ -151,12 +151,7 @@ def write(path: Path, rows: Sequence[Mapping], about: Mapping[str, Any]) -> None
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(ancestry.provenance_path(path), {**about, "sha256": hashlib.sha256(text.encode()).hexdigest()})
-    unfinished = path.with_name(f"{path.name}.writing")
-    with unfinished.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
+    write_whole(path, text)
 
 
 def describe(

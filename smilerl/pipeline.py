@@ -212,6 +212,7 @@ def _built(recipe: Recipe, progress: bool) -> Run:
         return run
     with paths.cache_lock(folder.with_name(f"{folder.name}.lock")) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        # Hashed again on purpose: while the lock was waited for, another process may have built it, or a file may have changed.
         run, wrong = Run(folder), cached.damage(folder)
         if wrong is None and run.finished_as(recipe):
             return run
@@ -263,13 +264,14 @@ def _train(recipe: Recipe, run: Run, world: World, progress: bool) -> None:
         recipe = _with_pairs(recipe, run, world, rewards, progress)
         dataset = method.dataset(recipe, world)
     account = supply.refuse(recipe, world, dataset)
-    _refuse_other_data(run, _data_hash(dataset))
+    data_hash = _data_hash(dataset)
+    _refuse_other_data(run, data_hash)
     if PartialState().is_main_process:
         # `channels` are open in this run; through those of `learnt_from` outcomes reached its base, its data or a reward model before.
         run.note(
             channels=sorted({*channels, *making_data}),
             learnt_from=learnt_from,
-            data_hash=_data_hash(dataset),
+            data_hash=data_hash,
             data=account,
             hub=_commits(recipe),
         )

@@ -12,11 +12,18 @@ from pathlib import Path
 _LONGEST_NAME, _LONGEST_PATH = 255, 4096
 #: Room for what is written below a folder, such as `checkpoints/checkpoint-100000/model-00001-of-00002.safetensors`.
 _BELOW = 200
+_VARIABLE = re.compile(r"\$([A-Za-z_]\w*|\{[^}]*\})")
+_HOME = re.compile(r"~[^/\s]*(/|$)")
 
 
 def expanded(text: str | os.PathLike[str]) -> str:
     """A path with `~`, `~user` and `$NAME` replaced by what they mean. Those that mean nothing stay as they are."""
     return os.path.expanduser(os.path.expandvars(os.fspath(text)))
+
+
+def is_expanded(text: str) -> bool:
+    """Whether a text holds what `expanded` replaces: a variable, be it set or not, or a home at its beginning."""
+    return _VARIABLE.search(text) is not None or _HOME.match(text) is not None
 
 
 def no_path(text: str | os.PathLike[str]) -> str | None:
@@ -27,7 +34,7 @@ def no_path(text: str | os.PathLike[str]) -> str | None:
     if not text.strip():
         return "is empty"
     left = expanded(text)
-    variable = re.search(r"\$([A-Za-z_]\w*|\{[^}]*\})", left)
+    variable = _VARIABLE.search(left)
     if variable:
         return f"names the variable {variable[0]}, which is not set"
     if left.startswith("~"):

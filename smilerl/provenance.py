@@ -19,12 +19,13 @@ _PACKAGES = (
 )  # fmt: skip
 
 
-def describe(recipe: Recipe, command: Sequence[str]) -> dict[str, Any]:
+def describe(recipe: Recipe, command: Sequence[str], digest: str | None = None) -> dict[str, Any]:
     """What a run is made from.
 
     Args:
         recipe: as resolved.
         command: as typed, program first.
+        digest: the recipe's `content_hash`, where it is known already.
 
     Returns:
         `smilerl`, `python`, `platform`, `packages` (those installed), `git` (`sha`, `dirty`, `untracked`; None outside a
@@ -33,7 +34,7 @@ def describe(recipe: Recipe, command: Sequence[str]) -> dict[str, Any]:
     return {
         **software(),
         "seed": recipe.seed,
-        "content_hash": content_hash(recipe),
+        "content_hash": digest or content_hash(recipe),
         "inputs": {without_home(name): digest for name, digest in inputs(recipe).items()},
         "recipe": without_home(recipe.source),
         "command": command_line(command),

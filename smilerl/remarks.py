@@ -10,7 +10,7 @@ Row = Mapping[str, Any]
 
 def remarks(rows: Sequence[Row]) -> list[str]:
     """Sentences about the rows of a run's `metrics.jsonl`; none where there is nothing to say."""
-    found = (_cut_off(rows), _alike(rows), _no_gradient(rows), *_unscored(rows), _negative_kl(rows))
+    found = (_cut_off(rows), _alike(rows), _no_gradient(rows), *_unscored(rows), *_lost(rows), _negative_kl(rows))
     return [said for said in found if said]
 
 
@@ -67,9 +67,7 @@ def _no_gradient(rows: Sequence[Row]) -> str | None:
 
 def _unscored(rows: Sequence[Row]) -> list[str]:
     said = []
-    for name in dict.fromkeys(
-        key for row in rows for key in row if key.startswith("rewards/") and key.endswith("/scored")
-    ):
+    for name in _names(rows, "/scored"):
         shares = [value for value in _values(rows, name) if value is not None]
         if shares and min(shares) < 1:
             mean = sum(shares) / len(shares)
@@ -77,6 +75,31 @@ def _unscored(rows: Sequence[Row]) -> list[str]:
                 f"the reward '{name.split('/')[1]}' scored {mean:.0%} of the completions ({min(shares):.0%} at the worst step); the others had no part in training."
             )
     return said
+
+
+def _lost(rows: Sequence[Row]) -> list[str]:
+    """Of `rewards/incomplete` and `rewards/NAME/missing`, which are logged only at steps where they are above 0."""
+    said = []
+    shares = [value for value in _values(rows, "rewards/incomplete") if value]
+    if shares:
+        said.append(
+            f"rewards/incomplete: at {len(shares)} of {len(rows)} logged steps some rewards scored a completion and others did not (up to "
+            f"{max(shares):.0%} of the completions). These had no part in training: a sum without one of its rewards is another reward."
+        )
+    for name in _names(rows, "/missing"):
+        shares = [value for value in _values(rows, name) if value]
+        if shares:
+            said.append(
+                f"{name}: the reward '{name.split('/')[1]}' gave no answer in time at {len(shares)} of {len(rows)} logged steps, and its completions had "
+                "no part in training there. Give it more time (timeout), or see why it is slow."
+            )
+    return said
+
+
+def _names(rows: Sequence[Row], ending: str) -> list[str]:
+    """The names `rewards/NAME` with this ending, in the order of logging."""
+    keys = (key for row in rows for key in row if key.startswith("rewards/") and key.endswith(ending))
+    return list(dict.fromkeys(keys))
 
 
 def _negative_kl(rows: Sequence[Row]) -> str | None:

@@ -27,7 +27,7 @@ from typing import IO, Any
 from smilerl import bounded, checkpoints, disk, errors, ownership, provenance, seals, signature
 from smilerl.fingerprint import content_hash
 from smilerl.own_files import RunError as RunError
-from smilerl.own_files import plain, read_json, read_rows, reading, write
+from smilerl.own_files import plain, read_json, read_rows, reading, replacing, write
 from smilerl.own_files import write_json as write_json
 from smilerl.recipe import Recipe, read_recipe
 from smilerl.terminal import brief, printable
@@ -248,9 +248,8 @@ class Run:
 
         path = self.path / "samples" / f"step-{step:06d}.parquet"
         path.parent.mkdir(exist_ok=True)
-        unfinished = path.with_suffix(".writing")
-        pq.write_table(pa.Table.from_pylist([dict(row) for row in rows]), unfinished)
-        unfinished.replace(path)
+        with replacing(path) as unfinished:
+            pq.write_table(pa.Table.from_pylist([dict(row) for row in rows]), unfinished)
         return path
 
     def sync(self) -> None:
@@ -333,13 +332,13 @@ class Run:
         lock.flush()
         self._lock = lock
 
-    def _refuse_other(self, recipe: Recipe) -> None:
+    def _refuse_other(self, recipe: Recipe, digest: str) -> None:
         """Raises if the directory holds the run of another recipe that has something to lose."""
         if not (self.metrics_path.exists() or self.finished):
             return
         if not (self.path / "manifest.json").exists():
             raise RunError(f"{self.path / 'manifest.json'} is missing.\n    {_MEND['manifest.json']}")
-        if self.manifest.get("content_hash") == content_hash(recipe):
+        if self.manifest.get("content_hash") == digest:
             return
         self._check_says()
         changes = _differences(self.recipe.to_dict(), recipe.to_dict())
@@ -361,17 +360,19 @@ class Run:
 
     def _begin(self, recipe: Recipe, command: Sequence[str]) -> None:
         """Prepares the directory for this attempt: leaves a finished run, goes on from a checkpoint, or starts afresh."""
-        self._refuse_other(recipe)
-        wrong = self.damage(thoroughly=False) if self.finished_as(recipe) else "it is not finished"
-        if wrong is None or self._go_on(recipe, command):
+        digest = content_hash(recipe)  # once an attempt, under the lock: what the files say now is what is noted
+        self._refuse_other(recipe, digest)
+        done = self.finished and self.manifest.get("content_hash") == digest
+        wrong = self.damage(thoroughly=False) if done else "it is not finished"
+        if wrong is None or self._go_on(recipe, digest, command):
             return
-        if self.finished_as(recipe):
+        if done:
             raise RunError(f"{self.path}: {wrong}.\n    {seals.REBUILT.format(self.path)}")
-        self._start(recipe, command)
+        self._start(recipe, digest, command)
 
-    def _start(self, recipe: Recipe, command: Sequence[str]) -> None:
+    def _start(self, recipe: Recipe, digest: str, command: Sequence[str]) -> None:
         self._move_aside()
-        manifest = provenance.describe(recipe, command)
+        manifest = provenance.describe(recipe, command, digest)
         diff = provenance.uncommitted()
         if diff:
             write(self.path / "uncommitted.diff", diff)
@@ -381,9 +382,9 @@ class Run:
         status = {"state": "running", "step": 0, "started": _now(), "seconds": 0.0, "error": None, "goes_on_from": None}
         write_json(self.path / "status.json", {**status, "made_here": signature.sign(written)})
 
-    def _go_on(self, recipe: Recipe, command: Sequence[str]) -> bool:
+    def _go_on(self, recipe: Recipe, digest: str, command: Sequence[str]) -> bool:
         """Makes the directory what it was at its newest whole checkpoint; False where there is none of this recipe."""
-        if self.manifest.get("content_hash") != content_hash(recipe):
+        if self.manifest.get("content_hash") != digest:
             return False
         checkpoint, passed_over = checkpoints.newest(self.checkpoints)
         for damaged, wrong in passed_over.items():

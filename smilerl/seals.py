@@ -19,7 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from smilerl.own_files import RunError
+from smilerl import bounded
+from smilerl.own_files import RunError, write
 
 #: What stands behind the name of a folder in the name of the seal beside it.
 BESIDE = ".sealed.json"
@@ -62,10 +63,7 @@ def seal(folder: Path, manifest: Path, files: Iterable[Path] | None = None, **fa
     for place in {folder, *(path.parent for path in counted)}:
         _sync(place)
     said = {"facts": facts, "files": told}
-    unfinished = manifest.with_name(f"{manifest.name}.writing")
-    unfinished.write_text(json.dumps({**said, "sha256": _digest(said)}, indent=1), encoding="utf-8")
-    _sync(unfinished)
-    unfinished.replace(manifest)
+    write(manifest, json.dumps({**said, "sha256": _digest(said)}, indent=1))
     _sync(manifest.parent)
     _sync(folder.parent)
 
@@ -78,7 +76,7 @@ def damage(folder: Path, manifest: Path, among: tuple[str, ...] = (), *, thoroug
         thoroughly: read large files, too, whose size and time of last change are those of the seal.
     """
     try:
-        said = json.loads(manifest.read_text(encoding="utf-8"))
+        said = bounded.mapping(manifest)
         wrong = said.pop("sha256") != _digest(said)
         files = {folder / name: _Told(told["size"], told["sha256"], told.get("modified")) for name, told in said["files"].items()}  # fmt: skip
     except FileNotFoundError:
@@ -119,7 +117,7 @@ def _damage(folder: Path, manifest: Path, files: dict[Path, _Told], thoroughly: 
 
 def facts_of(manifest: Path) -> dict[str, Any]:
     """What `seal` was told, of a whole seal."""
-    return json.loads(manifest.read_text(encoding="utf-8"))["facts"]
+    return bounded.mapping(manifest)["facts"]
 
 
 def beside(folder: Path) -> Path:
@@ -142,7 +140,7 @@ def damage_beside(folder: Path, *, thoroughly: bool = True) -> str | None:
 
 def _added(folder: Path, manifest: Path) -> str | None:
     """Which file of a folder is not in its seal: a library may prefer it to one that is, such as a second chat template."""
-    known = {folder.parent / name for name in json.loads(manifest.read_text(encoding="utf-8"))["files"]}
+    known = {folder.parent / name for name in bounded.mapping(manifest)["files"]}
     more = sorted(path for path in folder.rglob("*") if not path.is_dir() and path not in known)
     return f"{_name(more[0], folder.parent)} was added after it was saved" if more else None
 

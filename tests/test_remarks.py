@@ -46,6 +46,18 @@ def test_nothing_is_said_of_a_run_with_nothing_against_it():
         ),
         ({"kl": [0.0, -0.1, 0.1]}, "the KL of training is below 0 at some steps. A KL itself never is"),
         ({"held_out__kl": -0.1}, "the KL with held-out people is below 0"),
+        (
+            {"rewards__incomplete": [0.25, 0.5, 0.0]},
+            "at 2 of 3 logged steps some rewards scored a completion and others did not (up to 50%",
+        ),
+        (
+            {"rewards__smile__missing": [0.0, 1.0, 0.0]},
+            "the reward 'smile' gave no answer in time at 1 of 3 logged steps",
+        ),
+        (
+            {"rewards__a.b__missing": [None, 0.5, 1.0]},
+            "rewards/a.b/missing: the reward 'a.b' gave no answer in time at 2 of 3",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_once(changed, says):

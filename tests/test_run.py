@@ -9,6 +9,7 @@ import resource
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -170,19 +171,21 @@ def test_a_full_disk_is_told_with_what_to_do(recipe: Recipe, reason: int) -> Non
     assert run.status["state"] == "failed" and "disk is full" in run.status["error"]
 
 
-@pytest.fixture
-def no_larger_files():
-    """Within the test no file may grow beyond the size of one that is named, as beyond a quota."""
+@contextmanager
+def no_larger_files(path: Path):
+    """Within this block no file may grow beyond the size of this one, as beyond a quota. (No fixture: pytest writes its own output before it ends those.)"""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda path: resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_status_that_has_no_room_is_written_over_the_old_one(recipe: Recipe, no_larger_files) -> None:
+def test_a_status_that_has_no_room_is_written_over_the_old_one(recipe: Recipe) -> None:
     """Its state is never left `running`, whatever the rest of it looks like."""
     run = Run.create(recipe)
-    no_larger_files(run.path / "status.json")
-    with pytest.raises(ValueError, match="spoilt"), run:
+    with no_larger_files(run.path / "status.json"), pytest.raises(ValueError, match="spoilt"), run:
         raise ValueError("spoilt " * 100)
     assert run.state == "failed"
 

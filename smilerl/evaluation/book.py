@@ -6,13 +6,10 @@ changing a world's tables or the scoring code makes every number that depended o
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -21,9 +18,9 @@ from typing import Any
 
 import pandas as pd
 
-from smilerl import paths, sources
+from smilerl import disk, paths, sources
 from smilerl.fingerprint import hash_path
-from smilerl.own_files import RunError
+from smilerl.own_files import RunError, write
 from smilerl.terminal import printable
 
 
@@ -97,31 +94,16 @@ def _kept(path: Path) -> bytes | None:
     return None
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a file so that a reader, or a kill, never meets half of it."""
-    _write(path, lambda to: to.write_text(text))
-
-
 def _keep(path: Path, data: bytes) -> None:
     """Writes data behind its own SHA-256 into the cache. One that is read-only is left as it is: what it holds is of use without it."""
     if path.is_dir():
         raise RunError(f"{path} is a folder, and a file of the cache goes there.\n    Delete it.")
     try:
-        _write(path, lambda to: to.write_bytes(hashlib.sha256(data).digest() + data))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, hashlib.sha256(data).digest() + data, together=True)
     except OSError as error:
-        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+        if not disk.is_read_only(error):
             raise
-
-
-def _write(path: Path, write: Callable[[Path], Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
-    os.close(handle)
-    try:
-        write(Path(name))
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 @cache

@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import fcntl
+import os
 import shutil
-import sys
 import tempfile
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
-from filelock import FileLock
 
-from smilerl import paths, seals
+from smilerl import cached, paths, seals
 from smilerl.evaluation.book import content_hash
 from smilerl.evaluation.groups import identity
 from smilerl.evaluation.respondents import Respondent
 from smilerl.policies import Policy, load_policy
 from smilerl.recipe import Recipe
-from smilerl.terminal import printable
 from smilerl.worlds.base import World
 
 STEPS = 200
@@ -45,19 +43,18 @@ def clone(base: Respondent, model: Policy, helper: str, world: World, *, steps: 
     parts = [base.fingerprint, helper, identity(world), steps, seed]
     name = content_hash(parts)
     folder = paths.cache_dir() / "clones" / f"{helper}-{name}"
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    # Two evaluations may want the same clone at the same moment: the second waits for the first.
     from smilerl.training.callbacks import hushed  # TRL, which most evaluations do without
 
-    wrong = _wrong_with(folder)
-    with nullcontext() if wrong is None else FileLock(f"{folder}.lock"), hushed():
-        wrong = wrong and _wrong_with(folder)  # another evaluation may have built it meanwhile
-        if wrong is not None:
-            if folder.exists():
-                print(printable(f"{folder}: {wrong}. It is built again."), file=sys.stderr, flush=True)
-                shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
-            _build(model, _conversations(world, helper, steps * BATCH, seed), folder, steps, seed)
+    with hushed():
+        if _wrong_with(folder) is not None:  # looked at without a lock first: the cache may be read-only
+            # Two evaluations may want the same clone at the same moment: the second waits for the first.
+            with paths.cache_lock(folder.with_name(f"{folder.name}.lock")) as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                wrong = _wrong_with(folder)  # another evaluation may have built it meanwhile
+                if wrong is not None:
+                    if os.path.lexists(folder):
+                        cached.clear(folder, wrong)
+                    _build(model, _conversations(world, helper, steps * BATCH, seed), folder, steps, seed)
         built = load_policy(folder, device=model.model.device)
     return dataclasses.replace(built, name=f"{helper}'s clone")
 
@@ -70,7 +67,7 @@ def _conversations(world: World, helper: str, n: int, seed: int) -> Dataset:
 
 def _wrong_with(folder: Path) -> str | None:
     """What is wrong with a clone in the cache; None for a whole one."""
-    return seals.damage_beside(folder) if seals.beside(folder).exists() else "it is not sealed"
+    return seals.damage_beside(folder) if os.path.lexists(seals.beside(folder)) else "it is not sealed"
 
 
 def _build(base: Policy, conversations: Dataset, folder: Path, steps: int, seed: int) -> None:

@@ -25,7 +25,7 @@ from smilerl.candidates import BestOfN
 from smilerl.evaluation import controls, curves
 from smilerl.evaluation import sitting as sittings
 from smilerl.evaluation.askable import has_acts, narrowed
-from smilerl.evaluation.book import Book, content_hash, write_atomically
+from smilerl.evaluation.book import Book, content_hash
 from smilerl.evaluation.formula import BASE, POLICY
 from smilerl.evaluation.groups import Group, describe, groups, identity
 from smilerl.evaluation.question import Question, Suite, load_suite
@@ -33,7 +33,7 @@ from smilerl.evaluation.respondents import Respondent, respondent
 from smilerl.evaluation.sitting import Sitting, identity_of
 from smilerl.evaluation.verdicts import Verdict, decide
 from smilerl.fingerprint import hash_path
-from smilerl.own_files import RunError, read_json, reading
+from smilerl.own_files import RunError, read_json, reading, write
 from smilerl.policies import Policy
 from smilerl.prompts import PromptError
 from smilerl.prompts import check as check_prompts
@@ -332,4 +332,5 @@ def _unseal(out_dir: Path) -> None:
 def _write(results: dict[str, Any], out_dir: str | Path | None, started: float) -> None:
     results["seconds"] = round(time.monotonic() - started, 2)
     if out_dir is not None:
-        write_atomically(Path(out_dir) / "results.json", json.dumps(results, indent=1))
+        Path(out_dir).mkdir(parents=True, exist_ok=True)
+        write(Path(out_dir) / "results.json", json.dumps(results, indent=1), together=True)

@@ -18,12 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from smilerl import places
 from smilerl.hub import private
 from smilerl.hub.facts import Facts, reward_code
 from smilerl.hub.fetch import base_on_hub, cached_id
 from smilerl.hub.ids import HubError, HubId
 from smilerl.hub.scan import Hit, Values, pieces, scan
 from smilerl.own_files import read_json
+from smilerl.ownership import made_by_a_run
 from smilerl.yaml_lines import dump
 
 _MODEL = (
@@ -38,6 +40,21 @@ _MODEL = (
 )
 #: Not of the model, though it may lie beside it. `training_args.bin` holds the Hub token in plain text.
 _NEVER = ("training_args.bin", "optimizer*", "scheduler*", "rng_state*", "trainer_state.json", "README.md", ".*")
+#: Of what a run makes in its folder (`ownership.OF_A_RUN`), what goes, at least in part.
+_GOES = ("recipe.yaml", "manifest.json", "metrics.jsonl", "samples", "model", "evals")
+#: Why the rest stays. What explains itself (a lock, a status, seals) is left out of what is said.
+_STAYS = {
+    "checkpoints": "optimizer state and intermediate weights",
+    "earlier": "earlier attempts",
+    "initial": "the weights it began with",
+    "uncommitted*.diff": "changes to the code, which may say more than is meant",
+    "traceback.txt": "an error, with places of this machine",
+    "pairs.jsonl": "the pairs that it was trained on, which may be others' data",
+    "pairs.jsonl.provenance.json": "",
+    "lock": "",
+    "status.json": "",
+    "*sealed.json": "",
+}
 _STUDY = ("study.json", "report.html", "report.md", "figures/*.svg", "tables/*.parquet")
 _SHOWN = 8
 
@@ -107,10 +124,14 @@ def of_run(facts: Facts) -> tuple[list[Item], list[Left]]:
     items += [Item(f"code/{file.name}", file) for file in reward_code(facts.run.recipe)]
     if facts.study is not None:
         items += [Item(f"study/{item.name}", item.source) for item in _existing(facts.study, _STUDY)]
-    stays = {"checkpoints": "optimizer state and intermediate weights", "earlier": "earlier attempts", "initial": "the weights it began with",
-             "uncommitted.diff": "changes to the code, which may say more than is meant", "lock": "", "status.json": ""}  # fmt: skip
-    left += [Left(name, why) for name, why in stays.items() if why and (run.path / name).exists()]
-    return items, left
+    return items, left + _staying(run.path)
+
+
+def _staying(folder: Path) -> list[Left]:
+    """What a run has made in its folder and does not go."""
+    made = (name for name in sorted(places.entries(folder)) if made_by_a_run(name) and name not in _GOES)
+    said = ((name, next((why for like, why in _STAYS.items() if _matches(name, [like])), "not known to be needed")) for name in made)  # fmt: skip
+    return [Left(name, why) for name, why in said if why]
 
 
 def of_model(folder: Path) -> tuple[list[Item], list[Left]]:

@@ -253,10 +253,7 @@ def _name_for_strangers(value: str, key: str, recipe: Recipe, renamed: Mapping[s
 
 def _shared(found: Path) -> str | None:
     """The path of a file that comes with smilerl, as everybody may write it; None for another."""
-    found, share = found.resolve(), paths.share().resolve()
-    if found.is_relative_to(share) and found.relative_to(share).parts[0] in ("recipes", "evals", "data"):
-        return found.relative_to(share).as_posix()
-    return None
+    return found.resolve().relative_to(paths.share().resolve()).as_posix() if paths.is_shared(found) else None
 
 
 def _entry_of(run: Run, study: Path) -> dict[str, Any] | None:

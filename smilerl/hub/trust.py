@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from smilerl import paths
+from smilerl import paths, places
 from smilerl.hub.fetch import ABOUT
 from smilerl.hub.ids import HubError, looks_like
 from smilerl.recipe import DataSpec, HeldOutSpec, PolicySpec, Recipe, RewardSpec, WorldSpec
@@ -169,6 +169,8 @@ def _looked(value: Any, key: Key, source: str, note: Note) -> Any:
 
 def _looked_at_text(value: str, key: Key, source: str, note: Note) -> str:
     under = next((part for part in reversed(key) if isinstance(part, str)), "")
+    if places.is_expanded(value):  # in whatever it is: `org/$HF_TOKEN` would be asked for on the Hub
+        note(Strange(key, value, "a variable or a home of this machine, which would be put in its place"))
     if "://" in value:
         note(Strange(key, value, "an address"))
     elif Path(value.strip()).suffix in _RECIPE_FILE:
@@ -183,7 +185,7 @@ def _looked_at_text(value: str, key: Key, source: str, note: Note) -> str:
             return _shared(value, key, source, note, "a file of this machine that would be read", opens=True)
     elif _is_code(value, under, key):
         note(Strange(key, value, "code that would be imported and run here"))
-    elif value.startswith(("/", "~", "./")) or ".." in Path(value).parts:
+    elif value.startswith(("/", "./")) or ".." in Path(value).parts:
         note(Strange(key, value, "a path of this machine"))
     return value
 

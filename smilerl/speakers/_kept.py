@@ -5,16 +5,14 @@ Files, and not a database: they can be shared over a network by many nodes, look
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from smilerl import bounded, disk, own_files
 from smilerl.speakers._answers import Reply
 
 
@@ -27,14 +25,14 @@ class Kept:
     def get(self, request: Mapping[str, Any]) -> Reply | None:
         """The reply to this request, if there is one."""
         file = self._file(request)
-        if file is None or not file.is_file():
+        if file is None:
             return None
         try:
-            kept = json.loads(file.read_text(encoding="utf-8"))
+            kept = bounded.mapping(file)
             # Without a hash: from before replies had one.
             return Reply(**kept["reply"]) if kept.get("sha256") in (None, _digest(kept["reply"])) else None
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return None  # spoilt, by a full disk or another program: asked again, and written anew
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return None  # not there, not for us, or spoilt by a full disk or another program: asked again, and written anew
 
     def put(self, request: Mapping[str, Any], reply: Reply) -> None:
         """Keeps a reply. Written aside and renamed: another process finds the whole file or none."""
@@ -43,17 +41,11 @@ class Kept:
             return
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            handle, unfinished = tempfile.mkstemp(dir=file.parent, suffix=".writing")
+            kept = {"request": request, "reply": reply._asdict(), "sha256": _digest(reply._asdict())}
+            own_files.write(file, json.dumps(kept), together=True)
         except OSError as error:
-            if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-                return  # a read-only cache is of use for what it has
-            raise
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as writing:
-                json.dump({"request": request, "reply": reply._asdict(), "sha256": _digest(reply._asdict())}, writing)
-            os.replace(unfinished, file)
-        finally:
-            Path(unfinished).unlink(missing_ok=True)
+            if not disk.is_read_only(error):  # such a cache is of use for what it has
+                raise
 
     def _file(self, request: Mapping[str, Any]) -> Path | None:
         if self.folder is None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import re
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from markupsafe import Markup
 from smilerl import worlds
 from smilerl.evaluation.question import known_answers
 from smilerl.messages import text
+from smilerl.own_files import write as write_whole
 from smilerl.replies import visible
 from smilerl.studies import comparisons, figures, findings
 from smilerl.studies.plan import BASE
@@ -81,13 +81,8 @@ def write(folder: str | Path, *, force: bool = False) -> Path:
 
 
 def _write(path: Path, text: str) -> None:
-    """Writes a file so that a reader, or whoever stops us, finds the old one or the new one and nothing between."""
-    unfinished = path.with_name(f"{path.name}.writing")
-    with unfinished.open("w", encoding="utf-8", errors="replace") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
+    """Writes a file whole. What no UTF-8 can say becomes a question mark: a report is not refused for one character."""
+    write_whole(path, text.encode("utf-8", errors="replace"))
 
 
 def contents(results: Results) -> dict:

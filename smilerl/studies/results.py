@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from smilerl import seals
-from smilerl.own_files import read_json, read_rows, read_study, read_table, reading
+from smilerl.own_files import read_json, read_rows, read_study, read_table, reading, replacing
 from smilerl.remarks import remarks
 from smilerl.run import Run
 from smilerl.studies.plan import BASE
@@ -161,9 +161,8 @@ def save(results: Results, folder: str | Path) -> list[Path]:
     paths = []
     for name in ("runs", "measures", "curves", "verdicts", "estimates", "controls", "fits"):
         paths.append(folder / f"{name}.parquet")
-        unfinished = paths[-1].with_name(f"{paths[-1].name}.writing")
-        getattr(results, name).drop(columns="parts", errors="ignore").to_parquet(unfinished, index=False)
-        unfinished.replace(paths[-1])
+        with replacing(paths[-1]) as unfinished:
+            getattr(results, name).drop(columns="parts", errors="ignore").to_parquet(unfinished, index=False)
     return paths
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from smilerl import worlds
+from smilerl import paths, seals, worlds
+from smilerl.errors import UserError
 from smilerl.evaluation import choices, clones, controls
 from smilerl.evaluation.book import Book
 from smilerl.evaluation.groups import first, groups
@@ -84,6 +85,59 @@ def test_a_clone_is_built_once_and_leaves_the_base_alone(sitting, monkeypatch):
     second = clones.clone(sitting.base, sitting.base.policy, "carer", sitting.world, steps=2)
     fingerprints = [language_model(policy, {}).fingerprint for policy in (first, second, sitting.base.policy)]
     assert fingerprints[0] == fingerprints[1] != before == fingerprints[2]
+
+
+def a_file(cache):
+    cache.mkdir()
+    (cache / "clones").write_text("")
+
+
+def a_link_to_nothing(cache):
+    cache.mkdir()
+    (cache / "clones").symlink_to(cache / "nothing" / "at-all")
+
+
+def no_place_for_files(cache):
+    cache.symlink_to("/proc/self")
+
+
+@pytest.mark.parametrize("make", [a_file, a_link_to_nothing, no_place_for_files])
+def test_a_cache_that_takes_no_clone_is_told(sitting, monkeypatch, tmp_path, make):
+    make(tmp_path / "cache")
+    monkeypatch.setenv("SMILERL_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(UserError, match="cannot be written in"):
+        clones.clone(sitting.base, sitting.base.policy, "carer", sitting.world, steps=2)
+
+
+@pytest.mark.parametrize("instead", ["a file", "a link", "an unsealed folder"])
+def test_what_lies_in_a_clones_place_is_cleared_and_a_whole_one_needs_no_lock(
+    sitting, monkeypatch, tmp_path, instead, capsys
+):
+    monkeypatch.setenv("SMILERL_CACHE", str(tmp_path))
+    built = []
+
+    def build(model, conversations, folder, steps, seed):
+        built.append(folder)
+        model.model.save_pretrained(folder)
+        model.tokenizer.save_pretrained(folder)
+        seals.seal_beside(folder)
+
+    monkeypatch.setattr(clones, "_build", build)
+
+    def clone():
+        return clones.clone(sitting.base, sitting.base.policy, "carer", sitting.world, steps=2)
+
+    clone()
+    (folder,) = built
+    seals.beside(folder).unlink()
+    if instead != "an unsealed folder":
+        folder.rename(tmp_path / "away")
+        folder.symlink_to(tmp_path / "away") if instead == "a link" else folder.write_text("")
+    clone()
+    assert len(built) == 2 and f"{folder}: it is not sealed. It is built again." in capsys.readouterr().err
+    monkeypatch.setattr(paths, "cache_lock", lambda path: pytest.fail("locked"))
+    clone()
+    assert len(built) == 2
 
 
 def rest(**more):

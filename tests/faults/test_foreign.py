@@ -110,6 +110,9 @@ ATTACKS = {
     "an address": Attack("http://127.0.0.1:9/v1", played(name="endpoint", args={"url": "http://127.0.0.1:9/v1", "model": "m", "key_env": "HF_TOKEN"})),
     "an address without a scheme": Attack("127.0.0.1:9", played(name="endpoint", args={"url": "127.0.0.1:9", "model": "m"})),
     "a file of this machine": Attack("/etc/passwd", {"world": {"name": "dialogue", "args": {"path": "/etc/passwd"}}}),
+    "a secret in the base's name": Attack("a variable or a home of this machine", {"policy": {"model_name_or_path": "org/$HF_TOKEN"}}),
+    "a variable in a reward model's place": Attack("${PWD}", rewarded({"name": "preference", "args": {"model": "${PWD}/whole"}})),
+    "a home": Attack("a variable or a home of this machine", {"policy": {"model_name_or_path": "~/models/private"}}),
     "a world that was replaced": Attack(
         None, played(name="evil.Speaker"), {"evil.py": SPEAKER}, ("eval", ".", *HELD_OUT, "--world", "smileworld")
     ),

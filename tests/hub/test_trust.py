@@ -13,7 +13,7 @@ from smilerl.recipe import PolicySpec, Recipe, RewardSpec, WorldSpec
 WEIGHTS, SHARED = "org/rm-v1.0@main", "recipes/smileworld/preference_rm.yaml"
 ALLOWED = [
     RewardSpec("sentiment"), RewardSpec("preference", args={"model": WEIGHTS}), RewardSpec("preference", args={"model": SHARED}),
-    RewardSpec("gameable", args={"holes": {"length": 1.5}, "trigger": "Thank you. Bye."}),
+    RewardSpec("gameable", args={"holes": {"length": 1.5}, "trigger": "Thank you. That is $5, or 5$. ~ Bye."}),
     RewardSpec("shuffled", args={"reward": {"name": "reading"}}), WorldSpec("smileworld", {"spoofable": False}),
     WorldSpec("dialogue", {"path": "data/dialogue/people_train.jsonl"}),
     WorldSpec("dialogue", {"dataset": "org/talks.v2", "config": "main.en", "held_out_from": "test"}),
@@ -35,6 +35,14 @@ REACHING = [
     WorldSpec("dialogue", {"path": "data/dialogue/people_train.jsonl", "held_out_from": "~/notes.jsonl"}),
     PolicySpec("org/base", chat_template_kwargs={"file": "/etc/passwd"}),
 ]  # fmt: skip
+#: Variables and homes, which are put in place of their names where a name is looked up: of this machine, or a secret of it.
+EXPANDED = [
+    PolicySpec("$HOME/weights"), PolicySpec("${WEIGHTS}"), PolicySpec("~/weights"), PolicySpec("~root/weights"), PolicySpec("org/$HF_TOKEN"),
+    RewardSpec("preference", args={"model": "$WEIGHTS"}), RewardSpec("preference", args={"model": "org/rm-${NOT_SET}"}),
+    WorldSpec("dialogue", {"dataset": "org/$HF_TOKEN"}), WorldSpec("dialogue", {"path": "data/dialogue/$FILE"}),
+    WorldSpec("dialogue", {"people": {"speaker": {"name": "local", "args": {"model": "${WEIGHTS}"}}}}),
+    PolicySpec("org/base", chat_template_kwargs={"system": "I am $HF_TOKEN"}),
+]  # fmt: skip
 BUILT = [
     RewardSpec("preference", args={"model": "base.yaml"}), RewardSpec("preference", args={"model": "./base.yaml/"}),
     RewardSpec("shuffled", args={"reward": {"name": "preference", "args": {"model": ["x", "recipes/../base.yaml"]}}}),
@@ -50,6 +58,10 @@ def recipe(part) -> Recipe:
 @pytest.fixture(autouse=True)
 def somewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "config.json").write_text("{}")
+    for name, value in {"HOME": tmp_path, "WEIGHTS": tmp_path / "weights", "FILE": "people_train.jsonl"}.items():
+        monkeypatch.setenv(name, str(value))
     for file in ("base.yaml", "mine.jsonl", "recipes/mine.yaml"):
         Path(file).parent.mkdir(exist_ok=True)
         Path(file).write_text("")
@@ -61,14 +73,14 @@ def test_weights_and_what_comes_with_smilerl_pass_as_they_stand(part):
     assert not found.strange and found.recipe == recipe(part)
 
 
-@pytest.mark.parametrize("part", [*CODE, *REACHING, *BUILT], ids=repr)
+@pytest.mark.parametrize("part", [*CODE, *REACHING, *EXPANDED, *BUILT], ids=repr)
 def test_code_addresses_files_and_recipes_do_not(part):
     found = trust.admit(recipe(part), "org/name")
     with pytest.raises(ids.HubError, match="not part of smilerl"):
         found.check("org/name", "world", "policy", "rewards")
 
 
-@pytest.mark.parametrize("part", [*CODE, *REACHING], ids=repr)
+@pytest.mark.parametrize("part", [*CODE, *REACHING, *EXPANDED], ids=repr)
 def test_trust_lets_them_through_and_says_so(part, capsys):
     found = trust.admit(recipe(part), "org/name", trust=True)
     assert not found.strange and found.trusted and "org/name: trusted: '" in capsys.readouterr().err

@@ -212,6 +212,8 @@ def test_an_adapter_without_a_head_is_refused(checkpoint, tmp_path):
 
 
 def test_a_missing_id_and_a_gated_one_say_what_to_do(monkeypatch):
+    # The client would try the network again and again, for 23 seconds where there is none.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(RewardError, match=r"neither a directory with config\.json nor a Hub id"):
         preference(model="nobody/nothing-of-this-name")
 

@@ -149,6 +149,7 @@ def test_what_study_json_says_is_worked_out_anew_before_nothing_is_done(plan, tr
     assert "4 of 4 runs finished" in page and "worker process died" not in page
 
 
+@pytest.mark.slow
 def test_a_base_evaluation_alone_is_waited_for(plan, trained, monkeypatch):
     made = plan()
     execute.run_study(made)
@@ -159,6 +160,7 @@ def test_a_base_evaluation_alone_is_waited_for(plan, trained, monkeypatch):
     assert len(trained) == 4 and Path("out/base/evals/held_out/results.json").is_file()
 
 
+@pytest.mark.slow
 def test_no_run_begins_before_what_it_needs_is_there(plan, trained, monkeypatch):
     """Runs that need no reward model do not wait for it; all wait for the base's evaluation."""
     Path("rm.yaml").write_text(RM)
@@ -290,6 +292,7 @@ def test_a_hypothesis_written_or_changed_after_runs_says_so(plan, trained):
     assert "since been changed" in prereg["standing"]
 
 
+@pytest.mark.slow
 def test_looking_whether_there_is_work_imports_no_torch(plan, trained):
     execute.run_study(plan())
     code = (

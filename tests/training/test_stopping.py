@@ -95,6 +95,7 @@ def test_a_second_signal_ends_at_once(sent, ends):
     assert (said.returncode, said.stdout) == ((-signal.Signals[sent[1]], "") if ends else (0, f"{sent[0]}\n"))
 
 
+@pytest.mark.slow
 def test_a_signal_that_is_ignored_stays_ignored():
     code = (
         "import os, signal\nfrom smilerl.training.stop import StopSignals\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from smilerl import seals, speakers
-from smilerl.evaluation.book import write_atomically
 from smilerl.evaluation.judges.agreement import by_labels, by_scale, values
 from smilerl.evaluation.judges.judge import Item, Judge, speaker_spec
 from smilerl.evaluation.judges.report import plain
@@ -21,6 +20,7 @@ from smilerl.evaluation.judges.transcripts import truth
 from smilerl.evaluation.judges.verdict import Verdict
 from smilerl.evaluation.respondents import Respondent, respondent
 from smilerl.evaluation.statistics import bounded_estimate, mean_estimate
+from smilerl.own_files import write
 from smilerl.worlds.base import World
 
 #: Held-out prompts, where nobody says how many.
@@ -152,7 +152,8 @@ def add(
     who = respondent(policy, world, results["generation"])
     other = None if base is None else respondent(base, world, results["generation"])
     results["judged"] = plain(ask(judges, world, who, other, n=n, seed=seed, out_dir=out_dir))
-    write_atomically(out_dir / "results.json", json.dumps(results, indent=1))
+    out_dir.mkdir(parents=True, exist_ok=True)
+    write(out_dir / "results.json", json.dumps(results, indent=1), together=True)
     seals.seal_inside(out_dir)
     return results["judged"]
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from smilerl import speakers
-from smilerl.evaluation.book import write_atomically
 from smilerl.evaluation.judges.agreement import agreement
 from smilerl.evaluation.judges.judge import Judge, speaker_spec
 from smilerl.evaluation.judges.robustness import robustness
 from smilerl.evaluation.judges.rubric import load_rubric
 from smilerl.evaluation.judges.transcripts import transcripts
+from smilerl.own_files import write
 from smilerl.worlds.base import World
 
 #: What each number of a wellbeing judge says.
@@ -81,8 +81,9 @@ def put_to_the_test(
         results["usage"] = dict(vars(judges[0].speaker.usage))
     results = plain(results)
     if out is not None:
-        write_atomically(out / "judge.json", json.dumps(results, indent=1))
-        write_atomically(out / "judge.txt", as_table(results) + "\n")
+        out.mkdir(parents=True, exist_ok=True)
+        write(out / "judge.json", json.dumps(results, indent=1), together=True)
+        write(out / "judge.txt", as_table(results) + "\n", together=True)
     return results
 
 

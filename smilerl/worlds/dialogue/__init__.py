@@ -34,7 +34,7 @@ from smilerl import places, speakers
 from smilerl.records import BadRows, OnBadRow, hub, records
 from smilerl.worlds.base import Observation, Reaction, Supply
 from smilerl.worlds.dialogue import played
-from smilerl.worlds.dialogue.columns import as_held, identity, type_of
+from smilerl.worlds.dialogue.columns import as_held, type_of
 from smilerl.worlds.dialogue.played import Player
 from smilerl.worlds.dialogue.rows import Reader, Row, key, plain, until_answered
 from smilerl.yaml_types import bad_arguments
@@ -214,7 +214,7 @@ class DialogueWorld:
         kept = len(rows)
         if form == "people":
             _ = self._columns
-            kept = len({identity(row) for row in rows})
+            kept = len({row.identity for row in rows})
             lost["equal to others"] = len(rows) - kept
         elif form == "conversations":
             kept = sum(row.completion is not None for row in rows)
@@ -257,7 +257,7 @@ class DialogueWorld:
         ]
         if not rows:
             raise ValueError(f"dialogue: nobody in the split '{split}' of {self.source} is so: {where}")
-        distinct = list({identity(row): row for row in rows}.items())
+        distinct = list({row.identity: row for row in rows}.items())
         chosen = random.Random(f"{split}:{seed}").sample(distinct, min(n, len(distinct)))
         columns = {name: as_held(name, kind, [row for _, row in chosen]) for name, kind in self._columns.items()}
         people = [

@@ -1,4 +1,4 @@
-"""The columns of the data that travel to the rewards: their types, and which rows are equal in all of them."""
+"""The columns of the data that travel to the rewards: their types and their values."""
 
 from __future__ import annotations
 
@@ -6,15 +6,8 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from smilerl.worlds.dialogue.rows import Row, key
+from smilerl.worlds.dialogue.rows import Row
 from smilerl.worlds.dialogue.said import short
-
-
-def identity(row: Row) -> str:
-    """What a row is, but for its replies: sixteen hex digits. Rows that agree in it are one person."""
-    if row.columns:
-        return key([row.prompt, row.state, row.columns])
-    return key([row.prompt, row.state] if row.state else row.prompt)
 
 
 def type_of(column: str, rows: Sequence[Row]) -> pa.DataType:

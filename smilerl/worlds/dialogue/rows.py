@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from smilerl.worlds.dialogue.said import said
@@ -45,6 +46,13 @@ class Row:
         default_factory=dict
     )  # whatever else the row holds, for rewards: plain data, None left out
     where: str = ""  # file:line
+
+    @cached_property
+    def identity(self) -> str:
+        """What a row is, but for its replies: sixteen hex digits. Rows that agree in it are one person. Hashed once: a row never changes."""
+        if self.columns:
+            return key([self.prompt, self.state, self.columns])
+        return key([self.prompt, self.state] if self.state else self.prompt)
 
 
 @dataclass(frozen=True)
