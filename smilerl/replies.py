@@ -30,7 +30,9 @@ _FIELDS = ("reasoning_content", "reasoning", "thinking")
 _TYPES = frozenset((*_FIELDS, "thought"))
 
 #: What opens thoughts, and what closes them: `<think>`, `</think>` and other words so; then what single families of models write.
-_WORDS = "think thinking thought thoughts reasoning reflection analysis scratchpad inner_monologue antthinking seed:think"
+_WORDS = (
+    "think thinking thought thoughts reasoning reflection analysis scratchpad inner_monologue antthinking seed:think"
+)
 _PAIRS = (
     *((f"<{word}>", f"</{word}>") for word in _WORDS.split()),
     ("[THINK]", "[/THINK]"),  # Magistral

@@ -136,7 +136,15 @@ def test_text_without_tags_is_untouched(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["<think>" * 30000, "a <think>" * 30000, "</think>" * 30000, "<think>a</think>b" * 9000, "[" * 99999, "<|" + " " * 99999 + "|>"]
+    "text",
+    [
+        "<think>" * 30000,
+        "a <think>" * 30000,
+        "</think>" * 30000,
+        "<think>a</think>b" * 9000,
+        "[" * 99999,
+        "<|" + " " * 99999 + "|>",
+    ],
 )
 def test_no_text_takes_long(text):
     visible(text)  # the suite's time limit is what fails here
