@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
-from smilerl import worlds
 from smilerl.rewards._carried import is_async
 from smilerl.rewards._patience import TimedOut, within
 from smilerl.rewards._process import settings_kept
@@ -26,10 +25,8 @@ def ask(rewards: Sequence[Callable], **given: Any) -> list[list[float | None]]:
 
     Args:
         rewards: R, as `checked` makes them, or wrapped.
-        given: `prompts`, `completions` (N each), and what else TRL passes. The columns of the data are taken from the people,
-            who hold them as the data has them: in a table dicts lose their form.
+        given: `prompts`, `completions` (N each), and what else TRL passes.
     """
-    given |= worlds.columns_of(given.get("person") or [])
     found: list[list[float | None]] = [[] for _ in rewards]
     later = []
     for place, reward in enumerate(rewards):

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from smilerl import worlds
 from smilerl.rewards._asking import ask
 from smilerl.rewards._carried import carry
 
@@ -27,6 +28,7 @@ def summed(rewards: Sequence[Callable], weights: Sequence[float]) -> Callable[..
             "trainer_state": None,
             "log_extra": lambda column, values: None,
             "log_metric": lambda name, value: None,
+            **worlds.columns_of(columns.get("person") or []),  # in training `Together` adds them
             **columns,
         }
         found = ask([rewards[place] for place in counted], prompts=prompts, completions=completions, **given)

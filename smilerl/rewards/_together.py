@@ -16,6 +16,7 @@ from typing import Any
 from accelerate import PartialState
 from accelerate.utils import gather_object
 
+from smilerl import worlds
 from smilerl.rewards._asking import ask
 from smilerl.rewards._failures import RewardError
 from smilerl.rewards._summed import unscored
@@ -95,6 +96,7 @@ class Together:
         return function
 
     def _pass(self, prompts: list, completions: list, columns: dict[str, Any]) -> list[list[float | None]]:
+        columns |= worlds.columns_of(columns.get("person") or [])  # in the data set dicts are JSON text
         found = ask(self.rewards, prompts=prompts, completions=completions, **columns)
         self._look_at_the_clock(columns, len(completions))
         left_out = unscored(found, self.weights)
