@@ -18,6 +18,7 @@ from smilerl.rewards import RewardError, text, texts
 from smilerl.rewards._checked import as_values
 from smilerl.rewards._failures import users_line
 from smilerl.rewards.preference import GUESSED
+from smilerl.terminal import named
 from smilerl.training.callbacks import unmoved_randomness
 
 #: By how much a value may differ between batches, as a share of the largest value (at least 1), for each type of number.
@@ -258,4 +259,4 @@ def _first_line(error: Exception) -> str:
     if isinstance(error, RewardError):
         return first
     at = users_line(error)
-    return f"{type(error).__name__}: {first}{f' ({at})' if at else ''}"
+    return f"{named(error, first)}{f' ({at})' if at else ''}"
