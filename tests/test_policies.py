@@ -158,7 +158,7 @@ def test_a_model_that_is_cut_is_named_in_a_line(policy, tmp_path, keep):
     (tmp_path / "model.safetensors").write_bytes(whole)
     tokenizer = (tmp_path / "tokenizer.json").read_text()
     (tmp_path / "tokenizer.json").write_text(tokenizer[: len(tokenizer) // 2])
-    with pytest.raises(ValueError, match=f"the model {tmp_path} cannot be loaded"):
+    with pytest.raises(ValueError, match=rf"{tmp_path}/tokenizer\.json:\d+: not JSON"):
         policies.load_policy(tmp_path)
 
 

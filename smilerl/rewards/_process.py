@@ -22,12 +22,10 @@ def settings_kept() -> Iterator[None]:
     """Afterwards these are as they were: torch's default dtype and device, gradient mode, threads and determinism, the working directory,
     the handlers of the signals that stop a run, and standard output and error, which cannot be closed within and take printable text."""
     before, folder, handlers = _torch_settings(), _folder(), _handlers()
-    streams = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (_Guarded.of(stream) for stream in streams)
     try:
-        yield
+        with streams_guarded():
+            yield
     finally:
-        sys.stdout, sys.stderr = streams
         if _torch_settings() != before:
             _put_back(before)
         if folder is not None and _folder() != folder:
@@ -36,6 +34,17 @@ def settings_kept() -> Iterator[None]:
         for number, handler in handlers.items():
             if handler is not None and signal.getsignal(number) is not handler:
                 signal.signal(number, handler)
+
+
+@contextmanager
+def streams_guarded() -> Iterator[None]:
+    """Within this block standard output and error take printable text and cannot be closed."""
+    streams = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (_Guarded.of(stream) for stream in streams)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = streams
 
 
 class _Guarded:
