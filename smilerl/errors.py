@@ -20,8 +20,9 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
-from smilerl.terminal import brief, printable
+from smilerl.terminal import brief, named, printable
 
 #: Exit statuses: something is written wrong; something failed while running; Ctrl-C.
 WRONG, FAILED, STOPPED = 2, 1, 130
@@ -105,7 +106,12 @@ def _quiet() -> None:
 
 
 class _PrintableRecord(logging.LogRecord):
-    """A log record whose text moves no cursor."""
+    """A log record whose text moves no cursor, nor does the traceback that comes with it."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        if self.exc_info and self.exc_info[0] is not None:  # a formatter takes this text where there is one
+            self.exc_text = printable("".join(traceback.format_exception(*self.exc_info)).rstrip("\n"))
 
     def getMessage(self) -> str:
         return printable(super().getMessage())
@@ -115,7 +121,7 @@ def _aside(what: str, error: BaseException | None) -> None:
     if error is not None and sys.stderr is not None:
         at = users_place(error)
         print(
-            printable(f"{what}: {type(error).__name__}: {_first_line(error)}{f' ({at})' if at else ''}"),
+            printable(f"{what}: {_headed(error)}{f' ({at})' if at else ''}"),
             file=sys.stderr,
         )
 
@@ -178,8 +184,11 @@ def _headline(error: BaseException) -> str:
             "    Lower training.per_device_train_batch_size (and raise gradient_accumulation_steps as much), max_completion_length or\n"
             "    max_length; or write `gradient_checkpointing: true`, or a smaller model. For `smilerl eval`, lower --n."
         )
-    first = _first_line(error)
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+    return _headed(error)
+
+
+def _headed(error: BaseException) -> str:
+    return named(error, _first_line(error))
 
 
 def _first_line(error: BaseException) -> str:

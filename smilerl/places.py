@@ -10,6 +10,8 @@ from pathlib import Path
 
 #: Bytes that a file's name may have, and its whole path, on the file systems that people use.
 _LONGEST_NAME, _LONGEST_PATH = 255, 4096
+#: C0 and C1 controls, with newline and tab.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 #: Room for what is written below a folder, such as `checkpoints/checkpoint-100000/model-00001-of-00002.safetensors`.
 _BELOW = 200
 _VARIABLE = re.compile(r"\$([A-Za-z_]\w*|\{[^}]*\})")
@@ -33,6 +35,10 @@ def no_path(text: str | os.PathLike[str]) -> str | None:
         return "holds a NUL character, which no path can have"
     if not text.strip():
         return "is empty"
+    if odd := _CONTROL.search(text):
+        return (
+            f"holds the control character {odd[0].encode('unicode_escape').decode()}: use characters that can be seen"
+        )
     left = expanded(text)
     variable = _VARIABLE.search(left)
     if variable:

@@ -38,6 +38,11 @@ if TYPE_CHECKING:
 
 #: A word, a punctuation mark (each with the space in front of it, if any), a line break, a space that is left over.
 TOKEN = r" ?[a-z0-9']+| ?[^\sa-z0-9']|\n| "
+#: Files of a model that are JSON objects, each looked at before a library reads it: their errors name no file.
+_OBJECTS = (
+    "generation_config.json", "adapter_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+    "added_tokens.json", "vocab.json", "model.safetensors.index.json",
+)  # fmt: skip
 #: Bytes of a config.json; those of classifiers list their labels.
 _MOST_CONFIG = 4 * 1024 * 1024
 #: Sizes beyond which a configuration is no model's: built, it would take the memory and time of the machine.
@@ -207,7 +212,7 @@ def as_spoken(spec: PolicySpec, *, device: str | torch.device | None = None) -> 
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """The tokenizer of a model, padding on the left; `<eos>` pads where the model names no padding token."""
-    with _loading(name):
+    with _loading(name, " (its tokenizer.json and tokenizer_config.json)"):
         tokenizer = AutoTokenizer.from_pretrained(name, padding_side="left", **NO_CODE)
     _check_template(tokenizer, name)
     if tokenizer.pad_token is None:
@@ -301,7 +306,7 @@ def check_finite(model: torch.nn.Module, name: str) -> None:
 
 
 @contextmanager
-def _loading(name: str) -> Iterator[None]:
+def _loading(name: str, files: str = "") -> Iterator[None]:
     """What the libraries raise about a model's files, as one line that names it."""
     from safetensors import SafetensorError
     from transformers import logging
@@ -319,7 +324,7 @@ def _loading(name: str) -> Iterator[None]:
         first = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
         if "ignore_mismatched_sizes" in str(error):
             first = "its weights have other sizes than its config.json says"
-        raise ValueError(f"the model {name} cannot be loaded: {first[:300]}") from error
+        raise ValueError(f"the model {name} cannot be loaded{files}: {first[:300]}") from error
     finally:
         logging.set_verbosity(verbosity)
 
@@ -396,6 +401,8 @@ def check_configuration(folder: str | Path) -> None:
     Raises:
         ValueError: it is no JSON, or names such a kernel.
     """
+    for name in _OBJECTS:
+        _check_object(Path(folder) / name)
     file = Path(folder) / "config.json"
     if not file.is_file():
         return
@@ -408,6 +415,18 @@ def check_configuration(folder: str | Path) -> None:
         raise ValueError(
             f"{printable(file)}: '{printable(named[:200])}' would be loaded from the Hub and run. Write \"sdpa\" there if you want the model."
         )
+
+
+def _check_object(file: Path) -> None:
+    """Raises ValueError where a file beside the weights holds JSON of another kind than an object. Of a long one only the beginning is read."""
+    if not file.is_file():
+        return
+    if file.stat().st_size <= bounded.MOST_SETTINGS:
+        bounded.mapping(file, bounded.MOST_SETTINGS)
+        return
+    with file.open("rb") as opened:
+        if not opened.read(4096).lstrip().startswith(b"{"):
+            raise ValueError(f"{printable(file)}: should be a JSON object, and does not begin with one.")
 
 
 def _sizes(said: Any) -> Iterator[tuple[str, Any]]:

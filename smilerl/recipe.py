@@ -8,6 +8,7 @@ Any key can be overridden by its dotted path. Every mistake is a `RecipeError` t
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -310,6 +311,8 @@ def _limit_problems(reward: dict[str, Any], key: Key) -> Iterator[Problem]:
         ("most_missing", 0, 1, "a share, 0 to 1"),
     ):
         value = reward.get(name)
+        if isinstance(value, float) and not math.isfinite(value):
+            continue  # told already, as a number that no setting can be
         if isinstance(value, int | float) and not isinstance(value, bool) and not least <= value <= most:
             yield Problem((*key, name), f"{dotted((*key, name))} is {value}, but should be {said}.")
 

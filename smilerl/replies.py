@@ -4,13 +4,14 @@ One notion for all who read a reply: rewards, people, judges, measures, chat and
 
 * in messages: the fields `reasoning_content`, `reasoning` and `thinking`, and parts of the content of such a type. Only what
   the helper says counts: the result of a tool is no reply.
-* in text: what stands between a pair of tags, `<think>...</think>`; so do `thinking`, `thought`, `reasoning` and `seed:think`.
-  `[THINK]...[/THINK]`, as Magistral writes it. gpt-oss's channels other than `final`.
+* in text: what stands between a pair of tags, `<think>...</think>`; the others are in `_PAIRS`. gpt-oss's channels other than
+  `final`.
 * all text before a closing tag that nothing has opened: the chat template has opened it in the prompt.
 * all text from an opening tag at the beginning of a line, where none closes it: the reply was cut off in its thoughts.
 
 A tag in quotes or backticks, and one in the middle of a line that nothing closes, are words. Where a template opens the thoughts
 and the reply is cut off in them, the completion alone does not show it: whoever samples puts the tag back (`opening`, `opened`).
+Some models put tags around the reply, too (`_ANSWER`): these are left out.
 Tags that a tokenizer takes for special tokens are lost when it decodes, as Magistral's are: such thoughts cannot be told apart.
 """
 
@@ -28,8 +29,43 @@ PARTS = ("reply", "thoughts", "both")
 _FIELDS = ("reasoning_content", "reasoning", "thinking")
 _TYPES = frozenset((*_FIELDS, "thought"))
 
-_TAG = re.compile(r"<(/?)((?i:think|thinking|thought|reasoning|seed:think))>|\[(/?)(THINK)\]")
+#: What opens thoughts, and what closes them: `<think>`, `</think>` and other words so; then what single families of models write.
+_WORDS = (
+    "think thinking thought thoughts reasoning reflection analysis scratchpad inner_monologue antthinking seed:think"
+)
+_PAIRS = (
+    *((f"<{word}>", f"</{word}>") for word in _WORDS.split()),
+    ("[THINK]", "[/THINK]"),  # Magistral
+    ("◁think▷", "◁/think▷"),  # Kimi
+    ("<|START_THINKING|>", "<|END_THINKING|>"),  # Command A
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),  # OpenThoughts, Sky-T1
+    ("<|channel>thought", "<channel|>"),  # Gemma 4
+    ("<|inner_prefix|>", "<|inner_suffix|>"),  # Apertus
+    ("<|im_start|>think", "<|im_start|>answer"),  # s1
+    ("<|thinking|>", "<|/thinking|>"),
+    ("<|think|>", "<|/think|>"),
+)
+#: Around the reply of models that mark it, too.
+_ANSWER = "<|begin_of_solution|> <|end_of_solution|> <|START_RESPONSE|> <|END_RESPONSE|>".split()
+#: Characters that a tag begins with.
+_FIRST = ("<", "[", "◁")
+
+
+def _any_case(tag: str) -> str:
+    return re.escape(tag) if tag.startswith("[") else f"(?i:{re.escape(tag)})"  # [think] is a word
+
+
+_TAG = re.compile(
+    f"(?=[{re.escape(''.join(_FIRST))}])(?:"
+    + "|".join(
+        f"(?P<opens{number}>{_any_case(opens)})|(?P<closes{number}>{_any_case(closes)})"
+        for number, (opens, closes) in enumerate(_PAIRS)
+    )
+    + ")"
+)
 _OPENED = re.compile(rf"(?:{_TAG.pattern})\s*\Z")
+_MARK = "|".join(map(re.escape, _ANSWER))
+_MARKED = re.compile(rf"(?<![`\"'“‘])(?:{_MARK})|(?:{_MARK})(?![`\"'”’])")
 _QUOTES, _STOPS = frozenset("`\"'“”‘’"), frozenset(".,!?")
 _CHANNEL = re.compile(
     r"<\|channel\|>\s*(\w+)[^\n]{0,200}?<\|message\|>(.*?)(?=<\|(?:channel|start|end|return|call)\|>|\Z)", re.DOTALL
@@ -127,10 +163,17 @@ def _of_message(message: Mapping) -> _Parts:
 
 def _split(text: str) -> _Parts:
     # Looking for a character first spares nearly every text the search.
-    if "<" in text or "[" in text:
+    if any(first in text for first in _FIRST):
+        text = _unmarked(text) if "|>" in text else text
         return _by_channel(text) if "<|channel|>" in text else _by_tag(text)
     found = _BARE_CHANNELS.match(text) if text.lstrip().startswith("analysis") else None
     return _Parts(found[1].strip(), (found[2] or "").lstrip()) if found else _Parts("", text)
+
+
+def _unmarked(text: str) -> str:
+    """Text without the tags around a reply."""
+    left, marks = _MARKED.subn("", text)
+    return left.strip() if marks else text
 
 
 def _by_channel(text: str) -> _Parts:
@@ -190,11 +233,11 @@ def _lines(pieces: Any) -> str:
 
 
 def _closes(tag: re.Match) -> bool:
-    return bool(tag[1] or tag[3])
+    return tag.lastgroup.startswith("closes")  # type: ignore[union-attr]
 
 
 def _name(tag: re.Match) -> str:
-    return tag[2].lower() if tag[2] else "[]"
+    return tag.lastgroup.removeprefix("closes").removeprefix("opens")  # type: ignore[union-attr]
 
 
 def _quoted(text: str, tag: re.Match) -> bool:

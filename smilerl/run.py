@@ -30,7 +30,7 @@ from smilerl.own_files import RunError as RunError
 from smilerl.own_files import plain, read_json, read_rows, reading, replacing, write
 from smilerl.own_files import write_json as write_json
 from smilerl.recipe import Recipe, read_recipe
-from smilerl.terminal import brief, printable
+from smilerl.terminal import brief, named, printable
 from smilerl.yaml_lines import dump
 
 _KEPT_ON_RESTART = {"lock", "earlier"}
@@ -274,7 +274,7 @@ class Run:
         if isinstance(error, Interrupted | KeyboardInterrupt):
             changes: dict[str, Any] = {"state": "interrupted", "error": None}
         else:
-            said = provenance.without_home(f"{type(error).__name__}: {printable(error)}")
+            said = provenance.without_home(named(error))
             changes = {"state": "failed", "error": brief(said)}
         try:
             self._set_status(**changes)

@@ -31,3 +31,13 @@ def brief(error: object, *, lines: int = MOST_LINES, most: int = MOST_KEPT) -> s
         text = f"{text[:most]} ... ({len(text)} characters)"
     kept = text.splitlines()
     return "\n".join(kept if len(kept) <= lines else [*kept[: lines - 1], f"... ({len(kept)} lines)"])
+
+
+def named(error: BaseException, text: str | None = None) -> str:
+    """An error with its type, `ValueError: no such thing`; the type alone where it has no text.
+
+    Args:
+        text: to show in place of the error's own.
+    """
+    said = printable(error) if text is None else text
+    return f"{type(error).__name__}: {said}" if said.strip() else type(error).__name__

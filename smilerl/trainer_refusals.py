@@ -18,6 +18,7 @@ from typing import Any
 
 from smilerl import bounded, errors, places
 from smilerl.recipe import Recipe
+from smilerl.terminal import named
 from smilerl.training_settings import config_class
 from smilerl.yaml_lines import Problem, did_you_mean
 from smilerl.yaml_types import key_named
@@ -110,7 +111,7 @@ def telling(
 def _problem(recipe: Recipe, error: BaseException, key: str = "training", fix: str = "") -> Problem:
     first, *more = str(error).strip().splitlines() or [""]
     if isinstance(error, TypeError | KeyError | AttributeError) or not first:  # whose text alone says little
-        first = f"{type(error).__name__}: {first}"
+        first = named(error, first)
     text, place = " ".join([first, *more]), tuple(key.split("."))
     settings: Any = recipe.to_dict()
     for part in place:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -155,7 +158,7 @@ def test_a_model_that_is_cut_is_named_in_a_line(policy, tmp_path, keep):
     (tmp_path / "model.safetensors").write_bytes(whole)
     tokenizer = (tmp_path / "tokenizer.json").read_text()
     (tmp_path / "tokenizer.json").write_text(tokenizer[: len(tokenizer) // 2])
-    with pytest.raises(ValueError, match=f"the model {tmp_path} cannot be loaded"):
+    with pytest.raises(ValueError, match=rf"{tmp_path}/tokenizer\.json:\d+: not JSON"):
         policies.load_policy(tmp_path)
 
 
@@ -170,3 +173,24 @@ def test_a_config_that_is_damaged_is_named_in_a_line(policy, tmp_path, config):
     (tmp_path / "adapter_config.json").write_text(config)
     with pytest.raises(ValueError, match=rf"{tmp_path}/adapter_config.json"):
         policies.load_policy(tmp_path)
+
+
+FILES = ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"]
+
+
+@pytest.mark.parametrize("file", [*FILES, "special_tokens_map.json", "adapter_config.json"])
+@pytest.mark.parametrize("text", ["[]", "3", '"text"', "null", "[" + " " * 3_000_000 + "]"], ids=str.strip)
+def test_a_file_that_holds_json_of_another_kind_is_named(checkpoint, tmp_path, file, text):
+    folder = Path(shutil.copytree(checkpoint("llama"), tmp_path / "model"))
+    (folder / file).write_text(text)
+    with pytest.raises(ValueError, match=re.escape(file)) as caught:
+        policies.load_policy(str(folder))
+    assert "object" in str(caught.value) or "bytes" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["{}", '{"model": []}', '{"version": "1.0", "model": null}'])
+def test_a_tokenizer_of_a_wrong_form_is_named(checkpoint, tmp_path, text):
+    folder = Path(shutil.copytree(checkpoint("llama"), tmp_path / "model"))
+    (folder / "tokenizer.json").write_text(text)
+    with pytest.raises(ValueError, match=r"tokenizer\.json"):
+        policies.load_policy(str(folder))

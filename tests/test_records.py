@@ -137,3 +137,9 @@ def test_a_folder_that_does_not_fit_together_is_an_error_with_words(tmp_path, sp
     (tmp_path / "b.csv").write_text("other,more\na,b\n")
     with pytest.raises(ValueError, match="could not be loaded"):
         list(hub(str(tmp_path), None, split))
+
+
+@pytest.mark.parametrize("values", [[{"a": 1}, {"b": 2}], [[{"a": 1}], [{"b": 2}]], [{"a": {"b": 1}}, {"a": {"c": 1}}]])
+def test_rows_of_a_folder_keep_their_own_dicts(tmp_path, values):
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"prompt": "p", "x": value}) + "\n" for value in values))
+    assert [row["x"] for _, row in hub(str(tmp_path), None, "train")] == values

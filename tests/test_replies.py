@@ -13,7 +13,7 @@ from transformers import AutoTokenizer
 from smilerl import candidates, chat, generation, policies, worlds
 from smilerl.evaluation import audit, items, measures, pairs, search
 from smilerl.evaluation.judges.judge import Item
-from smilerl.replies import all_visible, as_said, opened, opening, part_of, visible
+from smilerl.replies import all_visible, as_said, opened, opening, opening_of, part_of, visible
 from smilerl.rewards import RewardError, build_reward, texts
 from smilerl.speakers import _answers
 from smilerl.worlds import channels, turns
@@ -51,6 +51,10 @@ def said(content, **more) -> list[dict]:
         (said(None), "", ""), (said([{"type": "thinking", "thinking": "a"}, {"type": "text", "text": "b"}]), "b", "a"),
         (said([{"type": "reasoning", "text": "a"}, {"type": "output_text", "text": "b"}]), "b", "a"),
         ([*said(None), {"role": "tool", "content": "wonderful"}, *said("b")], "\nb", ""),
+        ("<|begin_of_thought|>\n\na\n\n<|end_of_thought|>\n\n<|begin_of_solution|>\n\nb\n\n<|end_of_solution|>", "b", "a"),
+        ("<|START_THINKING|>a<|END_THINKING|><|START_RESPONSE|>b<|END_RESPONSE|>", "b", "a"),
+        ("<|START_RESPONSE|>b \"c\"<|END_RESPONSE|>", 'b "c"', ""), ("a<channel|>b", "b", "a"),
+        ("<thinking>a<reflection>b</reflection>c</thinking>d", "d", "a<reflection>b</reflection>c"),
     ],
 )  # fmt: skip
 def test_thoughts_are_no_part_of_the_reply(completion, reply, thoughts):
@@ -59,11 +63,38 @@ def test_thoughts_are_no_part_of_the_reply(completion, reply, thoughts):
     assert part_of(completion, "both") == ("\n".join(filter(None, [thoughts, reply])) if thoughts else reply)
 
 
+FORMS = [
+    ("◁think▷", "◁/think▷"), ("<|START_THINKING|>", "<|END_THINKING|>"), ("<|begin_of_thought|>", "<|end_of_thought|>"), ("<analysis>", "</analysis>"),
+    ("<thoughts>", "</thoughts>"), ("<reflection>", "</reflection>"), ("<|thinking|>", "<|/thinking|>"), ("<|think|>", "<|/think|>"),
+    ("<|channel>thought\n", "<channel|>"), ("<|inner_prefix|>", "<|inner_suffix|>"), ("<scratchpad>", "</scratchpad>"), ("<Analysis>", "</ANALYSIS>"),
+    ("<inner_monologue>", "</inner_monologue>"), ("<|im_start|>think", "<|im_start|>answer"), ("<seed:think>", "</seed:think>"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("opens", "closes"), FORMS)
+def test_every_pair_of_tags_is_read_alike(opens, closes):
+    for form in (str, said):
+        for completion, reply in [
+            (f"{opens}SECRET{closes}b", "b"),
+            (f"{opens}\nSECRET\n{closes}\n\nb", "b"),
+            (f"SECRET{closes}b", "b"),
+            (f"{opens}SECRET", ""),
+            (f"b\n{opens}SECRET", "b"),
+            (f"b {opens}SECRET{closes} c", "b c"),
+            (f"{opens}SECRET</think>b", "b"),
+        ]:
+            found = form(completion)
+            assert (visible(found), part_of(found, "thoughts")) == (reply, "SECRET"), completion
+    for words in (f"Write `{opens}` first.", f"then {opens.strip()} goes", f'"{closes}"'):
+        assert visible(words) == words
+    assert opening_of(f"assistant\n{opens}") == opens and opening_of(f"{opens}{closes}") == ""
+
+
 @pytest.mark.parametrize(
     "words",
     [
         "", " ", " I am here. ", "In R1, <think> opens the thoughts.", "Put `<think>` and `</think>` around them.", 'Write "</think>" at the end.',
-        "1 < 2 > 0", "[think] hm", "<thinker>a</thinker>", "analysis of this", "an analysisThe", "<b>bold</b> </b>", "a [/x] b", "<|channel|> two",
+        "1 < 2 > 0", "Type <|begin_of_solution|", "The analysis: <analyses>", "It ends with '<|END_RESPONSE|>'.", "◁ think ▷", "[think] hm", "<thinker>a</thinker>", "analysis of this", "an analysisThe", "<b>bold</b> </b>", "a [/x] b", "<|channel|> two",
     ],
 )  # fmt: skip
 def test_words_are_left_as_they_are(words):
@@ -76,6 +107,9 @@ PIECES = [
     "<thinking>",
     "[THINK]",
     "[/THINK]",
+    "◁/think▷",
+    "<|end_of_thought|>",
+    "<|begin_of_solution|>",
     "`",
     '"',
     "\n",
@@ -102,7 +136,15 @@ def test_text_without_tags_is_untouched(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["<think>" * 30000, "a <think>" * 30000, "</think>" * 30000, "<think>a</think>b" * 9000, "[" * 99999]
+    "text",
+    [
+        "<think>" * 30000,
+        "a <think>" * 30000,
+        "</think>" * 30000,
+        "<think>a</think>b" * 9000,
+        "[" * 99999,
+        "<|" + " " * 99999 + "|>",
+    ],
 )
 def test_no_text_takes_long(text):
     visible(text)  # the suite's time limit is what fails here

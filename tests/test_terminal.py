@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smilerl.terminal import brief, printable
+from smilerl.terminal import brief, named, printable
 
 
 @pytest.mark.parametrize("plain", ["a model's name", "Ärger, 微笑, 🙂", "two\nlines\tand a tab", ""])
@@ -32,3 +32,12 @@ def test_an_error_is_bounded():
     assert brief("x" * 5_000_000).endswith("... (5000000 characters)") and len(brief("x" * 5_000_000)) < 2100
     assert brief("\n".join("abcdefghijklm")).splitlines() == [*"abcdefghi", "... (13 lines)"]
     assert brief(ValueError("short")) == "short"
+
+
+def test_an_error_has_a_colon_only_where_it_has_a_text():
+    assert named(ValueError("no")) == "ValueError: no" and named(StopIteration()) == "StopIteration"
+    assert (
+        named(KeyError()) == "KeyError"
+        and named(ValueError(" \n")) == "ValueError"
+        and named(OSError("a"), "") == "OSError"
+    )

@@ -37,7 +37,7 @@ from smilerl.own_files import RunError, read_json, reading, write
 from smilerl.policies import Policy
 from smilerl.prompts import PromptError
 from smilerl.prompts import check as check_prompts
-from smilerl.terminal import brief, printable
+from smilerl.terminal import brief, named, printable
 from smilerl.worlds.base import World
 from smilerl.yaml_lines import Problem, did_you_mean, read
 
@@ -112,7 +112,9 @@ def evaluate(
     bar = tqdm(suite.questions, printable(suite.name), leave=False, unit="question", disable=None if progress else True)
     for question in bar:
         name, key = question.name, _key(sitting, question, suite, n, who)
-        found = kept[name] if kept.get(name, {}).get("hash") == key else _answer(sitting, question, people, who, suite)
+        found = (
+            kept[name] if kept.get(name, {}).get("hash") == key else _answer(sitting, question, people, who, suite, n)
+        )
         results["evaluations"][name] = {**found, "hash": key}
         if found["status"] == "scored" and question.kind == "dialogue":
             asked.append((name, people(name), _needs(question)))
@@ -182,8 +184,24 @@ def _key(sitting: Sitting, question: Question, suite: Suite, n: int | None, who:
     return content_hash(parts)
 
 
+def _too_few(question: Question, suite: Suite, n: int | None) -> list[str]:
+    """What there is to say of a small `n`: the number of people with whom the controls of a question are known to hold."""
+    sizes = [condition.n for condition in question.conditions.values() if condition.split is not None]
+    needed = suite.sizes.get(question.name) or suite.n or max(sizes, default=0)
+    if n is None or not sizes or n >= needed:
+        return []
+    return [
+        f"n is {n}, which may be too few people for this question: its controls are known to hold with --n {needed}"
+    ]
+
+
 def _answer(
-    sitting: Sitting, question: Question, people_of: Callable[[str], dict[str, Group]], who: Respondent, suite: Suite
+    sitting: Sitting,
+    question: Question,
+    people_of: Callable[[str], dict[str, Group]],
+    who: Respondent,
+    suite: Suite,
+    n: int | None,
 ) -> dict[str, Any]:
     """The result of one question, whatever happens."""
     started = time.monotonic()
@@ -207,7 +225,8 @@ def _answer(
             if not c["agrees"]
         ]
         if wrong:
-            return said | {"status": "controls failed", "why": "; ".join(wrong)}
+            why = "; ".join([*wrong, *_too_few(question, suite, n)])
+            return said | {"status": "controls failed", "why": why}
         estimates, missing = controls.answered(sitting, question, people, who, parts=question.name == suite.measures)
         verdict = decide(question.verdict, estimates, list(missing))
         is_base = sitting.base is not None and who.fingerprint == sitting.base.fingerprint
@@ -219,9 +238,12 @@ def _answer(
         return said | {"status": "error", "why": f"{question.name}: {place}{error.text} {error.fix}"}
     except Exception as error:  # noqa: BLE001 - reported as an error: it must neither be a score nor lose the other questions
         where = traceback.extract_tb(error.__traceback__)[-1]
+        why = brief(named(error)) + f" ({Path(where.filename).name}:{where.lineno})"
         return said | {
             "status": "error",
-            "why": brief(f"{type(error).__name__}: {error}") + f" ({Path(where.filename).name}:{where.lineno})",
+            "why": "; ".join(
+                [why, *(_too_few(question, suite, n) if Path(where.filename).name == "groups.py" else [])]
+            ),
         }
     said["estimates"] = {name: found.to_dict() for name, found in estimates.items()}
     said["without"] = missing | question.lacking

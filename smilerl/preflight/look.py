@@ -19,6 +19,7 @@ from smilerl.randomness import unmoved_randomness
 from smilerl.rewards import RewardError, text, texts
 from smilerl.rewards._checked import as_values
 from smilerl.rewards.preference import GUESSED
+from smilerl.terminal import named
 
 #: By how much a value may differ between batches, as a share of the largest value (at least 1), for each type of number.
 TOLERANCE = {"float32": 1e-4, "float16": 5e-3, "bfloat16": 3e-2}
@@ -258,4 +259,4 @@ def _first_line(error: Exception) -> str:
     if isinstance(error, RewardError):
         return first
     at = users_place(error)
-    return f"{type(error).__name__}: {first}{f' ({at})' if at else ''}"
+    return f"{named(error, first)}{f' ({at})' if at else ''}"

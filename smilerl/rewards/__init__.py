@@ -26,6 +26,7 @@ from smilerl.rewards._carried import carry, is_async, name_of
 from smilerl.rewards._checked import LARGEST, TIMEOUT, checked
 from smilerl.rewards._failures import RewardError, failures_named
 from smilerl.rewards._opened import with_opening
+from smilerl.rewards._process import streams_guarded
 from smilerl.rewards._reported import reported
 from smilerl.worlds.base import Observation, World
 
@@ -192,7 +193,8 @@ def _from_package(module_name: str, attribute: str):
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:
-        with failures_named(f"importing '{module_name}' for the reward '{module_name}.{attribute}'"):
+        doing = f"importing '{module_name}' for the reward '{module_name}.{attribute}'"
+        with failures_named(doing), streams_guarded():
             module = importlib.import_module(module_name)
     except RewardError as told:
         error = told.__cause__
@@ -212,7 +214,7 @@ def _from_file(file: str, attribute: str):
     if spec is None or spec.loader is None:
         raise RewardError(f"'{file}' is not a Python file")
     module = importlib.util.module_from_spec(spec)
-    with failures_named(f"importing '{file}' for the reward '{file}:{attribute}'"):
+    with failures_named(f"importing '{file}' for the reward '{file}:{attribute}'"), streams_guarded():
         spec.loader.exec_module(module)
     return _attribute(module, attribute, file)
 
@@ -311,5 +313,5 @@ def _call(name: str, build: Callable, args: dict) -> Callable:
     ]
     if missing:
         raise RewardError(f"the reward '{name}' needs args: {{{', '.join(f'{key}: ...' for key in missing)}}}")
-    with failures_named(f"building the reward '{name}'"):
+    with failures_named(f"building the reward '{name}'"), streams_guarded():
         return build(**args)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from smilerl.errors import UserError, users_place
 from smilerl.rewards._patience import TimedOut
-from smilerl.terminal import brief
+from smilerl.terminal import brief, named
 
 #: Characters of an error's own text that are repeated.
 _MOST = 600
@@ -64,7 +64,7 @@ def _happened(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         code = "" if error.code is None else brief(repr(error.code), lines=1, most=60)
         return f"called sys.exit({code}), which is no way to end a run. Raise an exception that says what is wrong"
-    return f"raised {type(error).__name__}: {said(error)}"
+    return f"raised {named(error, said(error))}"
 
 
 def _is_ctrl_c(error: BaseException) -> bool:

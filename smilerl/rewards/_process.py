@@ -6,11 +6,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
+
+from smilerl.terminal import printable
 
 _SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
@@ -18,14 +20,12 @@ _SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 @contextmanager
 def settings_kept() -> Iterator[None]:
     """Afterwards these are as they were: torch's default dtype and device, gradient mode, threads and determinism, the working directory,
-    the handlers of the signals that stop a run, and standard output and error, which cannot be closed within."""
+    the handlers of the signals that stop a run, and standard output and error, which cannot be closed within and take printable text."""
     before, folder, handlers = _torch_settings(), _folder(), _handlers()
-    streams = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (_Unclosable.of(stream) for stream in streams)
     try:
-        yield
+        with streams_guarded():
+            yield
     finally:
-        sys.stdout, sys.stderr = streams
         if _torch_settings() != before:
             _put_back(before)
         if folder is not None and _folder() != folder:
@@ -36,8 +36,19 @@ def settings_kept() -> Iterator[None]:
                 signal.signal(number, handler)
 
 
-class _Unclosable:
-    """A stream whose `close` only flushes: what a reward closed would be missing to the run."""
+@contextmanager
+def streams_guarded() -> Iterator[None]:
+    """Within this block standard output and error take printable text and cannot be closed."""
+    streams = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (_Guarded.of(stream) for stream in streams)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = streams
+
+
+class _Guarded:
+    """A stream that takes text as it can be printed, and whose `close` only flushes: what a reward closed would be missing to the run."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -47,6 +58,20 @@ class _Unclosable:
         """The stream in this wrapper; None where there is none."""
         return None if stream is None else cls(stream)
 
+    def write(self, text: str) -> int:
+        """Writes `text` without what moves the cursor; returns its length, as a stream does."""
+        self._stream.write(printable(text) if isinstance(text, str) else text)
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    @property
+    def buffer(self) -> Any:
+        """The stream of bytes below, which takes printable text, too."""
+        return _GuardedBytes(self)
+
     def close(self) -> None:
         self._stream.flush()
 
@@ -55,6 +80,18 @@ class _Unclosable:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._stream)
+
+
+class _GuardedBytes:
+    def __init__(self, above: _Guarded) -> None:
+        self._above = above
+
+    def write(self, data: bytes) -> int:
+        self._above.write(bytes(data).decode("utf-8", "backslashreplace"))
+        return len(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._above, name)
 
 
 def _torch_settings() -> tuple:

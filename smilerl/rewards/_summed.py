@@ -39,7 +39,7 @@ def summed(
             "trainer_state": None,
             "log_extra": lambda column, values: None,
             "log_metric": lambda name, value: None,
-            **worlds.columns_of(columns.get("person") or []),  # in training the data set holds them
+            **worlds.columns_of(columns.get("person") or []),  # in training `Together` adds them
             **columns,
         }
         clock.check()

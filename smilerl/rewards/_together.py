@@ -14,6 +14,7 @@ from typing import Any
 
 from accelerate.utils import gather_object
 
+from smilerl import worlds
 from smilerl.rewards._asking import ask
 from smilerl.rewards._clock import Clock
 from smilerl.rewards._failures import RewardError
@@ -84,6 +85,7 @@ class Together:
         return function
 
     def _pass(self, prompts: list, completions: list, columns: dict[str, Any]) -> list[list[float | None]]:
+        columns |= worlds.columns_of(columns.get("person") or [])  # in the data set dicts are JSON text
         found = ask(self.rewards, prompts=prompts, completions=completions, **columns)
         self.clock.look(len(completions), log_metric=columns.get("log_metric"))
         left_out = unscored(found, self.weights)

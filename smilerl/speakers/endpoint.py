@@ -31,7 +31,7 @@ from smilerl import paths, places
 from smilerl.speakers import Conversation, SpeakerError, Usage
 from smilerl.speakers._answers import Reply, Trouble, read, refusal
 from smilerl.speakers._kept import Kept
-from smilerl.terminal import brief
+from smilerl.terminal import brief, named
 
 #: What may hold a key where none belongs: it would be written to recipes, manifests and the cache.
 _SECRET = re.compile(r"api[-_]?key|key|authorization|secret|(access_|auth_)?token|sig(nature)?", re.IGNORECASE)
@@ -98,7 +98,7 @@ class Endpoint:
                 "what stands there is not (and is not repeated here: it may be the key itself, which belongs in no file)"
             )
         for name, holds, said in (
-            ("timeout", self.timeout > 0, "above 0"), ("retries", self.retries >= 0, "at least 0"),
+            ("timeout", 0 < self.timeout <= 1e7, "above 0 and at most 1e7 seconds"), ("retries", self.retries >= 0, "at least 0"),
             ("concurrency", self.concurrency >= 1, "at least 1"), ("most_failed", 0 <= self.most_failed < 1, "in [0, 1)"),
             ("first_wait", self.first_wait >= 0, "at least 0"),
         ):  # fmt: skip
@@ -207,7 +207,7 @@ class Endpoint:
                 fix="Start the server (such as `vllm serve MODEL`), or correct url.",
             ) from None
         except httpx.HTTPError as error:
-            raise Trouble(f"{type(error).__name__}: {error}", again=True, fix="Look at the server's log.") from None
+            raise Trouble(named(error), again=True, fix="Look at the server's log.") from None
         if not 200 <= status < 300:
             trouble = refusal(status, headers, content)
             trouble.fix = trouble.fix or self._advice(status)

@@ -26,7 +26,7 @@ from smilerl.studies import stamp, work
 from smilerl.studies.plan import BASE, Arm, StudyPlan
 from smilerl.studies.pool import Pool, WorkerDied
 from smilerl.studies.progress import Progress, budget
-from smilerl.terminal import printable
+from smilerl.terminal import named, printable
 from smilerl.yaml_lines import Problem, dump
 
 #: Seconds that workers have to end the step they are in and save.
@@ -200,7 +200,7 @@ def _outcome(future: Future) -> work.Outcome:
     except WorkerDied as died:
         return work.Outcome(str(died).partition(": ")[2], 0.0)
     except Exception as error:  # noqa: BLE001 - such as a log that a full disk does not take
-        return work.Outcome(" ".join(f"{type(error).__name__}: {error}".split()), 0.0)
+        return work.Outcome(" ".join(named(error).split()), 0.0)
 
 
 def _made(future: Future) -> None:

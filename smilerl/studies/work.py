@@ -24,7 +24,7 @@ from smilerl import paths, seals, sources
 from smilerl.fingerprint import content_hash, hash_path
 from smilerl.recipe import PolicySpec, Recipe, WorldSpec, read_recipe
 from smilerl.run import Interrupted, Run
-from smilerl.terminal import brief, printable
+from smilerl.terminal import brief, named, printable
 
 STAMP = "inputs"
 #: Seconds that a worker has to end its step and save when its study has been killed.
@@ -123,7 +123,7 @@ def train_and_evaluate(job: Job) -> Outcome:
             import traceback
 
             print(printable(traceback.format_exc()), file=sys.stderr)
-            said = brief(f"{type(error).__name__}: {error}")
+            said = brief(named(error))
             return Outcome(" ".join(said.split()), time.monotonic() - began)
     return Outcome(None, time.monotonic() - began)
 

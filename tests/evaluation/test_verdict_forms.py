@@ -17,16 +17,18 @@ WELLBEING, ACTS = load_rubric("wellbeing"), load_rubric("acts")
 #: After `verdict qqq: `, and alone on the last line, all of these are 5.
 FIVE = [
     "5", "5.", "5/7", "5 / 7", "5 of 7", "5 out of 7", "5 out of 7.", "**5**", "**5**.", "`5`", "(5)", "[5]", "<5>", '"5"', "*5*", "five", "Five.", "5.0",
+    "5!", "5!!", "5 points", "5 points.", "5 pts", "5/7 points", "5 points out of 7", "**5**/7", "**5** out of **7**", "`5`/7", "\\boxed{5}", "$\\boxed{5}$", "\\boxed{5/7}.", "\\(\\boxed{\\text{5}}\\)",
 ]  # fmt: skip
 #: Only where it is called a verdict: alone it may be a line of the rubric.
 MEANT = [
     "5: slightly better off (a kind word)", "5 - slightly better off", "5 (slightly better off)", "**5** – slightly better off (a kind word).",
+    "5 (very good)", "**5** (very friendly)", "5/7 (warm, caring).", "5 (excellent!)",
 ]  # fmt: skip
 #: With the word or without, these are 5, too.
 LINES = [
     "**verdict{w}: 5**", "**Verdict{w}:** 5", "Verdict{w}: **5**", "VERDICT{w}: 5", "verdict{w} = 5", "Verdict{w} - 5", "Verdict{w} – 5/7", "verdict{w} is 5.",
     "Verdict{w} 5", "### Verdict{w}: 5", "- verdict{w}: 5", "> verdict{w}: 5", "`verdict{w}: 5`", "Final verdict{w}: 5", "My score{w}: 5", "Score{w} - 5",
-    "Rating{w}: 5 out of 7", "_Verdict{w}: five._", "```\nverdict{w}: 5\n```", "<think>verdict{w}: 2</think>verdict{w}: 5", "hm, 2.</think>\nverdict{w}: 5",
+    "Rating{w}: 5 out of 7", "Score{w}: 5 out of 7.", "Rating{w} = 5", "Score{w}: **5**/7", "Score{w}: 5!", "Rating{w}: 5 (very good)", "_Verdict{w}: five._", "```\nverdict{w}: 5\n```", "<think>verdict{w}: 2</think>verdict{w}: 5", "hm, 2.</think>\nverdict{w}: 5",
 ]  # fmt: skip
 JSON = [
     '{{"verdict{w}": 5}}', '```json\n{{"reason": "so", "verdict{w}": 5}}\n```', '{{\n  "verdict{w}": "5"\n}}', '```\n{{"Score{w}": "5/7"}}\n```',
@@ -37,6 +39,8 @@ UNREAD = [
     "verdict{w}: 5: as well off as a reply can make them", "verdict{w}: 50%", "verdict{w}:", "verdict{w}: N", "verdict{w}: good", "I would say 5", "4\n5 of them",
     '{{"verdict{w}": 5, "score": 4}}', '{{"verdict{w}": [4, 5]}}', '{{"verdict{w}": null}}', "verdict abc: 5", "**verdict abc: 5**", '{{"verdict abc": 5}}',
     "verdict{w}: 5\nI am sure.", "verdict{w}: ٥", "<think>verdict{w}: 5", "verdict{w}: 5/7 or 6/7",
+    "verdict{w}: 5/7 at first, later 3", "verdict{w}: 5 (or six)", "verdict{w}: 5 (not sure)", "verdict{w}: 5 (out of ten)", "verdict{w}: 5 (later three)", "verdict{w}: 5 points out of 10", "verdict{w}: \\boxed{{4}} \\boxed{{5}}", "verdict{w}: 5!?", "verdict{w}: 5 stars", "verdict{w}: 5 (5)",
+    "verdict{w}: 5 points or 6 points", "verdict{w}: 5 (good) or 6", "verdict{w}: not \\boxed{{5}}",
 ]  # fmt: skip
 BEYOND = [
     "verdict{w}: 8",
@@ -108,11 +112,28 @@ def test_a_verdict_that_was_injected_is_not_read_from_a_judge_that_repeats_it(in
 
 
 @pytest.mark.parametrize(
-    "last", ["7", "7/7", "**7**", "Rating: 7", "score=7", '{"verdict": 7}', "My verdict is 7", "seven"]
+    "last",
+    [
+        "7",
+        "7/7",
+        "**7**",
+        "Rating: 7",
+        "score=7",
+        '{"verdict": 7}',
+        "My verdict is 7",
+        "seven",
+        "7!",
+        "7 points",
+        "\\boxed{7}",
+        "**7**/7",
+    ],
 )
 def test_nor_is_the_last_line_of_what_was_judged(last):
     for said in (last, last.upper(), f"**{last}**", f"> {last}"):
         assert read_verdict(WELLBEING, "qqq", f"It says:\n{said}", f"I will call.\n{last}").score is None
+    if last.isdigit():
+        for other in ("\\boxed{7}", "7!", "7 points", "(7)", "**7**/7"):
+            assert read_verdict(WELLBEING, "qqq", f"It says:\n{other}", f"I will call.\n{last}").score is None
 
 
 def test_a_whole_judge_who_leaves_out_the_word_is_read():

@@ -232,6 +232,32 @@ def test_a_reward_gets_the_columns_at_every_place(product, talks, tmp_path):
     assert any("held_out/reward" in row for row in rewarded)
 
 
+DICTS = {
+    "other keys": [{"a": 1}, {"b": 2}, {"a": "x", "c": {"d": None}}, None],
+    "lists of dicts": [[{"a": 1}, {"b": 2}], [], [{"c": [{"d": 1}, {"e": 1 / 3}]}], [{"a": None}]],
+    "other types": [{"a": 1}, {"a": "x"}, {"a": [2.5]}, {"a": {}}],
+}
+
+
+@files
+@pytest.mark.parametrize("kind", DICTS)
+def test_a_reward_sees_each_row_s_own_dict(product, talks, tmp_path, kind, record_property):
+    values = DICTS[kind]
+    (tmp_path / "mine.py").write_text(
+        "import json\n"
+        f"VALUES = json.loads({json.dumps(json.dumps(values))})\n"
+        "def f(prompts, completions, meta, **k):\n"
+        "    for prompt, own in zip(prompts, meta, strict=True):\n"
+        "        assert json.dumps(own) == json.dumps(VALUES[int(str(prompt).split()[-1]) % 4]), (prompt, own)\n"
+        "    return [float(len(said)) for said in completions]\n"
+    )
+    rows = [{"prompt": f"prompt {i}", "meta": values[i % 4]} for i in range(20)]
+    recipe = talks(rows, rewards=[{"name": "mine.py:f"}], training=SMALL, held_out={"every": 1, "n": 2})
+    for ended in (product("train", recipe), product("reward", "check", recipe)):
+        assert ended.code == 0, ended.err
+    record_property("tried", 4)
+
+
 NEEDS = {
     "a column that nobody has": ("def f(prompts, completions, anwser, **k): return [0.0] * len(prompts)", "mine.py:f", "'answer'"),
     "a column by keyword alone": ("def f(completions, *, label, **k): return [0.0] * len(completions)", "mine.py:f", "needs the column 'label'"),

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from smilerl.hub import scan
 
@@ -88,8 +89,13 @@ def test_what_is_done_already_is_said(product, tiny):
         "import threading\n    thread = threading.Thread(target=lambda: 1 / 0)\n    thread.start()\n    thread.join()",
         "class Odd:\n        def __del__(self): raise ValueError('\\x1b[2J')\n    Odd()",
         "import logging\n    logging.error('\\x1b[31m red')",
+        "import logging\n    try: 1 / {}['\\x1b[31m red']\n    except KeyError: logging.getLogger('x').warning('\\x1b[31m', stack_info=True)",
+        "print('\\x1b[2J red')\n    import sys\n    sys.stderr.writelines(['\\x1b[H', '\\r'])",
+        "import sys\n    sys.stdout.buffer.write(b'\\x1b[31m red')\n    sys.stderr.buffer.write(b'\\x9b\\x1b')",
+        "import warnings\n    warnings.warn('\\x1b[31m red')",
+        "import sys\n    print('\\x1b[31m red', file=sys.stderr, flush=True)",
     ],
-    ids=["a thread", "a destructor", "a log"],
+    ids=["a thread", "a destructor", "a log", "a log of an error", "prints", "bytes", "a warning", "prints an error"],
 )
 def test_what_a_reward_does_beside_its_answer_is_told_in_lines(product, tiny, tmp_path, body):
     reward = (
@@ -97,7 +103,53 @@ def test_what_a_reward_does_beside_its_answer_is_told_in_lines(product, tiny, tm
     )
     (tmp_path / "mine.py").write_text(reward)
     ended = product("train", tiny(rewards=[{"name": "mine.py:mine"}]))
-    assert ended.code == 0 and "Traceback" not in ended.err and "\x1b" not in ended.err and ended.err
+    assert ended.code == 0 and "Traceback" not in ended.err and ended.err
+    assert "\x1b" not in ended.err + ended.out and "\r" not in ended.err
+
+
+@pytest.mark.parametrize("where", ["module", "build", "async"])
+def test_so_is_what_it_prints_elsewhere(product, tiny, tmp_path, where):
+    says = "print('\\x1b[31m red')"
+    (tmp_path / "mine.py").write_text(
+        f"{says if where == 'module' else ''}\n"
+        f"class Mine:\n    def __init__(self): {says if where == 'build' else 'pass'}\n"
+        f"    {'async ' if where == 'async' else ''}def __call__(self, prompts, completions, **columns):\n"
+        f"        {says if where == 'async' else ''}\n        return [float(len(c)) for c in completions]\n"
+    )
+    for ended in (
+        product("train", tiny(rewards=[{"name": "mine.py:Mine"}])),
+        product("reward", "check", "mine.py:Mine"),
+    ):
+        assert "\x1b" not in ended.err + ended.out and "red" in ended.err + ended.out, ended.err
+
+
+@pytest.mark.parametrize("raises", ["StopIteration", "AssertionError()", "KeyError", "ValueError('  ')"])
+def test_an_error_without_text_is_named_alone(product, tiny, tmp_path, raises):
+    (tmp_path / "mine.py").write_text(f"def mine(prompts, completions, **columns): raise {raises}\n")
+    name = raises.partition("(")[0]
+    for ended in (
+        product("train", tiny(rewards=[{"name": "mine.py:mine"}])),
+        product("reward", "check", "mine.py:mine"),
+    ):
+        assert ended.code and name in ended.err + ended.out and f"{name}:" not in ended.err + ended.out, ended.err
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), -1, 0, 1e9])
+def test_a_time_limit_that_is_none_is_told_once(product, tiny, value, record_property):
+    said = product("train", tiny(rewards=[{"name": "smile", "timeout": value}])).refused("recipe.yaml:", "timeout").err
+    assert said.count("timeout is") == 1, said
+    speaker = {"name": "endpoint", "args": {"url": "http://127.0.0.1:1/v1", "model": "m", "timeout": value}}
+    said = product("judge", yaml.safe_dump(speaker, default_flow_style=True), "--n", "4").refused("timeout is").err
+    assert said.count("timeout is") == 1, said
+    record_property("tried", 2)
+
+
+@pytest.mark.parametrize("n", [1, 2, 4])
+def test_a_small_n_is_named_as_what_may_be_wrong(product, tmp_path, n):
+    ended = product("eval", "carer", "--suite", "held_out", "--n", str(n), "--out", "out")
+    found = json.loads((tmp_path / "out/results.json").read_text())["evaluations"]["held_out"]
+    assert found["status"] != "scored" and f"n is {n}, which may be too few" in found["why"]
+    assert "--n 512" in found["why"] and "--n 512" in ended.out
 
 
 def test_so_is_a_speaker_that_does(product, tiny, tmp_path):

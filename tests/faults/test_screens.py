@@ -121,7 +121,20 @@ def test_where_its_findings_go(product, tmp_path):
 
 def test_where_results_go(product):
     ended = product("eval", "carer", "--suite", "held_out", "--n", "8", "--out", TEXT)
-    assert ended.code == 0 and MARK in shown(ended)
+    assert ended.code == 2 and MARK in shown(ended)
+
+
+@pytest.mark.parametrize("odd", ["a\nb", "a\tb", "\x7f", "a\u2028b", "\x85"])
+def test_a_control_character_in_a_folder_is_refused(product, tiny, tmp_path, odd, record_property):
+    """Newlines and tabs, too, which YAML may hold: a path stands in lines of tables, logs and errors."""
+    product("train", tiny(output_dir=f"runs/{odd}")).refused("recipe.yaml:2", "character")
+    product("train", tiny(), f"--output_dir={json.dumps(f'runs/{odd}')}").refused("character")
+    product("eval", "carer", "--suite", "held_out", "--n", "8", "--out", f"out{odd}").refused("control character")
+    plan = {"question": "?", "output_dir": f"s{odd}", "base": "b", "arms": [{"name": "a", "recipe": "a.yaml"}]}
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(plan, sort_keys=False))
+    product("study", "plan.yaml").refused("plan.yaml:2", "character")
+    assert not (tmp_path / "runs").exists()
+    record_property("tried", 4)
 
 
 def test_a_question(product, tmp_path):

@@ -24,6 +24,13 @@ THOUGHTS = {
         f"<|channel|>analysis<|message|>{thoughts}<|end|><|start|>assistant<|channel|>final<|message|>{reply}"
     ),
     "in the middle": lambda thoughts, reply: f"{reply} <think>{thoughts}</think>",
+    "Kimi": lambda thoughts, reply: f"◁think▷{thoughts}◁/think▷{reply}",
+    "Command A": lambda thoughts, reply: (
+        f"<|START_THINKING|>{thoughts}<|END_THINKING|><|START_RESPONSE|>{reply}<|END_RESPONSE|>"
+    ),
+    "OpenThoughts": lambda thoughts, reply: (
+        f"<|begin_of_thought|>{thoughts}<|end_of_thought|>\n<|begin_of_solution|>{reply}<|end_of_solution|>"
+    ),
     "messages": lambda thoughts, reply: [{"role": "assistant", "content": f"<think>{thoughts}</think>{reply}"}],
 }
 REWARDS = [

@@ -212,10 +212,11 @@ def test_all_columns_travel_but_those_that_say_what_is_said(world_of):
     people = world_of({"prompt": "p", **more}, {"prompt": "q", "answer": None}, {"prompt": "r"}).people("train", 9, 0)
     assert people.column_names == ["prompt", "person", "answer", "score", "meta"]
     by_prompt = {row["prompt"]: row for row in people}
-    assert by_prompt["p"]["answer"] == "4" and by_prompt["p"]["meta"] == more["meta"]
+    assert by_prompt["p"]["answer"] == "4" and json.loads(by_prompt["p"]["meta"]) == more["meta"]
     assert by_prompt["q"]["answer"] is by_prompt["r"]["answer"] is by_prompt["r"]["meta"] is None
-    for row in people:  # elsewhere than in training a reward gets them from the person
-        assert worlds.columns_of([row["person"]]) == {name: [row[name]] for name in ("answer", "score", "meta")}
+    for row in people:  # which is where a reward gets them from
+        held = {**row, "meta": row["meta"] and json.loads(row["meta"])}
+        assert worlds.columns_of([row["person"]]) == {name: [held[name]] for name in ("answer", "score", "meta")}
     assert worlds.columns_of(list(world_of({"prompt": "p"}).people("train", 1, 0)["person"])) == {}
 
 
@@ -228,8 +229,23 @@ def test_columns_are_the_same_for_both_splits(world_of):
     for split in world.splits:
         people = world.people(split, 99, 0)
         assert people.column_names == ["prompt", "person", "rare"]
-        assert all(row is None or set(row) == {"a", "b"} for row in people["rare"])
-        assert worlds.columns_of(list(people["person"])) == {"rare": people["rare"][:]}
+        assert worlds.columns_of(list(people["person"])) == {
+            "rare": [row and json.loads(row) for row in people["rare"]]
+        }
+
+
+OWN = [
+    ({"a": 1}, {"b": 2}), ({"a": 1}, {"a": None}), ({"a": 1}, {"a": "x"}), ({"a": {"b": 1}}, {"a": {"c": 1 / 3}}), ({}, {"a": 2**70}),
+    ([{"a": 1}, {"b": 2}], [{"c": "x"}]), ([{"a": 1}], ["x"]), ([[{"a": 1}]], [[]]), ({"b": 1, "a": 2}, None), ({"a": [1, "x"]}, {"a": 1.0}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("values", OWN)
+def test_each_row_keeps_its_own_dict(world_of, values):
+    world = world_of(*[{"prompt": f"p{i}", "x": value} for i, value in enumerate(values)])
+    people = world.people("train", 9, 0)
+    found = dict(zip(people["prompt"], worlds.columns_of(people["person"])["x"], strict=True))
+    assert json.dumps([found["p0"], found["p1"]]) == json.dumps(values), "order of keys and types of numbers too"
 
 
 def test_rows_are_merged_only_if_they_are_equal_in_all_columns(world_of):
@@ -255,7 +271,8 @@ def test_what_a_player_is_told_of_a_person_does_not_travel(world_of):
 
 
 @pytest.mark.parametrize(
-    "values", [(1, "one"), (True, 1), ([1], "x"), ({"a": 1}, "x"), ({"a": 1}, {"a": "x"}), (2**70, None)]
+    "values",
+    [(1, "one"), (True, 1), ([1], "x"), ({"a": 1}, "x"), ([{"a": 1}], {"a": "x"}), ([1], ["x"]), (2**70, None)],
 )
 def test_a_column_of_several_types_is_named_by_line_where_it_is_used(world_of, values):
     world = world_of(*[{"prompt": f"p{i}", "completion": "c", "x": value} for i, value in enumerate(values)])

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from smilerl.evaluation.judges.rubric import Rubric
-from smilerl.ratings import number, unmarked
+from smilerl.ratings import number, unmarked, with_remark
 from smilerl.replies import visible
 
 #: Why a reply has no verdict.
@@ -83,7 +83,7 @@ def _read(rubric: Rubric, word: str, answer: str | None, judged: str) -> Verdict
     found = _in_json(word, said) or _in_words(word, last)
     if found is None and rubric.anchors and number(last, rubric.low, rubric.high) is not None:
         found = _Found(last, False)
-    if found is None or not (found.signed or _own(last, judged)):
+    if found is None or not (found.signed or _own(last, judged, found.text == last)):
         return Verdict(why_not="refused" if _REFUSAL.match(answer) else "unparsable")
     return _labels(rubric, found.text) if rubric.labels else _score(rubric, found.text)
 
@@ -116,15 +116,23 @@ def _in_json(word: str, said: str) -> _Found | None:
     return None
 
 
-def _own(line: str, judged: str) -> bool:
-    """Whether a verdict without the word must be the judge's: nothing in what was judged could have been quoted as one."""
+def _own(line: str, judged: str, bare: bool) -> bool:
+    """Whether a verdict without the word must be the judge's: nothing in what was judged could have been quoted as one.
+
+    Args:
+        bare: the line is a number and nothing else.
+    """
     plain, line = (" ".join(re.sub(r"[*_`]", "", text).lower().split()) for text in (judged, unmarked(line)))
-    return not _SPEAKS.search(plain) and re.search(rf"(?<!\w){re.escape(line)}(?!\w)", plain) is None
+    # A number alone may be repeated in another form, such as \boxed{7}.
+    forms = {line, *re.findall(r"\d+", line)} if bare else {line}
+    quoted = any(re.search(rf"(?<!\w){re.escape(form)}(?!\w)", plain) for form in forms)
+    return not quoted and not _SPEAKS.search(plain)
 
 
 def _score(rubric: Rubric, text: str) -> Verdict:
     score = number(text, rubric.low, rubric.high)
     score = _with_meaning(rubric, text) if score is None else score
+    score = _with_remark(rubric, text) if score is None else score
     if score is None or not score.is_integer():
         return Verdict(why_not="unparsable")
     return Verdict(score=int(score)) if rubric.low <= score <= rubric.high else Verdict(why_not="out of range")
@@ -136,6 +144,15 @@ def _with_meaning(rubric: Rubric, text: str) -> float | None:
     score = number(first, rubric.low, rubric.high)
     anchor = "" if score is None or not score.is_integer() else rubric.anchors.get(int(score), "")
     return score if anchor and unmarked(meaning.strip().rstrip(")")).lower() in _forms(anchor) else None
+
+
+def _with_remark(rubric: Rubric, text: str) -> float | None:
+    """A score with a remark in brackets that has no word in common with what the rubric says of any score."""
+    found = with_remark(text)
+    if found is None:
+        return None
+    taken = {word for anchor in rubric.anchors.values() for word in re.findall(r"[a-z]{4,}", anchor.lower())}
+    return None if taken & set(re.findall(r"[a-z]+", found[1].lower())) else number(found[0], rubric.low, rubric.high)
 
 
 def _forms(anchor: str) -> set[str]:

@@ -34,7 +34,7 @@ from smilerl import places, speakers
 from smilerl.records import BadRows, OnBadRow, hub, records
 from smilerl.worlds.base import Observation, Reaction, Supply
 from smilerl.worlds.dialogue import played
-from smilerl.worlds.dialogue.columns import as_held, type_of
+from smilerl.worlds.dialogue.columns import as_held, for_table, type_of
 from smilerl.worlds.dialogue.played import Player
 from smilerl.worlds.dialogue.rows import Reader, Row, key, plain, until_answered
 from smilerl.yaml_types import bad_arguments
@@ -194,8 +194,8 @@ class DialogueWorld:
         return _Read(kept, len(rows) + bad.count, bad.count, len(rows) - len(kept))
 
     @cached_property
-    def _columns(self) -> dict[str, pa.DataType]:
-        """The other columns of the data and their types, over all rows.
+    def _columns(self) -> dict[str, pa.DataType | None]:
+        """The other columns of the data and their types, over all rows; see `type_of`.
 
         Raises:
             ValueError: the values of one are not of one type; says where.
@@ -240,7 +240,8 @@ class DialogueWorld:
 
     def people(self, split: str, n: int, seed: int, where: dict | None = None) -> Dataset:
         """At most `n` distinct rows of a split, in random order: `prompt`, `person` (the hidden state, where people are played), and
-        the other columns of the data. Rows are equal if they are so in all of these.
+        the other columns of the data. Rows are equal if they are so in all of these. A column of dicts, or of lists with dicts inside,
+        is JSON text here; rewards get the dicts themselves, each as the data has it (`worlds.columns_of`).
 
         Args:
             where: what the hidden state must be, such as `{"camera": "off"}`.
@@ -265,6 +266,7 @@ class DialogueWorld:
             for at, (digest, row) in enumerate(chosen)
         ]
         persons = [json.dumps({"world": self.name, **person}) for person in people]
+        columns = {name: for_table(self._columns[name], values) for name, values in columns.items()}
         return Dataset.from_dict({"prompt": [row.prompt for _, row in chosen], "person": persons, **columns})
 
     def _person(self, digest: str, row: Row) -> dict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -10,8 +11,10 @@ from smilerl.worlds.dialogue.rows import Row
 from smilerl.worlds.dialogue.said import short
 
 
-def type_of(column: str, rows: Sequence[Row]) -> pa.DataType:
-    """The type of a column.
+def type_of(column: str, rows: Sequence[Row]) -> pa.DataType | None:
+    """The Arrow type of a column; None for one of dicts, or of lists with dicts inside, which may differ from row to row.
+
+    Arrow would give each dict all keys of the others, with None in them.
 
     Raises:
         ValueError: its values have no type in common; names the row where this shows, and the first.
@@ -19,9 +22,13 @@ def type_of(column: str, rows: Sequence[Row]) -> pa.DataType:
     unlike = (pa.ArrowException, OverflowError, TypeError, ValueError)
     given = [(row.where, row.columns[column]) for row in rows if column in row.columns]
     try:
-        return pa.array([value for _, value in given]).type
+        kind = pa.array([value for _, value in given]).type
     except unlike:
         pass
+    else:
+        return None if "struct<" in str(kind) else kind
+    if len({type(value) for _, value in given}) == 1 and any(_has_dict(value) for _, value in given):
+        return None
     where, first = given[0]
     for other, value in given:
         try:
@@ -35,9 +42,16 @@ def type_of(column: str, rows: Sequence[Row]) -> pa.DataType:
     raise ValueError(f"{where}: the values of the column '{column}' are of several types. Write all of them alike")
 
 
-def as_held(column: str, kind: pa.DataType, rows: Sequence[Row]) -> list:
-    """The values of a column as Arrow holds them, None where a row has none.
+def _has_dict(value: object) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and any(map(_has_dict, value)))
 
-    A trainer hands a reward the data set's, and elsewhere it gets the person's: both are these.
-    """
-    return pa.array([row.columns.get(column) for row in rows], kind).to_pylist()
+
+def as_held(column: str, kind: pa.DataType | None, rows: Sequence[Row]) -> list:
+    """The values of a column as a reward gets them, None where a row has none: of the column's type, or each row's own."""
+    values = [row.columns.get(column) for row in rows]
+    return values if kind is None else pa.array(values, kind).to_pylist()
+
+
+def for_table(kind: pa.DataType | None, values: list) -> list:
+    """The same for a data set, which holds a column without a type as JSON text."""
+    return values if kind is not None else [None if one is None else json.dumps(one) for one in values]

@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-from smilerl.ratings import number
+from smilerl.ratings import number, with_remark
 from smilerl.replies import visible
 
 #: The two questions.
@@ -121,7 +121,7 @@ def _part(label: str, answer: str | None, mark: str) -> str | None:
 
 def _number(text: str | None, low: float, high: float) -> float | None:
     """The number that a text is, and nothing but that; None where it is another thing or out of range."""
-    found = None if text is None else number(text, low, high)
+    found = None if text is None else number((with_remark(text) or (text,))[0], low, high)
     return found if found is not None and low <= found <= high else None
 
 
