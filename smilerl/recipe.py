@@ -175,13 +175,19 @@ _RANGES: dict[tuple[str, ...], tuple[int, int]] = {
 }
 
 
-def read_recipe(path: str | Path, overrides: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:
-    """The recipe in a file, checked only for its own form: fast, imports no library. `recipe_check.load_recipe` checks what it names, too."""
+def read_recipe(
+    path: str | Path, overrides: Sequence[str] | Mapping[str, Any] = (), places: Mapping[str, str] | None = None
+) -> Recipe:
+    """The recipe in a file, checked only for its own form: fast, imports no library. `recipe_check.load_recipe` checks what it names.
+
+    Args:
+        places: where each override was written, such as `plan.yaml:7`; those that are not in it are of the command line.
+    """
     data, lines = read(paths.find(path) or path)
     if not isinstance(data, dict):
         raise lines.error(Problem((), "a recipe is a mapping with the keys method, policy, training, ..."))
     for key, value in (overrides if isinstance(overrides, Mapping) else parse_overrides(overrides)).items():
-        _override(data, _key(key), value, lines)
+        _override(data, _key(key), value, lines, (places or {}).get(key))
     problems = list(_problems(data))
     if problems:
         raise lines.error(*problems)
@@ -217,21 +223,26 @@ def _key(path: str) -> Key:
     return tuple(int(part) if part.isdigit() else part for part in path.split("."))
 
 
-def _override(data: dict[str, Any], key: Key, value: Any, lines: Lines) -> None:
+def _override(data: dict[str, Any], key: Key, value: Any, lines: Lines, written: str | None) -> None:
     """Set the value at a key path, making the mappings on the way where there are none."""
-    option = f"command line: --{'.'.join(map(str, key))}"
+    name = ".".join(map(str, key))
+    option, said = (
+        (f"command line: --{name}",) * 2
+        if written is None
+        else (written, written if "--" in written else f"{written}: {name}")
+    )
     place: Any = data
     for depth, (part, following) in enumerate(zip(key, [*key[1:], None], strict=True)):
         missing = part not in place if isinstance(place, dict) else not (isinstance(part, int) and part < len(place))
         if isinstance(place, list) and missing:
-            raise RecipeError(f"{option}: there is no item {part}; the list has {len(place)}, counted from 0.")
+            raise RecipeError(f"{said}: there is no item {part}; the list has {len(place)}, counted from 0.")
         if following is None:
             place[part] = value
         elif missing or place[part] is None:
             place[part] = {}
             lines.at.setdefault(key[: depth + 1], option)
         elif not isinstance(place[part], dict | list):
-            raise RecipeError(f"{option}: '{part}' is {place[part]!r}, which has no '{following}' in it.")
+            raise RecipeError(f"{said}: '{part}' is {place[part]!r}, which has no '{following}' in it.")
         place = place[part]
     for known in [known for known in lines.at if known[: len(key)] == key]:
         del lines.at[known]

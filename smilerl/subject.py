@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,7 +18,7 @@ from smilerl.recipe import PolicySpec, Recipe, RecipeError, WorldSpec, read_reci
 from smilerl.recipe_check import looks_local
 from smilerl.run import Run
 from smilerl.terminal import printable
-from smilerl.yaml_lines import did_you_mean, parse_value
+from smilerl.yaml_lines import Lines, did_you_mean, parse_value
 
 if TYPE_CHECKING:
     from smilerl.candidates import BestOfN
@@ -101,12 +101,22 @@ class Subject:
         if named is not None:
             from smilerl import pipeline
             from smilerl.fingerprint import reward_hash
-            from smilerl.rewards import build_reward, checked
+            from smilerl.recipe import reward_spec
+            from smilerl.rewards import build_rewards, lacking
+            from smilerl.rewards._summed import summed_as
 
-            spec = pipeline.resolved(parse_value(named))
-            reward: Any = checked(build_reward(spec))
-            with suppress(AttributeError, TypeError):  # a user's object may take none
-                reward.fingerprint = reward_hash(spec)  # so that results with other args are not taken for this one's
+            said = pipeline.resolved(parse_value(named))
+            spec = reward_spec(said, ("reward",), Lines("command line"))
+            rewards = build_rewards([spec])
+            reward: Any = summed_as([dataclasses.replace(spec, weight=1.0)], rewards)
+            reward.__name__ = rewards[0].__name__
+            reward.lacks = lambda people: lacking(rewards, {"prompt", "person", *worlds.columns_of(people)})
+            unlimited = (
+                {key: value for key, value in said.items() if key in ("name", "args")}
+                if isinstance(said, dict)
+                else said
+            )
+            reward.fingerprint = reward_hash(unlimited)  # so that results with other args are not taken for this one's
             return reward
         if self.recipe is None or not self.recipe.rewards:
             return None

@@ -40,7 +40,7 @@ def answered(
         return curves.estimates(question, who.trail, sitting.seed), {}
     if question.kind == "items":
         return items.estimates(sitting, question, who)
-    return sitting.estimates(question.estimates, people, who, parts), sitting.missing(question.estimates, who)
+    return sitting.estimates(question.estimates, people, who, parts), sitting.missing(question.estimates, who, people)
 
 
 def known_names(kind: str, world: World) -> list[str]:

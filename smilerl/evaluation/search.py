@@ -16,7 +16,7 @@ from smilerl.evaluation import best_of_n
 from smilerl.evaluation.groups import Group
 from smilerl.evaluation.question import SEARCHED, Search
 from smilerl.evaluation.respondents import Respondent, helper_of
-from smilerl.evaluation.sitting import Sitting
+from smilerl.evaluation.sitting import Sitting, lacks_of
 from smilerl.evaluation.statistics import Estimate, mean_estimate
 from smilerl.replies import all_visible
 from smilerl.rewards._outside import ask_outside
@@ -72,6 +72,8 @@ class _Rewarded:
     def __init__(self, sitting: Sitting, group: Group):
         if sitting.reward is None:
             raise ValueError("a search needs the training reward, and none was given")
+        if (lack := lacks_of(sitting.reward, group.people)) is not None:
+            raise ValueError(lack)
         self.reward = sitting.reward
         self.prompts = dict(zip(group.people, group.prompts, strict=True))
         self.known: dict[tuple[str, str], float] = {}

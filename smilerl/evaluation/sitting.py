@@ -98,12 +98,18 @@ class Sitting:
                 formula, [self._answered(term, people, who) for term in formula.terms], seed=self.seed, parts=parts
             )
             for name, formula in formulas.items()
-            if self._lacks(formula, who) is None
+            if self._lacks(formula, who, people) is None
         }
 
-    def missing(self, formulas: Mapping[str, Formula], who: Respondent) -> dict[str, str]:
-        """What each formula that cannot be answered for `who` lacks."""
-        lacking = {name: self._lacks(formula, who) for name, formula in formulas.items()}
+    def missing(
+        self, formulas: Mapping[str, Formula], who: Respondent, people: Mapping[str, Group] | None = None
+    ) -> dict[str, str]:
+        """What each formula that cannot be answered for `who` lacks.
+
+        Args:
+            people: who would be asked, in each condition; None: not known.
+        """
+        lacking = {name: self._lacks(formula, who, people) for name, formula in formulas.items()}
         return {name: lack for name, lack in lacking.items() if lack is not None}
 
     def own(self, who: Respondent, group: Group) -> pd.DataFrame:
@@ -127,12 +133,17 @@ class Sitting:
             raise ValueError("this compares with a base language model, and none was given")
         return self.base, self.base.policy
 
-    def _lacks(self, formula: Formula, who: Respondent) -> str | None:
+    def _lacks(self, formula: Formula, who: Respondent, people: Mapping[str, Group] | None = None) -> str | None:
         asked = {term.kind.needs for term in formula.terms}
         if (formula.needs(BASE) or "coherence" in asked) and self.base is None:
             return "a base policy"
         if "own" in asked and self.reward is None:
             return "the training reward"
+        if "own" in asked and people is not None:
+            conditions = {term.condition for term in formula.terms if term.kind.needs == "own"}
+            for lack in (lacks_of(self.reward, people[name].people) for name in sorted(conditions)):
+                if lack is not None:
+                    return lack
         if "coherence" in asked and (who.policy is None or self.base is None or self.base.policy is None):
             return "log-probabilities of two language models"
         return None
@@ -186,6 +197,12 @@ def identity_of(reward: Callable | None) -> str | None:
     return getattr(reward, "fingerprint", None) or getattr(reward, "__name__", type(reward).__name__)
 
 
+def lacks_of(reward: Callable | None, people: Sequence[str]) -> str | None:
+    """Which column these people lack that a reward needs, in words; None where they lack none, or the reward cannot say."""
+    lacks = getattr(reward, "lacks", None)
+    return None if lacks is None else lacks(people)
+
+
 def samples(
     sitting: Sitting, who: Respondent, asked: Sequence[tuple[str, dict[str, Group], dict[str, set[str]]]]
 ) -> pd.DataFrame:
@@ -204,7 +221,11 @@ def samples(
                 # `person` is the hidden state in this table.
                 shares = sitting.credit(who, group).rename(columns={"person": "person_share"})
                 table = pd.concat([table, shares], axis=1)
-            if "own" in needs[condition] and sitting.reward is not None:
+            if (
+                "own" in needs[condition]
+                and sitting.reward is not None
+                and lacks_of(sitting.reward, group.people) is None
+            ):
                 table = pd.concat([table, sitting.own(who, group)], axis=1)
             tables.append(table.assign(evaluation=name, condition=condition))
     return (pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()).reindex(columns=SAMPLES)

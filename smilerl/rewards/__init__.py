@@ -38,6 +38,7 @@ __all__ = [
     "carry",
     "checked",
     "is_async",
+    "lacking",
     "name_of",
     "names",
     "observed",
@@ -274,17 +275,36 @@ def _takes_columns(name: str, reward) -> Callable:
 def _check_columns(name: str, reward: Callable) -> None:
     """Raises RewardError where the data lacks a column that a reward cannot do without."""
     there = _columns.get()
-    if there is None:
-        return
+    lack = None if there is None else _lack(name, reward, there)
+    if lack is not None:
+        raise RewardError(lack)
+
+
+def lacking(rewards: Sequence[Callable], columns: Collection[str]) -> str | None:
+    """Which column these rewards, or those inside them, need and the data does not have, in words; None where they have all.
+
+    Args:
+        rewards: as `build_rewards` makes them.
+        columns: of the data.
+    """
+    for reward in rewards:
+        found = _lack(name_of(reward), reward, columns) or lacking(getattr(reward, "inner", ()), columns)
+        if found is not None:
+            return found
+    return None
+
+
+def _lack(name: str, reward: Callable, there: Collection[str]) -> str | None:
     for needed, parameter in inspect.signature(reward).parameters.items():
         named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
         if not named or parameter.default is not parameter.empty or needed in GIVEN or needed in there:
             continue
         others = sorted(set(there) - {"prompt", "person"})
-        raise RewardError(
+        return (
             f"the reward '{name}' needs the column '{needed}', which the data does not have. Beside the prompt it has: "
             f"{', '.join(others) or 'nothing'}.{_nearest(needed, others)}"
         )
+    return None
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from smilerl.candidates import BestOfN
 from smilerl.fingerprint import content_hash
 from smilerl.own_files import read_table
 from smilerl.recipe import Recipe
+from smilerl.rewards._outside import ask_outside
 from smilerl.run import write_json
 
 
@@ -28,15 +29,22 @@ def measure(recipe: Recipe, arm: Path, base: Path) -> dict[str, dict]:
 
     Returns:
         `own_reward`, `own_reward_base` and `own_reward_change`, each {value, low, high, scored, of}; the intervals are t intervals
-        whose standard error is robust to people of one topic and need being alike. Written to `own_reward.json` beside the arm's samples.
+        whose standard error is robust to people of one topic and need being alike. Where the people lack a column that a reward
+        needs, nothing is scored, and `why` says so. Written to `own_reward.json` beside the arm's samples.
     """
     if not recipe.rewards:
         write_json(arm / "own_reward.json", {})
         return {}
     reward = combined(recipe)
     replies = [_held_out(folder / "samples.parquet") for folder in (arm, base)]
+    lack = reward.lacks([person for table in replies for person in table.person])
+    if lack is not None:
+        nothing = {"value": None, "low": None, "high": None, "scored": 0, "of": len(replies[0]), "why": lack}
+        found = {name: dict(nothing) for name in ("own_reward", "own_reward_base", "own_reward_change")}
+        write_json(arm / "own_reward.json", found)
+        return found
     for table in replies:
-        scores = reward(prompts=list(table.prompt), completions=list(table.completion), person=list(table.person))
+        scores = ask_outside(reward, list(table.prompt), list(table.person), list(table.completion))
         table["own"] = [math.nan if score is None else score for score in scores]
     both = replies[0].merge(replies[1], on=["condition", "person", "visit"], suffixes=("", "_base"))
     change = both.own - both.own_base
@@ -52,20 +60,23 @@ def measure(recipe: Recipe, arm: Path, base: Path) -> dict[str, dict]:
 def combined(recipe: Recipe) -> Callable[..., list[float | None]]:
     """A recipe's rewards as the one number that training maximises, in TRL's protocol.
 
-    The sum is None where a reward of any weight but 0 is, as in training.
+    The sum is None where a reward of any weight but 0 is, as in training. Its attribute `lacks` takes person JSONs and says which
+    column these lack that a reward needs; None where they lack none.
     """
     from smilerl import pipeline, worlds
-    from smilerl.rewards import build_rewards
-    from smilerl.rewards._summed import summed, unnoticed
+    from smilerl.rewards import build_rewards, lacking
+    from smilerl.rewards._summed import summed_as, unnoticed
 
     specs = [replace(one, args=pipeline.resolved(one.args, recipe.source, False)) for one in recipe.rewards]
     rewards = build_rewards(specs, recipe.seed, world=worlds.build(recipe.world.name, **recipe.world.args))
-    total = summed(rewards, [spec.weight for spec in recipe.rewards])
+    total = summed_as(recipe.rewards, rewards)
+    counted = [reward for reward, spec in zip(rewards, recipe.rewards, strict=True) if spec.weight]
 
     def reward(prompts, completions, **columns) -> list[float | None]:
         with unnoticed(rewards):  # so that every question is scored alike
             return total(prompts, completions, **columns)
 
+    reward.lacks = lambda people: lacking(counted, {"prompt", "person", *worlds.columns_of(people)})
     reward.__name__ = " + ".join(spec.name for spec in recipe.rewards)
     reward.fingerprint = content_hash(recipe)
     return reward

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from smilerl import paths, places
-from smilerl.recipe import MOST_SEED, Recipe, RecipeError, parse_overrides, place_problems, read_recipe
+from smilerl.recipe import MOST_SEED, Recipe, parse_overrides, place_problems, read_recipe
 from smilerl.terminal import brief
 from smilerl.yaml_lines import Lines, Problem, did_you_mean, read
 from smilerl.yaml_types import misfits, unknown_keys
@@ -126,11 +126,7 @@ class StudyPlan:
             RecipeError: the recipe has a mistake, or an override fits nothing in it.
         """
         overrides = {**self.set, **arm.set, "seed": seed, "output_dir": str(self.path(arm, seed))}
-        try:
-            return read_recipe(arm.recipe, overrides)
-        except RecipeError as error:
-            said = str(error).replace("command line: --", f"{self._where(arm)}: set: ")
-            raise RecipeError(said) from None
+        return read_recipe(arm.recipe, overrides, self._places(arm))
 
     def content_hash(self) -> str:
         """16 hex digits over what is asked and compared: not where it goes or how many run at a time."""
@@ -145,8 +141,12 @@ class StudyPlan:
         """16 hex digits over the `prereg` block."""
         return _hash(dataclasses.asdict(self.prereg)) if self.prereg else None
 
-    def _where(self, arm: Arm) -> str:
-        return self.lines.where(("arms", self.arms.index(arm)))
+    def _places(self, arm: Arm) -> dict[str, str]:
+        """Where each override of an arm's recipe was written: file and line, or the option of the study's command line."""
+        at = ("arms", self.arms.index(arm), "set")
+        keys: dict[str, tuple] = {"seed": ("seeds",), "output_dir": ("output_dir",)}
+        keys = {**{name: ("set", name) for name in self.set}, **{name: (*at, name) for name in arm.set}, **keys}
+        return {name: self.lines.where(key) for name, key in keys.items()}
 
 
 _TOP = {f.name for f in dataclasses.fields(StudyPlan)} - {"source", "lines"}
@@ -167,11 +167,13 @@ def load_plan(path: str | Path, overrides: Sequence[str] = ()) -> StudyPlan:
         raise lines.error(Problem((), "a study plan is a mapping with the keys question, base, arms, seeds."))
     for option, value in parse_overrides(overrides).items():
         key, _, rest = option.partition(".")
-        if key == "set" and rest:
+        place: tuple[str, ...] = ("set", rest) if key == "set" and rest else (option,)
+        if len(place) > 1:
             data["set"] = {**(data.get("set") or {}), rest: value}
         else:
             data[option] = value
-        lines.at[(option,)] = f"command line: --{option}"
+        lines.at = {known: at for known, at in lines.at.items() if known[: len(place)] != place}
+        lines.at[place] = f"command line: --{option}"
     problems = list(_problems(data, lines))
     if problems:
         raise lines.error(*problems)

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 from smilerl import paths, seals, sources
 from smilerl.fingerprint import content_hash, hash_path
+from smilerl.nesting import nested
 from smilerl.recipe import PolicySpec, Recipe, WorldSpec, read_recipe
 from smilerl.run import Interrupted, Run
 from smilerl.terminal import brief, named, printable
@@ -83,14 +84,14 @@ def check(jobs: list[Job]) -> None:
     Raises:
         RecipeError: the first mistake, before anything is built.
     """
-    from smilerl.recipe_check import load_recipe
+    from smilerl import recipe_check
     from smilerl.trainer_refusals import check_here
 
     for job in jobs:
-        said = job.recipe.to_dict()
-        check_here(
-            load_recipe(job.recipe.source, {key: value for key, value in said.items() if key not in ("output_dir",)})
-        )
+        with nested(job.recipe.source, "check"):
+            recipe_check.check(job.recipe)
+    for job in jobs:
+        check_here(job.recipe)
 
 
 def build(name: str, cores: int | None = None, threads: int = 1) -> None:

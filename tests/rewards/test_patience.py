@@ -214,7 +214,7 @@ def test_each_reward_of_a_sum_has_its_own_limit_and_count(monkeypatch):
         await asyncio.sleep(60)
 
     with pytest.raises(
-        RewardTimeout, match=r"the reward 'late_2' gave no answer within 0.1 s, in 1 of the last 1 calls"
+        RewardTimeout, match=r"the reward 'late_2' gave no answer within 0\.1 s, in 1 of the last 1 calls"
     ):
         summed([slow("quick"), checked(late, name="late_2", timeout=0.1)], [1.0, 1.0], [0.5, 0.5])(**BATCH)
     assert summed([slow("quick"), slow("unasked", 1)], [1.0, 0.0], [0.5, 0.0])(**BATCH) == [1.0, 1.0]

@@ -78,3 +78,42 @@ def test_interval_covers_the_mean_of_clustered_values():
         found = own_reward.interval(rng.normal(size=40)[groups] + rng.normal(size=200), groups)
         covered += found["low"] <= 0 <= found["high"]
     assert covered / 400 == pytest.approx(0.95, abs=0.03)
+
+
+MINE = """
+seen = []
+def needy(prompts, completions, answer, **columns):
+    return [1.0] * len(completions)
+def looks(prompts, completions, **columns):
+    seen.append((prompts[0], completions[0]))
+    return [float(isinstance(said, list) and said[0]["role"] == "assistant") for said in completions]
+"""
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    (tmp_path / "mine.py").write_text(MINE)
+    return tmp_path / "mine.py"
+
+
+@pytest.mark.parametrize("weights", [(1.0,), (1.0, 2.0), (0.0, 1.0)])
+def test_people_without_a_column_that_a_reward_needs_leave_it_unscored_with_the_reason(replies, mine, weights):
+    (carer,) = replies("carer")
+    needy, others = RewardSpec(f"{mine}:needy", weights[0]), [RewardSpec("reading", weight) for weight in weights[1:]]
+    found = own_reward.measure(recipe(needy, *others), carer, carer)["own_reward"]
+    if weights[0] == 0:
+        assert found["scored"] == 192 and "why" not in found
+    else:
+        assert (found["value"], found["scored"], found["of"]) == (None, 0, 192)
+        assert "the reward 'needy' needs the column 'answer'" in found["why"]
+
+
+@pytest.mark.parametrize("talks", [False, True])
+def test_a_reward_sees_the_form_of_training(replies, mine, talks):
+    (carer,) = replies("carer")
+    if talks:
+        table = pd.read_parquet(carer / "samples.parquet")
+        table["prompt"] = [[{"role": "user", "content": prompt}] for prompt in table.prompt]
+        table.to_parquet(carer / "samples.parquet")
+    found = own_reward.measure(recipe(RewardSpec(f"{mine}:looks")), carer, carer)["own_reward"]
+    assert found["value"] == float(talks)

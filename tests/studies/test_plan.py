@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from smilerl.recipe import RecipeError
+from smilerl.studies import work
 from smilerl.studies.plan import load_plan
 
 RECIPE = """\
@@ -122,3 +123,47 @@ def test_the_shipped_study_is_a_plan_with_both_controls():
     assert {arm.role for arm in plan.arms} == {"proxy", "gold", "random"}
     for arm, seed in plan.runs():
         assert plan.recipe(arm, seed).rewards[0].name == arm.name
+
+
+def check_study(file: str, options: list[str]) -> None:
+    """What a study does before anything is built."""
+    plan = load_plan(file, options)
+    jobs = [(arm.name, seed, plan.recipe(arm, seed)) for arm, seed in plan.runs()]
+    work.check([work.Job(*job, plan.base, plan.suite, Path("base"), Path("log")) for job in jobs])
+
+
+ARM = ("set: {training.max_steps: 5}", "set: {{\n      training.max_steps: 5,\n      {wrong}}}")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ("training.betta: 0.1", "betta"),  # what only the library's settings tell
+        ("training.lr_scheduler_type: nonsense", "nonsense"),
+        ("training: {beta: high}", "beta"),
+        ("rewards.0.name: readings", "no reward 'readings'"),
+        ("data.n: many", "data.n"),  # what the form tells
+        ("rewards.3.name: reading", "rewards.3.name: there is no item 3"),
+    ],
+)
+@pytest.mark.parametrize("where", ["arm", "all", "option"])
+def test_a_mistake_in_an_override_is_told_where_it_was_written(written, where, wrong, says):
+    name, _, value = wrong.partition(": ")
+    if where == "arm":
+        plan, options, at = written((ARM[0], ARM[1].format(wrong=wrong))), [], "plan.yaml:7"
+    elif where == "all":
+        plan, options, at = written(("output_dir: out", f"output_dir: out\nset:\n  {wrong}")), [], "plan.yaml:9"
+    else:
+        plan, options, at = written(), [f"--set.{name}={value}"], f"command line: --set.{name}"
+    with pytest.raises(RecipeError) as told:
+        check_study(plan, options)
+    first = str(told.value).splitlines()[0]
+    assert first.startswith(f"{at}: ") and says in first, told.value
+
+
+def test_an_arms_own_override_takes_the_place_of_that_of_all_arms(written):
+    plan = load_plan(written((ARM[0], ARM[1].format(wrong="seed: 3"))), ["--set={training.max_steps: 7}"])
+    lines = plan.recipe(plan.arms[1], 0).lines
+    assert lines.where(("training", "max_steps")) == "plan.yaml:6"
+    assert plan.recipe(plan.arms[0], 0).lines.where(("training", "max_steps")) == "command line: --set"
+    assert lines.where(("method",)) == "one.yaml:1" and lines.where(("seed",)) == "plan.yaml:8"

@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from smilerl import generation
+from smilerl.errors import UserError
 from smilerl.pipeline import run_recipe
 from smilerl.policies import load_policy
 from smilerl.randomness import unmoved_randomness
-from smilerl.training.callbacks import Metrics
+from smilerl.training.callbacks import HeldOut, Metrics
 
 LORA = {"r": 2, "lora_alpha": 4, "target_modules": "all-linear"}
 
@@ -140,3 +141,11 @@ def test_unmoved_randomness():
     with unmoved_randomness():
         random.random(), np.random.rand(), torch.rand(3)
     assert before == (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist())
+
+
+def test_slices_of_weights_are_refused_in_words_for_users():
+    model = torch.nn.Linear(1, 1)
+    model.weight.ds_id = 0  # as DeepSpeed marks what ZeRO-3 has split
+    watch = HeldOut(None, every=1, tokenizer=None, max_new_tokens=1, base=None, score=None, write=None)
+    with pytest.raises(UserError, match="held-out people cannot be sampled"):
+        watch.on_train_begin(None, None, None, model=model)
