@@ -17,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from smilerl.evaluation.formula import Formula, parse
-from smilerl.evaluation.seeds import OverSeeds
+from smilerl.evaluation.seeds import OverSeeds, paired
+from smilerl.evaluation.seeds import over_seeds as mean_over_seeds
 from smilerl.evaluation.statistics import Answered, Estimate, contributions, estimate, mean_estimate
 from smilerl.evaluation.verdicts import decide, parse_statement
 
@@ -183,9 +184,9 @@ def over_seeds(measure: Measure, seeds: int, studies: int, *, bootstrap: bool = 
         rng = np.random.default_rng([study, seeds])
         arm, control = ([estimated(formula, run) for run in runs] for runs in measure.draw(rng, seeds))
         for what, truth in truths.items():
-            found = seeds.over_seeds(arm) if what == WHAT[0] else seeds.paired(arm, control)
+            found = mean_over_seeds(arm) if what == WHAT[0] else paired(arm, control)
             values, parts = table(arm, control if what == WHAT[1] else None)
-            plain = seeds.over_seeds([Estimate(value, None, None, 1, 1, "") for value in values])
+            plain = mean_over_seeds([Estimate(value, None, None, 1, 1, "") for value in values])
             low, high = ends(found)
             intervals = [percentile(values, parts, rng) if bootstrap else (np.nan, np.nan), ends(plain), (low, high)]
             covered[what] += [low <= truth <= high for low, high in intervals]

@@ -276,37 +276,39 @@ def hub(name: str, config: str | None, split: str, bad: BadRows | None = None) -
     Raises:
         ValueError: it is not there, or not for you, or the Hub cannot be reached, or its files do not fit together.
     """
+    rows, files = _loaded(places.expanded(name), config, split)
+    for file in files:
+        yield from records(file, bad)
+    for number, item in enumerate(rows):
+        yield f"{name}, row {number}", item
+
+
+def _loaded(name: str, config: str | None, split: str) -> tuple[Iterable, list[str]]:
+    """The rows of a HF dataset; or none of them, and the JSON files that hold them, where a table would change them."""
     import pyarrow as pa
     from datasets import load_dataset, load_from_disk
     from datasets.exceptions import DatasetGenerationError, DatasetsError
 
-    name = places.expanded(name)
-    not_loaded = (OSError, ValueError, KeyError, TypeError, AttributeError, DatasetsError, pa.ArrowException)
     try:
         if (Path(name) / "state.json").is_file() or (Path(name) / "dataset_dict.json").is_file():
             saved = load_from_disk(name)
-            rows: Iterable = saved[split] if isinstance(saved, dict) else saved
-        else:
-            rows = load_dataset(name, config, split=split)
-            nested = any(isinstance(kind, dict) or "{" in str(kind) for kind in rows.features.values())
-            if files := _json_files(name, config, split) if nested else []:
-                for file in files:  # in a table each dict has all keys of the others
-                    yield from records(file, bad)
-                return
-    except not_loaded as error:  # not there, gated, offline; no such config or split; files that do not fit together
-        files = _json_files(name, config, split) if isinstance(error, DatasetGenerationError) else []
-        if files:  # datasets wants one type a column over all files; here a value that is missing is None
-            for file in files:
-                yield from records(file, bad)
-            return
-        cause = error.__cause__ if isinstance(error, DatasetGenerationError) and error.__cause__ else error
+            return (saved[split] if isinstance(saved, dict) else saved), []
+        rows = load_dataset(name, config, split=split)
+        # In a table each dict has all keys of the others.
+        nested = any(isinstance(kind, dict) or "{" in str(kind) for kind in rows.features.values())
+        files = _json_files(name, config, split) if nested else []
+        return ([], files) if files else (rows, [])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, DatasetsError, pa.ArrowException) as error:
+        # not there, gated, offline; no such config or split; files that do not fit together
+        not_alike = isinstance(error, DatasetGenerationError)
+        if not_alike and (files := _json_files(name, config, split)):
+            return [], files  # datasets wants one type a column over all files; here a value that is missing is None
+        cause = error.__cause__ if not_alike and error.__cause__ else error
         raise ValueError(
             f"the data set '{name}' could not be loaded: {_first_line(cause)}\n"
             "Give dataset: an id on the Hub (org/name) or a folder, with config and source_split. A gated one has to be asked "
             "for on its page and wants `hf auth login`; without a network, path: a JSONL file"
         ) from error
-    for number, item in enumerate(rows):
-        yield f"{name}, row {number}", item
 
 
 def _json_files(name: str, config: str | None, split: str) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from smilerl import fingerprint, pipeline, worlds
-from smilerl.recipe import load_recipe
+from smilerl.recipe_check import load_recipe
 from smilerl.run import Run
 from smilerl.worlds.dialogue import rows
 from tests.training.conftest import RL, TINY
@@ -28,7 +28,7 @@ def counted(monkeypatch) -> Counter:
 
         monkeypatch.setattr(module, name, counting)
 
-    count(fingerprint, "content_hash")
+    count(fingerprint, "_content_hash")
     count(pipeline, "_data_hash")
     count(rows, "key")
     return calls
@@ -53,15 +53,15 @@ def recipe(tmp_path):
 
 def test_an_attempt_hashes_its_recipe_once(recipe, counted):
     with Run.create(recipe) as run:
-        assert counted["content_hash"] == 1
+        assert counted["_content_hash"] == 1
         run.log({"step": 1})
     with Run.create(recipe):
-        assert counted["content_hash"] == 2
+        assert counted["_content_hash"] == 2
     with Run.create(recipe) as run:
         run.finish()
     counted.clear()
     Run.create(recipe).close()
-    assert counted["content_hash"] == 1
+    assert counted["_content_hash"] == 1
 
 
 def test_a_world_hashes_each_row_once(counted):
@@ -76,4 +76,4 @@ def test_a_world_hashes_each_row_once(counted):
 @pytest.mark.slow
 def test_a_start_hashes_its_rows_once(recipe, counted):
     pipeline.run_recipe(recipe, progress=False)
-    assert counted["_data_hash"] == 1 and counted["content_hash"] == 1
+    assert counted["_data_hash"] == 1 and counted["_content_hash"] == 1

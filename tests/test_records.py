@@ -143,3 +143,12 @@ def test_a_folder_that_does_not_fit_together_is_an_error_with_words(tmp_path, sp
 def test_rows_of_a_folder_keep_their_own_dicts(tmp_path, values):
     (tmp_path / "a.jsonl").write_text("".join(json.dumps({"prompt": "p", "x": value}) + "\n" for value in values))
     assert [row["x"] for _, row in hub(str(tmp_path), None, "train")] == values
+
+
+@pytest.mark.parametrize("row", ['{"prompt": "p", "x": {"a": -Infinity}}', '{"prompt": "p", "x": {"a": Infinity}}'])
+def test_a_bad_row_of_such_a_folder_is_named_by_file_and_line(tmp_path, row):
+    """And not said to be a data set that could not be loaded."""
+    (tmp_path / "a.jsonl").write_text('{"prompt": "p", "x": {"a": 1}}\n' + row + "\n")
+    with pytest.raises(ValueError, match=r"a\.jsonl:2") as caught:
+        list(hub(str(tmp_path), None, "train"))
+    assert "could not be loaded" not in str(caught.value)

@@ -167,7 +167,7 @@ def test_a_data_set_on_the_hub_is_read_when_it_is_needed_and_not_before(monkeypa
 
     def load(name, config, split):
         asked.append((name, config, split))
-        return [{"prompt": f"p{number}"} for number in range(20)]
+        return Dataset.from_list([{"prompt": f"p{number}"} for number in range(20)])
 
     monkeypatch.setattr("datasets.load_dataset", load)
     world = worlds.build("dialogue", dataset="somebody/talks", source_split="train")
