@@ -134,7 +134,9 @@ def test_an_error_without_text_is_named_alone(product, tiny, tmp_path, raises):
         assert ended.code and name in ended.err + ended.out and f"{name}:" not in ended.err + ended.out, ended.err
 
 
-@pytest.mark.parametrize("value", [float("inf"), float("nan"), -1, 0, 1e9])
+@pytest.mark.parametrize(
+    "value", [float("inf"), 1e9, *(pytest.param(value, marks=pytest.mark.long) for value in (float("nan"), -1, 0))]
+)
 def test_a_time_limit_that_is_none_is_told_once(product, tiny, value, record_property):
     said = product("train", tiny(rewards=[{"name": "smile", "timeout": value}])).refused("recipe.yaml:", "timeout").err
     assert said.count("timeout is") == 1, said
@@ -144,7 +146,7 @@ def test_a_time_limit_that_is_none_is_told_once(product, tiny, value, record_pro
     record_property("tried", 2)
 
 
-@pytest.mark.parametrize("n", [1, 2, 4])
+@pytest.mark.parametrize("n", [1, 4, pytest.param(2, marks=pytest.mark.long)])
 def test_a_small_n_is_named_as_what_may_be_wrong(product, tmp_path, n):
     ended = product("eval", "carer", "--suite", "held_out", "--n", str(n), "--out", "out")
     found = json.loads((tmp_path / "out/results.json").read_text())["evaluations"]["held_out"]

@@ -124,7 +124,9 @@ def test_where_results_go(product):
     assert ended.code == 2 and MARK in shown(ended)
 
 
-@pytest.mark.parametrize("odd", ["a\nb", "a\tb", "\x7f", "a\u2028b", "\x85"])
+@pytest.mark.parametrize(
+    "odd", ["a\nb", "a\u2028b", *(pytest.param(odd, marks=pytest.mark.long) for odd in ("a\tb", "\x7f", "\x85"))]
+)
 def test_a_control_character_in_a_folder_is_refused(product, tiny, tmp_path, odd, record_property):
     """Newlines and tabs, too, which YAML may hold: a path stands in lines of tables, logs and errors."""
     product("train", tiny(output_dir=f"runs/{odd}")).refused("recipe.yaml:2", "character")
