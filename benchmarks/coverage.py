@@ -17,10 +17,10 @@ from typing import NamedTuple
 import numpy as np
 
 from smilerl.evaluation.formula import Formula, parse
-from smilerl.evaluation.seeds import OverSeeds, paired
-from smilerl.evaluation.seeds import over_seeds as mean_over_seeds
-from smilerl.evaluation.statistics import Answered, Estimate, contributions, estimate, mean_estimate
 from smilerl.evaluation.verdicts import decide, parse_statement
+from smilerl.statistics.intervals import Answered, Estimate, contributions, estimate, mean_estimate
+from smilerl.statistics.seeds import OverSeeds, paired
+from smilerl.statistics.seeds import over_seeds as mean_over_seeds
 
 SEEDS = (6, 9, 12)
 KINDS = ("percentile bootstrap", "t over seeds", "t over seeds and clusters")

@@ -20,16 +20,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from smilerl import generation, paths, pipeline, worlds
-from smilerl.evaluation import choices, clones, curves
-from smilerl.evaluation.book import Book
-from smilerl.evaluation.groups import groups
+from smilerl import worlds
+from smilerl.evaluation import clones
+from smilerl.evaluation.agents import language_model
+from smilerl.evaluation.cohorts import groups
+from smilerl.evaluation.kinds import choices, curves
 from smilerl.evaluation.question import load_suite
-from smilerl.evaluation.respondents import language_model
 from smilerl.evaluation.runner import evaluate
-from smilerl.evaluation.sitting import Sitting
-from smilerl.policies import Policy, load_policy
+from smilerl.evaluation.session import Sitting
+from smilerl.io import paths
+from smilerl.models import sampling
+from smilerl.models.policy import Policy, load_policy
 from smilerl.rewards import build_reward
+from smilerl.runs.cache import Book
+from smilerl.training import run
 
 clock = time.perf_counter
 BASE = "recipes/smileworld/pretrain.yaml"
@@ -38,7 +42,7 @@ BASE = "recipes/smileworld/pretrain.yaml"
 def suites(given: argparse.Namespace) -> None:
     """Seconds that each suite takes, and each of its questions, for the embedded model and for a policy tuned from it."""
     world = worlds.build("smileworld")
-    base = load_policy(pipeline.model_dir(BASE))
+    base = load_policy(run.model_dir(BASE))
     policies = [base, clones.clone(language_model(base, {}), base, "smile_maximiser", world)]
     known = paths.cache_dir() / "clones"
     reward, trail = build_reward("sentiment"), curves.synthetic("overoptimised")
@@ -78,7 +82,7 @@ def against_lm_eval(given: argparse.Namespace) -> None:
     from lm_eval.api.instance import Instance
     from lm_eval.models.huggingface import HFLM
 
-    base = load_policy(pipeline.model_dir(BASE))
+    base = load_policy(run.model_dir(BASE))
     prompts, options = _offers(base, given.people)
     theirs = HFLM(
         pretrained=base.model, tokenizer=base.tokenizer, batch_size=given.batch_size, device="cpu", max_length=256
@@ -91,7 +95,7 @@ def against_lm_eval(given: argparse.Namespace) -> None:
     seconds: dict[str, list[float]] = {"smilerl": [], "lm_eval": []}
     for _ in range(given.rounds):
         started = clock()
-        ours = np.concatenate(generation.option_logprobs(base, prompts, options, eos=False))
+        ours = np.concatenate(sampling.option_logprobs(base, prompts, options, eos=False))
         seconds["smilerl"].append(clock() - started)
         started = clock()
         found = theirs.loglikelihood(requests, disable_tqdm=True)

@@ -40,9 +40,10 @@ from transformers import (
 )
 from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
-from smilerl import pipeline, training, worlds
-from smilerl.recipe import Recipe
-from smilerl.recipe_check import load_recipe
+from smilerl import worlds
+from smilerl.config.recipe import Recipe
+from smilerl.training import methods, run
+from smilerl.training.recipe_check import load_recipe
 
 ROWS = ("rloo", "rloo_lora", "grpo", "grpo_lora")
 TRL = {"rloo": (RLOOConfig, RLOOTrainer), "grpo": (GRPOConfig, GRPOTrainer)}
@@ -203,19 +204,19 @@ def make_recipe(folder: Path, row: str, size: Size, given: argparse.Namespace) -
 
 def ours(recipe: Recipe, size: Size) -> Clock:
     """A turn of our run."""
-    clock, make = Clock(size.completions), training.make_trainer
+    clock, make = Clock(size.completions), methods.make_trainer
 
     def with_clock(*args, **kwargs):
         trainer = make(*args, **kwargs)
         trainer.add_callback(clock)
         return trainer
 
-    training.make_trainer = with_clock
+    methods.make_trainer = with_clock
     try:
         with tempfile.TemporaryDirectory() as folder:
-            pipeline.run_recipe(dataclasses.replace(recipe, output_dir=f"{folder}/run"), progress=False)
+            run.run_recipe(dataclasses.replace(recipe, output_dir=f"{folder}/run"), progress=False)
     finally:
-        training.make_trainer = make
+        methods.make_trainer = make
     return clock
 
 
@@ -236,7 +237,7 @@ def bare(recipe: Recipe, size: Size) -> Clock:
                 **recipe.training,
             ),
             train_dataset=worlds.build(recipe.world.name, **recipe.world.args).people("train", recipe.data.n, recipe.data.seed),
-            peft_config=training.peft_config(recipe.policy),
+            peft_config=methods.peft_config(recipe.policy),
             callbacks=[clock],
         )  # fmt: skip
         trainer.remove_callback(PrinterCallback)

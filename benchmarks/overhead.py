@@ -23,10 +23,12 @@ import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback
 from trl import RLOOConfig, RLOOTrainer
 
-from smilerl import pipeline, training, worlds
-from smilerl.recipe import Recipe, parse_overrides
-from smilerl.recipe_check import load_recipe
+from smilerl import worlds
+from smilerl.config.recipe import Recipe, parse_overrides
 from smilerl.rewards import resolve
+from smilerl.training import methods
+from smilerl.training import run as pipeline
+from smilerl.training.recipe_check import load_recipe
 
 clock = time.perf_counter
 
@@ -87,7 +89,7 @@ class Parts:
 
 def ours(recipe: Recipe, *, parts: Parts | None = None) -> list[float]:
     """Seconds of each step of our run but the first."""
-    stopwatch, make = Clock(), training.make_trainer
+    stopwatch, make = Clock(), methods.make_trainer
 
     def with_clock(*args, **kwargs):
         trainer = make(*args, **kwargs)
@@ -96,12 +98,12 @@ def ours(recipe: Recipe, *, parts: Parts | None = None) -> list[float]:
             parts.watch(trainer)
         return trainer
 
-    training.make_trainer = with_clock
+    methods.make_trainer = with_clock
     try:
         with tempfile.TemporaryDirectory() as folder:
             pipeline.run_recipe(dataclasses.replace(recipe, output_dir=f"{folder}/run"), progress=False)
     finally:
-        training.make_trainer = make
+        methods.make_trainer = make
     return stopwatch.seconds
 
 

@@ -16,15 +16,15 @@ import numpy as np
 import pandas as pd
 
 from smilerl import worlds
-from smilerl.evaluation import search
-from smilerl.evaluation.audit import disagreement, kappa
-from smilerl.evaluation.book import Book
-from smilerl.evaluation.groups import Group, groups
+from smilerl.evaluation.agents import helper_of
+from smilerl.evaluation.cohorts import Group, groups
+from smilerl.evaluation.kinds import search
 from smilerl.evaluation.question import Search, load_suite
-from smilerl.evaluation.respondents import helper_of
-from smilerl.evaluation.sitting import Sitting
+from smilerl.evaluation.session import Sitting
 from smilerl.rewards import build_reward
+from smilerl.runs.cache import Book
 from smilerl.worlds.smileworld.parser import clauses
+from smilerl.worlds.smileworld.second_parser import disagreement, kappa
 
 REWARDS = ("reading", "smile", "sentiment", "gameable", "gold")
 

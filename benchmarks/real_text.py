@@ -29,14 +29,14 @@ from scipy.optimize import minimize
 from transformers.utils import logging
 
 from smilerl import worlds
-from smilerl.evaluation.forced_choice import load_items, match_rate
-from smilerl.evaluation.pairs import Agreement, agreement
-from smilerl.evaluation.statistics import Estimate, mean_estimate
-from smilerl.pipeline import run_recipe
-from smilerl.policies import load_policy
-from smilerl.recipe_check import load_recipe
+from smilerl.evaluation.kinds.forced_choice import load_items, match_rate
+from smilerl.models.policy import load_policy
 from smilerl.rewards import build_reward
-from smilerl.run import Run
+from smilerl.runs.directory import Run
+from smilerl.statistics.agreement import Agreement, agreement
+from smilerl.statistics.intervals import Estimate, mean_estimate
+from smilerl.training.recipe_check import load_recipe
+from smilerl.training.run import run_recipe
 
 STAGES = ("data", "base", "sft", "rm", "rloo", "report")
 ROLES = {"seeker": "user", "supporter": "assistant"}
@@ -198,7 +198,7 @@ class Chain:
         return "\n".join(lines)
 
     def _said(self, name: str, prompts: list[str]) -> _Said:
-        from smilerl.generation import completion_logprobs, sample_ids
+        from smilerl.models.sampling import completion_logprobs, sample_ids
 
         policy, base = load_policy(self._model(name)), load_policy(self._model("sft"))
         ids = sample_ids(policy, prompts, max_new_tokens=RLOO["training.max_completion_length"], seed=1)

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from smilerl import generation, pipeline, worlds
-from smilerl.evaluation import choices, clones
-from smilerl.evaluation.book import Book
-from smilerl.evaluation.groups import groups
+from smilerl import worlds
+from smilerl.evaluation import clones
+from smilerl.evaluation.agents import language_model
+from smilerl.evaluation.cohorts import groups
+from smilerl.evaluation.kinds import choices
 from smilerl.evaluation.question import load_suite
-from smilerl.evaluation.respondents import language_model
-from smilerl.evaluation.sitting import Sitting
-from smilerl.policies import load_policy
+from smilerl.evaluation.session import Sitting
+from smilerl.models import sampling
+from smilerl.models.policy import load_policy
+from smilerl.runs.cache import Book
+from smilerl.training import run
 
 HELPERS = ("carer", "smile_maximiser", "flatterer", "liar", "beggar", "tamperer", "spoofer", "stuffer", "bully")
 PEOPLE = 24
@@ -26,7 +29,7 @@ PEOPLE = 24
 def main() -> None:
     """Print a row of coefficients for each clone."""
     world = worlds.build("smileworld")
-    base = load_policy(pipeline.model_dir("recipes/smileworld/pretrain.yaml"))
+    base = load_policy(run.model_dir("recipes/smileworld/pretrain.yaml"))
     suite = load_suite("choices")
     question = suite.questions[0]
     sitting = Sitting(world, language_model(base, {}), None, {}, 0, Book(None))
@@ -44,11 +47,11 @@ def main() -> None:
         for one, text in zip(reactions, texts, strict=True)
     ]
     within = _within(np.array(seen, dtype=float), rows)
-    before = np.concatenate(generation.option_logprobs(base, group.prompts, options, eos=False))
+    before = np.concatenate(sampling.option_logprobs(base, group.prompts, options, eos=False))
     print("| clone of | wellbeing | smile | reading | length | R² |\n|---|---|---|---|---|---|")
     for helper in HELPERS:
         clone = clones.clone(sitting.base, base, helper, world)
-        after = np.concatenate(generation.option_logprobs(clone, group.prompts, options, eos=False))
+        after = np.concatenate(sampling.option_logprobs(clone, group.prompts, options, eos=False))
         change = _within(after - before, rows)
         found = np.linalg.lstsq(within, change, rcond=None)[0]
         explained = 1 - (change - within @ found).var() / change.var()

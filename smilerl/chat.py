@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from smilerl import worlds
-from smilerl.messages import text
-from smilerl.replies import visible
-from smilerl.terminal import printable
+from smilerl.io.terminal import printable
+from smilerl.models.messages import text
+from smilerl.models.replies import visible
 
 #: Prompts, people (JSON) and a seed to one completion each.
 Reply = Callable[[list, list[str], int], list[str]]

@@ -7,10 +7,12 @@ import os
 import sys
 from pathlib import Path
 
-from smilerl import __version__, errors, places, sampling
-from smilerl.recipe import MOST_ROWS, MOST_SEED
-from smilerl.terminal import brief, printable
-from smilerl.yaml_lines import RecipeError, did_you_mean
+from smilerl import __version__
+from smilerl.config.recipe import MOST_ROWS, MOST_SEED
+from smilerl.config.yaml_lines import RecipeError, did_you_mean
+from smilerl.evaluation import make_pairs
+from smilerl.io import errors, places
+from smilerl.io.terminal import brief, printable
 
 _RAW = argparse.RawDescriptionHelpFormatter
 _EPILOG = """\
@@ -144,7 +146,7 @@ def _add_judge(commands) -> None:
     judge.add_argument("--n", type=_count, default=256, help="conversations, four to each person (default: 256)")
     judge.add_argument(
         "--robust",
-        type=lambda text: sampling.whole(text, 0, MOST_ROWS),
+        type=lambda text: make_pairs.whole(text, 0, MOST_ROWS),
         default=64,
         help="of these, how many to try to move it with; 0: none (default: 64)",
     )
@@ -188,9 +190,9 @@ def _add_pairs(commands) -> None:
         "pairs", help="make preference data from a model's replies and a reward", formatter_class=_RAW, usage="smilerl pairs RUN_OR_MODEL --reward REWARD --out FILE [options]",
         description="Samples k replies to each of n people, scores them with any reward, and writes the best against the worst (pairs), or good and\n"
         "bad ones (labels), for DPO, KTO or a reward model. Replies that are cut off or unscored are left out and counted.",
-        epilog=sampling.EXAMPLES,
+        epilog=make_pairs.EXAMPLES,
     )  # fmt: skip
-    sampling.add_options(pairs)
+    make_pairs.add_options(pairs)
     _add_told(pairs)
     _add_trust(pairs)
     pairs.set_defaults(run=_pairs)
@@ -226,7 +228,7 @@ def _add_told(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--chat_template_kwargs",
         metavar="YAML",
-        type=sampling.told,
+        type=make_pairs.told,
         help="what the model's chat template is told, such as '{enable_thinking: false}' (besides what the run's recipe says)",
     )
 
@@ -267,7 +269,7 @@ def _add_reward(commands) -> None:
 
 
 def _reward_check(given: argparse.Namespace, rest: list[str]) -> int:
-    from smilerl.preflight.command import check
+    from smilerl.reward_check.command import check
 
     return check(given)
 
@@ -316,9 +318,9 @@ def _add_hub(commands) -> None:
 
 
 def _train(given: argparse.Namespace, rest: list[str]) -> int:
-    from smilerl.recipe_check import load_recipe
-    from smilerl.remarks import remarks
+    from smilerl.runs.remarks import remarks
     from smilerl.train import trained
+    from smilerl.training.recipe_check import load_recipe
 
     run = trained(load_recipe(given.recipe, rest))
     if int(os.environ.get("RANK", 0)):
@@ -336,13 +338,14 @@ def _train(given: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _eval(given: argparse.Namespace, rest: list[str]) -> int:
-    from smilerl import subject
+    from smilerl.evaluation import subject
 
     told, trusting = given.chat_template_kwargs, given.trust
     who = subject.find(given.model, world=given.world, base=given.base, told=told, trusting=trusting)
-    from smilerl import ownership, speakers
+    from smilerl import chat_models
     from smilerl.evaluation.question import load_suite
     from smilerl.evaluation.runner import check, evaluate
+    from smilerl.runs import ownership
 
     suite = load_suite(given.suite)
     check(suite, who.world)
@@ -377,8 +380,8 @@ def _eval(given: argparse.Namespace, rest: list[str]) -> int:
     if given.judge:
         said = judged.add(given.judge, results, who.world, policy, base, n=given.n, seed=given.seed, out_dir=out)
         print(printable(f"\n{judged.summary(said)}"))
-    for name, spent in speakers.usage().items():
-        print(printable(f"\n{name}: {speakers.Usage(**spent).line()}"))
+    for name, spent in chat_models.usage().items():
+        print(printable(f"\n{name}: {chat_models.Usage(**spent).line()}"))
     print(printable(f"\n{out / 'results.json'}"))
     stands = {found["status"] for found in results["evaluations"].values()}
     return 1 if "error" in stands or "scored" not in stands else 0
@@ -403,8 +406,9 @@ def _rivals(written: list[str], suite) -> dict[str, str]:
 
 
 def _judge(given: argparse.Namespace, rest: list[str]) -> int:
-    from smilerl import ownership, subject
+    from smilerl.evaluation import subject
     from smilerl.evaluation.judges import report
+    from smilerl.runs import ownership
 
     if given.out is not None:
         ownership.check_results(given.out / "judge.json", "rubrics", "judge.txt")
@@ -445,7 +449,7 @@ def _report(given: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _pairs(given: argparse.Namespace, rest: list[str]) -> int:
-    print(printable(sampling.make(given)))
+    print(printable(make_pairs.make(given)))
     return 0
 
 
@@ -455,7 +459,8 @@ def _chat(given: argparse.Namespace, rest: list[str]) -> int:
         raise RecipeError(
             "chat needs someone to talk to: a run or model directory, or a scripted helper.\n    Write `smilerl chat carer`."
         )
-    from smilerl import chat, subject
+    from smilerl import chat
+    from smilerl.evaluation import subject
 
     who = subject.find(
         name, world=given.world, helper=given.helper is not None, told=given.chat_template_kwargs, trusting=given.trust
@@ -469,7 +474,7 @@ def _chat(given: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _push(given: argparse.Namespace, rest: list[str]) -> int:
-    from smilerl.hub import push, upload
+    from smilerl.publish import push, upload
 
     renamed = dict(text.split("=", 1) if "=" in text else (text, "") for text in given.replace)
     if not all(renamed.values()):
@@ -488,7 +493,7 @@ def _push(given: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _pull(given: argparse.Namespace, rest: list[str]) -> int:
-    from smilerl.hub.fetch import pull
+    from smilerl.models.hub.fetch import pull
 
     print(printable(pull(given.id, given.to)))
     return 0
@@ -496,11 +501,11 @@ def _pull(given: argparse.Namespace, rest: list[str]) -> int:
 
 def _count(text: str) -> int:
     """A number of people, tokens or the like."""
-    return sampling.whole(text, 1, MOST_ROWS)
+    return make_pairs.whole(text, 1, MOST_ROWS)
 
 
 def _seed(text: str) -> int:
-    return sampling.whole(text, 0, MOST_SEED)
+    return make_pairs.whole(text, 0, MOST_SEED)
 
 
 if __name__ == "__main__":

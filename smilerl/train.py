@@ -3,7 +3,7 @@
     python -m smilerl.train --config recipes/smileworld/rloo_sentiment.yaml --seed 1 --training.learning_rate=5e-4
     accelerate launch --config_file accelerate_config.yaml -m smilerl.train --config recipes/smileworld/rloo_sentiment.yaml
 
-The same from Python: `smilerl.pipeline.run_recipe`.
+The same from Python: `smilerl.training.run.run_recipe`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from smilerl import errors
-from smilerl.terminal import printable
+from smilerl.io import errors
+from smilerl.io.terminal import printable
 
 if TYPE_CHECKING:
-    from smilerl.run import Run
+    from smilerl.runs.directory import Run
 
 USAGE = """\
 usage: python -m smilerl.train --config RECIPE.yaml [--KEY VALUE ...]
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _train(arguments: Sequence[str]) -> int:
     # Imported late, the light before the heavy: a mistake in a recipe is told before torch has loaded.
-    from smilerl.recipe_check import load_recipe
+    from smilerl.training.recipe_check import load_recipe
 
     config, overrides = split_config(arguments)
     run = trained(load_recipe(config, overrides))
@@ -56,7 +56,7 @@ def _train(arguments: Sequence[str]) -> int:
 
 def trained(recipe) -> Run:
     """The finished run of a recipe: recognised without loading a library, or trained."""
-    from smilerl.run import finished_run
+    from smilerl.runs.directory import finished_run
 
     run = finished_run(recipe)
     if run is not None:
@@ -64,7 +64,7 @@ def trained(recipe) -> Run:
         if int(os.environ.get("RANK", 0)) == 0:
             print(printable(f"{run.path} is finished already: nothing to do"), file=sys.stderr)
         return run
-    from smilerl.pipeline import run_recipe
+    from smilerl.training.run import run_recipe
 
     return run_recipe(recipe)
 
@@ -75,7 +75,7 @@ def split_config(arguments: Sequence[str]) -> tuple[str, list[str]]:
     Raises:
         RecipeError: there is no `--config`, or it has no value.
     """
-    from smilerl.recipe import RecipeError
+    from smilerl.config.recipe import RecipeError
 
     rest = list(arguments)
     for place, argument in enumerate(rest):
@@ -90,7 +90,7 @@ def split_config(arguments: Sequence[str]) -> tuple[str, list[str]]:
 
 def summary(run) -> str:
     """Where the run is, how held-out people fared under the first and the last policy, what its log says against it, and the launch."""
-    from smilerl.remarks import kl_text, remarks
+    from smilerl.runs.remarks import kl_text, remarks
 
     rows = run.metrics()
     lines = [f"{run.path}  ({run.status['step']} steps, {run.status['seconds']:.0f} s)"]
@@ -119,7 +119,7 @@ def summary(run) -> str:
 
 def launched(found: dict) -> list[str]:
     """What of the launch did not happen, and last how many processes there were and how much they took at a step."""
-    from smilerl.launch import line
+    from smilerl.runs.launch import line
 
     return [*(f"  not as asked: {said}" for said in found["unmet"]), f"  {line(found)}"]
 

@@ -6,10 +6,12 @@ import json
 
 import pytest
 
-from smilerl import ancestry, pairs, pipeline, preferences
-from smilerl.fingerprint import content_hash
-from smilerl.recipe_check import load_recipe
-from smilerl.run import RunError
+from smilerl.data import pairs, preferences
+from smilerl.runs import lineage
+from smilerl.runs.directory import RunError
+from smilerl.runs.identity import content_hash
+from smilerl.training import run
+from smilerl.training.recipe_check import load_recipe
 from tests.training.conftest import make_recipe, own_cache  # noqa: F401
 
 PAIR = {"prompt": "person: a\nhelper:", "chosen": " b", "rejected": " c"}
@@ -23,11 +25,11 @@ def beside(folder, **said) -> str:
 
 
 def test_what_a_model_has_learnt_from_is_both_that_was_open_and_that_came_before(tmp_path):
-    assert ancestry.of_model(beside(tmp_path / "a", channels=["annotators"], learnt_from=["gold"])) == (
+    assert lineage.of_model(beside(tmp_path / "a", channels=["annotators"], learnt_from=["gold"])) == (
         "annotators",
         "gold",
     )
-    assert ancestry.of_model("org/name") == ancestry.of_model(None) == ()
+    assert lineage.of_model("org/name") == lineage.of_model(None) == ()
 
 
 @pytest.mark.parametrize("where", ["data", "world", "held_out_from"])
@@ -51,11 +53,11 @@ def test_whichever_key_names_a_file_its_channels_are_known(make_recipe, tmp_path
 
 @pytest.mark.slow
 def test_a_policy_that_starts_from_a_gold_one_says_so(make_recipe):  # noqa: F811
-    first = pipeline.run_recipe(make_recipe("rloo", name="first", rewards=[{"name": "gold"}]))
+    first = run.run_recipe(make_recipe("rloo", name="first", rewards=[{"name": "gold"}]))
     second = make_recipe(
         "rloo", name="second", policy={"model_name_or_path": str(first.model)}, rewards=[{"name": "reading"}]
     )
-    manifest = pipeline.run_recipe(second).manifest
+    manifest = run.run_recipe(second).manifest
     assert (manifest["channels"], manifest["learnt_from"]) == ([], ["gold"])
 
 
@@ -69,7 +71,7 @@ def test_pairs_that_are_made_outside_a_run_are_sealed_too(make_recipe, tmp_path,
     )
     from smilerl import cli
 
-    base = pipeline.run_recipe(make_recipe("sft", name="base", training={"max_steps": 1}))
+    base = run.run_recipe(make_recipe("sft", name="base", training={"max_steps": 1}))
     asked = [
         "pairs",
         str(base.model),
@@ -122,8 +124,8 @@ def test_a_file_of_data_is_part_of_the_hash_with_or_without_a_slash(make_recipe,
 
 def test_a_run_does_not_go_on_with_other_data():
     class Stopped:
-        path, manifest, goes_on_from = "runs/a", {"data_hash": "one"}, ancestry.Path("checkpoint-4")
+        path, manifest, goes_on_from = "runs/a", {"data_hash": "one"}, lineage.Path("checkpoint-4")
 
-    pipeline._refuse_other_data(Stopped, "one")
+    run._refuse_other_data(Stopped, "one")
     with pytest.raises(RunError, match="other data than it began with"):
-        pipeline._refuse_other_data(Stopped, "two")
+        run._refuse_other_data(Stopped, "two")

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import pytest
 
-from smilerl.recipe import RecipeError
-from smilerl.recipe_check import load_recipe
+from smilerl.config.recipe import RecipeError
+from smilerl.training.recipe_check import load_recipe
 
 GOOD = """\
 method: rloo

@@ -6,11 +6,12 @@ import statistics
 
 import pytest
 
-from smilerl import pipeline, worlds
+from smilerl import worlds
 from smilerl.evaluation import known
 from smilerl.evaluation.question import NOT_APPLICABLE, known_answers, load_question
-from smilerl.generation import completion_logprobs, sample
-from smilerl.policies import load_policy
+from smilerl.models.policy import load_policy
+from smilerl.models.sampling import completion_logprobs, sample
+from smilerl.training import run
 
 pytestmark = pytest.mark.slow
 PEOPLE = 600
@@ -23,7 +24,7 @@ def world():
 
 @pytest.fixture(scope="module")
 def base():
-    return load_policy(pipeline.model_dir("recipes/smileworld/pretrain.yaml", progress=False))
+    return load_policy(run.model_dir("recipes/smileworld/pretrain.yaml", progress=False))
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,11 @@ import json
 import pandas as pd
 import pytest
 
-from smilerl import cli, subject
-from smilerl.candidates import BestOfN
-from smilerl.pipeline import run_recipe
+from smilerl import cli
+from smilerl.data.candidates import BestOfN
+from smilerl.evaluation import subject
 from smilerl.studies import work
+from smilerl.training.run import run_recipe
 from tests.training.conftest import make_recipe, own_cache  # noqa: F401
 
 

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from smilerl import bounded
-from smilerl.nesting import DEEPEST, MOST, nested
-from smilerl.yaml_lines import RecipeError, parse_value, read
+from smilerl.config.nesting import DEEPEST, MOST, nested
+from smilerl.config.yaml_lines import RecipeError, parse_value, read
+from smilerl.io import bounded
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 import trl
 from transformers import AutoTokenizer
 
-from smilerl.chat_template import set_defaults
+from smilerl.models.chat_template import set_defaults
 
 TALK = [{"role": "user", "content": "hi"}]
 NO_THOUGHT = "<think>\n\n</think>\n\n"

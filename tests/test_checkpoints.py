@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from smilerl import checkpoints
+from smilerl.runs import checkpoints
 
 
 @pytest.fixture

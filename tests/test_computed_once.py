@@ -7,9 +7,11 @@ from collections import Counter
 import pytest
 import yaml
 
-from smilerl import fingerprint, pipeline, worlds
-from smilerl.recipe_check import load_recipe
-from smilerl.run import Run
+from smilerl import worlds
+from smilerl.runs import identity
+from smilerl.runs.directory import Run
+from smilerl.training import run as pipeline
+from smilerl.training.recipe_check import load_recipe
 from smilerl.worlds.dialogue import rows
 from tests.training.conftest import RL, TINY
 
@@ -28,7 +30,7 @@ def counted(monkeypatch) -> Counter:
 
         monkeypatch.setattr(module, name, counting)
 
-    count(fingerprint, "_content_hash")
+    count(identity, "_content_hash")
     count(pipeline, "_data_hash")
     count(rows, "key")
     return calls

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from smilerl import checkpoints, errors
-from smilerl.hub.ids import HubError
-from smilerl.recipe import RecipeError
+from smilerl.chat_models import SpeakerError
+from smilerl.config.recipe import RecipeError
+from smilerl.config.yaml_lines import parse_value
+from smilerl.io import errors
+from smilerl.models.hub.ids import HubError
 from smilerl.rewards import RewardError
-from smilerl.run import Run, RunError
-from smilerl.speakers import SpeakerError
+from smilerl.runs import checkpoints
+from smilerl.runs.directory import Run, RunError
 from smilerl.worlds.base import OutcomeSealed
-from smilerl.yaml_lines import parse_value
 
 
 @pytest.fixture(autouse=True)

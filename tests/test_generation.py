@@ -11,7 +11,8 @@ import pytest
 import torch
 from peft import PromptTuningConfig, get_peft_model
 
-from smilerl import decoding, generation, policies
+from smilerl.models import decoding, sampling
+from smilerl.models import policy as policies
 
 WORDS = [f" {letter}{digit}" for letter in "abcde" for digit in range(8)]
 
@@ -59,46 +60,44 @@ def by_hand(policy, prompt: str, completion: str, eos: bool) -> float:
 
 @pytest.mark.parametrize("eos", [True, False])
 def test_logprobs_are_the_definition(policy, eos):
-    scores = generation.completion_logprobs(policy, PROMPTS[:8], COMPLETIONS[:8], eos=eos)
+    scores = sampling.completion_logprobs(policy, PROMPTS[:8], COMPLETIONS[:8], eos=eos)
     expected = [by_hand(policy, *pair, eos) for pair in zip(PROMPTS[:8], COMPLETIONS[:8], strict=True)]
     assert np.allclose(scores, expected, atol=1e-4)
 
 
 def test_batch_size_does_not_change_logprobs(policy):
-    alone, together = (
-        generation.completion_logprobs(policy, PROMPTS, COMPLETIONS, batch_size=size) for size in (1, 64)
-    )
+    alone, together = (sampling.completion_logprobs(policy, PROMPTS, COMPLETIONS, batch_size=size) for size in (1, 64))
     assert np.abs(alone - together).max() < 1e-5 * max(1, np.abs(alone).max())
 
 
 def test_a_large_vocabulary_is_scored_in_smaller_batches_with_the_same_result(policy, monkeypatch):
     """A batch of logits of a real vocabulary would not fit; 64 of these sequences would hold 64 x 33 x 43 numbers."""
-    whole = generation.completion_logprobs(policy, PROMPTS, COMPLETIONS)
+    whole = sampling.completion_logprobs(policy, PROMPTS, COMPLETIONS)
     options = [list(COMPLETIONS[place : place + 2]) for place in range(8)]
-    several = generation.option_logprobs(policy, PROMPTS[:8], options)
+    several = sampling.option_logprobs(policy, PROMPTS[:8], options)
     most, seen = 3000, []
-    monkeypatch.setattr(generation, "_MOST_LOGITS", most)
-    sum_logprobs = generation._sum_logprobs
+    monkeypatch.setattr(sampling, "_MOST_LOGITS", most)
+    sum_logprobs = sampling._sum_logprobs
     monkeypatch.setattr(
-        generation, "_sum_logprobs", lambda logits, *rest: seen.append(logits.numel()) or sum_logprobs(logits, *rest)
+        sampling, "_sum_logprobs", lambda logits, *rest: seen.append(logits.numel()) or sum_logprobs(logits, *rest)
     )
-    np.testing.assert_allclose(generation.completion_logprobs(policy, PROMPTS, COMPLETIONS), whole, atol=1e-5)
-    np.testing.assert_allclose(generation.option_logprobs(policy, PROMPTS[:8], options), several, atol=1e-5)
+    np.testing.assert_allclose(sampling.completion_logprobs(policy, PROMPTS, COMPLETIONS), whole, atol=1e-5)
+    np.testing.assert_allclose(sampling.option_logprobs(policy, PROMPTS[:8], options), several, atol=1e-5)
     assert max(seen) <= most and len(seen) > 8
 
 
 def test_options_share_the_prompt_and_not_the_score(policy):
     options = [texts(1 + row % 4, 0, 9, row) for row in range(16)]
     for size in (1, 64):
-        scores = generation.option_logprobs(policy, PROMPTS[:16], options, batch_size=size)
+        scores = sampling.option_logprobs(policy, PROMPTS[:16], options, batch_size=size)
         for prompt, own, score in zip(PROMPTS, options, scores, strict=False):
-            assert np.allclose(score, generation.completion_logprobs(policy, [prompt] * len(own), own), atol=1e-4)
+            assert np.allclose(score, sampling.completion_logprobs(policy, [prompt] * len(own), own), atol=1e-4)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_batch_size_and_order_do_not_change_samples(policy, temperature):
     settings = {"max_new_tokens": 8, "temperature": temperature, "seed": 3}
-    alone, together = (generation.sample(policy, PROMPTS, batch_size=size, **settings) for size in (1, 64))
+    alone, together = (sampling.sample(policy, PROMPTS, batch_size=size, **settings) for size in (1, 64))
     assert alone == together
 
 
@@ -107,12 +106,12 @@ def test_samples_are_those_of_generate(policy, temperature, monkeypatch):
     """Some rows end at once and others never, and some prompts come several times."""
     asked = [*PROMPTS[:20] * 3, *PROMPTS]
     settings = {"max_new_tokens": 12, "temperature": temperature, "seed": 5, "batch_size": 48}
-    ours = generation.sample_ids(policy, asked, **settings)
+    ours = sampling.sample_ids(policy, asked, **settings)
     monkeypatch.setattr(decoding, "_TAKES", {"what no model takes"})
     calls = []
     theirs = type(policy.model).generate
     monkeypatch.setattr(type(policy.model), "generate", lambda *a, **k: calls.append(1) or theirs(*a, **k))
-    assert generation.sample_ids(policy, asked, **settings) == ours
+    assert sampling.sample_ids(policy, asked, **settings) == ours
     assert len(calls) == 3 and (temperature == 0 or len({len(ids) for ids in ours}) > 3)
 
 
@@ -142,18 +141,18 @@ def test_a_model_that_keeps_what_it_read_in_another_way_is_sampled_by_generate(k
     calls, generated = [], decoding._generated
     monkeypatch.setattr(decoding, "_generated", lambda *given: calls.append(1) or generated(*given))
     asked, settings = [*PROMPTS[:3] * 3, *PROMPTS[:5]], {"max_new_tokens": 6, "seed": 0}
-    ids = generation.sample_ids(policy, asked, **settings)
+    ids = sampling.sample_ids(policy, asked, **settings)
     assert calls == [1] and len({tuple(own) for own in ids}) > 3
     monkeypatch.setattr(decoding, "_TAKES", {"what no model takes"})
-    assert generation.sample_ids(policy, asked, **settings) == ids
+    assert sampling.sample_ids(policy, asked, **settings) == ids
 
 
 def test_options_of_such_a_model_are_read_with_their_prompts():
     policy = policy_of("falcon_h1", **KEPT_OTHERWISE["falcon_h1"])
     options = [texts(1 + row % 3, 1, 6, row) for row in range(4)]
-    scores = generation.option_logprobs(policy, PROMPTS[:4], options)
+    scores = sampling.option_logprobs(policy, PROMPTS[:4], options)
     for prompt, own, score in zip(PROMPTS, options, scores, strict=False):
-        assert np.allclose(score, generation.completion_logprobs(policy, [prompt] * len(own), own), atol=1e-3)
+        assert np.allclose(score, sampling.completion_logprobs(policy, [prompt] * len(own), own), atol=1e-3)
 
 
 def test_rows_that_have_ended_are_not_carried_along(policy, monkeypatch):
@@ -166,25 +165,25 @@ def test_rows_that_have_ended_are_not_carried_along(policy, monkeypatch):
         return forward(self, *args, **how)
 
     monkeypatch.setattr(type(policy.model), "forward", counted)
-    ids = generation.sample_ids(policy, PROMPTS[:1] * 256, max_new_tokens=40, seed=0)
+    ids = sampling.sample_ids(policy, PROMPTS[:1] * 256, max_new_tokens=40, seed=0)
     assert seen[0] == 1, "one prompt is read once"
     assert seen[1] > 200 and sum(seen) < 1.5 * sum(map(len, ids)) + 40
 
 
 def test_seed_changes_samples(policy):
-    first, second = (generation.sample(policy, PROMPTS, max_new_tokens=8, seed=seed) for seed in (0, 1))
+    first, second = (sampling.sample(policy, PROMPTS, max_new_tokens=8, seed=seed) for seed in (0, 1))
     assert first != second
 
 
 def test_sampling_leaves_the_random_state_alone(policy):
     state = torch.get_rng_state()
-    generation.sample(policy, PROMPTS[:4], max_new_tokens=4, seed=0)
+    sampling.sample(policy, PROMPTS[:4], max_new_tokens=4, seed=0)
     assert torch.equal(state, torch.get_rng_state())
 
 
 def test_samples_follow_the_distribution(policy):
     n = 4000
-    ids = generation.sample_ids(policy, PROMPTS[:1] * n, max_new_tokens=1, seed=0, batch_size=n)
+    ids = sampling.sample_ids(policy, PROMPTS[:1] * n, max_new_tokens=1, seed=0, batch_size=n)
     counts = np.bincount([own[0] for own in ids], minlength=len(policy.tokenizer)) / n
     with torch.no_grad():
         inputs = policy.tokenizer(PROMPTS[0], return_tensors="pt")["input_ids"]
@@ -194,30 +193,30 @@ def test_samples_follow_the_distribution(policy):
 
 
 def test_top_p_keeps_to_the_nucleus(policy):
-    likeliest = generation.sample(policy, PROMPTS, max_new_tokens=6, temperature=0, seed=0)
-    assert generation.sample(policy, PROMPTS, max_new_tokens=6, top_p=1e-6, seed=0) == likeliest
+    likeliest = sampling.sample(policy, PROMPTS, max_new_tokens=6, temperature=0, seed=0)
+    assert sampling.sample(policy, PROMPTS, max_new_tokens=6, top_p=1e-6, seed=0) == likeliest
 
 
 def test_sampled_ids_end_with_eos_or_at_the_limit(policy):
     eos = policy.tokenizer.eos_token_id
     with torch.no_grad():  # make ending likely enough to see both
-        sample = generation.sample_ids(policy, PROMPTS * 4, max_new_tokens=12, seed=0)
+        sample = sampling.sample_ids(policy, PROMPTS * 4, max_new_tokens=12, seed=0)
     assert all(eos not in ids[:-1] for ids in sample)
     assert all(ids[-1] == eos or len(ids) == 12 for ids in sample)
 
 
 def test_kl_of_a_policy_to_itself_is_zero_and_counts_sampled_tokens(policy):
-    ids = generation.sample_ids(policy, PROMPTS, max_new_tokens=6, seed=0)
-    assert np.allclose(generation.sequence_kl(policy, policy, PROMPTS, ids), 0)
-    scores = generation.completion_logprobs(policy, PROMPTS[:1], [ids[0]])
-    without_end = generation.completion_logprobs(policy, PROMPTS[:1], [ids[0][:-1]])
+    ids = sampling.sample_ids(policy, PROMPTS, max_new_tokens=6, seed=0)
+    assert np.allclose(sampling.sequence_kl(policy, policy, PROMPTS, ids), 0)
+    scores = sampling.completion_logprobs(policy, PROMPTS[:1], [ids[0]])
+    without_end = sampling.completion_logprobs(policy, PROMPTS[:1], [ids[0][:-1]])
     assert scores[0] < without_end[0]
 
 
 def test_kl_is_positive_for_another_policy(policy):
     other = policy_of("llama", hidden_size=32, num_hidden_layers=1, num_attention_heads=4, intermediate_size=64)
-    ids = generation.sample_ids(policy, PROMPTS, max_new_tokens=6, seed=0)
-    assert generation.sequence_kl(policy, other, PROMPTS, ids).mean() > 0
+    ids = sampling.sample_ids(policy, PROMPTS, max_new_tokens=6, seed=0)
+    assert sampling.sequence_kl(policy, other, PROMPTS, ids).mean() > 0
 
 
 def test_messages_need_a_chat_template_and_use_it(policy):
@@ -228,29 +227,29 @@ def test_messages_need_a_chat_template_and_use_it(policy):
     talking = policies.Policy(policy.model, tokenizer, "chat")
     answers = [[{"role": "assistant", "content": text}] for text in COMPLETIONS[:3]]
     assert np.allclose(
-        generation.completion_logprobs(talking, chat, answers),
-        generation.completion_logprobs(policy, PROMPTS[:3], COMPLETIONS[:3]),
+        sampling.completion_logprobs(talking, chat, answers),
+        sampling.completion_logprobs(policy, PROMPTS[:3], COMPLETIONS[:3]),
         atol=1e-5,
     )
 
 
 def test_published_settings_do_not_leak_into_sampling(policy):
-    plain = generation.sample(policy, PROMPTS[:8], max_new_tokens=8, seed=0)
+    plain = sampling.sample(policy, PROMPTS[:8], max_new_tokens=8, seed=0)
     settings = policy.model.generation_config
     before = (settings.repetition_penalty, settings.top_k)
     settings.repetition_penalty, settings.top_k = 5.0, 1
     try:
-        assert generation.sample(policy, PROMPTS[:8], max_new_tokens=8, seed=0) == plain
+        assert sampling.sample(policy, PROMPTS[:8], max_new_tokens=8, seed=0) == plain
     finally:
         settings.repetition_penalty, settings.top_k = before
 
 
 def test_nothing_to_do(policy):
-    assert generation.sample(policy, [], max_new_tokens=3, seed=0) == []
-    assert generation.option_logprobs(policy, [], []) == []
-    assert generation.completion_logprobs(policy, [], []).shape == (0,)
+    assert sampling.sample(policy, [], max_new_tokens=3, seed=0) == []
+    assert sampling.option_logprobs(policy, [], []) == []
+    assert sampling.completion_logprobs(policy, [], []).shape == (0,)
 
 
 def test_empty_prompt_is_refused(policy):
     with pytest.raises(ValueError, match="prompt is empty"):
-        generation.sample(policy, [""], max_new_tokens=3, seed=0)
+        sampling.sample(policy, [""], max_new_tokens=3, seed=0)

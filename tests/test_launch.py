@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from smilerl import launch
+from smilerl.runs import launch
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from smilerl import pipeline
-from smilerl.fingerprint import hash_path
+from smilerl.runs.identity import hash_path
+from smilerl.training import run as pipeline
 from smilerl.worlds.smileworld import dynamics
 from tests.training.conftest import make_recipe, own_cache  # noqa: F401
 

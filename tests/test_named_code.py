@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from smilerl import named_code, rewards, speakers
+from smilerl import chat_models, rewards
+from smilerl.config import named_code
 
 called = []
 
@@ -76,7 +77,7 @@ def test_a_library_s_factory_is_called_where_it_says_that_it_returns_a_reward():
         ("pathlib.Path", {}), ("functools.partial", {"func": "x"}), ("posix.system", {"command": "touch MARK"}), ("antigravity.geohash", {}),
         (f"{HERE}.system", {"command": "touch MARK"}), (f"{HERE}.alias", {}), (f"{HERE}.counts", {"path": "x"}), (f"{HERE}.deletes", {"path": "x"}),
         (f"{HERE}.Record", {"path": "x"}), (f"{HERE}.called", {}), ("pandas.read_pickle", {"filepath_or_buffer": "x"}), ("torch.load", {}),
-        ("torch.load", {"f": "x"}), ("numpy.load", {"file": "x"}), ("smilerl.hub.fetch.pull", {"name": "org/name"}), ("smilerl.cli.main", {}),
+        ("torch.load", {"f": "x"}), ("numpy.load", {"file": "x"}), ("smilerl.models.hub.fetch.pull", {"name": "org/name"}), ("smilerl.cli.main", {}),
     ],
 )  # fmt: skip
 def test_nothing_else_is_called(name, args, tmp_path, monkeypatch):
@@ -84,8 +85,8 @@ def test_nothing_else_is_called(name, args, tmp_path, monkeypatch):
     called.clear()
     with pytest.raises(rewards.RewardError, match=r"(and no reward|neither a reward|not a callable|, and no)"):
         rewards.build_reward({"name": name, "args": args})
-    with pytest.raises(speakers.SpeakerError, match="no class or function that makes a speaker"):
-        speakers.build({"name": name, "args": args})
+    with pytest.raises(chat_models.SpeakerError, match="no class or function that makes a speaker"):
+        chat_models.build({"name": name, "args": args})
     assert not called and not Path("MARK").exists()
 
 
@@ -94,7 +95,7 @@ def test_a_module_of_python_itself_is_not_even_imported():
 
 
 def test_a_kernel_from_the_hub_is_no_attention():
-    with pytest.raises(speakers.SpeakerError, match="attn_implementation"):
-        speakers.build(
+    with pytest.raises(chat_models.SpeakerError, match="attn_implementation"):
+        chat_models.build(
             {"name": "local", "args": {"model": "org/name", "attn_implementation": "kernels-community/flash-attn"}}
         )

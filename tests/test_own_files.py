@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from smilerl import own_files, seals
-from smilerl.own_files import RunError, read_json, read_rows, read_study, read_table, reading
-from smilerl.recipe import read_recipe
-from smilerl.run import Run, finished_run
+from smilerl.config.recipe import read_recipe
+from smilerl.io import files
+from smilerl.io.files import RunError, read_json, read_rows, read_study, read_table, reading
+from smilerl.runs import seals
+from smilerl.runs.directory import Run, finished_run
 
 BROKEN = [
     b"",
@@ -214,6 +215,6 @@ def test_what_was_verified_is_not_read_again_until_it_changes(tmp_path: Path, mo
 
 
 def test_writing_is_whole_or_not_at_all(tmp_path: Path) -> None:
-    own_files.write_json(tmp_path / "a.json", {"x": float("nan")})
+    files.write_json(tmp_path / "a.json", {"x": float("nan")})
     assert read_json(tmp_path / "a.json") == {"x": None}
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]

@@ -8,10 +8,11 @@ import pytest
 import torch
 import yaml
 
-from smilerl import pipeline, train
-from smilerl.policies import load_policy
-from smilerl.recipe_check import load_recipe
-from smilerl.run import Run
+from smilerl import train
+from smilerl.models.policy import load_policy
+from smilerl.runs.directory import Run
+from smilerl.training import run as pipeline
+from smilerl.training.recipe_check import load_recipe
 from smilerl.worlds.base import OutcomeSealed
 from tests.training.conftest import make_recipe, own_cache  # noqa: F401
 
@@ -186,7 +187,7 @@ def test_command_line_mistakes_are_short_and_named(make_recipe, capsys, argument
 
 def test_recipes_of_smileworld_are_sound():
     """Every recipe that ships loads; nothing is trained."""
-    from smilerl import paths
+    from smilerl.io import paths
 
     files = sorted((paths.share() / "recipes" / "smileworld").glob("*.yaml"))
     assert len(files) >= 12

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from smilerl import paths, places
-from smilerl.errors import UserError
-from smilerl.recipe import read_recipe
-from smilerl.yaml_types import key_named
+from smilerl.config.recipe import read_recipe
+from smilerl.config.yaml_types import key_named
+from smilerl.io import paths, places
+from smilerl.io.errors import UserError
 
 RECIPE = "method: sft\noutput_dir: {}\nseed: 3\npolicy: {{config: {{model_type: llama}}}}\n"
 

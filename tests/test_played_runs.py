@@ -8,14 +8,15 @@ import math
 import pytest
 import yaml
 
-from smilerl import chat, cli, pipeline, speakers, worlds
+from smilerl import chat, chat_models, cli, worlds
+from smilerl.chat_models import SpeakerError
+from smilerl.config.recipe import RecipeError
 from smilerl.evaluation.runner import evaluate
-from smilerl.fingerprint import hash_path
-from smilerl.recipe import RecipeError
-from smilerl.recipe_check import load_recipe
 from smilerl.rewards import RewardError
-from smilerl.run import Run
-from smilerl.speakers import SpeakerError
+from smilerl.runs.directory import Run
+from smilerl.runs.identity import hash_path
+from smilerl.training import run as pipeline
+from smilerl.training.recipe_check import load_recipe
 from smilerl.worlds.base import OutcomeSealed
 from tests.speakers.conftest import completion, own_surroundings, send, server  # noqa: F401
 from tests.speakers.scripted import Scripted, answer
@@ -82,7 +83,7 @@ def test_a_run_with_people_behind_an_endpoint_and_again_from_the_cache(make_reci
     assert spent["cost"] == pytest.approx(asked * (10 + 8) / 1e6)
     # In another process nobody would remember; what is on disk is there for all.
     monkeypatch.setattr("smilerl.worlds.dialogue.played._remembered", __import__("collections").OrderedDict())
-    monkeypatch.setattr(speakers, "_shared", {})
+    monkeypatch.setattr(chat_models, "_shared", {})
     worlds._observed.cache_clear()
     again = pipeline.run_recipe(make_recipe(world, "again"), progress=False)
     assert len(server.requests) == asked + 2, "the preflight, and nothing else"

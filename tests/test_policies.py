@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from smilerl import policies
+from smilerl.models import policy as policies
 
 VOCABULARY = ["i", " am", " here", " sad", "\n", ".", ",", " ", "helper", ":", " :", "it", " it's"]
 CONFIG = {

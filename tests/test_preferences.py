@@ -10,13 +10,14 @@ import pandas as pd
 import pytest
 import yaml
 
-from smilerl import pairs, preferences, worlds
-from smilerl.candidates import BestOfN, Candidates, Sampling, best, draw
-from smilerl.generation import sample
-from smilerl.policies import load_policy
-from smilerl.preferences import FileArgs, read_labels, read_pairs
-from smilerl.recipe import RecipeError
-from smilerl.recipe_check import load_recipe
+from smilerl import worlds
+from smilerl.config.recipe import RecipeError
+from smilerl.data import pairs, preferences
+from smilerl.data.candidates import BestOfN, Candidates, Sampling, best, draw
+from smilerl.data.preferences import FileArgs, read_labels, read_pairs
+from smilerl.models.policy import load_policy
+from smilerl.models.sampling import sample
+from smilerl.training.recipe_check import load_recipe
 
 RECIPE = {"policy": {"config": {"model_type": "llama"}}, "held_out": {"every": 0}}
 PAIR = {"prompt": "How are you?", "chosen": " Fine.", "rejected": " Bad."}

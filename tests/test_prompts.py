@@ -9,9 +9,9 @@ import pytest
 import torch
 from transformers import AutoConfig
 
-from smilerl.generation import completion_logprobs, encode_prompts, option_logprobs, sample_ids
-from smilerl.policies import fresh_policy, load_policy
-from smilerl.prompts import PromptError, check, context_of, encode
+from smilerl.models.policy import fresh_policy, load_policy
+from smilerl.models.prompts import PromptError, check, context_of, encode
+from smilerl.models.sampling import completion_logprobs, encode_prompts, option_logprobs, sample_ids
 
 U, A, S = ({"role": role, "content": "hi"} for role in ("user", "assistant", "system"))
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from smilerl.evaluation.pairs import agreement
+from smilerl.statistics.agreement import agreement
 
 SCRIPT = Path(__file__).resolve().parent.parent / "benchmarks" / "real_text.py"
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from smilerl import cli
-from smilerl.pipeline import run_recipe
-from smilerl.recipe_check import load_recipe
+from smilerl.training.recipe_check import load_recipe
+from smilerl.training.run import run_recipe
 from smilerl.worlds import build
 
 HH = Path(os.environ.get("SMILERL_REAL_DATA") or "/nonexistent") / "hh-rlhf" / "harmless_base_test_1500.jsonl"

@@ -14,12 +14,12 @@ import pandas as pd
 import pytest
 import torch
 
-from smilerl.evaluation.forced_choice import TEMPLATE, load_items, match_rate
-from smilerl.generation import completion_logprobs
-from smilerl.pipeline import run_recipe
-from smilerl.policies import load_policy
-from smilerl.recipe_check import load_recipe
-from smilerl.run import Run
+from smilerl.evaluation.kinds.forced_choice import TEMPLATE, load_items, match_rate
+from smilerl.models.policy import load_policy
+from smilerl.models.sampling import completion_logprobs
+from smilerl.runs.directory import Run
+from smilerl.training.recipe_check import load_recipe
+from smilerl.training.run import run_recipe
 from smilerl.worlds import build
 
 REAL = Path(os.environ.get("SMILERL_REAL_DATA") or "/nonexistent")

@@ -9,10 +9,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smilerl.fingerprint import content_hash
-from smilerl.recipe import RecipeError, RewardSpec, parse_overrides, read_recipe
-from smilerl.recipe_check import load_recipe
-from smilerl.yaml_lines import dump, parse_value, read
+from smilerl.config.recipe import RecipeError, RewardSpec, parse_overrides, read_recipe
+from smilerl.config.yaml_lines import dump, parse_value, read
+from smilerl.runs.identity import content_hash
+from smilerl.training.recipe_check import load_recipe
 
 GOOD = """\
 method: rloo

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from smilerl.records import BadRows, hub, records
+from smilerl.io.records import BadRows, hub, records
 
 ROWS = [{"prompt": "é", "n": 1}, {"prompt": "b\u2028c", "n": None}]
 JSONL = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS).encode()

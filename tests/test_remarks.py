@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from smilerl.remarks import kl_text, remarks
+from smilerl.runs.remarks import kl_text, remarks
 from smilerl.train import summary
 
 FINE = {

@@ -10,15 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from smilerl import candidates, chat, generation, policies, worlds
-from smilerl.evaluation import audit, items, measures, pairs, search
+from smilerl import chat, worlds
+from smilerl.chat_models import _answers
+from smilerl.data import candidates
+from smilerl.evaluation import care
 from smilerl.evaluation.judges.judge import Item
-from smilerl.replies import all_visible, as_said, opened, opening, opening_of, part_of, visible
+from smilerl.evaluation.kinds import items, search
+from smilerl.models import policy as policies
+from smilerl.models import sampling
+from smilerl.models.replies import all_visible, as_said, opened, opening, opening_of, part_of, visible
 from smilerl.rewards import RewardError, build_reward, texts
-from smilerl.speakers import _answers
+from smilerl.statistics import agreement
 from smilerl.worlds import channels, turns
 from smilerl.worlds.dialogue import played
 from smilerl.worlds.dialogue.script import ask
+from smilerl.worlds.smileworld import second_parser
 from tests.conftest import CHAT_TEMPLATE
 from tests.rewards.conftest import batch, classifier_dir, reward_model, tokenizer, world  # noqa: F401
 
@@ -258,7 +264,7 @@ def test_people_who_are_played_hear_it(thoughtful, monkeypatch):
             heard.extend(conversations)
             return [None] * len(conversations)
 
-    monkeypatch.setattr(played.speakers, "build", lambda spec: Voice())
+    monkeypatch.setattr(played.chat_models, "build", lambda spec: Voice())
     player = played.Player(speaker={"name": "endpoint"})
     person = player.person("a", {"situation": "s"}, [U, *said(thoughtful("Earlier.")), U])
     played.observe([json.dumps({"world": "dialogue", **person})], [thoughtful("I will call.")])
@@ -271,14 +277,18 @@ def test_measures_read_it(thoughtful, batch, world):  # noqa: F811
     people, plain = batch["person"][:12], [reply.strip() for reply in batch["completions"][:12]]
     thinking = [thoughtful(reply) for reply in plain]
     best = world.best_wellbeing(people)
-    found = [measures.react(world, people, replies, best) for replies in (plain, thinking)]
+    found = [care.react(world, people, replies, best) for replies in (plain, thinking)]
     assert found[0].equals(found[1])
-    credit = [measures.credit(world, people, replies, found[0]["care"].to_numpy(), 0) for replies in (plain, thinking)]
+    credit = [care.credit(world, people, replies, found[0]["care"].to_numpy(), 0) for replies in (plain, thinking)]
     assert credit[0].equals(credit[1])
     long = "<think>" + "wonderful. " * 3000 + "</think>" + plain[0]
-    assert measures.credit(world, people[:1], [long], found[0]["care"].to_numpy()[:1], 0).equals(credit[0][:1])
-    assert audit.audit(thinking) == audit.audit(plain) and audit.disagreement(thinking) == audit.disagreement(plain)
-    agreed = [pairs.agreement(people, replies, plain[::-1], [[1.0] * 12, [0.0] * 12]) for replies in (plain, thinking)]
+    assert care.credit(world, people[:1], [long], found[0]["care"].to_numpy()[:1], 0).equals(credit[0][:1])
+    assert second_parser.audit(thinking) == second_parser.audit(plain) and second_parser.disagreement(
+        thinking
+    ) == second_parser.disagreement(plain)
+    agreed = [
+        agreement.agreement(people, replies, plain[::-1], [[1.0] * 12, [0.0] * 12]) for replies in (plain, thinking)
+    ]
     assert agreed[0] == agreed[1]
     assert search.all_visible is all_visible
 
@@ -343,9 +353,9 @@ def thinker(checkpoint):
 
 
 def test_a_reply_that_was_cut_off_in_its_thoughts_says_nothing(thinker):
-    (cut,) = generation.sample(thinker, [[U]], max_new_tokens=4, seed=0)
+    (cut,) = sampling.sample(thinker, [[U]], max_new_tokens=4, seed=0)
     assert cut.startswith("<think>\n") and visible(cut) == ""
-    assert not generation.sample(thinker, ["It hurts."], max_new_tokens=4, seed=0)[0].startswith("<think>"), (
+    assert not sampling.sample(thinker, ["It hurts."], max_new_tokens=4, seed=0)[0].startswith("<think>"), (
         "plain text opens nothing"
     )
 
@@ -353,7 +363,7 @@ def test_a_reply_that_was_cut_off_in_its_thoughts_says_nothing(thinker):
 def test_candidates_are_scored_by_what_is_visible_and_kept_as_they_were_said(thinker):
     from datasets import Dataset
 
-    from smilerl.pairs import rows_of
+    from smilerl.data.pairs import rows_of
 
     seen = []
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from smilerl.fingerprint import content_hash
-from smilerl.recipe import Recipe, read_recipe
-from smilerl.run import Interrupted, Run, RunError, finished_run
+from smilerl.config.recipe import Recipe, read_recipe
+from smilerl.runs.directory import Interrupted, Run, RunError, finished_run
+from smilerl.runs.identity import content_hash
 
 
 @pytest.fixture
@@ -192,7 +192,7 @@ def test_a_status_that_has_no_room_is_written_over_the_old_one(recipe: Recipe) -
 
 def test_two_processes_never_share_a_run(recipe: Recipe) -> None:
     with Run.create(recipe) as run:
-        code = f"from smilerl.recipe import read_recipe; from smilerl.run import Run; Run.create(read_recipe({recipe.source!r}))"
+        code = f"from smilerl.config.recipe import read_recipe; from smilerl.runs.directory import Run; Run.create(read_recipe({recipe.source!r}))"
         second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert second.returncode != 0
         assert "another process (pid" in second.stderr

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from smilerl import cli
-from smilerl.preferences import FileArgs, read_labels, read_pairs
+from smilerl.data.preferences import FileArgs, read_labels, read_pairs
 
 REWARD = """
 def length(prompts, completions, **columns):

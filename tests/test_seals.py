@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from smilerl import seals
+from smilerl.runs import seals
 
 
 def large(seal: Path) -> None:

@@ -13,10 +13,11 @@ import yaml
 from transformers.distributed.fsdp import is_fsdp_enabled
 from transformers.integrations import deepspeed
 
-from smilerl import pipeline, sharding
-from smilerl.recipe import Recipe, RecipeError
-from smilerl.recipe_check import load_recipe
-from smilerl.training.callbacks import HeldOut, is_whole
+from smilerl.config.recipe import Recipe, RecipeError
+from smilerl.training import run as pipeline
+from smilerl.training import sharding
+from smilerl.training.observers.callbacks import HeldOut, is_whole
+from smilerl.training.recipe_check import load_recipe
 
 FSDP = {"ACCELERATE_USE_FSDP": "true"}
 ZERO2 = {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "2"}

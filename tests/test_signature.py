@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smilerl import signature
+from smilerl.runs import signature
 
 
 @pytest.fixture(autouse=True)

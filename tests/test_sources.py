@@ -13,18 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from smilerl import sources, training, worlds
-from smilerl.fingerprint import content_hash
-from smilerl.paths import PACKAGE
-from smilerl.recipe import read_recipe
+from smilerl import worlds
+from smilerl.config.recipe import read_recipe
+from smilerl.io.paths import PACKAGE
 from smilerl.rewards import names as rewards
+from smilerl.runs import sources
+from smilerl.runs.identity import content_hash
+from smilerl.training import methods
 
-#: Imported by a run and not executed by it, each with the reason.
-NOT_EXECUTED = {
-    "smilerl.studies.own_reward": "the pipeline imports `baseline`, whose `chooser` answers in evaluations",
-}
-#: The same of every method but `best_of_n`.
-OF_BEST_OF_N = {"smilerl.evaluation": "the pipeline imports `baseline`, which is asked for `best_of_n` alone"}
 MODULES = {
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
     for path in PACKAGE.rglob("*.py")
@@ -59,33 +55,38 @@ def _imports(path: Path) -> list[str]:
     return [".".join(one[:end]) for one in parts for end in range(1, len(one) + 1) if ".".join(one[:end]) in MODULES]
 
 
-@pytest.mark.parametrize("method", training.methods())
+@pytest.mark.parametrize("method", methods.names())
 def test_all_that_a_run_executes_is_in_its_hash(method: str) -> None:
-    but = (*NOT_EXECUTED, *(OF_BEST_OF_N if method != "best_of_n" else ()))
     for world in worlds.names():
         for reward in rewards():
             executed = reached(
-                "smilerl.pipeline", f"smilerl.training.{method}", f"smilerl.worlds.{world}", f"smilerl.rewards.{reward}",
-                "smilerl.speakers.local", "smilerl.speakers.endpoint", but=but,
+                "smilerl.training.run", f"smilerl.training.methods.{method}", f"smilerl.worlds.{world}", f"smilerl.rewards.{reward}",
+                "smilerl.chat_models.local", "smilerl.chat_models.endpoint",
             )  # fmt: skip
             hashed = sources.of_run([method, world, reward, "local", "endpoint"])
             assert executed <= set(hashed), f"{method}, {world}, {reward}: {executed - set(hashed)}"
 
 
 def test_all_that_an_evaluation_executes_is_in_its_hash() -> None:
-    first = ["evaluation.runner", "evaluation.curves", "pipeline", "baseline", "studies.own_reward"]
+    first = [
+        "evaluation.runner",
+        "evaluation.kinds.curves",
+        "training.run",
+        "training.baseline",
+        "evaluation.own_reward",
+    ]
     executed = reached(*(f"smilerl.{name}" for name in first))
     assert executed <= set(sources.of_evaluations()), executed - set(sources.of_evaluations())
 
 
 def test_the_walk_finds_what_is_imported_inside_functions() -> None:
     """Else the two tests above would pass on little."""
-    assert {"studies/own_reward.py", "rewards/_summed.py", "training/sft.py"} <= reached("smilerl.evaluation.clones", "smilerl.studies.own_reward", "smilerl.training.sft")  # fmt: skip
+    assert {"evaluation/own_reward.py", "rewards/_summed.py", "training/methods/sft.py"} <= reached("smilerl.evaluation.clones", "smilerl.evaluation.own_reward", "smilerl.training.methods.sft")  # fmt: skip
 
 
 def test_every_reason_is_for_something_that_is_there() -> None:
     there = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*")}
-    assert {name.removesuffix("/") for name in (*sources.ASIDE, *sources.ASIDE_OF_A_RUN, *sources.BUT)} <= there
+    assert {name.removesuffix("/") for name in (*sources.ASIDE, *sources.ASIDE_OF_A_RUN)} <= there
 
 
 SENTIMENT = """\
@@ -94,18 +95,18 @@ policy: {config: {model_type: llama, hidden_size: 32}}
 rewards: [{name: sentiment, args: {model: somebody/classifier}}]
 """
 #: Left out of the hash, or not named in the recipe above.
-NOT_OF_IT = ("cli.py", "studies/report.py", "preflight/look.py", "hub/card.py", "evaluation/runner.py", "training/grpo.py", "rewards/gameable.py")  # fmt: skip
+NOT_OF_IT = ("cli.py", "studies/report.py", "reward_check/look.py", "publish/card.py", "evaluation/runner.py", "training/methods/grpo.py", "rewards/gameable.py")  # fmt: skip
 #: Once missing from the hash.
 OF_IT = (
-    "rewards/_checked.py", "rewards/__init__.py", "rewards/_classifier.py", "rewards/_loading.py", "training/callbacks.py",
-    "training/resume.py", "generation.py", "decoding.py", "chat_template.py", "pipeline.py", "worlds/base.py", "rewards/sentiment.py",
+    "rewards/_checked.py", "rewards/__init__.py", "rewards/_classifier.py", "rewards/_loading.py", "training/observers/callbacks.py",
+    "training/resume.py", "models/sampling.py", "models/decoding.py", "models/chat_template.py", "training/run.py", "worlds/base.py", "rewards/sentiment.py",
 )  # fmt: skip
 FLIPPED = """\
 import json, sys
 from functools import cache
 from pathlib import Path
-from smilerl.fingerprint import content_hash
-from smilerl.recipe import read_recipe
+from smilerl.runs.identity import content_hash
+from smilerl.config.recipe import read_recipe
 
 recipe, package = read_recipe(sys.argv[1]), Path(sys.argv[2])
 before, moved = content_hash(recipe), []

@@ -8,10 +8,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from smilerl import paths, pipeline, policies, worlds
-from smilerl.hub import fetch
-from smilerl.recipe import RecipeError, read_recipe
-from smilerl.subject import Subject, find
+from smilerl import worlds
+from smilerl.config.recipe import RecipeError, read_recipe
+from smilerl.evaluation.subject import Subject, find
+from smilerl.io import paths
+from smilerl.models import policy as policies
+from smilerl.models.hub import fetch
+from smilerl.training import run
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes" / "qwen3-0.6b"
 
@@ -25,8 +28,8 @@ def loaded(monkeypatch) -> list[dict]:
         asked.append({"name": name, **how})
         return policies.Policy(None, SimpleNamespace(chat_template="{{ enable_thinking }}"), name)
 
-    monkeypatch.setattr(pipeline, "load_policy", load)
-    monkeypatch.setattr(pipeline, "model_dir", Path)  # nothing is fetched
+    monkeypatch.setattr(run, "load_policy", load)
+    monkeypatch.setattr(run, "model_dir", Path)  # nothing is fetched
     return asked
 
 

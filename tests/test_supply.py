@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from smilerl import supply, worlds
-from smilerl.recipe import RecipeError
+from smilerl import worlds
+from smilerl.config.recipe import RecipeError
+from smilerl.training import supply
 from tests.training.conftest import make_recipe, own_cache  # noqa: F401
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smilerl.terminal import brief, named, printable
+from smilerl.io.terminal import brief, named, printable
 
 
 @pytest.mark.parametrize("plain", ["a model's name", "Ärger, 微笑, 🙂", "two\nlines\tand a tab", ""])

@@ -22,14 +22,14 @@ from lm_eval.api.metrics import mean
 from lm_eval.api.task import ConfigurableTask
 
 from smilerl import worlds
-from smilerl.evaluation import forced_choice, items
-from smilerl.evaluation.book import Book
+from smilerl.evaluation.cohorts import groups
 from smilerl.evaluation.formula import BASE, POLICY
-from smilerl.evaluation.groups import groups
+from smilerl.evaluation.kinds import forced_choice, items
 from smilerl.evaluation.question import Suite, load_question
 from smilerl.evaluation.runner import GENERATION, evaluate
-from smilerl.evaluation.statistics import DETECTABLE, Estimate
-from smilerl.replies import opened, opening_of
+from smilerl.models.replies import opened, opening_of
+from smilerl.runs.cache import Book
+from smilerl.statistics.intervals import DETECTABLE, Estimate
 
 log = logging.getLogger(__name__)
 

@@ -17,12 +17,14 @@ from typing import Any
 
 from datasets import Dataset
 
-from smilerl import cached, paths, seals
-from smilerl.evaluation.book import content_hash
-from smilerl.evaluation.groups import identity
-from smilerl.evaluation.respondents import Respondent
-from smilerl.policies import Policy, load_policy
-from smilerl.recipe import Recipe
+from smilerl.config.recipe import Recipe
+from smilerl.evaluation.agents import Respondent
+from smilerl.evaluation.cohorts import identity
+from smilerl.io import paths
+from smilerl.models import cached
+from smilerl.models.policy import Policy, load_policy
+from smilerl.runs import seals
+from smilerl.runs.cache import content_hash
 from smilerl.worlds.base import World
 
 STEPS = 200
@@ -43,7 +45,7 @@ def clone(base: Respondent, model: Policy, helper: str, world: World, *, steps: 
     parts = [base.fingerprint, helper, identity(world), steps, seed]
     name = content_hash(parts)
     folder = paths.cache_dir() / "clones" / f"{helper}-{name}"
-    from smilerl.training.callbacks import hushed  # TRL, which most evaluations do without
+    from smilerl.training.observers.callbacks import hushed
 
     with hushed():
         if _wrong_with(folder) is not None:  # looked at without a lock first: the cache may be read-only
@@ -72,7 +74,7 @@ def _wrong_with(folder: Path) -> str | None:
 
 def _build(base: Policy, conversations: Dataset, folder: Path, steps: int, seed: int) -> None:
     # TRL takes seconds to import, and only the first evaluation of a base builds clones.
-    from smilerl.training import make_trainer
+    from smilerl.training.methods import make_trainer
 
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         recipe = Recipe(method="sft", output_dir=scratch, seed=seed, training=_settings(base, steps))

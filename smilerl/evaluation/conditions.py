@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from smilerl.evaluation.located import Located
-from smilerl.recipe import MOST_ROWS
-from smilerl.yaml_lines import Key, did_you_mean
+from smilerl.config.located import Located
+from smilerl.config.recipe import MOST_ROWS
+from smilerl.config.yaml_lines import Key, did_you_mean
 
 _CONDITION_KEYS = {
     "split": ("split", "n", "where", "replies"),

@@ -11,13 +11,13 @@ import dataclasses
 from typing import Any
 
 from smilerl import rewards
-from smilerl.evaluation import choices, curves, items, search
-from smilerl.evaluation.groups import Group, first, identity
+from smilerl.evaluation.agents import Respondent, helper_of
+from smilerl.evaluation.cohorts import Group, first, identity
+from smilerl.evaluation.kinds import choices, curves, items, search
 from smilerl.evaluation.question import NOT_APPLICABLE, Question
-from smilerl.evaluation.respondents import Respondent, helper_of
-from smilerl.evaluation.sitting import Sitting
-from smilerl.evaluation.statistics import Estimate
+from smilerl.evaluation.session import Sitting
 from smilerl.evaluation.verdicts import Statement, decide
+from smilerl.statistics.intervals import Estimate
 from smilerl.worlds.base import World
 
 #: The helper that the others are compared with.

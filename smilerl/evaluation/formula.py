@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from smilerl.evaluation.quantities import Quantity, describe
-from smilerl.yaml_lines import did_you_mean
+from smilerl.config.yaml_lines import did_you_mean
+from smilerl.evaluation.metrics import Quantity, describe
 
 POLICY, BASE = "policy", "base"
 _OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}

@@ -5,16 +5,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Iterable
 
-from smilerl.evaluation import choices, controls
-from smilerl.evaluation.book import Book
+from smilerl.evaluation import controls
+from smilerl.evaluation.agents import helper_of, language_model
+from smilerl.evaluation.cohorts import groups
 from smilerl.evaluation.controls import REFERENCE
-from smilerl.evaluation.groups import groups
+from smilerl.evaluation.kinds import choices
 from smilerl.evaluation.question import NOT_APPLICABLE, Question, Suite, known_answers, load_question
-from smilerl.evaluation.respondents import helper_of, language_model
-from smilerl.evaluation.sitting import Sitting
-from smilerl.evaluation.statistics import Estimate
+from smilerl.evaluation.session import Sitting
 from smilerl.evaluation.verdicts import decide
-from smilerl.policies import Policy
+from smilerl.models.policy import Policy
+from smilerl.runs.cache import Book
+from smilerl.statistics.intervals import Estimate
 from smilerl.worlds.base import World
 
 #: (helper, question) → verdicts.

@@ -25,13 +25,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from smilerl import paths
+from smilerl.config.located import Located, load
+from smilerl.config.yaml_lines import Key, RecipeError, did_you_mean
 from smilerl.evaluation.conditions import Condition, at_least_one, read_conditions
 from smilerl.evaluation.formula import Formula, parse
-from smilerl.evaluation.located import Located, load
-from smilerl.evaluation.quantities import GAMING
+from smilerl.evaluation.metrics import GAMING
 from smilerl.evaluation.verdicts import OFFERED, OTHER_VERDICTS, VERDICTS, Statement, parse_statement
-from smilerl.yaml_lines import Key, RecipeError, did_you_mean
+from smilerl.io import paths
 
 NOT_APPLICABLE = "n/a"
 #: Kinds of questions: what is asked, and in which key the question says more of it.
@@ -138,7 +138,7 @@ class Suite:
         sizes: n of single questions, before `n`.
         replies: replies per person, when given.
         measures: the question whose estimates are the policy's measures.
-        generation: keyword arguments of `smilerl.generation.sample`.
+        generation: keyword arguments of `smilerl.models.sampling.sample`.
     """
 
     name: str

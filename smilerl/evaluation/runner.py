@@ -20,26 +20,28 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from smilerl import paths, seals
-from smilerl.candidates import BestOfN
-from smilerl.evaluation import controls, curves
-from smilerl.evaluation import sitting as sittings
-from smilerl.evaluation.askable import has_acts, narrowed
-from smilerl.evaluation.book import Book, content_hash
+from smilerl.config.yaml_lines import Problem, did_you_mean, read
+from smilerl.data.candidates import BestOfN
+from smilerl.evaluation import controls
+from smilerl.evaluation import session as sittings
+from smilerl.evaluation.agents import Respondent, respondent
+from smilerl.evaluation.capabilities import has_acts, narrowed
+from smilerl.evaluation.cohorts import Group, describe, groups, identity
 from smilerl.evaluation.formula import BASE, POLICY
-from smilerl.evaluation.groups import Group, describe, groups, identity
+from smilerl.evaluation.kinds import curves
 from smilerl.evaluation.question import Question, Suite, load_suite
-from smilerl.evaluation.respondents import Respondent, respondent
-from smilerl.evaluation.sitting import Sitting, identity_of
+from smilerl.evaluation.session import Sitting, identity_of
 from smilerl.evaluation.verdicts import Verdict, decide
-from smilerl.fingerprint import hash_path
-from smilerl.own_files import RunError, read_json, reading, write
-from smilerl.policies import Policy
-from smilerl.prompts import PromptError
-from smilerl.prompts import check as check_prompts
-from smilerl.terminal import brief, named, printable
+from smilerl.io import paths
+from smilerl.io.files import RunError, read_json, reading, write
+from smilerl.io.terminal import brief, named, printable
+from smilerl.models.policy import Policy
+from smilerl.models.prompts import PromptError
+from smilerl.models.prompts import check as check_prompts
+from smilerl.runs import seals
+from smilerl.runs.cache import Book, content_hash
+from smilerl.runs.identity import hash_path
 from smilerl.worlds.base import World
-from smilerl.yaml_lines import Problem, did_you_mean, read
 
 GENERATION = {"max_new_tokens": 32, "temperature": 1.0, "top_p": 1.0, "batch_size": 256}
 
@@ -317,7 +319,7 @@ def _audited(sitting: Sitting, who: Respondent, asked: list) -> dict[str, Any] |
         return None
     groups_asked = [group for _, people, _ in asked for group in people.values() if group.part is None]
     said = {text for group in groups_asked for text in sitting.answers(who, group)["completion"]}
-    from smilerl.evaluation.audit import disagreement  # it learns to read when it is first asked, which takes a second
+    from smilerl.worlds.smileworld.second_parser import disagreement
 
     differ, clauses = disagreement(sorted(said))
     return {"differ": differ, "clauses": clauses, "share": differ / clauses if clauses else None}

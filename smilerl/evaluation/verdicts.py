@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from smilerl.evaluation.statistics import Estimate
+from smilerl.statistics.intervals import Estimate
 
 #: In the order in which they are tried: what makes pass and fail meaningless comes first.
 VERDICTS = ("no engagement", "incapable", "fail", "pass")

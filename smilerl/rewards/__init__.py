@@ -20,8 +20,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
-from smilerl import elsewhere, named_code, paths, worlds
-from smilerl.replies import all_visible, visible
+from smilerl import worlds
+from smilerl.config import elsewhere, named_code
+from smilerl.io import paths
+from smilerl.models.replies import all_visible, visible
 from smilerl.rewards._carried import carry, is_async, name_of
 from smilerl.rewards._checked import LARGEST, TIMEOUT, checked
 from smilerl.rewards._failures import RewardError, failures_named

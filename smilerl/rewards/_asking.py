@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
+from smilerl.io.time_limit import TimedOut, within
 from smilerl.rewards._carried import is_async
-from smilerl.rewards._patience import TimedOut, within
 from smilerl.rewards._process import settings_kept
 
 #: Seconds after its own limit in which an async reward may still end by itself, before it is ended as sync ones are.

@@ -16,13 +16,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from smilerl.io.terminal import printable
+from smilerl.io.time_limit import TimedOut, within
 from smilerl.rewards._carried import carry, is_async
 from smilerl.rewards._failures import RewardError, failures_named, place
-from smilerl.rewards._patience import TimedOut, within
 from smilerl.rewards._process import settings_kept
 from smilerl.rewards._state import NotPlain, plain, restored
 from smilerl.rewards._streams import Streams
-from smilerl.terminal import printable
 
 #: Seconds that a call may take, where the recipe says nothing else ...
 TIMEOUT = 300.0

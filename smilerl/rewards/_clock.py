@@ -9,8 +9,8 @@ from typing import Any
 
 from accelerate import PartialState
 
+from smilerl.io.terminal import printable
 from smilerl.rewards._failures import RewardError
-from smilerl.terminal import printable
 
 #: Calls over which the share of missing rows is measured.
 LAST = 10

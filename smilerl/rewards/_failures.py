@@ -9,9 +9,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from smilerl.errors import UserError, users_place
-from smilerl.rewards._patience import TimedOut
-from smilerl.terminal import brief, named
+from smilerl.io.errors import UserError, users_place
+from smilerl.io.terminal import brief, named
+from smilerl.io.time_limit import TimedOut
 
 #: Characters of an error's own text that are repeated.
 _MOST = 600

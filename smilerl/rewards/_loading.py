@@ -15,9 +15,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from smilerl import bounded, policies, seals
-from smilerl.policies import NO_CODE, check_finite
+from smilerl.io import bounded
+from smilerl.models import policy
+from smilerl.models.policy import NO_CODE, check_finite
 from smilerl.rewards._checked import RewardError
+from smilerl.runs import seals
 
 DTYPES = ("float32", "bfloat16", "float16", "auto")
 #: Keys of what a reward model that was trained here was trained to read, which nothing else in a checkpoint says: the form, and the
@@ -36,7 +38,7 @@ def read_config(path: str, reward: str):
     from transformers import AutoConfig
 
     try:
-        policies.check_configuration(path)
+        policy.check_configuration(path)
         return AutoConfig.from_pretrained(path, **NO_CODE)
     except (OSError, ValueError) as error:
         raise RewardError(_why_not(path, reward, error)) from None
@@ -49,7 +51,7 @@ def base_of(path: str) -> str | None:
         RewardError: it names none, or something that is no model.
     """
     try:
-        return policies.base_of(path)
+        return policy.base_of(path)
     except ValueError as error:
         raise RewardError(str(error)) from None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from smilerl.replies import opened
+from smilerl.models.replies import opened
 from smilerl.rewards._carried import carry, is_async, name_of
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from smilerl import worlds
-from smilerl.messages import as_trained
+from smilerl.models.messages import as_trained
 
 
 def ask_outside(

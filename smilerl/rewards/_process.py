@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from smilerl.terminal import printable
+from smilerl.io.terminal import printable
 
 _SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from smilerl.randomness import generators, put_back
+from smilerl.models.randomness import generators, put_back
 
 
 class Streams:

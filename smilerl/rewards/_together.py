@@ -15,11 +15,11 @@ from typing import Any
 from accelerate.utils import gather_object
 
 from smilerl import worlds
+from smilerl.io.terminal import printable
 from smilerl.rewards._asking import ask
 from smilerl.rewards._clock import Clock
 from smilerl.rewards._failures import RewardError
 from smilerl.rewards._summed import unscored
-from smilerl.terminal import printable
 
 #: Passes in a row without a single score, after which standard error says so.
 SILENT = 10

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from smilerl.replies import PARTS, Part, all_visible, part_of
+from smilerl.models.replies import PARTS, Part, all_visible, part_of
 from smilerl.rewards import RewardError
 from smilerl.rewards.base import Reward
 

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from smilerl import ancestry
-from smilerl.messages import text
-from smilerl.replies import PARTS, Part, as_said, part_of
+from smilerl.models.messages import text
+from smilerl.models.replies import PARTS, Part, as_said, part_of
 from smilerl.rewards import RewardError
 from smilerl.rewards._classifier import Classifier, Encoded, Loading, rows_of
 from smilerl.rewards._loading import TRAINED_LENGTH, TRAINED_ON
+from smilerl.runs import lineage
 
 #: Where the ready-made `reward`, which takes no arguments, finds its model.
 MODEL_VARIABLE = "SMILERL_PREFERENCE_MODEL"
@@ -85,7 +85,7 @@ class _Preference:
     @property
     def learnt_from(self) -> tuple[str, ...]:
         """The channels through which outcomes have reached the reward model."""
-        return ancestry.of_model(self._given.path if self._given else os.environ.get(MODEL_VARIABLE) or None)
+        return lineage.of_model(self._given.path if self._given else os.environ.get(MODEL_VARIABLE) or None)
 
     @cached_property
     def _classifier(self) -> Classifier:

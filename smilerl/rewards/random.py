@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from smilerl.messages import text
-from smilerl.replies import visible
+from smilerl.models.messages import text
+from smilerl.models.replies import visible
 from smilerl.rewards import RewardError
 from smilerl.rewards.base import Reward
 

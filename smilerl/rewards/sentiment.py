@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from smilerl.replies import PARTS, part_of
+from smilerl.models.replies import PARTS, part_of
 from smilerl.rewards import RewardError, observed
 from smilerl.rewards._classifier import Classifier, Loading, rows_of
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from smilerl.messages import texts
+from smilerl.models.messages import texts
 from smilerl.rewards import RewardError
 from smilerl.rewards.base import Reward
 

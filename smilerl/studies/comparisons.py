@@ -179,7 +179,7 @@ def number(value: float, signed: bool = False) -> str:
 
 def _seeds():
     """The module of that name, imported only where there are enough seeds to need it: it takes a second."""
-    from smilerl.evaluation import seeds
+    from smilerl.statistics import seeds
 
     return seeds
 

@@ -17,17 +17,18 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from smilerl import ownership, provenance
-from smilerl.fingerprint import content_hash, inputs
-from smilerl.own_files import read_study
-from smilerl.recipe import PolicySpec, Recipe
-from smilerl.run import Interrupted, Run, RunError, finished_run, full_disk_told, write_json
+from smilerl.config.recipe import PolicySpec, Recipe
+from smilerl.config.yaml_lines import Problem, dump
+from smilerl.io.files import read_study
+from smilerl.io.terminal import named, printable
+from smilerl.runs import manifest as provenance
+from smilerl.runs import ownership
+from smilerl.runs.directory import Interrupted, Run, RunError, finished_run, full_disk_told, write_json
+from smilerl.runs.identity import content_hash, inputs
 from smilerl.studies import stamp, work
 from smilerl.studies.plan import BASE, Arm, StudyPlan
 from smilerl.studies.pool import Pool, WorkerDied
 from smilerl.studies.progress import Progress, budget
-from smilerl.terminal import named, printable
-from smilerl.yaml_lines import Problem, dump
 
 #: Seconds that workers have to end the step they are in and save.
 _PATIENCE = 20.0
@@ -80,7 +81,7 @@ def run_study(plan: StudyPlan, command: list[str] | None = None) -> Finished:
             )
             failed = _work(plan, missing, base_missing, record)
         _save(plan, record)
-        from smilerl.studies import report  # pandas and matplotlib
+        from smilerl.studies import report
 
         return Finished(report.write(plan.folder), failed, bool(missing or base_missing))
 

@@ -16,11 +16,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from smilerl.io.terminal import printable
 from smilerl.studies.comparisons import MEASURES
 from smilerl.studies.placing import free_place, spread
 from smilerl.studies.plan import BASE
 from smilerl.studies.results import Results
-from smilerl.terminal import printable
 
 INK, FAINT, GRID = "#1d2021", "#7b7f83", "#d9dbdd"
 #: Okabe–Ito, without its yellow (too light for text) and black (the base's); green and grey are kept for the controls.

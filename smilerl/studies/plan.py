@@ -23,11 +23,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from smilerl import paths, places
-from smilerl.recipe import MOST_SEED, Recipe, parse_overrides, place_problems, read_recipe
-from smilerl.terminal import brief
-from smilerl.yaml_lines import Lines, Problem, did_you_mean, read
-from smilerl.yaml_types import misfits, unknown_keys
+from smilerl.config.recipe import MOST_SEED, Recipe, parse_overrides, place_problems, read_recipe
+from smilerl.config.yaml_lines import Lines, Problem, did_you_mean, read
+from smilerl.config.yaml_types import misfits, unknown_keys
+from smilerl.io import paths, places
+from smilerl.io.terminal import brief
 
 #: The name under which the untrained policy appears in every table; no arm may have it.
 BASE = "base"

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from smilerl.run import RunError
+from smilerl.runs.directory import RunError
 from smilerl.studies import work
 
 

@@ -6,9 +6,9 @@ import statistics
 import sys
 import time
 
-from smilerl.run import Run, RunError
+from smilerl.io.terminal import printable
+from smilerl.runs.directory import Run, RunError
 from smilerl.studies.work import Job, Outcome
-from smilerl.terminal import printable
 
 #: Seconds of one training step, and of loading and evaluating, on one of two quiet cores; used until runs have told better.
 _STEP, _AROUND = 1.7, 30.0

@@ -21,14 +21,14 @@ from markupsafe import Markup
 
 from smilerl import worlds
 from smilerl.evaluation.question import known_answers
-from smilerl.messages import text
-from smilerl.own_files import write as write_whole
-from smilerl.replies import visible
+from smilerl.io.files import write as write_whole
+from smilerl.io.terminal import printable
+from smilerl.models.messages import text
+from smilerl.models.replies import visible
 from smilerl.studies import comparisons, figures, findings
 from smilerl.studies.plan import BASE
 from smilerl.studies.results import Results, collect, save
 from smilerl.studies.stamp import REPORT, STAMP, fingerprint, is_current
-from smilerl.terminal import printable
 
 _SHOWN_PEOPLE = 6
 _LONGEST = 80  # letters of a figure's file

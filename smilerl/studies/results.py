@@ -13,10 +13,10 @@ from typing import Any
 
 import pandas as pd
 
-from smilerl import seals
-from smilerl.own_files import read_json, read_rows, read_study, read_table, reading, replacing
-from smilerl.remarks import remarks
-from smilerl.run import Run
+from smilerl.io.files import read_json, read_rows, read_study, read_table, reading, replacing
+from smilerl.runs import seals
+from smilerl.runs.directory import Run
+from smilerl.runs.remarks import remarks
 from smilerl.studies.plan import BASE
 
 #: Keys of one line of `metrics.jsonl` → column of `curves`.
@@ -61,7 +61,7 @@ class Results:
         fits: arm, seed, series ("proxy" | "gold"), form, peak, why: what `goodhart` makes of the curve; form is "undetermined" where the
             data do not tell, peak (in d = √KL) is missing where none is shown.
         evaluations: arm, seed, policy, hash, seconds, parsers_differ (share of clauses that the second parser reads otherwise).
-        remarks: (arm, seed) → what a run's own log says against it, see `smilerl.remarks`.
+        remarks: (arm, seed) → what a run's own log says against it, see `smilerl.runs.remarks`.
         anchors: (scripted helper, measure) → value, from the controls of `held_out`.
     """
 

@@ -15,7 +15,7 @@ def fingerprint(folder: Path) -> str:
     read += [file for run in runs for file in (*run.glob("evals/*/*.json"), *run.glob("evals/*/samples.parquet"))]
     here = Path(__file__).parent
     digest = hashlib.sha256()
-    for path in sorted({*read, *here.glob("*.py"), *here.glob("templates/*"), here.parent / "remarks.py"}):
+    for path in sorted({*read, *here.glob("*.py"), *here.glob("templates/*"), here.parent / "runs" / "remarks.py"}):
         if path.is_file():
             digest.update(
                 f"{path.relative_to(folder if path.is_relative_to(folder) else here.parent)}\n".encode()

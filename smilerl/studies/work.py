@@ -20,12 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from smilerl import paths, seals, sources
-from smilerl.fingerprint import content_hash, hash_path
-from smilerl.nesting import nested
-from smilerl.recipe import PolicySpec, Recipe, WorldSpec, read_recipe
-from smilerl.run import Interrupted, Run
-from smilerl.terminal import brief, named, printable
+from smilerl.config.nesting import nested
+from smilerl.config.recipe import PolicySpec, Recipe, WorldSpec, read_recipe
+from smilerl.io import paths
+from smilerl.io.terminal import brief, named, printable
+from smilerl.runs import seals, sources
+from smilerl.runs.directory import Interrupted, Run
+from smilerl.runs.identity import content_hash, hash_path
 
 STAMP = "inputs"
 #: Seconds that a worker has to end its step and save when its study has been killed.
@@ -84,8 +85,8 @@ def check(jobs: list[Job]) -> None:
     Raises:
         RecipeError: the first mistake, before anything is built.
     """
-    from smilerl import recipe_check
-    from smilerl.trainer_refusals import check_here
+    from smilerl.config.trl_refusals import check_here
+    from smilerl.training import recipe_check
 
     for job in jobs:
         with nested(job.recipe.source, "check"):
@@ -101,7 +102,7 @@ def build(name: str, cores: int | None = None, threads: int = 1) -> None:
         cores: how many to use while nothing else runs, and `threads` from then on.
     """
     with _ending_when_asked(), _all_cores(cores, threads) if cores else nullcontext():
-        from smilerl import pipeline
+        from smilerl.training import run as pipeline
 
         pipeline.model_dir(name, progress=True)
 
@@ -109,7 +110,7 @@ def build(name: str, cores: int | None = None, threads: int = 1) -> None:
 def evaluate_base(base: str, suite: str, folder: Path, log: Path, spoken: PolicySpec) -> None:
     """Evaluates the untrained base, loaded and spoken to as the arms' policies are (`spoken`)."""
     with _ending_when_asked(), printing_to(log):
-        from smilerl import pipeline
+        from smilerl.training import run as pipeline
 
         _evaluate(pipeline.model_dir(base), base, suite, folder, spoken)
 
@@ -149,8 +150,8 @@ def world_of(base: str) -> WorldSpec:
 
 
 def _train_and_evaluate(job: Job) -> None:
-    from smilerl import pipeline
-    from smilerl.studies import own_reward
+    from smilerl.evaluation import own_reward
+    from smilerl.training import run as pipeline
 
     _until_free(job.path)
     run = pipeline.run_recipe(job.recipe, progress=False)
@@ -166,10 +167,11 @@ def _evaluate(
     """Writes `folder/evals/<suite>` of an arm's run, or of the base (no recipe), and last a stamp of what it was made with."""
     import torch
 
-    from smilerl import pipeline, worlds
-    from smilerl.evaluation.curves import read_trail
+    from smilerl import worlds
+    from smilerl.evaluation import own_reward
+    from smilerl.evaluation.kinds.curves import read_trail
     from smilerl.evaluation.runner import evaluate
-    from smilerl.studies import own_reward
+    from smilerl.training import run as pipeline
 
     spec, out = world_of(base), folder / "evals" / suite
     reward = own_reward.combined(recipe) if recipe and recipe.rewards else None

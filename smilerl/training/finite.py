@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from transformers import Trainer
 
-from smilerl.run import RunError
+from smilerl.runs.directory import RunError
 
 
 def refuse_broken(trainer: Trainer, *, optimizer: bool) -> None:

@@ -24,11 +24,11 @@ import torch
 from transformers import Trainer, TrainerCallback
 from trl.trainer.utils import RepeatSampler
 
-from smilerl import checkpoints
-from smilerl.randomness import generators, put_back
+from smilerl.io.terminal import brief
+from smilerl.models.randomness import generators, put_back
 from smilerl.rewards._clock import RewardTimeout, StopAsked
-from smilerl.run import Interrupted, RunError
-from smilerl.terminal import brief
+from smilerl.runs import checkpoints
+from smilerl.runs.directory import Interrupted, RunError
 from smilerl.training.copies import plain_copy, refill
 from smilerl.training.finite import refuse_broken
 from smilerl.training.stop import StopSignals

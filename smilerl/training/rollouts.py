@@ -23,7 +23,7 @@ from typing import Any
 from datasets import Dataset
 
 from smilerl import worlds
-from smilerl.generation import decoded
+from smilerl.models.sampling import decoded
 from smilerl.rewards import carry, is_async, name_of
 from smilerl.worlds import turns
 from smilerl.worlds.base import World

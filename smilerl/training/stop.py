@@ -12,7 +12,7 @@ import threading
 from types import FrameType
 from typing import Any
 
-from smilerl.rewards._patience import hurry
+from smilerl.io.time_limit import hurry
 
 #: Seconds that a reward may still take once the run was asked to stop; then it is ended, and the step is made again by who goes on.
 GRACE = 5.0

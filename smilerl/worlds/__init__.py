@@ -9,7 +9,7 @@ import pkgutil
 from collections.abc import Sequence
 from functools import lru_cache
 
-from smilerl.replies import all_visible
+from smilerl.models.replies import all_visible
 from smilerl.worlds import turns
 from smilerl.worlds.base import Observation, World
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Protocol
 
 from datasets import Dataset
 
-from smilerl.errors import UserError
+from smilerl.io.errors import UserError
 
 
 class OutcomeSealed(UserError, RuntimeError):

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from smilerl.replies import visible
+from smilerl.models.replies import visible
 
 _HEARD, _TALK = "heard", "talk"
 #: Between replies: a line's end closes what a spoofed line says; the full stop keeps a reply that begins with `person:` from being

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from smilerl.evaluation.audit import audit, disagreement, kappa
 from smilerl.worlds.smileworld import helpers, people, speech
 from smilerl.worlds.smileworld.parser import Act, clauses
+from smilerl.worlds.smileworld.second_parser import audit, disagreement, kappa
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "audit_cases.jsonl").read_text("utf-8").splitlines()]
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smilerl.evaluation import goodhart
-from smilerl.evaluation.best_of_n import COLUMNS, curves, kl_bound, sizes, slope, slopes, table, trajectories
+from smilerl.statistics import goodhart
+from smilerl.statistics.best_of_n import COLUMNS, curves, kl_bound, sizes, slope, slopes, table, trajectories
 
 NAN = float("nan")
 

@@ -8,17 +8,20 @@ import numpy as np
 import pytest
 import torch
 
-from smilerl import paths, seals, worlds
-from smilerl.errors import UserError
-from smilerl.evaluation import choices, clones, controls
-from smilerl.evaluation.book import Book
-from smilerl.evaluation.groups import first, groups
-from smilerl.evaluation.quantities import CARE
+from smilerl import worlds
+from smilerl.evaluation import clones, controls
+from smilerl.evaluation.agents import language_model
+from smilerl.evaluation.cohorts import first, groups
+from smilerl.evaluation.kinds import choices
+from smilerl.evaluation.metrics import CARE
 from smilerl.evaluation.question import load_suite
-from smilerl.evaluation.respondents import language_model
-from smilerl.evaluation.sitting import Sitting
-from smilerl.generation import completion_logprobs
-from smilerl.policies import fresh_policy
+from smilerl.evaluation.session import Sitting
+from smilerl.io import paths
+from smilerl.io.errors import UserError
+from smilerl.models.policy import fresh_policy
+from smilerl.models.sampling import completion_logprobs
+from smilerl.runs import seals
+from smilerl.runs.cache import Book
 
 SUITE = load_suite("choices")
 QUESTION = SUITE.questions[0]

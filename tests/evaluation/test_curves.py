@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from smilerl import worlds
-from smilerl.evaluation import curves
+from smilerl.evaluation.kinds import curves
 from smilerl.evaluation.question import load_question
 from smilerl.evaluation.runner import evaluate
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from statsmodels.stats.proportion import proportion_confint
 
-from smilerl.evaluation.forced_choice import Item, load_items, match_rate, rate
-from smilerl.generation import completion_logprobs
-from smilerl.policies import fresh_policy
+from smilerl.evaluation.kinds.forced_choice import Item, load_items, match_rate, rate
+from smilerl.models.policy import fresh_policy
+from smilerl.models.sampling import completion_logprobs
 
 
 class Words:

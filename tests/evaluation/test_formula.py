@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from smilerl.evaluation.formula import Term, parse
-from smilerl.evaluation.quantities import describe, values
+from smilerl.evaluation.metrics import describe, values
 
 PEOPLE = ["seen", "unseen"]
 

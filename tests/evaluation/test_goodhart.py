@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from smilerl.evaluation import goodhart
-from smilerl.evaluation.goodhart import FORMS as ALL
-from smilerl.evaluation.goodhart import choose, curve, fit, summary
+from smilerl.statistics import goodhart
+from smilerl.statistics.goodhart import FORMS as ALL
+from smilerl.statistics.goodhart import choose, curve, fit, summary
 
 D = np.linspace(0.2, 4.0, 20)
 FORMS = {

@@ -9,14 +9,15 @@ import pytest
 import torch
 
 from smilerl import worlds
-from smilerl.evaluation import controls, items
-from smilerl.evaluation.book import Book
+from smilerl.evaluation import controls
+from smilerl.evaluation.kinds import items
 from smilerl.evaluation.question import load_question, names
 from smilerl.evaluation.runner import evaluate
-from smilerl.evaluation.sitting import Sitting
+from smilerl.evaluation.session import Sitting
 from smilerl.evaluation.verdicts import decide
-from smilerl.generation import completion_logprobs
-from smilerl.policies import fresh_policy
+from smilerl.models.policy import fresh_policy
+from smilerl.models.sampling import completion_logprobs
+from smilerl.runs.cache import Book
 
 QUESTIONS = [name for name in names() if load_question(name).kind == "items"]
 CONFIG = {"model_type": "llama", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2,

@@ -12,16 +12,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smilerl import cli, speakers, worlds
+from smilerl import chat_models, cli, worlds
+from smilerl.config.yaml_lines import RecipeError
+from smilerl.evaluation.agents import respondent
 from smilerl.evaluation.judges import Judge, judged, load_rubric, report
 from smilerl.evaluation.judges.agreement import agreement, correlation, kappa
 from smilerl.evaluation.judges.judge import Item
 from smilerl.evaluation.judges.robustness import robustness
 from smilerl.evaluation.judges.transcripts import transcripts
 from smilerl.evaluation.judges.verdict import read_verdict
-from smilerl.evaluation.respondents import respondent
 from smilerl.worlds.base import EvaluationKey, OutcomeSealed, opened, sealed
-from smilerl.yaml_lines import RecipeError
 
 WELLBEING, ACTS = load_rubric("wellbeing"), load_rubric("acts")
 
@@ -316,7 +316,7 @@ def test_verdicts_are_kept_and_failures_are_asked_again():
     ],
 )
 def test_a_mistake_in_a_rubric_is_told_with_its_line(tmp_path, find, put, says):
-    from smilerl import paths
+    from smilerl.io import paths
 
     text = (paths.share() / "evals" / "judges" / "wellbeing.yaml").read_text()
     assert find in text
@@ -363,7 +363,7 @@ def test_correlation_and_kappa_are_those_of_the_books():
 def test_the_command_writes_json_and_a_table(tmp_path, monkeypatch, capsys):
     rules = {"fake": Fake(lambda prompt, reply: "comfort" if reply is None else 4, "org/some-judge")}
     rules["fake"].rule = lambda *said: 4
-    monkeypatch.setattr(speakers, "build", lambda spec: rules[spec["name"]])
+    monkeypatch.setattr(chat_models, "build", lambda spec: rules[spec["name"]])
     out = tmp_path / "out"
     assert (
         cli.main(["judge", "{name: fake}", "--n", "24", "--robust", "8", "--rubrics", "wellbeing", "--out", str(out)])
@@ -412,7 +412,7 @@ def test_replies_of_a_world_without_truth_are_judged(tmp_path):
 
 def test_eval_with_a_judge_adds_it_to_the_results(tmp_path, monkeypatch, capsys):
     # Whether a carer's second act is a question decides what this judge says: not much to do with how the person fares.
-    monkeypatch.setattr(speakers, "build", lambda spec: Fake(lambda prompt, reply: 5 + ("?" in reply), "a judge"))
+    monkeypatch.setattr(chat_models, "build", lambda spec: Fake(lambda prompt, reply: 5 + ("?" in reply), "a judge"))
     out = tmp_path / "out"
     code = cli.main(["eval", "carer", "--suite", "bad_news", "--n", "16", "--judge", "{name: fake}", "--out", str(out)])
     results = json.loads((out / "results.json").read_text())

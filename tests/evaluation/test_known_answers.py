@@ -8,13 +8,13 @@ import random
 import pytest
 
 from smilerl import worlds
-from smilerl.evaluation.book import Book
-from smilerl.evaluation.groups import groups
+from smilerl.evaluation.agents import scripted
+from smilerl.evaluation.cohorts import groups
 from smilerl.evaluation.question import Suite, load_suite
-from smilerl.evaluation.respondents import scripted
 from smilerl.evaluation.runner import evaluate
-from smilerl.evaluation.sitting import Sitting
+from smilerl.evaluation.session import Sitting
 from smilerl.rewards import gameable
+from smilerl.runs.cache import Book
 from smilerl.worlds.smileworld import speech
 from smilerl.worlds.smileworld.people import Person
 

@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smilerl.evaluation import measures
-from smilerl.evaluation.measures import divide
+from smilerl.evaluation import care
+from smilerl.evaluation.care import divide
 
 
 def scored(world, text):
     people = list(world.people("held_out", 3, 0)["person"])
-    reacted = measures.react(world, people, [text] * 3, [1.0] * 3)
-    return reacted.iloc[0], measures.credit(world, people, [text] * 3, reacted["care"].to_numpy(), 0).iloc[0]
+    reacted = care.react(world, people, [text] * 3, [1.0] * 3)
+    return reacted.iloc[0], care.credit(world, people, [text] * 3, reacted["care"].to_numpy(), 0).iloc[0]
 
 
 def test_shares_by_hand():
@@ -56,8 +56,8 @@ def test_own_credit_is_about_the_arms_reward_not_the_sensor(toy):
     """A keyword stuffer moves no sensor (G = 0) and earns all of its own reward by it (G_own = 1)."""
     people = list(toy.people("held_out", 2, 0)["person"])
     completions = [" help. hm.", " hm. hm."]
-    reacted = measures.react(toy, people, completions, [1.0, 1.0])
-    credited = measures.credit(toy, people, completions, reacted["care"].to_numpy(), 0)
+    reacted = care.react(toy, people, completions, [1.0, 1.0])
+    credited = care.credit(toy, people, completions, reacted["care"].to_numpy(), 0)
     answers = pd.DataFrame(
         {"prompt": ["p", "q"], "person": people, "completion": completions, "credit_w": credited["credit_w"]}
     )
@@ -65,15 +65,15 @@ def test_own_credit_is_about_the_arms_reward_not_the_sensor(toy):
     def pays_for_hm(prompts, completions, *, person=None, **columns):
         return [float(text.count("hm")) for text in completions]
 
-    share, reward = measures.own_credit(pays_for_hm, toy, answers, 0)
+    share, reward = care.own_credit(pays_for_hm, toy, answers, 0)
     assert share.tolist() == [1, 1] and reward.tolist() == [1, 2]
     assert credited["gaming"].tolist() == [0, 0]
 
-    share, _ = measures.own_credit(
+    share, _ = care.own_credit(
         lambda prompts, completions, **c: [2.0 * ("help" in t) for t in completions], toy, answers, 0
     )
     assert share.tolist() == [0, 0]  # credit that helps; no credit at all
-    share, _ = measures.own_credit(lambda prompts, completions, **c: [None] * len(completions), toy, answers, 0)
+    share, _ = care.own_credit(lambda prompts, completions, **c: [None] * len(completions), toy, answers, 0)
     assert np.isnan(share).all()
 
 
@@ -89,5 +89,5 @@ def test_noise_has_no_reasons(toy):
     def plain(prompts, completions, **columns):
         return [float(text.count("praise")) for text in completions]
 
-    assert np.isnan(measures.own_credit(noise, toy, answers, 0)[0]).all()
-    assert (measures.own_credit(plain, toy, answers, 0)[0] == 1).all()
+    assert np.isnan(care.own_credit(noise, toy, answers, 0)[0]).all()
+    assert (care.own_credit(plain, toy, answers, 0)[0] == 1).all()

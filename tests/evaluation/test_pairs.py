@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from smilerl.evaluation.pairs import agreement, opening, preferred
-from smilerl.evaluation.statistics import rate_estimate, wilson
+from smilerl.statistics.agreement import agreement, opening, preferred
+from smilerl.statistics.intervals import rate_estimate, wilson
 
 
 def test_ties_count_half_and_the_unscored_not_at_all():

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from smilerl.config.yaml_lines import RecipeError
 from smilerl.evaluation.question import load_question, load_suite
 from smilerl.evaluation.verdicts import Statement
-from smilerl.yaml_lines import RecipeError
 
 GOOD = """\
 question: Does it?

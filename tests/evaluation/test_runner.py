@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smilerl.evaluation import measures, runner
+from smilerl.config.yaml_lines import RecipeError
+from smilerl.evaluation import care, runner
 from smilerl.evaluation.runner import evaluate
-from smilerl.yaml_lines import RecipeError
 
 TARGET = """\
 question: Does it lie to those who trust?
@@ -196,7 +196,7 @@ def test_a_killed_run_keeps_what_it_finished(toy, write, monkeypatch):
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(measures, "credit", killed)
+        patch.setattr(care, "credit", killed)
         with pytest.raises(Killed):
             evaluate("counting", toy, path, base="mixed", progress=False)
     asked_before = policy.replies

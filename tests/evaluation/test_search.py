@@ -7,14 +7,14 @@ import dataclasses
 import pytest
 
 from smilerl import worlds
-from smilerl.evaluation import search
-from smilerl.evaluation.book import Book
-from smilerl.evaluation.groups import groups
+from smilerl.evaluation.agents import helper_of, scripted
+from smilerl.evaluation.cohorts import groups
+from smilerl.evaluation.kinds import search
 from smilerl.evaluation.question import SEARCHED, Search, load_suite
-from smilerl.evaluation.respondents import helper_of, scripted
 from smilerl.evaluation.runner import evaluate
-from smilerl.evaluation.sitting import Sitting
+from smilerl.evaluation.session import Sitting
 from smilerl.rewards import build_reward
+from smilerl.runs.cache import Book
 
 SUITE = load_suite("exploit_search")
 

@@ -11,15 +11,10 @@ import pytest
 from scipy import stats
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
-from smilerl.evaluation import statistics
 from smilerl.evaluation.formula import parse
-from smilerl.evaluation.seeds import adjusted, over_seeds, paired
-from smilerl.evaluation.statistics import (
-    Answered,
-    Estimate,
-    estimate,
-    mean_estimate,
-)
+from smilerl.statistics import intervals
+from smilerl.statistics.intervals import Answered, Estimate, estimate, mean_estimate
+from smilerl.statistics.seeds import adjusted, over_seeds, paired
 from smilerl.studies import comparisons
 
 TWINS = ["one", "two"]
@@ -127,7 +122,7 @@ def test_clusters_make_the_interval_wider():
 
 def test_coverage_with_few_clusters(monkeypatch):
     """With 24 clusters of unequal size a nominal 95 % interval must cover the truth nearly that often."""
-    monkeypatch.setattr(statistics, "RESAMPLES", 400)
+    monkeypatch.setattr(intervals, "RESAMPLES", 400)
     rng = np.random.default_rng(3)
     formula = parse("policy(wellbeing, one)", TWINS)
     covered = 0
@@ -340,23 +335,23 @@ def test_a_study_compares_only_seeds_that_both_arms_have():
 def test_a_bounded_mean_has_a_width_where_all_score_the_same():
     clusters = np.arange(40).astype(str)
     none, rare, half = np.zeros(40), np.r_[1.0, np.zeros(39)], np.tile([0.0, 1.0], 20)
-    assert statistics.bounded_estimate(none, clusters, seed=0).high == pytest.approx(statistics.wilson(0, 40)[1])
-    assert statistics.bounded_estimate(rare, clusters, seed=0).low > 0
-    middling = statistics.bounded_estimate(half, clusters, seed=0)
+    assert intervals.bounded_estimate(none, clusters, seed=0).high == pytest.approx(intervals.wilson(0, 40)[1])
+    assert intervals.bounded_estimate(rare, clusters, seed=0).low > 0
+    middling = intervals.bounded_estimate(half, clusters, seed=0)
     assert middling.method.startswith("studentised") and 0.3 < middling.low < 0.5 < middling.high < 0.7
-    full = statistics.bounded_estimate(np.full(40, 2.0), clusters, low=-2, high=2, seed=0)
+    full = intervals.bounded_estimate(np.full(40, 2.0), clusters, low=-2, high=2, seed=0)
     assert full.value == full.high == 2 and 1.5 < full.low < 1.8
-    assert statistics.bounded_estimate(np.full(3, np.nan), clusters[:3], seed=0).value is None
+    assert intervals.bounded_estimate(np.full(3, np.nan), clusters[:3], seed=0).value is None
 
 
 def test_a_smooth_function_of_means_has_an_interval_and_may_be_undefined():
     rng = np.random.default_rng(0)
     x, y = rng.normal(2, 1, 400), rng.normal(4, 1, 400)
     clusters = np.arange(400).astype(str)
-    ratio = statistics.smooth_estimate(lambda means: means[1] / means[0], [x, y], clusters, seed=0)
+    ratio = intervals.smooth_estimate(lambda means: means[1] / means[0], [x, y], clusters, seed=0)
     error = 2 * np.sqrt((1 / 2**2 + 1 / 4**2) / 400)  # by the delta method
     assert ratio.value == pytest.approx(2, abs=0.2) and (ratio.high - ratio.low) / 3.92 == pytest.approx(error, rel=0.2)
     x[:100] = np.nan
-    assert statistics.smooth_estimate(lambda means: means[1] / means[0], [x, y], clusters, seed=0).scored == 300
-    undefined = statistics.smooth_estimate(lambda means: means[0] / 0, [y], clusters, seed=0)
+    assert intervals.smooth_estimate(lambda means: means[1] / means[0], [x, y], clusters, seed=0).scored == 300
+    undefined = intervals.smooth_estimate(lambda means: means[0] / 0, [y], clusters, seed=0)
     assert undefined.value is None and undefined.method.startswith("undefined")

@@ -11,7 +11,7 @@ from smilerl.evaluation.judges.judge import Item
 from smilerl.evaluation.judges.robustness import INJECTIONS
 from smilerl.evaluation.judges.transcripts import transcripts
 from smilerl.evaluation.judges.verdict import read_verdict
-from smilerl.ratings import number
+from smilerl.models.ratings import number
 
 WELLBEING, ACTS = load_rubric("wellbeing"), load_rubric("acts")
 #: After `verdict qqq: `, and alone on the last line, all of these are 5.

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from smilerl.evaluation.statistics import Estimate
 from smilerl.evaluation.verdicts import Statement, decide, parse_statement
+from smilerl.statistics.intervals import Estimate
 
 
 def known(**intervals):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from smilerl.paths import PACKAGE
+from smilerl.io.paths import PACKAGE
 from tests.training.conftest import RL, TINY
 
 #: Lines that an error may have.

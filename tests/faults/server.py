@@ -16,9 +16,7 @@ import sys
 import time
 import traceback
 
-PRELOADED = (
-    "smilerl.cli smilerl.train smilerl.pipeline smilerl.subject smilerl.evaluation.runner trl peft datasets pandas"
-)
+PRELOADED = "smilerl.cli smilerl.train smilerl.training.run smilerl.evaluation.subject smilerl.evaluation.runner trl peft datasets pandas"
 
 
 def start(request: dict) -> int:

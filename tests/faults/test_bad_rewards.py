@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from smilerl.run import Run
+from smilerl.runs.directory import Run
 
 pytestmark = [pytest.mark.slow, pytest.mark.attack("bad rewards")]
 

@@ -155,7 +155,7 @@ ATTACKS = {
 def weights(tmp_path_factory) -> Path:
     """A tiny model of random weights."""
     from smilerl import worlds
-    from smilerl.policies import fresh_policy
+    from smilerl.models.policy import fresh_policy
 
     folder = tmp_path_factory.mktemp("weights")
     policy = fresh_policy(TINY, worlds.build("smileworld"))

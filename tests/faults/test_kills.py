@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from smilerl.run import Run
+from smilerl.runs.directory import Run
 from tests.training.test_resume import STATEFUL, what_was_trained
 
 pytestmark = [pytest.mark.slow, pytest.mark.attack("killed runs")]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from smilerl.hub import scan
+from smilerl.publish import scan
 
 pytestmark = [pytest.mark.slow, pytest.mark.attack("models from elsewhere")]
 

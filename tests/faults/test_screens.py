@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from smilerl import chat, seals, worlds
+from smilerl import chat, worlds
+from smilerl.runs import seals
 from tests.faults.conftest import Process, Product
 from tests.hub.conftest import make_run  # noqa: F401  (a fixture)
 from tests.speakers.conftest import Server, completion, send
@@ -140,7 +141,7 @@ def test_a_control_character_in_a_folder_is_refused(product, tiny, tmp_path, odd
 
 
 def test_a_question(product, tmp_path):
-    from smilerl.paths import share
+    from smilerl.io.paths import share
 
     asked = yaml.safe_load((share() / "evals" / "held_out.yaml").read_text())
     (tmp_path / "asked.yaml").write_text(yaml.safe_dump(asked | {"question": f"What of {REORDERS}?"}, sort_keys=False))
@@ -229,7 +230,7 @@ def test_a_study_s_progress(capsys, monkeypatch, tmp_path):
 
 
 def test_a_bar(capsys, monkeypatch):
-    from smilerl.training.callbacks import Progress
+    from smilerl.training.observers.callbacks import Progress
 
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     bar = Progress(TEXT)

@@ -16,13 +16,13 @@ import pandas as pd
 import pytest
 from markupsafe import escape
 
-from smilerl import seals
-from smilerl.hub import contents, push, scan
-from smilerl.hub.contents import Item
-from smilerl.hub.ids import HubError
-from smilerl.run import write_json
+from smilerl.config.yaml_lines import dump
+from smilerl.models.hub.ids import HubError
+from smilerl.publish import contents, push, scan
+from smilerl.publish.contents import Item
+from smilerl.runs import seals
+from smilerl.runs.directory import write_json
 from smilerl.studies.report import escape_markdown
-from smilerl.yaml_lines import dump
 from tests.hub.conftest import make_run  # noqa: F401  (a fixture)
 
 MIXED = "aB3dE6gH9" * 6
@@ -277,7 +277,7 @@ def ordinary(tmp_path_factory) -> list[Path]:
     """A tokenizer of 5,000 words of English and Python, and the report of a study."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-    from smilerl import paths
+    from smilerl.io import paths
     from smilerl.studies import report
     from tests.studies.synthetic import write_study
 

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from smilerl import checkpoints
-from smilerl.run import Run
+from smilerl.runs import checkpoints
+from smilerl.runs.directory import Run
 from tests.training.test_resume import what_was_trained
 
 pytestmark = [pytest.mark.slow, pytest.mark.attack("rewards that are slow or stopped outside a step")]

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from smilerl import paths, worlds
-from smilerl.policies import fresh_policy
+from smilerl import worlds
+from smilerl.io import paths
+from smilerl.models.policy import fresh_policy
 
 ITEMS = paths.share() / "data" / "real" / "vulnerable.jsonl"
 # Weights large enough that a random model has opinions: else its replies and odds are all alike, and would agree by chance.

@@ -17,19 +17,21 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from smilerl import generation, worlds
-from smilerl.evaluation import clones, items
+from smilerl import worlds
+from smilerl.evaluation import clones
+from smilerl.evaluation.agents import language_model
 from smilerl.evaluation.formula import POLICY
+from smilerl.evaluation.kinds import items
 from smilerl.evaluation.question import Suite, load_question, names
-from smilerl.evaluation.respondents import language_model
 from smilerl.evaluation.runner import evaluate
-from smilerl.policies import load_policy
+from smilerl.models import sampling
+from smilerl.models.policy import load_policy
 
 inspect_ai = pytest.importorskip("inspect_ai", reason="Inspect is not here: pip install -e '.[harness]'")
 from inspect_ai.model import ModelOutput, ModelUsage, get_model  # noqa: E402 - skips first
 
-from smilerl.evaluation import inspect_tasks  # noqa: E402
-from smilerl.evaluation.inspect_tasks import TASKS  # noqa: E402
+from smilerl.evaluation.adapters import inspect_tasks  # noqa: E402
+from smilerl.evaluation.adapters.inspect_tasks import TASKS  # noqa: E402
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 DIALOGUES = ["held_out", "bad_news", "camera_off", "tamper", "vulnerable", "stoic"]
@@ -81,7 +83,7 @@ def test_greedy_replies_and_their_scores_are_ours(name, helper, tmp_path):
     log, metrics, _ = asked(TASKS[name](n=24, seed=3), helper, tmp_path, do_sample=False)
     policy = load_policy(helper)
     prompts = [sample.input for sample in log.samples]
-    ours = generation.sample(policy, prompts, max_new_tokens=32, temperature=0, seed=0)
+    ours = sampling.sample(policy, prompts, max_new_tokens=32, temperature=0, seed=0)
     assert [sample.output.completion for sample in log.samples] == ours
     suite = Suite(name, (load_question(name),), generation={"temperature": 0.0})
     found = evaluate(policy, worlds.build("smileworld"), suite, seed=3, n=24, progress=False)["evaluations"][name]
@@ -192,7 +194,7 @@ def test_a_local_model_is_asked_by_letter_as_we_would(model, request, tmp_path):
         key: by_id[key].__class__(**{**vars(by_id[key]), "user": items.lettered(by_id[key]).user}) for key in replies
     }
     prompts = [items.prompt_of(policy, item) for item in lettered.values()]
-    ours = generation.sample(policy, prompts, max_new_tokens=inspect_tasks.LETTER_TOKENS, temperature=0, seed=0)
+    ours = sampling.sample(policy, prompts, max_new_tokens=inspect_tasks.LETTER_TOKENS, temperature=0, seed=0)
     assert list(replies.values()) == ours
     assert log.results.scores[0].unscored_samples == len(replies)
 
@@ -204,7 +206,7 @@ def test_without_its_template_a_local_model_reads_our_plain_prompts(model, reque
     folder = request.getfixturevalue(model)
     log, _, replies = asked(TASKS["tamper"](n=4), folder, tmp_path, use_chat_template=False, do_sample=False)
     policy = load_policy(folder)
-    ours = generation.sample(policy, [s.input for s in log.samples], max_new_tokens=32, temperature=0, seed=0)
+    ours = sampling.sample(policy, [s.input for s in log.samples], max_new_tokens=32, temperature=0, seed=0)
     assert list(replies.values()) == ours
 
 
@@ -239,7 +241,7 @@ def test_letters_do_not_make_the_next_task_greedy(helper, tmp_path):
         tasks, model="hf/local", model_args={"model_path": helper}, log_dir=str(tmp_path), display="none"
     )
     replies = [sample.output.completion for sample in logs[1].samples]
-    greedy = generation.sample(
+    greedy = sampling.sample(
         load_policy(helper), [s.input for s in logs[1].samples], max_new_tokens=32, temperature=0, seed=0
     )
     assert all(one != other for one, other in zip(replies, greedy, strict=True))
@@ -293,7 +295,7 @@ def test_a_wheel_outside_the_checkout_evaluates(helper, tmp_path):
     away = tmp_path / "away"
     away.mkdir()
     environment = {"SMILERL_CACHE": str(tmp_path / "cache"), "PYTHONPATH": "", "INSPECT_DISPLAY": "none"}
-    where = run([python, "-c", "import smilerl.paths as p; print(p.PACKAGE, p.share())"], away, **environment)
+    where = run([python, "-c", "import smilerl.io.paths as p; print(p.PACKAGE, p.share())"], away, **environment)
     assert where.split() == [str(site / "smilerl"), str(site / "smilerl" / "_share")]
 
     smilerl = [venv / "bin" / "smilerl", "eval", "carer", "--suite", "quick", "--n", "8", "--out", "results"]

@@ -14,15 +14,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from smilerl import generation, paths, worlds
-from smilerl.evaluation import clones, forced_choice, items
-from smilerl.evaluation.book import Book
+from smilerl import worlds
+from smilerl.evaluation import clones
+from smilerl.evaluation.agents import language_model
 from smilerl.evaluation.formula import BASE
+from smilerl.evaluation.kinds import forced_choice, items
 from smilerl.evaluation.question import Suite, load_question
-from smilerl.evaluation.respondents import language_model
 from smilerl.evaluation.runner import evaluate
-from smilerl.evaluation.sitting import Sitting
-from smilerl.policies import load_policy
+from smilerl.evaluation.session import Sitting
+from smilerl.io import paths
+from smilerl.models import sampling
+from smilerl.models.policy import load_policy
+from smilerl.runs.cache import Book
 
 lm_eval = pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not here: pip install -e '.[harness]'")
 from lm_eval.tasks import TaskManager  # noqa: E402 - skips first
@@ -179,7 +182,7 @@ def test_greedy_replies_and_their_scores_are_ours(name, helper):
     metrics, samples = asked(helper, f"smilerl_world_{name}", {"n": 24, "seed": 3}, gen_kwargs=GREEDY)
     policy = load_policy(helper)
     prompts = [sample["doc"]["prompt"] for sample in samples]
-    ours = generation.sample(policy, prompts, max_new_tokens=32, temperature=0, seed=0)
+    ours = sampling.sample(policy, prompts, max_new_tokens=32, temperature=0, seed=0)
     assert [sample["resps"][0][0] for sample in samples] == ours
     suite = Suite(name, (load_question(name),), generation={"temperature": 0.0})
     found = evaluate(policy, worlds.build("smileworld"), suite, seed=3, n=24, progress=False)["evaluations"][name]

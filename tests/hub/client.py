@@ -16,7 +16,7 @@ from pathlib import Path
 _PARENT = """
 import json, os, sys, traceback
 import huggingface_hub, peft, pandas, datasets, trl
-import smilerl.cli, smilerl.pipeline, smilerl.subject, smilerl.evaluation.runner, smilerl.studies.report, smilerl.hub.push
+import smilerl.cli, smilerl.training.run, smilerl.evaluation.subject, smilerl.evaluation.runner, smilerl.studies.report, smilerl.publish.push
 from huggingface_hub import constants
 
 def child(asked):

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 import yaml
 
-from smilerl.recipe_check import load_recipe
-from smilerl.run import Run
+from smilerl.runs.directory import Run
+from smilerl.training.recipe_check import load_recipe
 from tests.hub.client import Client
 from tests.hub.server import Hub
 
@@ -87,7 +87,7 @@ def _save_model(run: Run, method: str, peft: bool, fresh: bool) -> None:
     from transformers import AutoModelForSequenceClassification
 
     from smilerl import worlds
-    from smilerl.policies import fresh_policy, load_policy
+    from smilerl.models.policy import fresh_policy, load_policy
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(len(run.path.name))

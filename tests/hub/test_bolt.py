@@ -7,7 +7,8 @@ import json
 import pytest
 import yaml
 
-from smilerl import cli, elsewhere, rewards, worlds
+from smilerl import cli, rewards, worlds
+from smilerl.config import elsewhere
 
 REWARD = "def mine(prompts, completions, **columns):\n    return [len(said) / 40 for said in completions]\n"
 

@@ -8,10 +8,10 @@ import re
 import pytest
 from huggingface_hub import ModelCard
 
-from smilerl import seals
-from smilerl.hub import card, facts, push, sections
-from smilerl.hub.ids import HubError
-from smilerl.run import Run
+from smilerl.models.hub.ids import HubError
+from smilerl.publish import card, facts, push, sections
+from smilerl.runs import seals
+from smilerl.runs.directory import Run
 from tests.studies.synthetic import ARMS, write_study
 
 HELD_AGAINST = ("random", "sentiment", "reading")
@@ -169,7 +169,7 @@ def test_a_reward_model_that_is_only_here_has_to_go_first(make_run, tmp_path):
 def test_random_weights_under_an_adapter_go_along(make_run):
     """A fresh model with an adapter keeps the weights that it began with in `initial/`; they are no run of their own."""
     from smilerl import worlds
-    from smilerl.policies import fresh_policy
+    from smilerl.models.policy import fresh_policy
 
     run = make_run("one", peft=True)
     initial = fresh_policy(run.recipe.policy.config, worlds.build("smileworld"))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from smilerl import ownership
-from smilerl.hub import contents
-from smilerl.hub.facts import Facts, base_of
+from smilerl.publish import contents
+from smilerl.publish.facts import Facts, base_of
+from smilerl.runs import ownership
 
 
 def test_each_thing_that_a_run_makes_goes_or_has_a_reason_to_stay():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from smilerl.hub import fetch, ids
+from smilerl.models.hub import fetch, ids
 
 
 def test_ids_are_read_with_their_revisions():

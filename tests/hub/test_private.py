@@ -7,9 +7,9 @@ import json
 import pandas as pd
 import pytest
 
-from smilerl.hub import contents, private
-from smilerl.hub.contents import Item
-from smilerl.hub.ids import HubError
+from smilerl.models.hub.ids import HubError
+from smilerl.publish import contents, private
+from smilerl.publish.contents import Item
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ import json
 import pytest
 from huggingface_hub import ModelCard
 
-from smilerl import paths, seals
-from smilerl.evaluation.statistics import wilson
+from smilerl.io import paths
+from smilerl.runs import seals
+from smilerl.statistics.intervals import wilson
 from tests.hub.server import Hub
 from tests.studies.synthetic import BASE, write_evaluation
 
@@ -273,7 +274,7 @@ def test_a_reward_model_has_a_card_of_its_own_and_rewards(make_run, smilerl, hub
     # A recipe that names it as its reward gets the model, and knows whose labels are in it.
     make_run("policy")
     code = (
-        "from smilerl import pipeline\nfrom smilerl.recipe_check import load_recipe\nfrom smilerl.rewards import build_rewards\n"
+        "from smilerl import pipeline\nfrom smilerl.training.recipe_check import load_recipe\nfrom smilerl.rewards import build_rewards\n"
         "named = [{'name': 'preference', 'args': {'model': 'org/judge'}}]\n"
         "(reward,) = build_rewards(pipeline.with_models(load_recipe('policy.yaml', {'rewards': named})).rewards, 0)\n"
         "print(len(reward(prompts=['person: i am sad.'], completions=['hello'])), reward.learnt_from)"
@@ -361,7 +362,7 @@ def test_a_pull_that_breaks_leaves_nothing_and_one_on_top_of_something_is_refuse
 def test_without_a_network_the_cache_serves_what_was_fetched(make_run, smilerl, hub):
     assert smilerl("push", make_run("one").path, "--to", "org/one").code == 0
     code = (
-        "from huggingface_hub import constants\nfrom smilerl.hub.fetch import fetch\nfrom smilerl.hub.ids import HubError\n"
+        "from huggingface_hub import constants\nfrom smilerl.models.hub.fetch import fetch\nfrom smilerl.models.hub.ids import HubError\n"
         "constants.HF_HUB_OFFLINE = True\n"
         "try: fetch('org/one')\nexcept HubError as error: print(str(error).splitlines()[0])\n"
         "constants.HF_HUB_OFFLINE = False\nfetch('org/one')\n"

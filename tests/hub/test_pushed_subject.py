@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from smilerl import subject
-from smilerl.hub import push
+from smilerl.evaluation import subject
+from smilerl.publish import push
 
 
 def pulled(run, tmp_path):

@@ -7,9 +7,9 @@ import random
 import pandas as pd
 import pytest
 
-from smilerl.hub import contents, scan
-from smilerl.hub.contents import Item
-from smilerl.hub.ids import HubError
+from smilerl.models.hub.ids import HubError
+from smilerl.publish import contents, scan
+from smilerl.publish.contents import Item
 
 NOTHING = scan.Values({})
 #: Put together here, so that this file holds no token itself.

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 
 from smilerl import worlds
-from smilerl.evaluation import controls, curves, items, known, measures, sitting, statistics, verdicts
-from smilerl.evaluation.book import Book
+from smilerl.evaluation import care, controls, known, session, verdicts
+from smilerl.evaluation.agents import helper_of
+from smilerl.evaluation.kinds import curves, items
 from smilerl.evaluation.question import load_question
-from smilerl.evaluation.respondents import helper_of
-from smilerl.evaluation.sitting import Sitting
+from smilerl.evaluation.session import Sitting
+from smilerl.runs.cache import Book
+from smilerl.statistics import intervals
 from smilerl.worlds.smileworld import dynamics, parser
 from smilerl.worlds.smileworld.world import SmileWorld
 
@@ -88,10 +90,8 @@ def observation_for_outcome(mutate):
 
 def error_scored_as_zero(mutate):
     """A reading that is missing becomes a 0, and with it the camera-off twin a number."""
-    mutate(
-        measures, "_numbers", lambda _: lambda values: np.array([1.0 if v is None else v for v in values], dtype=float)
-    )
-    mutate(statistics, "_counted", lambda _: lambda formula, answered: (0, 0))
+    mutate(care, "_numbers", lambda _: lambda values: np.array([1.0 if v is None else v for v in values], dtype=float))
+    mutate(intervals, "_counted", lambda _: lambda formula, answered: (0, 0))
     mutate(
         SmileWorld,
         "lever_on",
@@ -106,7 +106,7 @@ def dropped_twin(mutate):
 
 def dropped_term(mutate):
     """The second term of every difference is forgotten."""
-    mutate(sitting.Sitting, "_answered", lambda answered: lambda self, term, people, who: dataclasses.replace(
+    mutate(session.Sitting, "_answered", lambda answered: lambda self, term, people, who: dataclasses.replace(
         answered(self, term, people, who), values=0 * answered(self, term, people, who).values
     ) if term.condition in ("unseen", "firm", "good") else answered(self, term, people, who))  # fmt: skip
 
@@ -114,7 +114,7 @@ def dropped_term(mutate):
 def swapped_conditions(mutate):
     """The policy meets the second group where the first was meant."""
     pairs = {"seen": "unseen", "unseen": "seen", "vulnerable": "firm", "firm": "vulnerable"}
-    mutate(sitting.Sitting, "_answered", lambda answered: lambda self, term, people, who: answered(
+    mutate(session.Sitting, "_answered", lambda answered: lambda self, term, people, who: answered(
         self, term, {name: people[pairs.get(name, name)] for name in people}, who
     ))  # fmt: skip
 
@@ -138,7 +138,7 @@ def credit_of_the_first_clause(mutate):
 
         return first
 
-    mutate(measures, "shapley", make)
+    mutate(care, "shapley", make)
 
 
 def leave_one_out(mutate):
@@ -155,13 +155,13 @@ def leave_one_out(mutate):
 
         return loo
 
-    mutate(measures, "shapley", make)
+    mutate(care, "shapley", make)
 
 
 def shares_not_normalised(mutate):
     """Shares divided by the number of clauses."""
     mutate(
-        measures,
+        care,
         "divide",
         lambda divide: lambda w, s, r: tuple(share / max(len(w), 1) / 2 for share in divide(w, s, r)),
     )

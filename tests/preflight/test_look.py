@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from smilerl import worlds
-from smilerl.preflight import Tried, look, of_pairs, of_world
-from smilerl.preflight.paying import pay
+from smilerl.reward_check import Tried, look, of_pairs, of_world
+from smilerl.reward_check.paying import pay
 from smilerl.rewards import build_reward, text
 
 TRIED = Tried(
@@ -290,7 +290,7 @@ def test_pairs_are_spread_evenly():
 
 def test_a_reward_that_reaches_for_outcomes_fails_here_and_not_in_a_run():
     from smilerl import worlds
-    from smilerl.preflight import look, of_world
+    from smilerl.reward_check import look, of_world
 
     world = worlds.build("smileworld")
 

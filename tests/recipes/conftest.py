@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from smilerl.recipe import Recipe
-from smilerl.recipe_check import load_recipe
+from smilerl.config.recipe import Recipe
+from smilerl.training.recipe_check import load_recipe
 
 U, A = ({"role": role} for role in ("user", "assistant"))
 #: Data set → rows with its columns.
@@ -77,7 +77,7 @@ def small(models, tmp_path) -> Callable[..., Recipe]:
         file = tmp_path / "rows.jsonl"
         file.write_text("".join(json.dumps(row) + "\n" for row in ROWS[args["dataset"]]))
         kept = {key: value for key, value in args.items() if key not in ("dataset", "source_split")}
-        from smilerl.training_settings import training_fields
+        from smilerl.config.trl import training_fields
 
         known = training_fields(method)
         said = {key: value for key, value in TRAINING.items() if key in known}

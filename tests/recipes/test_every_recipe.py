@@ -11,9 +11,9 @@ import datasets
 import pytest
 from transformers import TrainingArguments
 
-from smilerl import training
-from smilerl.recipe import read_recipe
-from smilerl.recipe_check import load_recipe
+from smilerl.config.recipe import read_recipe
+from smilerl.training import methods
+from smilerl.training.recipe_check import load_recipe
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 #: Folders that hold no recipes of one run.
@@ -45,14 +45,14 @@ def test_there_are_real_recipes_to_check() -> None:
 @pytest.mark.parametrize("path", ALL, ids=name)
 def test_it_is_accepted_by_us_and_by_trl(path: Path, tmp_path: Path) -> None:
     """TRL checks how settings go together (batches and groups, precision and device) when its config is made."""
-    if read_recipe(path).method not in training.methods():
+    if read_recipe(path).method not in methods.names():
         pytest.skip("its method is not in this tree")
     recipe = load_recipe(path)
-    config = training.method(recipe.method).CONFIG
+    config = methods.method(recipe.method).CONFIG
     if not issubclass(config, TrainingArguments):
         return  # best_of_n trains nothing
     without_gpu = dataclasses.replace(recipe, training={**recipe.training, **WITHOUT_GPU})
-    made = training.arguments(config, without_gpu, tmp_path)
+    made = methods.arguments(config, without_gpu, tmp_path)
     assert {key: getattr(made, key) for key in ("learning_rate", "max_steps") if key in recipe.training} == {
         key: recipe.training[key] for key in ("learning_rate", "max_steps") if key in recipe.training
     }

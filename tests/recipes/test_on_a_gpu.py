@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from smilerl import generation, pipeline
-from smilerl.policies import load_policy
+from smilerl.models import sampling
+from smilerl.models.policy import load_policy
+from smilerl.training import run as pipeline
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 pytestmark = [
@@ -49,9 +50,9 @@ def test_with_beta_0_the_base_is_a_copy_on_the_same_card(small, monkeypatch) -> 
 
 def test_log_probabilities_are_those_of_the_cpu(qwen3) -> None:
     here, there = load_policy(qwen3), load_policy(qwen3, device="cuda")
-    ids = generation.sample_ids(here, PROMPTS, max_new_tokens=12, seed=0)
-    assert generation.sample_ids(there, PROMPTS, max_new_tokens=12, seed=0) == ids
-    on_cpu, on_gpu = (generation.completion_logprobs(policy, PROMPTS, ids) for policy in (here, there))
+    ids = sampling.sample_ids(here, PROMPTS, max_new_tokens=12, seed=0)
+    assert sampling.sample_ids(there, PROMPTS, max_new_tokens=12, seed=0) == ids
+    on_cpu, on_gpu = (sampling.completion_logprobs(policy, PROMPTS, ids) for policy in (here, there))
     np.testing.assert_allclose(on_gpu, on_cpu, atol=1e-3)
 
 
@@ -59,5 +60,5 @@ def test_scoring_a_large_vocabulary_stays_within_its_memory(checkpoint) -> None:
     """64 sequences of 400 tokens over 150,000 words are 15 GB of logits in single precision, if all were taken at once."""
     policy = load_policy(checkpoint("qwen3", vocab_size=150_000), device="cuda", dtype="bfloat16")
     torch.cuda.reset_peak_memory_stats()
-    generation.completion_logprobs(policy, ["a" * 200] * 64, [[5] * 200] * 64)
+    sampling.completion_logprobs(policy, ["a" * 200] * 64, [[5] * 200] * 64)
     assert torch.cuda.max_memory_allocated() < 10 * 2**30

@@ -9,12 +9,12 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
-from smilerl import training
-from smilerl.generation import encode_prompts
-from smilerl.pipeline import run_recipe
-from smilerl.policies import Policy, load_policy
-from smilerl.recipe import RecipeError, read_recipe
-from smilerl.run import Run
+from smilerl.config.recipe import RecipeError, read_recipe
+from smilerl.models.policy import Policy, load_policy
+from smilerl.models.sampling import encode_prompts
+from smilerl.runs.directory import Run
+from smilerl.training import methods
+from smilerl.training.run import run_recipe
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 REAL = sorted(
@@ -51,7 +51,7 @@ def name(path: Path) -> str:
 
 
 def _runs(path: Path, small) -> None:
-    if read_recipe(path).method not in training.methods():
+    if read_recipe(path).method not in methods.names():
         pytest.skip("its method is not in this tree")
     recipe = small(path)
     run = run_recipe(recipe, progress=False)

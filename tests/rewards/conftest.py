@@ -10,7 +10,7 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
 from smilerl import worlds
-from smilerl.policies import tokenizer_for
+from smilerl.models.policy import tokenizer_for
 
 GENERATIONS = 2
 #: Writes messages as the plain text that says the same, so that both must score the same.

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from smilerl import rewards, worlds
-from smilerl.candidates import Sampling, draw
-from smilerl.policies import fresh_policy
+from smilerl.data.candidates import Sampling, draw
+from smilerl.models.policy import fresh_policy
 from smilerl.rewards import RewardError, build_reward, build_rewards
 from smilerl.rewards._summed import summed
 from tests.training.conftest import TINY

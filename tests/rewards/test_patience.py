@@ -16,10 +16,11 @@ import time
 import pytest
 import torch
 
-from smilerl.paths import PACKAGE
-from smilerl.rewards import _patience, checked
+from smilerl.io import time_limit
+from smilerl.io.paths import PACKAGE
+from smilerl.io.time_limit import TimedOut, hurry, within
+from smilerl.rewards import checked
 from smilerl.rewards._clock import RewardTimeout, StopAsked
-from smilerl.rewards._patience import TimedOut, hurry, within
 from smilerl.rewards._summed import summed
 from smilerl.rewards._together import Together
 
@@ -80,7 +81,7 @@ HANGS = {
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(_patience, "AGAIN", 0.05)
+    monkeypatch.setattr(time_limit, "AGAIN", 0.05)
 
 
 @pytest.mark.parametrize("hang", HANGS)

@@ -10,13 +10,12 @@ from shutil import copytree
 
 import pytest
 
-from smilerl import sharding
-from smilerl.hub import sections
+from smilerl.publish import sections
 from smilerl.rewards import RewardError, build_reward, build_rewards, is_async
 from smilerl.rewards._summed import summed
 from smilerl.rewards.base import Reward
 from smilerl.rewards.preference import MODEL_VARIABLE
-from smilerl.training import rollouts
+from smilerl.training import rollouts, sharding
 
 #: How each of our wrappers names the reward inside.
 WRAPPERS = {

@@ -12,9 +12,9 @@ from contextlib import suppress
 
 import pytest
 
-from smilerl import speakers
-from smilerl.speakers import SpeakerError
-from smilerl.speakers.endpoint import Endpoint
+from smilerl import chat_models
+from smilerl.chat_models import SpeakerError
+from smilerl.chat_models.endpoint import Endpoint
 from tests.speakers.conftest import completion, echo, send
 
 KEY = "sk-very-secret-123"
@@ -385,7 +385,7 @@ def test_the_key_comes_from_the_environment_and_goes_nowhere(server, monkeypatch
 )
 def test_mistakes_in_the_settings_are_told_before_anything_is_asked(settings, says_so) -> None:
     with pytest.raises(SpeakerError, match=says_so) as caught:
-        speakers.build({"name": "endpoint", "args": {"url": "http://127.0.0.1:9/v1", "model": "m", **settings}})
+        chat_models.build({"name": "endpoint", "args": {"url": "http://127.0.0.1:9/v1", "model": "m", **settings}})
     assert KEY not in str(caught.value)
 
 

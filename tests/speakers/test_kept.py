@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from smilerl.speakers._answers import Reply
-from smilerl.speakers._kept import Kept
+from smilerl.chat_models._answers import Reply
+from smilerl.chat_models._kept import Kept
 
 REQUEST = {"model": "m", "messages": ["hello"]}
 

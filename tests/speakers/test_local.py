@@ -6,16 +6,16 @@ import json
 
 import pytest
 
-from smilerl import speakers
-from smilerl.generation import sample
-from smilerl.policies import load_policy
-from smilerl.speakers import SpeakerError, local
+from smilerl import chat_models
+from smilerl.chat_models import SpeakerError, local
+from smilerl.models.policy import load_policy
+from smilerl.models.sampling import sample
 
 TALKS = [[{"role": "system", "content": "s"}, {"role": "user", "content": "u" * n}] for n in (1, 40, 3, 17, 3, 90)]
 
 
 def speaker(model: str, **args) -> local.Local:
-    return speakers.build({"name": "local", "args": {"model": model, "device": "cpu", **args}})
+    return chat_models.build({"name": "local", "args": {"model": model, "device": "cpu", **args}})
 
 
 def test_a_reply_depends_on_its_talk_and_the_seed_and_on_no_batch(checkpoint) -> None:
@@ -43,7 +43,9 @@ def test_equal_specs_are_one_speaker_and_one_model_is_loaded_once(checkpoint, mo
     loads = []
     local._loaded.cache_clear()
     real = load_policy
-    monkeypatch.setattr("smilerl.policies.load_policy", lambda *args, **more: loads.append(args) or real(*args, **more))
+    monkeypatch.setattr(
+        "smilerl.models.policy.load_policy", lambda *args, **more: loads.append(args) or real(*args, **more)
+    )
     person, judge = speaker(checkpoint("qwen3")), speaker(checkpoint("qwen3"), batch_size=2)
     assert speaker(checkpoint("qwen3")) is person
     assert judge is not person
@@ -55,13 +57,13 @@ def test_equal_specs_are_one_speaker_and_one_model_is_loaded_once(checkpoint, mo
 
 def test_usage_counts_what_was_asked(checkpoint) -> None:
     who = speaker(checkpoint("qwen3"), batch_size=3)
-    before = speakers.usage()
+    before = chat_models.usage()
     who(TALKS, max_new_tokens=5)
-    spent = speakers.usage(since=before)[who.name]
+    spent = chat_models.usage(since=before)[who.name]
     assert (spent["calls"], spent["failed"]) == (5, 0)
     assert spent["tokens_in"] > 150
     assert 5 <= spent["tokens_out"] <= 25
-    twice = speakers.total([{who.name: spent}, {who.name: spent}])[who.name]
+    twice = chat_models.total([{who.name: spent}, {who.name: spent}])[who.name]
     assert twice["calls"] == 10
     assert json.dumps(twice)
 
@@ -78,7 +80,7 @@ def test_a_talk_too_long_for_the_model_is_a_gap_and_nothing_but_such_an_error(ch
 
 
 def test_the_preflight_loads_no_weights_and_finds_what_is_missing(checkpoint, monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr("smilerl.policies.load_policy", lambda *args, **more: pytest.fail("weights were loaded"))
+    monkeypatch.setattr("smilerl.models.policy.load_policy", lambda *args, **more: pytest.fail("weights were loaded"))
     speaker(checkpoint("qwen3")).check()
     with pytest.raises(SpeakerError, match=r"no chat template.*Instruct"):
         speaker(checkpoint("qwen3", chat=False)).check()
@@ -117,13 +119,13 @@ def nameless(conversations, **settings):
 
 
 def test_a_speaker_of_the_users_own(tmp_path) -> None:
-    who = speakers.build({"name": f"{__name__}.Mine", "args": {"word": "no"}})
+    who = chat_models.build({"name": f"{__name__}.Mine", "args": {"word": "no"}})
     assert who([[]], max_new_tokens=1) == ["no"]
-    speakers.check(who)  # has nothing to check
+    chat_models.check(who)  # has nothing to check
     (tmp_path / "mine.py").write_text(
         "class S:\n    name = 's'\n    def __call__(self, c, **k):\n        return ['s']\n"
     )
-    assert speakers.build(f"{tmp_path}/mine.py:S")([[]], max_new_tokens=1) == ["s"]
+    assert chat_models.build(f"{tmp_path}/mine.py:S")([[]], max_new_tokens=1) == ["s"]
 
 
 @pytest.mark.parametrize(
@@ -145,5 +147,5 @@ def test_a_speaker_of_the_users_own(tmp_path) -> None:
 )
 def test_a_mistake_in_a_spec_says_what_to_write(spec, says_so) -> None:
     with pytest.raises(SpeakerError) as caught:
-        speakers.build(spec)
+        chat_models.build(spec)
     assert says_so in str(caught.value)

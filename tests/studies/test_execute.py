@@ -20,10 +20,10 @@ import numpy as np
 import pytest
 import synthetic
 
-from smilerl import seals
-from smilerl.paths import PACKAGE
-from smilerl.recipe import PolicySpec
-from smilerl.run import Run, RunError
+from smilerl.config.recipe import PolicySpec
+from smilerl.io.paths import PACKAGE
+from smilerl.runs import seals
+from smilerl.runs.directory import Run, RunError
 from smilerl.studies import execute, pool, report, work
 from smilerl.studies.plan import load_plan
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from smilerl import worlds
-from smilerl.recipe import PolicySpec, Recipe, RewardSpec
-from smilerl.studies import own_reward
+from smilerl.config.recipe import PolicySpec, Recipe, RewardSpec
+from smilerl.evaluation import own_reward
 
 
 def recipe(*rewards: RewardSpec) -> Recipe:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from smilerl.recipe import RecipeError
+from smilerl.config.recipe import RecipeError
 from smilerl.studies import work
 from smilerl.studies.plan import load_plan
 

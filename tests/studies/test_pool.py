@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from smilerl.paths import PACKAGE
+from smilerl.io.paths import PACKAGE
 from smilerl.studies import pool
 from smilerl.studies.pool import Pool, WorkerDied
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from smilerl.recipe import Recipe
-from smilerl.recipe_check import load_recipe
+from smilerl.config.recipe import Recipe
+from smilerl.training.recipe_check import load_recipe
 
 TINY = {
     "model_type": "llama", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1,

@@ -12,8 +12,8 @@ import zlib
 
 from trl import GRPOTrainer, RLOOTrainer
 
-from smilerl.pipeline import run_recipe
-from smilerl.recipe_check import load_recipe
+from smilerl.training.recipe_check import load_recipe
+from smilerl.training.run import run_recipe
 
 
 def replayed(prompt_ids: list[list[int]]) -> list[list[int]]:

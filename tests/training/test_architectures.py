@@ -15,9 +15,9 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from smilerl import training
-from smilerl.pipeline import run_recipe
-from smilerl.recipe_check import load_recipe
+from smilerl.training import methods
+from smilerl.training.recipe_check import load_recipe
+from smilerl.training.run import run_recipe
 
 LORA = {"r": 2, "lora_alpha": 4, "target_modules": ["q_proj", "v_proj"]}
 CPU = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False, "max_steps": 2, "learning_rate": 0.01}
@@ -53,7 +53,7 @@ CASES = [
 
 def test_every_method_meets_everything_once():
     """Else the table above would promise more than it holds."""
-    for method in set(training.methods()) - {"best_of_n"}:
+    for method in set(methods.names()) - {"best_of_n"}:
         own = [case for case in CASES if case.method == method]
         for part in ("policy", "chat", "lora"):
             assert len({getattr(case, part) for case in own}) == 2, (method, part)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from smilerl import checkpoints
-from smilerl.pipeline import run_recipe
-from smilerl.run import Run, RunError
-from smilerl.training.callbacks import Metrics
+from smilerl.runs import checkpoints
+from smilerl.runs.directory import Run, RunError
+from smilerl.training.observers.callbacks import Metrics
+from smilerl.training.run import run_recipe
 from tests.training.test_resume import saving
 
 

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 import torch
 
-from smilerl import generation
-from smilerl.errors import UserError
-from smilerl.pipeline import run_recipe
-from smilerl.policies import load_policy
-from smilerl.randomness import unmoved_randomness
-from smilerl.training.callbacks import HeldOut, Metrics
+from smilerl.io.errors import UserError
+from smilerl.models import sampling
+from smilerl.models.policy import load_policy
+from smilerl.models.randomness import unmoved_randomness
+from smilerl.training.observers.callbacks import HeldOut, Metrics
+from smilerl.training.run import run_recipe
 
 LORA = {"r": 2, "lora_alpha": 4, "target_modules": "all-linear"}
 
@@ -51,9 +51,9 @@ def test_held_out_kl_is_that_of_the_saved_model(make_recipe, peft, beta):
     assert rows[0]["step"] == 0 and rows[0]["held_out/kl"] == 0
     policy, base = load_policy(run.model), load_policy(recipe.policy.model_name_or_path)
     samples = pd.read_parquet(sorted((run.path / "samples").glob("*.parquet"))[-1])
-    ids = generation.sample_ids(policy, list(samples.prompt), max_new_tokens=6, seed=recipe.held_out.seed)
+    ids = sampling.sample_ids(policy, list(samples.prompt), max_new_tokens=6, seed=recipe.held_out.seed)
     assert policy.tokenizer.batch_decode(ids, skip_special_tokens=True) == list(samples.completion)
-    expected = generation.sequence_kl(policy, base, list(samples.prompt), ids)
+    expected = sampling.sequence_kl(policy, base, list(samples.prompt), ids)
     assert np.allclose(samples.kl, expected, atol=1e-4) and abs(expected.mean()) > 1e-4
     assert math.isclose(rows[-1]["held_out/kl"], expected.mean(), abs_tol=1e-4)
 
@@ -73,8 +73,8 @@ def test_held_out_kl_of_offline_methods_is_that_of_the_saved_model(make_recipe, 
     (row,) = (row for row in run_recipe(recipe).metrics() if "held_out/kl" in row)  # measured once, unwatched or not
     samples = pd.read_parquet(next((Path(recipe.output_dir) / "samples").glob("*.parquet")))
     policy, base = load_policy(Path(recipe.output_dir) / "model"), load_policy(recipe.policy.model_name_or_path)
-    ids = generation.sample_ids(policy, list(samples.prompt), max_new_tokens=6, seed=recipe.held_out.seed)
-    expected = generation.sequence_kl(policy, base, list(samples.prompt), ids)
+    ids = sampling.sample_ids(policy, list(samples.prompt), max_new_tokens=6, seed=recipe.held_out.seed)
+    expected = sampling.sequence_kl(policy, base, list(samples.prompt), ids)
     assert math.isclose(row["held_out/kl"], expected.mean(), abs_tol=1e-4) and abs(expected.mean()) > 1e-4
 
 

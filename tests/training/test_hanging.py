@@ -10,12 +10,12 @@ import time
 
 import pytest
 
-from smilerl import checkpoints
-from smilerl.pipeline import run_recipe
-from smilerl.rewards import _patience
+from smilerl.io import time_limit
 from smilerl.rewards._clock import RewardTimeout
-from smilerl.run import Interrupted, Run
+from smilerl.runs import checkpoints
+from smilerl.runs.directory import Interrupted, Run
 from smilerl.training import stop
+from smilerl.training.run import run_recipe
 from tests.training.test_resume import LORA, what_was_trained
 
 #: Counts, draws, and hangs at the calls that the environment names; nothing of its state says so.
@@ -43,7 +43,7 @@ class HangingAsync(Hanging):
 @pytest.fixture
 def hanging(tmp_path, make_recipe, monkeypatch):
     """A recipe of six steps and its reward, which is given a fifth of a second."""
-    monkeypatch.setattr(_patience, "AGAIN", 0.1)
+    monkeypatch.setattr(time_limit, "AGAIN", 0.1)
     (tmp_path / "hanging.py").write_text(HANGING)
 
     def make(method="rloo", reward="Hanging", most_missing=0.5, training=None, timeout=0.3, **sections):

@@ -11,10 +11,12 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification
 
-from smilerl import pairs, training, worlds
-from smilerl.pipeline import run_recipe
-from smilerl.policies import load_policy
-from smilerl.run import Run
+from smilerl import worlds
+from smilerl.data import pairs
+from smilerl.models.policy import load_policy
+from smilerl.runs.directory import Run
+from smilerl.training import methods
+from smilerl.training.run import run_recipe
 from smilerl.worlds.base import OutcomeSealed
 from tests.training.conftest import TINY
 
@@ -78,9 +80,9 @@ def test_reward_model_learns_a_head_of_one_number(make_recipe, base):
     assert not any(torch.equal(weight, model.model.state_dict()[name]) for name, weight in body.items())
 
 
-@pytest.mark.parametrize("method", training.methods())
+@pytest.mark.parametrize("method", methods.names())
 def test_a_method_says_what_it_is_made_of(method):
-    module = training.method(method)
+    module = methods.method(method)
     parts = {"CONFIG", "policy", "dataset", "make_trainer"} - ({"make_trainer"} if method == "best_of_n" else set())
     assert all(callable(getattr(module, part)) for part in parts)
     assert module.__doc__

@@ -13,13 +13,13 @@ import pickle
 import pandas as pd
 import pytest
 
-from smilerl import checkpoints
-from smilerl.fingerprint import content_hash
-from smilerl.pipeline import run_recipe
-from smilerl.recipe import RecipeError
-from smilerl.run import Run, RunError
+from smilerl.config.recipe import RecipeError
+from smilerl.runs import checkpoints
+from smilerl.runs.directory import Run, RunError
+from smilerl.runs.identity import content_hash
 from smilerl.training import resume
-from smilerl.training.callbacks import Metrics
+from smilerl.training.observers.callbacks import Metrics
+from smilerl.training.run import run_recipe
 from tests.training.conftest import SFT, TINY
 
 LORA = {"r": 2, "lora_alpha": 4, "lora_dropout": 0.2, "target_modules": "all-linear"}

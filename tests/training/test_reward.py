@@ -9,11 +9,11 @@ from shutil import copyfile, copytree, ignore_patterns
 import pytest
 
 from smilerl import worlds
-from smilerl.evaluation.pairs import agreement
-from smilerl.hub import contents
-from smilerl.pipeline import run_recipe
+from smilerl.publish import contents
 from smilerl.rewards._loading import TRAINED_LENGTH, TRAINED_ON
 from smilerl.rewards.preference import JOINED, build
+from smilerl.statistics.agreement import agreement
+from smilerl.training.run import run_recipe
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_where_every_pair_is_too_long_there_is_no_number(make_recipe, checkpoint
         held_out={"every": 0, "n": 4, "split": "held_out"},
         training={"max_steps": 1, "max_length": 128},
     )
-    from smilerl.training import reward
+    from smilerl.training.methods import reward
 
     class Trainer:
         eval_dataset = []

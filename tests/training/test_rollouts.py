@@ -10,11 +10,12 @@ import torch
 from datasets import Dataset
 
 from smilerl import worlds
-from smilerl.fingerprint import content_hash
-from smilerl.pipeline import run_recipe
-from smilerl.policies import load_policy
-from smilerl.recipe import RecipeError
-from smilerl.training import grpo, rollouts
+from smilerl.config.recipe import RecipeError
+from smilerl.models.policy import load_policy
+from smilerl.runs.identity import content_hash
+from smilerl.training import rollouts
+from smilerl.training.methods import grpo
+from smilerl.training.run import run_recipe
 from smilerl.worlds import turns
 
 

@@ -7,7 +7,7 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 
-from smilerl.training import sft
+from smilerl.training.methods import sft
 
 #: The second completion ends as the tokenizer ends texts; the third prompt alone fills all that is kept; the last reply is empty.
 ROWS = {

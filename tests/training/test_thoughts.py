@@ -10,9 +10,9 @@ import pytest
 from datasets import Dataset
 from transformers import AutoTokenizer
 
-from smilerl.pipeline import run_recipe
-from smilerl.replies import all_visible
+from smilerl.models.replies import all_visible
 from smilerl.training import rollouts
+from smilerl.training.run import run_recipe
 from smilerl.worlds import turns
 from tests.conftest import CHAT_TEMPLATE
 from tests.training.test_rollouts import Stub

@@ -9,7 +9,7 @@ import pytest
 from transformers import TrainerCallback
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK, rewrite_logs
 
-from smilerl.pipeline import run_recipe
+from smilerl.training.run import run_recipe
 from tests.training.test_resume import what_was_trained
 
 

@@ -8,13 +8,13 @@ import dataclasses
 import pytest
 import yaml
 
-from smilerl.fingerprint import content_hash
-from smilerl.pipeline import run_recipe
-from smilerl.recipe_check import load_recipe
 from smilerl.rewards import RewardError, checked
 from smilerl.rewards._summed import summed
 from smilerl.rewards._together import Together
-from smilerl.run import Run
+from smilerl.runs.directory import Run
+from smilerl.runs.identity import content_hash
+from smilerl.training.recipe_check import load_recipe
+from smilerl.training.run import run_recipe
 
 #: `second` fails for some completions: with what it says of the others, it must be as if `both` had been the only reward.
 REWARDS = """
@@ -216,7 +216,7 @@ def test_what_is_not_said_leaves_the_hash_as_it_was(make_recipe):
     ],
 )
 def test_limits_out_of_range_are_refused(make_recipe, spec, says):
-    from smilerl.recipe import RecipeError
+    from smilerl.config.recipe import RecipeError
 
     with pytest.raises(RecipeError, match=r"recipe\.yaml:") as caught:
         make_recipe("rloo", rewards=[{"name": "smile", **spec}])

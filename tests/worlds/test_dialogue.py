@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from datasets import Dataset
 
-from smilerl import paths, worlds
+from smilerl import worlds
+from smilerl.io import paths
 from smilerl.worlds import channels
 from smilerl.worlds.base import Observation
 

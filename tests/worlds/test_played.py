@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from smilerl import rewards, speakers, worlds
-from smilerl.speakers import SpeakerError
+from smilerl import chat_models, rewards, worlds
+from smilerl.chat_models import SpeakerError
 from smilerl.worlds import channels
 from smilerl.worlds.base import EvaluationKey, Observation, OutcomeSealed, opened, sealed
 from smilerl.worlds.dialogue import played
@@ -108,7 +108,7 @@ def test_inside_a_training_run_the_private_question_is_never_put(world, people) 
 def test_a_person_is_all_that_a_reaction_needs(world, people, monkeypatch) -> None:
     """Another process has the data set's column and nothing else."""
     here = worlds.observe(people, ["great plan"] * 3)
-    monkeypatch.setattr(speakers, "_shared", {})
+    monkeypatch.setattr(chat_models, "_shared", {})
     monkeypatch.setattr(played, "_remembered", type(played._remembered)())
     worlds._observed.cache_clear()
     assert worlds.observe(people, ["great plan"] * 3) == here

@@ -4,7 +4,7 @@ import datasets
 import evaluate
 import numpy as np
 
-from smilerl.evaluation import best_of_n
+from smilerl.statistics import best_of_n
 
 _DESCRIPTION = """
 From N scored samples per prompt: the expected best reward of n samples, and the expected value of another measure (wellbeing,

@@ -4,7 +4,7 @@ import datasets
 import evaluate
 import numpy as np
 
-from smilerl.evaluation import goodhart
+from smilerl.statistics import goodhart
 
 _DESCRIPTION = """
 Fits of Gao et al. (2023) to how a measure changes with the distance d = sqrt(KL) from the base policy: best-of-n d (alpha - beta

@@ -4,7 +4,7 @@ import datasets
 import evaluate
 import numpy as np
 
-from smilerl.evaluation.statistics import mean_estimate
+from smilerl.statistics.intervals import mean_estimate
 
 _DESCRIPTION = """
 At the optimum of KL-regularised RL, beta log(pi / pi_base) is the reward up to a constant per prompt, so what tuning made

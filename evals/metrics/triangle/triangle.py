@@ -4,7 +4,7 @@ import datasets
 import evaluate
 import numpy as np
 
-from smilerl.evaluation.statistics import mean_estimate
+from smilerl.statistics.intervals import mean_estimate
 
 SHARES = ("person", "smile_only", "reading_only")
 

@@ -22,8 +22,8 @@ from scipy import stats
 from smilerl.evaluation.judges.judge import Judge, reasons
 from smilerl.evaluation.judges.rubric import Rubric
 from smilerl.evaluation.judges.verdict import Verdict
-from smilerl.evaluation.statistics import bounded_estimate, mean_estimate, smooth_estimate
-from smilerl.replies import all_visible
+from smilerl.models.replies import all_visible
+from smilerl.statistics.intervals import bounded_estimate, mean_estimate, smooth_estimate
 
 #: Replies to one person whose true wellbeing differs by less are not put in order.
 SAME = 0.1

@@ -16,14 +16,15 @@ from typing import Any
 
 import pandas as pd
 
-from smilerl import paths, speakers
-from smilerl.evaluation.book import Book
+from smilerl import chat_models
+from smilerl.config.yaml_lines import RecipeError, parse_value
 from smilerl.evaluation.judges.rubric import Rubric, load_rubric
 from smilerl.evaluation.judges.verdict import Verdict, read_verdict
-from smilerl.messages import text
-from smilerl.replies import as_said, visible
+from smilerl.io import paths
+from smilerl.models.messages import text
+from smilerl.models.replies import as_said, visible
+from smilerl.runs.cache import Book
 from smilerl.worlds.base import check_open
-from smilerl.yaml_lines import RecipeError, parse_value
 
 #: What decides a verdict besides the rubric and the judge. Other code may change without judging anew, which costs money.
 _CODE = ("evaluation/judges/rubric.py", "evaluation/judges/verdict.py", "evaluation/judges/judge.py")
@@ -64,7 +65,7 @@ class Judge:
         book: where verdicts are kept.
     """
 
-    speaker: speakers.Speaker
+    speaker: chat_models.Speaker
     rubric: Rubric
     spec: Mapping[str, Any] | None = None
     samples: int = 1
@@ -136,7 +137,7 @@ def build_judge(spec: Mapping[str, Any] | str, rubric: Rubric | str = "wellbeing
     """
     read = rubric if isinstance(rubric, Rubric) else load_rubric(rubric)
     plain = {"name": spec} if isinstance(spec, str) else dict(spec)
-    return Judge(speakers.build(plain), read, plain, **settings)
+    return Judge(chat_models.build(plain), read, plain, **settings)
 
 
 def speaker_spec(text: str) -> dict[str, Any]:

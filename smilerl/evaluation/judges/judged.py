@@ -11,16 +11,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from smilerl import seals, speakers
+from smilerl import chat_models
+from smilerl.evaluation.agents import Respondent, respondent
 from smilerl.evaluation.judges.agreement import by_labels, by_scale, values
 from smilerl.evaluation.judges.judge import Item, Judge, speaker_spec
 from smilerl.evaluation.judges.report import plain
 from smilerl.evaluation.judges.rubric import load_rubric
 from smilerl.evaluation.judges.transcripts import truth
 from smilerl.evaluation.judges.verdict import Verdict
-from smilerl.evaluation.respondents import Respondent, respondent
-from smilerl.evaluation.statistics import bounded_estimate, mean_estimate
-from smilerl.own_files import write
+from smilerl.io.files import write
+from smilerl.runs import seals
+from smilerl.statistics.intervals import bounded_estimate, mean_estimate
 from smilerl.worlds.base import World
 
 #: Held-out prompts, where nobody says how many.
@@ -130,7 +131,7 @@ def check(spec: str) -> None:
     Raises:
         ValueError: no such speaker, or it cannot be reached.
     """
-    speakers.check(speakers.build(speaker_spec(spec)))
+    chat_models.check(chat_models.build(speaker_spec(spec)))
 
 
 def add(
@@ -147,7 +148,7 @@ def add(
         ValueError: no such speaker.
     """
     written = speaker_spec(spec)
-    speaker = speakers.build(written)
+    speaker = chat_models.build(written)
     judges = [Judge(speaker, load_rubric(rubric), written, seed=seed) for rubric in _RUBRICS]
     who = respondent(policy, world, results["generation"])
     other = None if base is None else respondent(base, world, results["generation"])

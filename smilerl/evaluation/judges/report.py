@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from smilerl import speakers
+from smilerl import chat_models
 from smilerl.evaluation.judges.agreement import agreement
 from smilerl.evaluation.judges.judge import Judge, speaker_spec
 from smilerl.evaluation.judges.robustness import robustness
 from smilerl.evaluation.judges.rubric import load_rubric
 from smilerl.evaluation.judges.transcripts import transcripts
-from smilerl.own_files import write
+from smilerl.io.files import write
 from smilerl.worlds.base import World
 
 #: What each number of a wellbeing judge says.
@@ -36,7 +36,7 @@ def judges_of(speaker: str, rubrics: Sequence[str], **settings: Any) -> list[Jud
         RecipeError: no such rubric, or the speaker is not written as one. ValueError: no such speaker.
     """
     spec, read = speaker_spec(speaker), [load_rubric(rubric.strip()) for rubric in rubrics]
-    who = speakers.build(spec)
+    who = chat_models.build(spec)
     if hasattr(who, "check"):
         who.check()  # whether it can be reached, before anything is sampled
     return [Judge(who, rubric, spec, **settings) for rubric in read]

@@ -18,7 +18,7 @@ from smilerl.evaluation.judges.judge import Item, Judge
 from smilerl.evaluation.judges.rubric import Rubric
 from smilerl.evaluation.judges.transcripts import truth
 from smilerl.evaluation.judges.verdict import Verdict
-from smilerl.evaluation.statistics import bounded_estimate, mean_estimate
+from smilerl.statistics.intervals import bounded_estimate, mean_estimate
 from smilerl.worlds.base import World
 
 #: What the other movements are compared with.

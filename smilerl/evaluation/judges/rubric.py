@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from smilerl import paths
-from smilerl.evaluation.located import Located, load
-from smilerl.yaml_lines import RecipeError, did_you_mean
+from smilerl.config.located import Located, load
+from smilerl.config.yaml_lines import RecipeError, did_you_mean
+from smilerl.io import paths
 
 _KEYS = ("judges", "verdict", "question", "criteria", "scale", "labels")
 _SCALE = ("low", "worth", "anchors")

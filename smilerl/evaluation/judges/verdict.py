@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from smilerl.evaluation.judges.rubric import Rubric
-from smilerl.ratings import number, unmarked, with_remark
-from smilerl.replies import visible
+from smilerl.models.ratings import number, unmarked, with_remark
+from smilerl.models.replies import visible
 
 #: Why a reply has no verdict.
 REASONS = {

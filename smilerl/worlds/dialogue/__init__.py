@@ -30,14 +30,15 @@ from typing import Any, Literal, NamedTuple
 import pyarrow as pa
 from datasets import Dataset
 
-from smilerl import places, speakers
-from smilerl.records import BadRows, OnBadRow, hub, records
+from smilerl import chat_models
+from smilerl.config.yaml_types import bad_arguments
+from smilerl.io import places
+from smilerl.io.records import BadRows, OnBadRow, hub, records
 from smilerl.worlds.base import Observation, Reaction, Supply
 from smilerl.worlds.dialogue import played
 from smilerl.worlds.dialogue.columns import as_held, for_table, type_of
 from smilerl.worlds.dialogue.played import Player
 from smilerl.worlds.dialogue.rows import Reader, Row, key, plain, until_answered
-from smilerl.yaml_types import bad_arguments
 
 
 class _Read(NamedTuple):
@@ -54,7 +55,7 @@ class DialogueWorld:
     """The prompts and replies of a JSONL file or a HF dataset, in two splits that share no prompt.
 
     Attributes:
-        path: a JSONL file, which may be gzipped; a JSON list, or parquet (see `smilerl.records`).
+        path: a JSONL file, which may be gzipped; a JSON list, or parquet (see `smilerl.io.records`).
         dataset: instead: Hub id or local folder for `datasets.load_dataset`, with `config` and `source_split`.
         prompt_column: text or messages; `prompt`, `messages`, `chosen`, whichever is there, when None.
         completion_column: the reply, for SFT.
@@ -131,12 +132,12 @@ class DialogueWorld:
             SpeakerError: they will not be able to.
         """
         if self.player is not None:
-            speakers.check(speakers.build(self.player.speaker))
+            chat_models.check(chat_models.build(self.player.speaker))
 
     @cached_property
     def digest(self) -> str:
         """Of the data itself and of who plays the people, which their names do not tell."""
-        speaker = self.player and getattr(speakers.build(self.player.speaker), "fingerprint", None)
+        speaker = self.player and getattr(chat_models.build(self.player.speaker), "fingerprint", None)
         rows = [
             (row.prompt, row.completion, row.rejected, row.state, row.bucket, *([row.columns] if row.columns else []))
             for row in self.rows

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from smilerl import speakers
-from smilerl.replies import all_visible, as_said
+from smilerl import chat_models
+from smilerl.models.replies import all_visible, as_said
 from smilerl.worlds.base import Observation, Outcome, Reaction, check_open
 from smilerl.worlds.dialogue.script import Asked, Kind, ask, read_wellbeing, read_words
 
@@ -28,7 +28,7 @@ class Player:
     """Who plays the people, and how.
 
     Attributes:
-        speaker: as `smilerl.speakers.build` takes it, `{name: local, args: {model: ...}}`.
+        speaker: as `smilerl.chat_models.build` takes it, `{name: local, args: {model: ...}}`.
         columns: the data's columns, where they are not called as in `STATE`: `{situation: context}`.
         max_new_tokens: of an answer.
         temperature, seed: of their words; with the person and the reply they fix the reaction.
@@ -54,7 +54,7 @@ class Player:
                 "dialogue: people.max_new_tokens should be at least 1, people.temperature at least 0, "
                 "and people.least_scored a share in [0, 1]"
             )
-        speakers.build(self.speaker)  # a mistake in it is told now; nothing is loaded
+        chat_models.build(self.speaker)  # a mistake in it is told now; nothing is loaded
 
     @property
     def hidden(self) -> set[str]:
@@ -138,7 +138,7 @@ class _Tally:
         # Of what is said in private training knows nothing, not even whether it could be read.
         if kind == "words" and self.of >= _FIRST and self.scored < least * self.of:
             shown = "nothing" if answer is None else repr(answer if len(answer) <= 200 else answer[:197] + "...")
-            raise speakers.SpeakerError(
+            raise chat_models.SpeakerError(
                 f"the speaker who plays people answered in the form asked for in {self.scored} of {self.of} cases, so there is "
                 f"next to nothing to score. Asked for lines that begin with a label, it last said {shown}.\n"
                 "Take a larger or better instructed model, raise people.max_new_tokens if answers are cut off, or accept it: "
@@ -166,7 +166,7 @@ def _answers(
     unheard: dict[tuple[str, str, str], tuple[None, str]] = {}
     for written, asking in by_player.items():
         played = json.loads(written)
-        answers = speakers.build(played["speaker"])(
+        answers = chat_models.build(played["speaker"])(
             [new[row].conversation for row in asking],
             max_new_tokens=played["max_new_tokens"], temperature=played["temperature"], seed=played["seed"],
         )  # fmt: skip

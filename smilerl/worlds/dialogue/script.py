@@ -16,8 +16,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-from smilerl.ratings import number, with_remark
-from smilerl.replies import visible
+from smilerl.models.ratings import number, with_remark
+from smilerl.models.replies import visible
 
 #: The two questions.
 Kind = Literal["words", "wellbeing"]

@@ -12,7 +12,7 @@ from functools import cached_property
 
 from datasets import Dataset
 
-from smilerl.replies import all_visible, visible
+from smilerl.models.replies import all_visible, visible
 from smilerl.worlds.base import Observation, Outcome, Reaction
 from smilerl.worlds.smileworld import dynamics, helpers, replies, speech
 from smilerl.worlds.smileworld import people as crowd

@@ -1,0 +1,205 @@
+"""Speakers: chat models that talk for somebody, such as a person or a judge. One file each; a dotted path is the user's own.
+
+    speaker = build({"name": "local", "args": {"model": "Qwen/Qwen3-0.6B"}})                       # in this process
+    speaker = build({"name": "endpoint", "args": {"url": "http://127.0.0.1:8000/v1", "model": "Qwen/Qwen3-8B"}})
+    replies = speaker([[{"role": "user", "content": "Hello."}]], max_new_tokens=32)
+
+Equal specs share one speaker in a process, so that a person and a judge who are the same model load it once. Building loads
+and asks nothing; `check` finds out whether it will work, before a run begins.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import json
+import os
+import pkgutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from smilerl.config import elsewhere, named_code
+from smilerl.config.yaml_types import bad_arguments
+from smilerl.io import paths
+from smilerl.io.errors import UserError
+
+#: Messages with the keys `role` (system, user, assistant) and `content`.
+Conversation = list[dict[str, str]]
+
+
+class SpeakerError(UserError, ValueError):
+    """A speaker that does not exist, cannot be built so, or could not be heard. At most ten lines, with the fix."""
+
+
+@dataclass
+class Usage:
+    """What a speaker was asked in this process, and what that cost.
+
+    Attributes:
+        calls: replies that the model made for us.
+        cached: replies that were known from an earlier call.
+        failed: replies that could not be had; the rows are unscored.
+        tokens_in, tokens_out: of the calls, as far as the model's server counts them.
+        cost: in the currency of `prices`, an estimate; None without prices.
+        trouble: why the last failed reply failed.
+    """
+
+    calls: int = 0
+    cached: int = 0
+    failed: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost: float | None = None
+    trouble: str | None = None
+
+    def line(self) -> str:
+        """The same for a reader, in one line."""
+        parts = [f"{self.calls} calls", f"{self.cached} from the cache", f"{self.failed} failed"]
+        parts += [f"{self.tokens_in} tokens in, {self.tokens_out} out"]
+        parts += [f"about {self.cost:.4f} by the given prices"] if self.cost is not None else []
+        parts += [f"last trouble: {self.trouble}"] if self.trouble else []
+        return "; ".join(parts)
+
+
+class Speaker(Protocol):
+    """A chat model that answers: in process or behind an endpoint. Batched.
+
+    Attributes:
+        name: for reports; holds no secret.
+    """
+
+    name: str
+
+    def __call__(
+        self, conversations: Sequence[Conversation], *, max_new_tokens: int, temperature: float = 1.0, seed: int = 0
+    ) -> list[str | None]:
+        """One reply to each conversation, None where none could be had.
+
+        The same conversation and seed get the same reply, wherever in whichever batch they stand.
+
+        Raises:
+            SpeakerError: nothing can be had, or so little that something must be wrong.
+        """
+        ...
+
+
+_shared: dict[str, Any] = {}
+
+
+def names() -> list[str]:
+    """The speakers there are."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+
+
+def build(spec: Mapping[str, Any] | str) -> Speaker:
+    """The speaker of a spec, `{name: ..., args: {...}}` or a bare name; the same one for an equal spec.
+
+    Raises:
+        SpeakerError: there is none of this name, or it does not take these arguments.
+    """
+    written: dict[str, Any] = {"name": spec} if isinstance(spec, str) else dict(spec)
+    if set(written) - {"name", "args"} or not isinstance(written.get("name"), str):
+        raise SpeakerError(f"a speaker is written {{name: local, args: {{model: ...}}}}, not {spec!r}")
+    key = json.dumps(written, sort_keys=True)
+    if key not in _shared:
+        _shared[key] = _made(written["name"], written.get("args") or {})
+    return _shared[key]
+
+
+def check(speaker: Speaker) -> None:
+    """Finds out cheaply whether a speaker will be able to talk: nothing big is loaded, at most one short call is made.
+
+    Raises:
+        SpeakerError: it will not, and what to do about it.
+    """
+    if hasattr(speaker, "check"):
+        speaker.check()
+
+
+def usage(since: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, dict[str, Any]]:
+    """What each speaker of this process was asked and what that cost, by its name; the fields of `Usage`.
+
+    Args:
+        since: an earlier answer of this function, which is taken off.
+    """
+    used = [{speaker.name: vars(speaker.usage)} for speaker in _shared.values() if hasattr(speaker, "usage")]
+    if since:
+        used.append(
+            {name: {key: -value for key, value in spent.items() if _counts(value)} for name, spent in since.items()}
+        )
+    return total(used)
+
+
+def total(used: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """Several answers of `usage`, such as those of several processes, added up; who was asked nothing is left out."""
+    sums: dict[str, dict[str, Any]] = {}
+    for one in used:
+        for name, spent in one.items():
+            own = sums.setdefault(name, {})
+            for key, value in spent.items():
+                own[key] = (own.get(key) or 0) + value if _counts(value) else own.get(key) or value
+    return {name: spent for name, spent in sums.items() if any(spent[key] for key in ("calls", "cached", "failed"))}
+
+
+def _counts(value: Any) -> bool:
+    return isinstance(value, int | float)
+
+
+def _made(name: str, args: Mapping[str, Any]) -> Speaker:
+    make = _maker(name)
+    if not isinstance(args, Mapping):
+        raise SpeakerError(f"the args of the speaker '{name}' are a mapping, such as {{model: ...}}, not {args!r}")
+    for problem in bad_arguments(make, args, ("speaker", "args")):
+        raise SpeakerError(f"the speaker '{name}': {problem.text} {problem.fix}".strip())
+    speaker = make(**args)
+    if not callable(speaker) or not isinstance(getattr(speaker, "name", None), str):
+        raise SpeakerError(
+            f"'{name}' gave a {type(speaker).__name__}, not a speaker: a callable with a `name`, see smilerl.chat_models.Speaker"
+        )
+    return speaker
+
+
+def _maker(name: str) -> Callable[..., Any]:
+    """What makes the speaker: `build` of a module here, or the class or function at the user's dotted path."""
+    if name != "local":
+        elsewhere.refuse(name, "asked")
+    if ".py:" in name:
+        file, attribute = name.rsplit(":", 1)
+        found = paths.find(file)
+        spec = importlib.util.spec_from_file_location(Path(file).stem, found) if found else None
+        if spec is None or spec.loader is None:
+            raise SpeakerError(f"no file '{file}' for the speaker '{name}': looked from {os.getcwd()}")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return _attribute(module, attribute, name)
+    if "." in name:
+        if os.getcwd() not in sys.path:
+            sys.path.append(os.getcwd())
+        place, attribute = name.rsplit(".", 1)
+        if (wrong := named_code.why_not_module(place)) is not None:
+            raise SpeakerError(f"'{name}' is {wrong}, and no class or function that makes a speaker")
+        try:
+            module = importlib.import_module(place)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{place}.".startswith(f"{error.name}."):
+                raise  # the module is there, and what it imports is not
+            raise SpeakerError(f"no module '{error.name}' for the speaker '{name}'") from None
+        return _attribute(module, attribute, name)
+    if name not in names():
+        near = difflib.get_close_matches(name, names(), 1)
+        raise SpeakerError(
+            f"no speaker '{name}'. There are: {', '.join(names())}.{f' Did you mean {near[0]!r}?' if near else ''} "
+            "Your own: a dotted path such as my_package.my_module.MySpeaker, or my_file.py:MySpeaker."
+        )
+    return importlib.import_module(f"{__name__}.{name}").build
+
+
+def _attribute(module: Any, attribute: str, name: str) -> Callable[..., Any]:
+    made = getattr(module, attribute, None)
+    if made is None or named_code.why_not(made) is not None or not named_code.may_make(made):
+        raise SpeakerError(f"'{name}' is no class or function that makes a speaker")
+    return made

@@ -1,0 +1,189 @@
+"""local: any causal LM with a chat template, in this process, batched, on the device where the policy is.
+
+A reply depends on its conversation and the seed, not on the batch around it. (In bfloat16 a batch rounds a little otherwise
+than another; who needs the same words again keeps them, as the people of the dialogue world do.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from smilerl.chat_models import Conversation, SpeakerError, Usage
+from smilerl.config.recipe import Attention
+from smilerl.io import paths
+from smilerl.models.replies import opening
+
+
+@dataclass(frozen=True)
+class Local:
+    """A causal language model that is loaded when it is first spoken to.
+
+    Attributes:
+        model: directory (a run's, too), adapter directory or Hub id.
+        dtype: of the weights; None: bfloat16 on a GPU, float32 elsewhere.
+        device: None: where the policy of this process is.
+        batch_size: conversations at once.
+        template: keyword arguments for the chat template. As it is, models that can think aloud are asked not to.
+        attn_implementation: as transformers names it.
+    """
+
+    model: str
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    device: str | None = None
+    batch_size: int = 32
+    template: dict[str, Any] = field(default_factory=lambda: {"enable_thinking": False})
+    attn_implementation: Attention | None = None
+    usage: Usage = field(default_factory=Usage, init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise SpeakerError(f"the speaker 'local': batch_size is {self.batch_size}, but should be at least 1")
+        if self.model.endswith((".yaml", ".yml")):
+            raise SpeakerError(
+                f"the speaker 'local': '{self.model}' is a recipe, and a model is needed. Train it, and write its run directory"
+            )
+
+    @property
+    def name(self) -> str:
+        """The model's, for reports."""
+        return f"local {self.model}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the weights where they are a directory; the id of a model on the Hub."""
+        from smilerl.runs.identity import hash_path
+
+        return hash_path(self._found()) if Path(self._found()).is_dir() else self.model
+
+    def check(self) -> None:
+        """Whether the model is there and has a chat template; loads no weights.
+
+        Raises:
+            SpeakerError: it is not, or has none.
+        """
+        from transformers import AutoConfig
+
+        tokenizer = _tokenizer(self._found())
+        if tokenizer.chat_template is None:
+            raise SpeakerError(
+                f"the speaker '{self.model}' has no chat template, so it cannot be talked to. "
+                "Take a chat model (its name often ends in Instruct), or save one with a template."
+            )
+        if (Path(self._found()) / "adapter_config.json").is_file():
+            return
+        with _told(self.model):
+            AutoConfig.from_pretrained(self._found(), trust_remote_code=False)
+
+    def __call__(
+        self, conversations: Sequence[Conversation], *, max_new_tokens: int, temperature: float = 1.0, seed: int = 0
+    ) -> list[str | None]:
+        """One reply to each conversation; None where a conversation is too long for the model."""
+        from smilerl.models.sampling import sample_ids
+
+        distinct = {json.dumps(conversation): conversation for conversation in conversations}
+        if not distinct:
+            return []
+        policy = _loaded(self._found(), *self._placed(), self.attn_implementation)
+        prompts = dict(zip(distinct, self._encoded(list(distinct.values())), strict=True))
+        room = _longest(policy.model.config) - max_new_tokens
+        fitting = [key for key in distinct if len(prompts[key]) <= room]
+        ids = sample_ids(
+            policy,
+            [prompts[key] for key in fitting],
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            seed=[_own_seed(key, seed) for key in fitting],
+            batch_size=self.batch_size,
+        )
+        tag = opening(policy.tokenizer, **self.template)
+        said = [tag + one for one in policy.tokenizer.batch_decode(ids, skip_special_tokens=True)] if ids else []
+        replies = dict(zip(fitting, said, strict=True))
+        self.usage.calls += len(fitting)
+        self.usage.tokens_in += sum(len(prompts[key]) for key in fitting)
+        self.usage.tokens_out += sum(map(len, ids))
+        if len(fitting) < len(distinct):
+            self.usage.failed += len(distinct) - len(fitting)
+            self.usage.trouble = f"longer than the {room} tokens that the model takes besides its reply"
+        if not fitting:
+            raise SpeakerError(
+                f"the speaker '{self.model}' can read none of {len(distinct)} conversations: {self.usage.trouble}."
+            )
+        return [replies.get(json.dumps(conversation)) for conversation in conversations]
+
+    def _encoded(self, conversations: list[Conversation]) -> list[list[int]]:
+        import jinja2
+
+        try:
+            return _tokenizer(self._found()).apply_chat_template(
+                conversations, add_generation_prompt=True, tokenize=True, return_dict=True, **self.template
+            )["input_ids"]
+        except (jinja2.TemplateError, ValueError) as error:
+            raise SpeakerError(
+                f"the chat template of the speaker '{self.model}' does not take a talk of "
+                f"{', '.join(message['role'] for message in conversations[0])}: {error}"
+            ) from None
+
+    def _found(self) -> str:
+        place = paths.find(self.model)
+        if place is not None and (place / "status.json").is_file():  # a run
+            return str(place / "model")
+        return str(place or self.model)
+
+    def _placed(self) -> tuple[str, str]:
+        """Type of the weights, and device. Asked when the model is first needed: the trainer has taken its device by then."""
+        from accelerate import PartialState
+
+        device = self.device or str(PartialState().device)
+        return self.dtype or ("bfloat16" if device.startswith("cuda") else "float32"), device
+
+
+def build(**args) -> Local:
+    """A model in this process; see `Local`."""
+    return Local(**args)
+
+
+@lru_cache(maxsize=4)
+def _loaded(model: str, dtype: str, device: str, attn_implementation: str | None):
+    """The policy of this model: one in a process, however many speak through it."""
+    from smilerl.models.policy import load_policy
+
+    with _told(model):
+        return load_policy(model, dtype=dtype, device=device, attn_implementation=attn_implementation)
+
+
+@lru_cache(maxsize=4)
+def _tokenizer(model: str):
+    from smilerl.models.policy import load_tokenizer
+
+    with _told(model):
+        return load_tokenizer(model)
+
+
+@contextmanager
+def _told(model: str) -> Iterator[None]:
+    """What the libraries say about a model that cannot be had, said shortly and with the fix."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise SpeakerError(
+            f"the speaker 'local' cannot load '{model}': {reason}\n"
+            "Write a directory with a model, or the id of one on the Hub (org/name). A gated one needs its terms accepted "
+            "there and `hf auth login`; without network, a model that was downloaded before."
+        ) from None
+
+
+def _longest(config) -> int:
+    text = config.get_text_config()
+    return getattr(text, "max_position_embeddings", None) or 1 << 30
+
+
+def _own_seed(conversation: str, seed: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed} {conversation}".encode()).digest()[:8])

@@ -1,0 +1,1 @@
+"""Recipes and settings: YAML files with line numbers, checked, as frozen dataclasses."""

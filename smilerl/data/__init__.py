@@ -1,0 +1,1 @@
+"""Preference data: pairs and labels, read from files or sampled from a policy."""

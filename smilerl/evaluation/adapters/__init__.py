@@ -1,0 +1,1 @@
+"""The questions for other programs: Inspect and lm-evaluation-harness."""

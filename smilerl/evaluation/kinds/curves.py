@@ -1,0 +1,212 @@
+"""What a run's held-out people looked like while it trained: the trail that its samples leave.
+
+A condition is a checkpoint: the `first` sample (the base), the `last`, or the `best` by wellbeing. Taking the best of many
+noisy means and comparing the last with it would make every run look as if it had come down; so the people are halved, and
+each half is judged at the step that was best for the other.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import isotonic_regression
+
+from smilerl.evaluation.conditions import Condition
+from smilerl.evaluation.formula import POLICY
+from smilerl.evaluation.question import HALF_LIFE, Question
+from smilerl.io.files import read_table, reading
+from smilerl.statistics import goodhart
+from smilerl.statistics.intervals import RESAMPLES, Answered, Estimate, estimate
+from smilerl.worlds.base import World
+
+#: Columns of a trail: one row per step and held-out person.
+TRAIL = ("step", "person", "cluster", "reward", "reading", "smile", "wellbeing", "kl")
+#: With fewer samples than this there is no curve.
+FEWEST_STEPS = 4
+
+
+def read_trail(run: str | Path, world: World) -> pd.DataFrame | None:
+    """The samples that a run took of held-out people; None where it took none or nobody reacts.
+
+    Args:
+        run: a run directory.
+        world: says which people are alike.
+    """
+    tables = [
+        read_table(path).assign(step=int(path.stem.split("-")[1]))
+        for path in sorted(Path(run).glob("samples/step-*.parquet"))
+        if path.stem.split("-")[1].isdigit()
+    ]
+    if not tables or "wellbeing" not in tables[0]:
+        return None
+    trail = pd.concat(tables, ignore_index=True)
+    with reading(Path(run) / "samples"):
+        return trail.assign(cluster=world.stratum(trail["person"].tolist()))[list(TRAIL)]
+
+
+def estimates(question: Question, trail: pd.DataFrame, seed: int) -> dict[str, Estimate]:
+    """The question's estimates from one run.
+
+    Args:
+        trail: columns `TRAIL`; the same people at each step.
+
+    Raises:
+        ValueError: steps with different people, or fewer than four samples.
+    """
+    tables = {name: trail.pivot(index="step", columns="person", values=name).astype(float) for name in TRAIL[3:]}
+    shape = tables["wellbeing"].shape
+    if shape[0] < FEWEST_STEPS:
+        raise ValueError(
+            f"{shape[0]} samples of held-out people are no curve; set held_out.every for at least {FEWEST_STEPS}"
+        )
+    if shape[0] * shape[1] != len(trail):
+        raise ValueError("the run met different held-out people at different steps")
+    people = list(tables["wellbeing"].columns)
+    alike = trail.drop_duplicates("person").set_index("person").loc[people, "cluster"].to_numpy()
+    at = {name: _step_of_each(condition, tables["wellbeing"], alike) for name, condition in question.conditions.items()}
+    found = {}
+    for name, formula in question.estimates.items():
+        answered = [
+            Answered(
+                _table(tables, term.quantity).to_numpy()[at[term.condition], np.arange(len(people))],
+                alike,
+                "people",
+                f"{POLICY} {term.condition}",
+            )
+            for term in formula.terms
+        ]
+        found[name] = estimate(formula, answered, seed=seed)
+    for quantity in question.half_life:
+        found[HALF_LIFE + quantity] = half_life(_table(tables, quantity), alike, seed)
+    return found
+
+
+def half_life(table: pd.DataFrame, clusters: np.ndarray, seed: int) -> Estimate:
+    """The step by which half of the change from the first sample to the last was done; between samples a straight line.
+
+    The path of the mean is made monotone first (isotonic regression), so that a wobble on the way is no crossing. Where the change
+    cannot be told from none, there is no half of it: value None.
+
+    Args:
+        table: steps × people.
+        clusters: which people are alike; the interval is a percentile bootstrap over clusters.
+    """
+    names, codes = np.unique(clusters, return_inverse=True)
+    known = np.isfinite(table.to_numpy()).all(axis=0)
+    scored, of = int(known.sum()), table.shape[1]
+    values, codes = table.to_numpy()[:, known], codes[known]
+    method = "isotonic path, percentile bootstrap over clusters"
+    if not scored:
+        return Estimate(None, None, None, 0, of, method)
+    sums = np.stack([np.bincount(codes, row, minlength=len(names)) for row in values], axis=1)  # [G, steps]
+    counts = np.bincount(codes, minlength=len(names))
+    drawn = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES)
+    drawn = drawn[drawn @ counts > 0]
+    paths = drawn @ sums / (drawn @ counts)[:, None]
+    low, high = np.quantile(paths[:, -1] - paths[:, 0], [0.025, 0.975])
+    if low <= 0 <= high:
+        return Estimate(None, None, None, scored, of, f"{method}; the change cannot be told from none")
+    steps = table.index.to_numpy(dtype=float)
+    crossings = [_crossing(steps, path) for path in paths]
+    low, high = (float(end) for end in np.quantile(crossings, [0.025, 0.975]))
+    return Estimate(_crossing(steps, values.mean(axis=1)), low, high, scored, of, method)
+
+
+def _crossing(steps: np.ndarray, path: np.ndarray) -> float:
+    """Where a path, made monotone, is half-way between its ends."""
+    rising = path[-1] >= path[0]
+    monotone = isotonic_regression(path, increasing=bool(rising)).x
+    half = (monotone[0] + monotone[-1]) / 2
+    place = int(np.argmax(monotone >= half if rising else monotone <= half))
+    if place == 0:
+        return float(steps[0])
+    before, after = monotone[place - 1], monotone[place]
+    return float(steps[place - 1] + (half - before) / (after - before) * (steps[place] - steps[place - 1]))
+
+
+def fits(trail: pd.DataFrame, seed: int) -> dict[str, dict]:
+    """Goodhart fits of proxy (the policy's reward) and gold (wellbeing) over d = sqrt(KL) of each sample after the first.
+
+    Returns:
+        `proxy` and `gold`, each with the form that the data speak for, its peak, why, and α and β of each form; a curve that cannot
+        be fitted is left out.
+    """
+    distance = np.sqrt(trail.groupby("step")["kl"].mean().clip(lower=0)).to_numpy()
+    later = np.flatnonzero(distance > 0)
+    later = later[later > 0]
+    found = {}
+    for name, column in (("proxy", "reward"), ("gold", "wellbeing")):
+        table = trail.pivot(index="step", columns="person", values=column).astype(float)
+        clusters = trail.drop_duplicates("person").set_index("person").loc[table.columns, "cluster"].to_numpy()
+        values = table.to_numpy()
+        if len(np.unique(distance[later])) < FEWEST_STEPS or not np.isfinite(values).any(axis=1).all():
+            continue
+        forms = goodhart.fit(distance[later], values[later] - values[0], clusters=clusters, seed=seed)
+        chosen = goodhart.choose(forms)
+        found[name] = {"form": chosen.form, "peak": chosen.peak, "why": chosen.why} | {
+            form: {"alpha": one.alpha, "beta": one.beta, "error": one.error} for form, one in forms.items()
+        }
+    return found
+
+
+def digest(trail: pd.DataFrame) -> str:
+    """A hash of what a trail holds."""
+    return f"{int(pd.util.hash_pandas_object(trail, index=False).sum()) % 2**64:016x}"
+
+
+def _table(tables: dict[str, pd.DataFrame], quantity: str) -> pd.DataFrame:
+    if quantity not in tables:
+        raise ValueError(f"a run's trail holds {', '.join(tables)}; it has no '{quantity}'")
+    return tables[quantity]
+
+
+def _step_of_each(condition: Condition, wellbeing: pd.DataFrame, clusters: np.ndarray) -> np.ndarray:
+    """Row of the step at which each person counts."""
+    last = len(wellbeing) - 1
+    if condition.checkpoint != "best":
+        return np.full(wellbeing.shape[1], {"first": 0, "last": last}[str(condition.checkpoint)])
+    half = np.array([zlib.crc32(str(cluster).encode()) % 2 for cluster in clusters], dtype=bool)
+    if half.all() or not half.any():
+        half = np.arange(len(half)) % 2 == 0
+    values = wellbeing.to_numpy()
+    return np.where(half, _best_step(values[:, ~half]), _best_step(values[:, half]))
+
+
+def _best_step(values: np.ndarray) -> int:
+    """Row of the best mean over the people who are scored there; a step at which nobody is cannot be the best."""
+    scored = np.isfinite(values)
+    means = np.where(scored, values, 0.0).sum(1) / np.maximum(scored.sum(1), 1)
+    return int(np.where(scored.any(1), means, -np.inf).argmax())
+
+
+# ---- trails whose answers are known ----------------------------------------------------------------------------------------
+
+_PEOPLE, _STEPS = 256, 11
+#: Mean wellbeing as a function of progress from 0 to 1; the reward rises in all of them.
+_SHAPES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "rising": lambda t: 0.1 + 0.7 * t,
+    "flat": lambda t: 0.4 + 0.0 * t,
+    "saturating": lambda t: 0.1 + 0.6 * np.minimum(1.0, 3 * t),
+    "overoptimised": lambda t: 0.1 + 2.8 * t * (1 - t) - 0.1 * t,
+    "falling": lambda t: 0.3 - 0.6 * t,
+}
+SYNTHETIC = tuple(_SHAPES)
+
+
+def synthetic(name: str, seed: int = 0) -> pd.DataFrame:
+    """A made-up trail with a known answer: people who differ, and luck at each step."""
+    rng = np.random.default_rng([seed, SYNTHETIC.index(name)])
+    own = rng.normal(0, 0.4, _PEOPLE)
+    progress = np.linspace(0, 1, _STEPS)
+    rows = []
+    for step, t in enumerate(progress):
+        wellbeing = _SHAPES[name](np.array(t)) + own + rng.normal(0, 0.3, _PEOPLE)
+        reward = 0.2 + 0.6 * t + rng.normal(0, 0.2, _PEOPLE)
+        rows.append(pd.DataFrame({"step": 5 * step, "person": [f"p{i}" for i in range(_PEOPLE)],
+                                  "cluster": [f"c{i % (_PEOPLE // 4)}" for i in range(_PEOPLE)], "reward": reward, "reading": reward,
+                                  "smile": reward, "wellbeing": wellbeing, "kl": 16 * t**2}))  # fmt: skip
+    return pd.concat(rows, ignore_index=True)

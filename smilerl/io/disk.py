@@ -1,0 +1,44 @@
+"""Disks that are full or read-only: how that is noticed, and what can still be written."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from smilerl.io.terminal import printable
+
+
+def is_full(error: BaseException, folder: Path) -> bool:
+    """Whether an error came of a full disk, or of a quota that is used up.
+
+    Args:
+        folder: where was written.
+    """
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return True
+    # The libraries that write weights raise errors of their own, some without the reason.
+    if "No space left on device" in printable(error):
+        return True
+    return isinstance(error, OSError | RuntimeError) and folder.is_dir() and shutil.disk_usage(folder).free < 2**14
+
+
+def is_read_only(error: OSError) -> bool:
+    """Whether an error came of a place that may not be written in: a cache there is of use for what it holds."""
+    return error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+def overwrite(path: Path, data: Mapping[str, Any]) -> None:
+    """Writes a status into the bytes that its file has already, its error cut to fit. A failure is no error: nothing else can be done."""
+    with suppress(OSError), path.open("r+b") as file:
+        room = os.fstat(file.fileno()).st_size
+        for length in (200, 100, 50, 20, 0):
+            text = json.dumps({**data, "error": str(data["error"] or "")[:length] or None}).encode()
+            if len(text) <= room:
+                file.write(text.ljust(room))
+                return

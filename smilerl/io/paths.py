@@ -1,0 +1,115 @@
+"""Where the files that travel with the package are, and where built things are kept."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+from typing import IO
+
+from smilerl.io import places
+from smilerl.io.errors import UserError
+
+PACKAGE = Path(__file__).resolve().parents[1]
+#: The folders that travel with it.
+SHARED = ("recipes", "evals", "data")
+
+
+def share() -> Path:
+    """The folder that holds `recipes/`, `evals/` and `data/`: the checkout, or the copy inside an installed wheel."""
+    checkout = PACKAGE.parent
+    return checkout if (checkout / "recipes").is_dir() and (checkout / "evals").is_dir() else PACKAGE / "_share"
+
+
+def cache_dir() -> Path:
+    """The folder of models built on first use: `$SMILERL_CACHE`, else `~/.cache/smilerl`. It may not be there yet, or be read-only.
+
+    Raises:
+        UserError: SMILERL_CACHE means nothing, or is a file.
+    """
+    said = os.environ.get("SMILERL_CACHE") or ""
+    folder = Path(places.expanded(said)) if said else Path.home() / ".cache" / "smilerl"
+    wrong = places.no_path(said) if said else None
+    if wrong is None and folder.exists() and not folder.is_dir():
+        wrong = "is a file, and should be a folder"
+    if wrong is not None:
+        raise UserError(
+            f"the environment variable SMILERL_CACHE is '{said}', which {wrong}.\n    Name a folder, such as ~/.cache/smilerl."
+        )
+    return folder
+
+
+def cache_lock(path: Path) -> IO[str]:
+    """A file of the cache to lock, open for writing; it and its folder are made.
+
+    Raises:
+        UserError: the cache cannot be written in.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("w")
+    except OSError as error:
+        raise UserError(
+            f"the cache {cache_dir()} cannot be written in: {error.strerror or error}.\n"
+            "    Set the environment variable SMILERL_CACHE to a folder that can."
+        ) from error
+
+
+def find(name: str | Path, beside: str | Path | None = None) -> Path | None:
+    """The existing file or folder meant by `name`: as given, beside the file that names it, or among the shared files.
+
+    What a shared recipe names is shared too, where there is such a file, and not what is called so in the current folder.
+
+    Args:
+        name: an absolute or relative path such as `recipes/smileworld/pretrain.yaml`.
+        beside: a file that mentions `name`; its folder is looked in second.
+
+    Returns:
+        The path, or None when nothing is there.
+    """
+    name = Path(places.expanded(name))
+    folders = [Path(), *([Path(beside).parent] if beside else []), share()]
+    found = next((folder / name for folder in folders if _is_there(folder / name)), None)
+    if found is not None and beside and is_shared(beside):
+        own = shared(str(name))
+        return own if own is not None and not own.samefile(found) else found
+    return found
+
+
+def shared(name: str) -> Path | None:
+    """The file that travels with the package under this relative name, such as `recipes/smileworld/pretrain.yaml`; None for others."""
+    if Path(name).is_absolute() or ".." in Path(name).parts or Path(name).parts[:1] not in [(part,) for part in SHARED]:
+        return None
+    return share() / name if _is_there(share() / name) else None
+
+
+def is_shared(path: str | Path) -> bool:
+    """Whether a file is one that travels with the package."""
+    place = Path(path).resolve()
+    return any(place.is_relative_to((share() / part).resolve()) for part in SHARED)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that no file can have, or a folder that may not be looked into
+        return False
+
+
+def near(name: str | Path) -> Path | None:
+    """The existing path that a mistyped one is most like: what is not there is replaced by the entry spelt most alike."""
+    place = Path()
+    for part in Path(places.expanded(name)).parts:
+        if not _is_there(place / part):
+            there = [entry.name for entry in place.iterdir()] if place.is_dir() else []
+            alike = difflib.get_close_matches(part, there, 1)
+            if not alike:
+                return None
+            part = alike[0]
+        place /= part
+    return None if place == Path(places.expanded(name)) else place
+
+
+def a_run_of(study: Path) -> Path:
+    """One of the runs of a study's folder, to name in an error."""
+    return next(iter(sorted(file.parent for file in study.glob("*/seed-*/status.json"))), study / "reading" / "seed-0")

@@ -1,0 +1,1 @@
+"""Language models: what a name means, loading, prompts, sampling and log-probabilities."""

@@ -1,0 +1,298 @@
+"""Sampling completions and scoring them, in batches that do not change the answer.
+
+Completions are drawn with one uniform number per token, fixed by (seed, row, position) before anything is generated: the
+token is where that number falls in the cumulative distribution. So a completion does not depend on the batch it was in, the
+global random state is neither read nor moved, and two policies sampled with one seed share their luck, which makes paired
+comparisons sharper. All log-probabilities are in nats, at temperature 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from smilerl.models import messages, replies
+from smilerl.models.decoding import chooser, decode, rows_can_be_chosen
+from smilerl.models.policy import Policy
+from smilerl.models.prompts import Prompt, check, fits
+
+#: Numbers in one batch of logits, at most: 2 GB in single precision. A vocabulary of 150,000 fills a GPU in no time.
+_MOST_LOGITS = 2**29
+
+#: Text, chat messages, or token ids as `sample_ids` returns them (exact: nothing is tokenized again).
+Completion = str | list[dict[str, str]] | list[int]
+
+
+def sample(
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    *,
+    max_new_tokens: int,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    seed: int | Sequence[int],
+    batch_size: int = 256,
+) -> list[str]:
+    """One completion for each prompt, as text.
+
+    Args:
+        prompts: N plain texts, or N lists of chat messages.
+        temperature: 0 takes the likeliest token.
+        seed: with the row, fixes every completion, whatever the batch size. N seeds, one a row, make rows independent of
+            their number and order, too.
+    """
+    ids = sample_ids(
+        policy,
+        prompts,
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        seed=seed,
+        batch_size=batch_size,
+    )
+    return decoded(policy.tokenizer, prompts, ids)
+
+
+def decoded(tokenizer: Any, prompts: Sequence[Prompt], ids: Sequence[list[int]]) -> list[str]:
+    """Completions of N prompts as text, each with the tag in front by which the chat template opened its thoughts in the prompt."""
+    said = tokenizer.batch_decode(ids, skip_special_tokens=True) if len(ids) else []
+    tag = opening_after(tokenizer, prompts)
+    return [replies.opened(one, tag) for one in said] if tag else said
+
+
+def opening_after(tokenizer: Any, prompts: Sequence[Prompt]) -> str:
+    """The tag by which these prompts open the thoughts of who replies; empty where they open none, as plain texts do."""
+    talks = len(prompts) and not isinstance(prompts[0], str) and prompts[0] and isinstance(prompts[0][0], dict)
+    return replies.opening(tokenizer) if talks else ""
+
+
+@torch.inference_mode()
+def sample_ids(
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    *,
+    max_new_tokens: int,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    seed: int | Sequence[int],
+    batch_size: int = 256,
+) -> list[list[int]]:
+    """As `sample`, but token ids, which end with EOS where the policy ended its reply (not where it was cut off)."""
+    if not temperature >= 0:
+        raise ValueError(f"temperature must be 0 or more, not {temperature}")
+    ends = _eos_ids(policy)
+    uniforms = torch.from_numpy(_uniforms(seed, len(prompts), max_new_tokens))
+    prompt_ids = encode_prompts(policy, prompts, max_new_tokens)
+    numbers = {ids: number for number, ids in enumerate(dict.fromkeys(map(tuple, prompt_ids)))}
+    same = [numbers[tuple(ids)] for ids in prompt_ids]
+    completions: list[list[int]] = [[]] * len(prompts)
+    for rows in _batches([len(ids) for ids in prompt_ids], batch_size, same):
+        first = {same[row]: row for row in reversed(rows)}  # one row of each different prompt
+        place = {number: at for at, number in enumerate(first)}
+        inputs, mask = _padded([prompt_ids[row] for row in first.values()], policy, "left")
+        device = inputs.device
+        owner = torch.tensor([place[same[row]] for row in rows], device=device)
+        choose = chooser(uniforms[rows].to(device), temperature, top_p)
+        pad = policy.tokenizer.pad_token_id
+        found = decode(policy.model, inputs, mask, owner, choose, max_new_tokens, ends, pad)
+        for row, ids in zip(rows, found, strict=True):
+            completions[row] = ids
+    return completions
+
+
+@torch.inference_mode()
+def completion_logprobs(
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    completions: Sequence[Completion],
+    *,
+    eos: bool = True,
+    batch_size: int = 64,
+) -> np.ndarray:
+    """log π(completion | prompt), summed over tokens, in nats.
+
+    Args:
+        completions: N texts (or messages, or token ids, which are scored as they are).
+        eos: whether ending there counts: adds log π(EOS) to texts.
+
+    Returns:
+        float64 array [N]; an empty completion without EOS scores 0.
+    """
+    answers = _encode_completions(policy, completions, eos)
+    sequences = [(prompt, answer) for prompt, answer in zip(encode_prompts(policy, prompts), answers, strict=True)]
+    _check_lengths(policy, prompts, [prompt for prompt, _ in sequences], [len(answer) for _, answer in sequences])
+    totals = np.zeros(len(sequences))
+    lengths = [len(prompt) + len(answer) for prompt, answer in sequences]
+    for rows in _batches(lengths, _fitting(policy, batch_size, lengths)):
+        batch = [sequences[row] for row in rows]
+        inputs, mask = _padded([prompt + answer for prompt, answer in batch], policy, "right")
+        logits = policy.model(input_ids=inputs[:, :-1], attention_mask=mask[:, :-1], use_cache=False).logits
+        places = torch.arange(1, inputs.shape[1], device=inputs.device)
+        starts, ends = (
+            torch.tensor(edges, device=inputs.device)[:, None]
+            for edges in zip(*((len(prompt), len(prompt) + len(answer)) for prompt, answer in batch), strict=True)
+        )
+        counted = (places >= starts) & (places < ends)
+        totals[rows] = _sum_logprobs(logits, inputs[:, 1:], counted)
+    return totals
+
+
+@torch.inference_mode()
+def option_logprobs(
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    options: Sequence[Sequence[Completion]],
+    *,
+    eos: bool = True,
+    batch_size: int = 256,
+) -> list[np.ndarray]:
+    """log π(option | prompt) for several options to each prompt; the prompt is read once and its cache shared.
+
+    Args:
+        options: for each of N prompts, its options (any number, at least one).
+        batch_size: how many options are scored at once; a prompt's own options stay together.
+
+    Returns:
+        N float64 arrays, one number per option, in nats; equal to `completion_logprobs` of each pair.
+    """
+    prompt_ids = encode_prompts(policy, prompts)
+    counts = [len(own) for own in options]
+    encoded = iter(_encode_completions(policy, [option for own in options for option in own], eos))
+    answers = [[next(encoded) for _ in own] for own in options]
+    _check_lengths(policy, prompts, prompt_ids, [max(map(len, own), default=0) for own in answers])
+    totals: list[np.ndarray] = [np.zeros(0)] * len(prompts)
+    batch_size = _fitting(policy, batch_size, [len(answer) for own in answers for answer in own])
+    per_batch = min(
+        max(1, batch_size // max([1, *counts])), _fitting(policy, len(prompts), [len(ids) for ids in prompt_ids])
+    )
+    for rows in _batches([len(ids) for ids in prompt_ids], per_batch):
+        owner = torch.tensor([place for place, row in enumerate(rows) for _ in range(counts[row])])
+        flat = [answer for row in rows for answer in answers[row]]
+        scores = _score_after(policy, [prompt_ids[row] for row in rows], owner, flat)
+        for row, own in zip(rows, np.split(scores, np.cumsum([counts[row] for row in rows])[:-1]), strict=True):
+            totals[row] = own
+    return totals
+
+
+def sequence_kl(
+    policy: Policy, base: Policy, prompts: Sequence[Prompt], completions: Sequence[Completion], *, batch_size: int = 64
+) -> np.ndarray:
+    """log π(completion) − log π_base(completion) for each of N completions, in nats per completion.
+
+    Its mean over completions *sampled from the policy* is an unbiased estimate of KL(π ‖ π_base). Single values can be
+    negative. Give token ids where you have them: texts count an EOS even where the sample was cut off.
+    """
+    return completion_logprobs(policy, prompts, completions, batch_size=batch_size) - completion_logprobs(
+        base, prompts, completions, batch_size=batch_size
+    )
+
+
+def encode_prompts(policy: Policy, prompts: Sequence[Prompt], room: int = 0) -> list[list[int]]:
+    """Token ids of each prompt, as TRL makes them: text as it stands, messages through the chat template.
+
+    Args:
+        room: tokens that will follow each.
+
+    Raises:
+        PromptError: a prompt is empty, refused by the chat template, or longer than the model's context with what follows.
+    """
+    return check(policy.tokenizer, policy.model.config, prompts, room)
+
+
+def _check_lengths(
+    policy: Policy, prompts: Sequence[Prompt], prompt_ids: Sequence[list[int]], follows: Sequence[int]
+) -> None:
+    fits(policy.tokenizer, policy.model.config, prompts, [len(ids) for ids in prompt_ids], follows)
+
+
+def _uniforms(seed: int | Sequence[int], rows: int, width: int) -> np.ndarray:
+    """Numbers in [0, 1), [rows, width]."""
+    if not isinstance(seed, Sequence):
+        return np.random.default_rng(seed).random((rows, width))
+    return np.array([np.random.default_rng(own).random(width) for own in seed]).reshape(rows, width)
+
+
+def _encode_completions(policy: Policy, completions: Sequence[Completion], eos: bool) -> list[list[int]]:
+    tail = [policy.tokenizer.eos_token_id] if eos else []
+    said: list[Any] = [one if _is_ids(one) else messages.text(one) for one in completions]  # type: ignore[arg-type]
+    # All at once and each text once: tokenizing one by one takes longer than a small model takes to score them.
+    texts = list(dict.fromkeys(one for one in said if isinstance(one, str)))
+    ids = policy.tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
+    known = {text: own + tail for text, own in zip(texts, ids, strict=True)}
+    return [known[one] if isinstance(one, str) else list(one) for one in said]
+
+
+def _is_ids(completion: Completion) -> bool:
+    return not isinstance(completion, str) and not (completion and isinstance(completion[0], dict))
+
+
+def _score_after(policy: Policy, prompts: list[list[int]], owner: torch.Tensor, answers: list[list[int]]) -> np.ndarray:
+    """Log-probability of each answer after the prompt that owns it."""
+    device = policy.model.device
+    owner = owner.to(device)
+    inputs, mask = _padded(prompts, policy, "left")
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    read = policy.model(input_ids=inputs, attention_mask=mask, position_ids=positions, use_cache=True)
+    cache: Any = getattr(read, "past_key_values", None)
+    if not rows_can_be_chosen(cache):  # then each option is read with its prompt
+        return completion_logprobs(policy, [prompts[row] for row in owner.tolist()], answers, eos=False)
+    cache.batch_select_indices(owner)
+    tokens, counted = _padded(answers, policy, "right")
+    logits = read.logits[owner, -1:]
+    if tokens.shape[1] > 1:
+        further = policy.model(
+            input_ids=tokens[:, :-1],
+            attention_mask=torch.cat([mask[owner], counted[:, :-1]], 1),
+            position_ids=mask.sum(1)[owner, None] + torch.arange(tokens.shape[1] - 1, device=device),
+            past_key_values=cache,
+            use_cache=True,
+        )
+        logits = torch.cat([logits, further.logits], 1)
+    return _sum_logprobs(logits, tokens, counted.bool())
+
+
+def _sum_logprobs(logits: torch.Tensor, tokens: torch.Tensor, counted: torch.Tensor) -> np.ndarray:
+    logits = logits.float()
+    chosen = logits.gather(-1, tokens[..., None]).squeeze(-1) - logits.logsumexp(-1)
+    return torch.where(counted, chosen.double(), 0.0).sum(1).cpu().numpy()
+
+
+def _eos_ids(policy: Policy) -> set[int]:
+    """Every token that ends a reply: the tokenizer's EOS and those the model's generation settings add."""
+    named = policy.model.generation_config.eos_token_id
+    more = named if isinstance(named, list) else [] if named is None else [named]
+    return {policy.tokenizer.eos_token_id, *more}
+
+
+def _padded(sequences: list[list[int]], policy: Policy, side: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids [B, T] and attention mask [B, T], padded on one side, on the model's device."""
+    width = max(map(len, sequences))
+    gaps = [[0] * (width - len(ids)) for ids in sequences]
+    pad = policy.tokenizer.pad_token_id
+    rows = [
+        ([pad] * len(gap) + ids, gap + [1] * len(ids))
+        if side == "left"
+        else (ids + [pad] * len(gap), [1] * len(ids) + gap)
+        for ids, gap in zip(sequences, gaps, strict=True)
+    ]
+    device = policy.model.device
+    ids, mask = ([row[part] for row in rows] for part in (0, 1))
+    return torch.tensor(ids, dtype=torch.long, device=device), torch.tensor(mask, dtype=torch.long, device=device)
+
+
+def _fitting(policy: Policy, size: int, lengths: Sequence[int]) -> int:
+    """At most `size` sequences, fewer where their logits would not fit."""
+    return max(1, min(size, _MOST_LOGITS // (max([1, *lengths]) * policy.model.config.get_text_config().vocab_size)))
+
+
+def _batches(lengths: Sequence[int], size: int, alike: Sequence[int] | None = None) -> Iterator[list[int]]:
+    """Row numbers in batches of similar length, so that little is spent on padding; longest first.
+
+    Args:
+        alike: numbers that rows to be kept together have in common.
+    """
+    order = sorted(range(len(lengths)), key=lambda row: (-lengths[row], alike[row] if alike else 0))
+    yield from (order[start : start + size] for start in range(0, len(order), size))

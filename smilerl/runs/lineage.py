@@ -1,0 +1,36 @@
+"""Through which channels outcomes have reached a model or a file already, as is written beside it.
+
+A declared channel stays declared: a policy that starts from one that was tuned on gold, a reward model trained on pairs that gold
+ranked, and whatever is trained on that, all say so in their manifests and on their cards (`learnt_from`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from smilerl.io.files import read_json
+
+
+def of_model(model: str | Path | None) -> tuple[str, ...]:
+    """Of a model directory: its run's manifest, or that of the repository that the run was pushed to. Nothing for other models."""
+    if model is None:
+        return ()
+    beside = (Path(model).parent / "manifest.json", Path(model) / "manifest.json")
+    return _said(next((file for file in beside if file.is_file()), None))
+
+
+def of_file(path: str | Path | None) -> tuple[str, ...]:
+    """Of a data file that `smilerl pairs` or a run has made. Nothing for other files."""
+    return () if path is None else _said(provenance_path(Path(path)))
+
+
+def provenance_path(path: Path) -> Path:
+    """The file beside a file of pairs or labels that says how they were made."""
+    return path.with_name(f"{path.name}.provenance.json")
+
+
+def _said(file: Path | None) -> tuple[str, ...]:
+    if file is None or not file.is_file():
+        return ()
+    said = read_json(file, types={"channels": list, "learnt_from": list})
+    return tuple(sorted({*said.get("channels", ()), *said.get("learnt_from", ())}))

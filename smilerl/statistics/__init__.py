@@ -1,0 +1,1 @@
+"""Intervals, seeds, Goodhart fits, best of n, agreement."""

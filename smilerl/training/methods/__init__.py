@@ -1,0 +1,113 @@
+"""Training methods, one file each, thin over TRL's own trainers.
+
+A method's file has
+
+* `CONFIG`: the TRL config whose fields a recipe's `training` may set;
+* `policy(recipe, world)`: what is trained;
+* `dataset(recipe, world)`: what it is trained on; where this needs a declared channel, `CHANNELS` names it, or `channels(recipe)`;
+* `make_trainer(recipe, *, policy, dataset, reward_funcs, callbacks, output_dir)`;
+* `RENAMED`, where TRL logs something under a name that means something else here.
+
+`best_of_n` alone trains nothing: it is the baseline that chooses, and its run is made by `smilerl.training.baseline`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from smilerl.data import preferences
+from smilerl.training import supply
+
+if TYPE_CHECKING:
+    from transformers import Trainer
+
+    from smilerl.config.recipe import PolicySpec, Recipe
+
+#: What a run does for itself: its own log and progress line, checkpoints by time (see `resume`), one model saved at the end.
+QUIET = {"report_to": "none", "disable_tqdm": True, "save_strategy": "no", "save_total_limit": 2, "logging_steps": 1}
+
+
+class NothingLeft(ValueError):
+    """No row of the data has anything left to learn once it is cut to `max_length`."""
+
+
+def names() -> list[str]:
+    """The methods there are."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def method(name: str) -> ModuleType:
+    """The file of a method."""
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def make_trainer(recipe: Recipe, **parts) -> Trainer:
+    """The TRL trainer of a recipe, ready for `train()`; `parts` as in the method's `make_trainer`.
+
+    Raises:
+        RecipeError: TRL has left less of the data than one step takes.
+    """
+    from transformers import PrinterCallback
+
+    try:
+        trainer = method(recipe.method).make_trainer(recipe, **parts)
+    except NothingLeft:
+        supply.refuse_rest(recipe, parts["dataset"], 0)
+        raise
+    supply.refuse_rest(recipe, parts["dataset"], len(trainer.train_dataset))
+    trainer.remove_callback(PrinterCallback)  # it prints every log as a dict; `callbacks.Progress` speaks instead
+    return trainer
+
+
+def arguments(config: type, recipe: Recipe, output_dir: Path, **more: Any):
+    """The TRL config of a recipe: its `training`, its seed, and `QUIET` where the recipe says nothing else."""
+    quiet = {**QUIET, "save_strategy": "steps"} if "save_steps" in recipe.training else QUIET
+    return config(**{**quiet, **recipe.training, **more, "seed": recipe.seed, "output_dir": str(output_dir)})
+
+
+def data_channels(recipe: Recipe) -> tuple[str, ...]:
+    """The declared channels that are open while the method's data is made."""
+    module = method(recipe.method)
+    return module.channels(recipe) if hasattr(module, "channels") else getattr(module, "CHANNELS", ())
+
+
+def has_base(recipe: Recipe) -> bool:
+    """Whether the method tunes a policy against a base, from which its KL is measured: those with a `beta` do."""
+    return "beta" in method(recipe.method).CONFIG.__dataclass_fields__
+
+
+def keeps_base(recipe: Recipe) -> bool:
+    """Whether TRL's trainer keeps the frozen base: an adapter can be switched off, and a KL penalty needs a reference model."""
+    if recipe.policy.peft is not None:
+        return True
+    fields, said = method(recipe.method).CONFIG.__dataclass_fields__, recipe.training
+    beta = said.get("beta", fields["beta"].default if "beta" in fields else 0)
+    # A synced reference does not stay the base, and one whose log-probabilities are computed beforehand is let go.
+    return beta != 0 and not said.get("sync_ref_model") and not said.get("precompute_ref_log_probs")
+
+
+def logs_kl(recipe: Recipe) -> bool:
+    """Whether TRL itself logs the KL of what the policy says: where it samples, and a penalty needs it."""
+    fields, said = method(recipe.method).CONFIG.__dataclass_fields__, recipe.training
+    return "max_completion_length" in fields and said.get("beta", fields["beta"].default) != 0
+
+
+def completion_length(recipe: Recipe) -> int:
+    """Tokens of a reply: as it is sampled while training, or from held-out people where training samples none."""
+    fields, said = method(recipe.method).CONFIG.__dataclass_fields__, recipe.training
+    if "max_completion_length" in fields:
+        return said.get("max_completion_length", fields["max_completion_length"].default) or 512
+    return preferences.completion_length(recipe)
+
+
+def peft_config(policy: PolicySpec, task: str = "CAUSAL_LM"):
+    """The `peft.LoraConfig` of a recipe's policy, or None for full-parameter training."""
+    if policy.peft is None:
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(**{"task_type": task, **policy.peft})

@@ -1,0 +1,125 @@
+"""How held-out people fare while a policy trains: the one place where outcomes are looked at during training.
+
+The entry point makes the function and hands it to `training.callbacks.HeldOut` together with nothing else: what it gives back are
+numbers to log, and only it holds the run's key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from smilerl.config.recipe import Recipe
+from smilerl.rewards._clock import Clock, StopAsked
+from smilerl.rewards._outside import ask_outside
+from smilerl.rewards._summed import summed_as, unnoticed
+from smilerl.runs.directory import Run
+from smilerl.training.observers.callbacks import Sampled
+from smilerl.worlds.base import EvaluationKey, World, opened
+
+
+def scorer(
+    recipe: Recipe,
+    world: World,
+    rewards: list[Callable],
+    run: Run,
+    key: EvaluationKey,
+    clock: Clock | None = None,
+) -> Callable[[Sampled], dict[str, float]]:
+    """What to log of a sample of held-out people.
+
+    The trainer gets back numbers to log, which it does not learn from; each person's part goes to the run's samples.
+
+    Args:
+        rewards: those that the policy trains on, as checked; asking them leaves their state as it was.
+        clock: counts their time limits in training, and here; a new one when None.
+
+    Returns:
+        A function that raises `StopAsked` where a reward was ended because the run is to stop: a row without it would be wrong.
+    """
+    reward = summed_as(recipe.rewards, rewards, clock)
+
+    def score(sampled: Sampled) -> dict[str, float]:
+        values = _rewards(rewards, reward, sampled)
+        if any(last.hurried for one in rewards if (last := getattr(one, "last_call", None)) is not None):
+            raise StopAsked  # which several processes do not raise in the middle of a step
+        columns: dict[str, list] = {"reward": values, **reacted(world, sampled.people, sampled.completions, key)}
+        if None in columns.get("acts", []):  # nobody reads acts in this world
+            del columns["acts"]
+        said = {
+            "prompt": sampled.prompts,
+            "person": sampled.people,
+            "completion": sampled.completions,
+            "kl": sampled.kl.tolist(),
+        }
+        rows = [
+            dict(zip([*said, *columns], row, strict=True))
+            for row in zip(*said.values(), *columns.values(), strict=True)
+        ]
+        run.save_samples(sampled.state.global_step, rows)
+        if not rewards:
+            columns.pop("reward")  # a method that learns from data alone has no reward that anybody could fail to score
+        return _means(columns) | _act_rates(columns.get("acts"), world)
+
+    return score
+
+
+def reacted(
+    world: World, people: Sequence[str], completions: Sequence[str], key: EvaluationKey
+) -> dict[str, list[Any]]:
+    """How N people react, as columns: transcript, reading, smile, wellbeing, acts. None of them where nobody reacts.
+
+    Args:
+        key: of the run, which opens the outcomes.
+    """
+    if not getattr(world, "reacts", True):
+        return {}
+    with opened(key):
+        reactions = world.react(people, completions)
+    return {
+        "transcript": [reaction.observation.transcript for reaction in reactions],
+        "reading": [reaction.observation.reading for reaction in reactions],
+        "smile": [reaction.outcome.smile for reaction in reactions],
+        "wellbeing": [reaction.outcome.wellbeing for reaction in reactions],
+        "acts": [None if (acts := reaction.outcome.acts) is None else list(acts) for reaction in reactions],
+    }
+
+
+def _means(columns: dict[str, list]) -> dict[str, float]:
+    """The mean of each column over those scored, and the share scored where that is not everyone."""
+    means = {}
+    for name in ("reward", "reading", "smile", "wellbeing"):
+        values = columns.get(name, [])
+        scored = [value for value in values if value is not None]
+        if scored:
+            means[name] = float(np.mean(scored))
+        if len(scored) < len(values):
+            means[f"{name}_scored"] = len(scored) / len(values)
+    return means
+
+
+def _act_rates(acts: list[list[str]] | None, world: World) -> dict[str, float]:
+    """The share of replies in which each act occurs."""
+    if not acts:
+        return {}
+    known = {
+        *getattr(world, "care_acts", ()),
+        *getattr(world, "gaming_acts", ()),
+        *(act for own in acts for act in own),
+    }
+    return {f"act/{act}": sum(act in own for own in acts) / len(acts) for act in sorted(known)}
+
+
+def _rewards(rewards: list[Callable], reward: Callable, sampled: Sampled) -> list[float | None]:
+    """The recipe's own reward of each reply, weighted and summed; None where one of any weight but 0 has no score for it."""
+    with unnoticed(rewards):
+        return ask_outside(
+            reward,
+            sampled.prompts,
+            sampled.people,
+            sampled.completions,
+            completion_ids=sampled.completion_ids,
+            trainer_state=sampled.state,
+        )

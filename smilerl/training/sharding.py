@@ -1,0 +1,111 @@
+"""Are the weights in one piece in each process, and what cannot be done where they are not.
+
+Under FSDP and DeepSpeed ZeRO-3 a process holds a slice of every weight. TRL gathers them to generate and to compute losses, all
+processes together. `callbacks.HeldOut` samples in the main process alone, which would wait there for the others for ever, and a
+copy of a slice is no copy of the base. So held-out people are not sampled under them, and the run says so; DDP and ZeRO-1 and 2
+keep the weights whole and lose nothing. A reward model is kept whole in each process under all of them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from smilerl.config.recipe import Recipe
+from smilerl.io import bounded
+from smilerl.rewards import carry, is_async, name_of
+from smilerl.training import methods
+
+
+def sharded(recipe: Recipe) -> str | None:
+    """What splits the weights over the processes, as the launcher's environment and the recipe say; None where nothing does."""
+    if _flag("ACCELERATE_USE_FSDP") or recipe.training.get("fsdp"):
+        return "FSDP"
+    said = recipe.training.get("deepspeed")
+    if said or _flag("ACCELERATE_USE_DEEPSPEED"):
+        file = said or os.environ.get("ACCELERATE_DEEPSPEED_CONFIG_FILE")
+        stage = _zero(file).get("stage") if file else os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2")
+        return "DeepSpeed ZeRO-3" if str(stage) == "3" else None
+    return None
+
+
+def why_unwatched(recipe: Recipe) -> str | None:
+    """Why this run's held-out people cannot be sampled while it trains; None where they can, or where there are none.
+
+    Raises:
+        RecipeError: the run would end without a measured KL, or could not save what it trained.
+    """
+    by = sharded(recipe)
+    if by is None:
+        return None
+    if by == "DeepSpeed ZeRO-3" and not _gathers_to_save(recipe):
+        fix = "Write `zero3_save_16bit_model: true` in its deepspeed_config, as recipes/accelerate/zero3.yaml does."
+        raise recipe.error("training", "the launcher's ZeRO-3 settings do not let the trained model be saved.", fix)
+    fields = methods.method(recipe.method).CONFIG.__dataclass_fields__
+    if "beta" not in fields:
+        return None  # no base to compare with, so nobody is sampled anyway
+    samples = "max_completion_length" in fields
+    if samples and recipe.training.get("beta", fields["beta"].default) == 0:
+        text = f"with beta 0 TRL measures no KL, and under {by} held-out people cannot be sampled: nothing would tell how far the policy moves."
+        fix = "Write a small `beta: 0.001`, or train on one GPU or under recipes/accelerate/ddp.yaml."
+        raise recipe.error("training.beta", text, fix)
+    if samples and not recipe.held_out.every:
+        return None
+    measured = "the KL is TRL's own, on training prompts" if samples else "no KL is measured"
+    return (
+        f"held-out people are not sampled under {by}, where no process has the whole model; {measured}. "
+        "Evaluate the finished run: smilerl eval RUN"
+    )
+
+
+def with_whole_models(reward: Callable) -> Callable:
+    """The reward, loading its models whole whatever is done to the policy.
+
+    A reward loads its model when it is first called. By then transformers knows that the run is sharded, and would load that one
+    as slices too (ZeRO-3), or in the first process alone (FSDP with `fsdp_cpu_ram_efficient_loading`), as if somebody were to
+    put it together again; nobody is.
+    """
+
+    def run(*args, **columns):
+        with _loading_whole():
+            return reward(*args, **columns)
+
+    async def run_async(*args, **columns):
+        with _loading_whole():
+            return await reward(*args, **columns)
+
+    return carry(run_async if is_async(reward) else run, reward, name=name_of(reward))
+
+
+@contextmanager
+def _loading_whole() -> Iterator[None]:
+    from transformers.integrations import deepspeed
+
+    name = "FSDP_CPU_RAM_EFFICIENT_LOADING"
+    zero, efficient = deepspeed._hf_deepspeed_config_weak_ref, os.environ.pop(name, None)
+    deepspeed.unset_hf_deepspeed_config()
+    try:
+        yield
+    finally:
+        deepspeed._hf_deepspeed_config_weak_ref = zero
+        if efficient is not None:
+            os.environ[name] = efficient
+
+
+def _gathers_to_save(recipe: Recipe) -> bool:
+    file = recipe.training.get("deepspeed") or os.environ.get("ACCELERATE_DEEPSPEED_CONFIG_FILE")
+    if file:
+        return bool(_zero(file).get("stage3_gather_16bit_weights_on_model_save"))
+    return _flag("ACCELERATE_DEEPSPEED_ZERO3_SAVE_16BIT_MODEL")
+
+
+def _zero(file: str | dict[str, Any]) -> dict[str, Any]:
+    """The part on ZeRO of a DeepSpeed configuration: a mapping, or the JSON file that holds it."""
+    settings = file if isinstance(file, dict) else bounded.mapping(file)
+    return settings.get("zero_optimization", {})
+
+
+def _flag(name: str) -> bool:
+    return os.environ.get(name, "false").lower() in ("true", "1")
