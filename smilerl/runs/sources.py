@@ -1,7 +1,7 @@
 """Which source files a result depends on: everything of this package but a short list, and the user's own modules.
 
 The list says what cannot change a result, not what can: a new file counts until somebody gives a reason why it does not.
-`tests/test_sources.py` follows the imports of every method and proves that nothing on the list is reached by a run.
+`tests/runs/test_sources.py` follows the imports of every method and proves that nothing on the list is reached by a run.
 """
 
 from __future__ import annotations

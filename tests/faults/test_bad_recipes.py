@@ -1,6 +1,6 @@
 """Bad recipes through the real command: each ends in at most ten lines that name file and line, before a model loads, and leaves nothing.
 
-`tests/test_bad_input.py` asks the reader of recipes about one mistake each; here are those that need the libraries, the disk, the command
+`tests/config/test_bad_input.py` asks the reader of recipes about one mistake each; here are those that need the libraries, the disk, the command
 line or the environment. A row is what is spoilt, where the mistake must be placed, and words that must be said.
 """
 

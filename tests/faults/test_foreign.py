@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from tests.faults.conftest import Process
-from tests.hub.conftest import client, hub, smilerl  # noqa: F401  (a stand-in of the Hub, and its client)
+from tests.publish.conftest import client, hub, smilerl  # noqa: F401  (a stand-in of the Hub, and its client)
 from tests.training.conftest import TINY
 
 pytestmark = [pytest.mark.slow, pytest.mark.attack("foreign repositories")]

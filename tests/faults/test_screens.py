@@ -14,9 +14,9 @@ import yaml
 
 from smilerl import chat, worlds
 from smilerl.runs import seals
+from tests.chat_models.conftest import Server, completion, send
 from tests.faults.conftest import Process, Product
-from tests.hub.conftest import make_run  # noqa: F401  (a fixture)
-from tests.speakers.conftest import Server, completion, send
+from tests.publish.conftest import make_run  # noqa: F401  (a fixture)
 from tests.studies.synthetic import write_study
 
 pytestmark = [pytest.mark.slow, pytest.mark.attack("screens")]

@@ -23,7 +23,7 @@ from smilerl.publish.contents import Item
 from smilerl.runs import seals
 from smilerl.runs.directory import write_json
 from smilerl.studies.report import escape_markdown
-from tests.hub.conftest import make_run  # noqa: F401  (a fixture)
+from tests.publish.conftest import make_run  # noqa: F401  (a fixture)
 
 MIXED = "aB3dE6gH9" * 6
 OWN = "plain-words-of-" + "our-own"

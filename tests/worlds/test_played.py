@@ -13,7 +13,7 @@ from smilerl.worlds import channels
 from smilerl.worlds.base import EvaluationKey, Observation, OutcomeSealed, opened, sealed
 from smilerl.worlds.dialogue import played
 from smilerl.worlds.dialogue.script import ask, read_wellbeing, read_words
-from tests.speakers.scripted import Scripted
+from tests.chat_models.scripted import Scripted
 
 PERSON = {"situation": "You lost your keys.", "need": "plan", "disposition": "stoic"}
 ROWS = [

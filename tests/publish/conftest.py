@@ -9,8 +9,8 @@ import yaml
 
 from smilerl.runs.directory import Run
 from smilerl.training.recipe_check import load_recipe
-from tests.hub.client import Client
-from tests.hub.server import Hub
+from tests.publish.client import Client
+from tests.publish.server import Hub
 
 TINY = {
     "model_type": "llama", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1,

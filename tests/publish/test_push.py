@@ -10,7 +10,7 @@ from huggingface_hub import ModelCard
 from smilerl.io import paths
 from smilerl.runs import seals
 from smilerl.statistics.intervals import wilson
-from tests.hub.server import Hub
+from tests.publish.server import Hub
 from tests.studies.synthetic import BASE, write_evaluation
 
 HELD_OUT = ("--suite", "held_out", "--n", "24")

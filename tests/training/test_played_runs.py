@@ -18,8 +18,8 @@ from smilerl.runs.identity import hash_path
 from smilerl.training import run as pipeline
 from smilerl.training.recipe_check import load_recipe
 from smilerl.worlds.base import OutcomeSealed
-from tests.speakers.conftest import completion, own_surroundings, send, server  # noqa: F401
-from tests.speakers.scripted import Scripted, answer
+from tests.chat_models.conftest import completion, own_surroundings, send, server  # noqa: F401
+from tests.chat_models.scripted import Scripted, answer
 from tests.training.conftest import RL, TINY
 
 TRAIN, HELD_OUT = (f"data/dialogue/people_{split}.jsonl" for split in ("train", "held_out"))
@@ -172,7 +172,7 @@ def test_what_people_say_in_private_cannot_be_felt_in_training_and_gold_is_decla
     def changed(question):
         return real(question) if "smile-" in question else real(question).replace("-3", str(len(question) % 7))
 
-    monkeypatch.setattr("tests.speakers.scripted.answer", changed)
+    monkeypatch.setattr("tests.chat_models.scripted.answer", changed)
     assert weights("smile-2", "smile") == before["smile"]
     assert weights("gold-2", "gold") != before["gold"]
 

@@ -7,7 +7,6 @@ import pytest
 from smilerl.runs.identity import hash_path
 from smilerl.training import run as pipeline
 from smilerl.worlds.smileworld import dynamics
-from tests.training.conftest import make_recipe, own_cache  # noqa: F401
 
 pytestmark = pytest.mark.slow
 TRAINING = {"max_steps": 3, "max_completion_length": 24, "learning_rate": 0.05}
@@ -23,7 +22,7 @@ SHUT = [
 OPEN = ["gold", {"name": "smile", "args": {"delayed": 1.0}}]
 
 
-def weights(make_recipe, name: str, reward) -> str:  # noqa: F811
+def weights(make_recipe, name: str, reward) -> str:
     reward = reward if isinstance(reward, dict) else {"name": reward}
     return hash_path(
         pipeline.run_recipe(make_recipe("rloo", name, training=TRAINING, rewards=[reward]), progress=False).model
@@ -45,20 +44,20 @@ def permuted(monkeypatch):
 
 
 @pytest.mark.parametrize("reward", SHUT, ids=str)
-def test_the_wellbeing_table_cannot_be_felt_through_a_proxy(make_recipe, permuted, reward):  # noqa: F811
+def test_the_wellbeing_table_cannot_be_felt_through_a_proxy(make_recipe, permuted, reward):
     before = weights(make_recipe, "before", reward)
     permuted()
     assert weights(make_recipe, "after", reward) == before
 
 
 @pytest.mark.parametrize("reward", OPEN, ids=str)
-def test_it_is_felt_through_a_declared_channel(make_recipe, permuted, reward):  # noqa: F811
+def test_it_is_felt_through_a_declared_channel(make_recipe, permuted, reward):
     before = weights(make_recipe, "before", reward)
     permuted()
     assert weights(make_recipe, "after", reward) != before
 
 
-def test_a_constant_reward_with_a_kl_penalty_moves_nothing(make_recipe):  # noqa: F811
+def test_a_constant_reward_with_a_kl_penalty_moves_nothing(make_recipe):
     recipe = make_recipe("rloo", training={**TRAINING, "beta": 0.05}, rewards=[{"name": "constant"}])
     run = pipeline.run_recipe(recipe, progress=False)
     weights = [folder / "model.safetensors" for folder in (run.path / "initial", run.model)]

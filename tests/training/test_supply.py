@@ -7,7 +7,6 @@ import pytest
 from smilerl import worlds
 from smilerl.config.recipe import RecipeError
 from smilerl.training import supply
-from tests.training.conftest import make_recipe, own_cache  # noqa: F401
 
 
 @pytest.mark.parametrize(
@@ -25,20 +24,20 @@ from tests.training.conftest import make_recipe, own_cache  # noqa: F401
         ("best_of_n", {}, 1),
     ],
 )
-def test_what_a_step_takes(make_recipe, method, training, least):  # noqa: F811
+def test_what_a_step_takes(make_recipe, method, training, least):
     more = {"data": {"split": "pairs", "n": 16}} if method == "reward" else {}
     policy = {"model_name_or_path": "org/model"} if method in ("reward", "kto", "best_of_n") else None
     recipe = make_recipe(method, training=training, **more, **({"policy": policy} if policy else {}))
     assert supply.needed(recipe)[0] == least
 
 
-def test_several_processes_take_more(make_recipe, monkeypatch):  # noqa: F811
+def test_several_processes_take_more(make_recipe, monkeypatch):
     recipe = make_recipe("rloo")
     monkeypatch.setenv("WORLD_SIZE", "4")
     assert supply.needed(recipe)[0] == 8
 
 
-def test_the_last_prompt_that_a_step_takes_is_enough_and_one_less_is_not(make_recipe):  # noqa: F811
+def test_the_last_prompt_that_a_step_takes_is_enough_and_one_less_is_not(make_recipe):
     training = {"per_device_train_batch_size": 24, "num_generations": 4}
     assert make_recipe("rloo", training=training, data={"n": 6}).data.n == 6
     with pytest.raises(
@@ -48,7 +47,7 @@ def test_the_last_prompt_that_a_step_takes_is_enough_and_one_less_is_not(make_re
 
 
 @pytest.mark.parametrize("method", ["sft", "reward"])
-def test_rows_without_what_a_method_learns_from_are_counted(make_recipe, tmp_path, method):  # noqa: F811
+def test_rows_without_what_a_method_learns_from_are_counted(make_recipe, tmp_path, method):
     (tmp_path / "talks.jsonl").write_text('{"prompt": "a"}\n{"prompt": "b"}\n')
     world = {"name": "dialogue", "args": {"path": str(tmp_path / "talks.jsonl"), "held_out_fraction": 0}}
     policy = {"policy": {"model_name_or_path": "org/model"}} if method == "reward" else {}
@@ -57,7 +56,7 @@ def test_rows_without_what_a_method_learns_from_are_counted(make_recipe, tmp_pat
 
 
 @pytest.mark.parametrize(("every", "beta", "fine"), [(0, 0.05, True), (1, 0.05, False), (0, 0.0, False)])
-def test_somebody_is_held_out_where_the_run_will_talk_to_them(make_recipe, tmp_path, every, beta, fine):  # noqa: F811
+def test_somebody_is_held_out_where_the_run_will_talk_to_them(make_recipe, tmp_path, every, beta, fine):
     (tmp_path / "talks.jsonl").write_text("".join(f'{{"prompt": "p{i}"}}\n' for i in range(20)))
     world = {"name": "dialogue", "args": {"path": str(tmp_path / "talks.jsonl"), "held_out_fraction": 0}}
     sections = {
@@ -70,7 +69,7 @@ def test_somebody_is_held_out_where_the_run_will_talk_to_them(make_recipe, tmp_p
             make_recipe("rloo", **sections)
 
 
-def test_a_world_that_makes_its_people_has_as_many_as_are_asked_for(make_recipe):  # noqa: F811
+def test_a_world_that_makes_its_people_has_as_many_as_are_asked_for(make_recipe):
     recipe = make_recipe("rloo")
     world = worlds.build("smileworld")
     assert list(supply.problems(recipe, world)) == []

@@ -16,7 +16,7 @@ from smilerl.models import policy as policies
 from smilerl.models.hub import fetch
 from smilerl.training import run
 
-RECIPES = Path(__file__).resolve().parents[1] / "recipes" / "qwen3-0.6b"
+RECIPES = Path(__file__).resolve().parents[2] / "recipes" / "qwen3-0.6b"
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from smilerl.statistics.agreement import agreement
 
-SCRIPT = Path(__file__).resolve().parent.parent / "benchmarks" / "real_text.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "real_text.py"
 
 
 @pytest.fixture(scope="module")

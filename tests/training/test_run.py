@@ -14,7 +14,6 @@ from smilerl.runs.directory import Run
 from smilerl.training import run as pipeline
 from smilerl.training.recipe_check import load_recipe
 from smilerl.worlds.base import OutcomeSealed
-from tests.training.conftest import make_recipe, own_cache  # noqa: F401
 
 PEEKING = """
 from smilerl import worlds
@@ -43,7 +42,7 @@ def peeking(tmp_path):
 
 @pytest.mark.parametrize("name", ["peek", "quiet"])
 @pytest.mark.parametrize("every", [0, 1])
-def test_reward_that_reaches_for_outcomes_stops_the_run(make_recipe, peeking, name, every):  # noqa: F811
+def test_reward_that_reaches_for_outcomes_stops_the_run(make_recipe, peeking, name, every):
     recipe = make_recipe("rloo", rewards=peeking(name), held_out={"every": every, "n": 4})
     with pytest.raises(OutcomeSealed):
         pipeline.run_recipe(recipe)
@@ -51,12 +50,12 @@ def test_reward_that_reaches_for_outcomes_stops_the_run(make_recipe, peeking, na
     assert run.state == "failed" and "OutcomeSealed" in run.status["error"] and not run.model.exists()
 
 
-def test_declared_channel_is_open_and_noted(make_recipe, peeking):  # noqa: F811
+def test_declared_channel_is_open_and_noted(make_recipe, peeking):
     run = pipeline.run_recipe(make_recipe("rloo", rewards=peeking("declared")))
     assert run.finished and run.manifest["channels"] == ["gold"]
 
 
-def test_finished_run_is_not_trained_again(make_recipe):  # noqa: F811
+def test_finished_run_is_not_trained_again(make_recipe):
     recipe = make_recipe("rloo")
     run = pipeline.run_recipe(recipe)
     files = {path: path.stat().st_mtime_ns for path in run.path.rglob("*") if path.is_file() and path.name != "lock"}
@@ -65,7 +64,7 @@ def test_finished_run_is_not_trained_again(make_recipe):  # noqa: F811
 
 
 @pytest.mark.slow
-def test_same_recipe_same_weights_other_seed_others(make_recipe):  # noqa: F811
+def test_same_recipe_same_weights_other_seed_others(make_recipe):
     def trained(name, seed):
         run = pipeline.run_recipe(make_recipe("rloo", name=name, seed=seed))
         return load_policy(run.model).model.lm_head.weight, run.manifest["data_hash"]
@@ -74,14 +73,14 @@ def test_same_recipe_same_weights_other_seed_others(make_recipe):  # noqa: F811
     assert torch.equal(first, again) and data == data_again and not torch.equal(first, other)
 
 
-def test_nothing_private_is_kept(make_recipe):  # noqa: F811
+def test_nothing_private_is_kept(make_recipe):
     run = pipeline.run_recipe(make_recipe("rloo"))
     assert not list(run.path.rglob("training_args.bin"))
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= {path.name for path in run.model.iterdir()}
 
 
 @pytest.mark.slow
-def test_base_recipe_is_built_once(make_recipe, own_cache):  # noqa: F811
+def test_base_recipe_is_built_once(make_recipe, own_cache):
     base = make_recipe("sft", name="base")
     recipe = make_recipe("rloo", policy={"model_name_or_path": base.source})
     run = pipeline.run_recipe(recipe)
@@ -94,7 +93,7 @@ def test_base_recipe_is_built_once(make_recipe, own_cache):  # noqa: F811
 
 
 @pytest.mark.slow
-def test_two_that_need_a_base_build_it_once(make_recipe, own_cache):  # noqa: F811
+def test_two_that_need_a_base_build_it_once(make_recipe, own_cache):
     source = make_recipe("sft", name="base").source
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(pipeline.model_dir, [source] * 2)
@@ -103,14 +102,14 @@ def test_two_that_need_a_base_build_it_once(make_recipe, own_cache):  # noqa: F8
 
 
 @pytest.mark.slow
-def test_changed_base_recipe_is_built_anew(make_recipe):  # noqa: F811
+def test_changed_base_recipe_is_built_anew(make_recipe):
     first = pipeline.model_dir(make_recipe("sft", name="base").source)
     second = pipeline.model_dir(make_recipe("sft", name="base", seed=1).source)
     assert first != second and first.is_dir() and second.is_dir()
 
 
 @pytest.mark.slow
-def test_reward_named_by_its_recipe(make_recipe):  # noqa: F811
+def test_reward_named_by_its_recipe(make_recipe):
     base = make_recipe("sft", name="base").source
     judge = make_recipe(
         "reward", name="judge", policy={"model_name_or_path": base}, data={"split": "pairs", "n": 16}
@@ -125,7 +124,7 @@ def test_reward_named_by_its_recipe(make_recipe):  # noqa: F811
     assert Run.open(pipeline.model_dir(judge).parent).manifest["channels"] == ["annotators"]
 
 
-def test_camera_off_is_unscored_and_says_so(make_recipe):  # noqa: F811
+def test_camera_off_is_unscored_and_says_so(make_recipe):
     recipe = make_recipe(
         "rloo",
         rewards=[{"name": "reading"}],
@@ -141,7 +140,7 @@ def test_camera_off_is_unscored_and_says_so(make_recipe):  # noqa: F811
         assert row["held_out/reading_scored"] == row["held_out/reward_scored"] < 1
 
 
-def test_stateful_reward_does_not_notice_the_held_out_people(make_recipe, tmp_path):  # noqa: F811
+def test_stateful_reward_does_not_notice_the_held_out_people(make_recipe, tmp_path):
     (tmp_path / "counting.py").write_text(
         "class Counting:\n"
         "    __name__ = 'counting'\n"
@@ -158,7 +157,7 @@ def test_stateful_reward_does_not_notice_the_held_out_people(make_recipe, tmp_pa
 
 
 @pytest.mark.parametrize("arguments", [["--config", "{}"], ["--config={}"]])
-def test_command_line_trains_and_says_where(make_recipe, capsys, arguments, tmp_path):  # noqa: F811
+def test_command_line_trains_and_says_where(make_recipe, capsys, arguments, tmp_path):
     source = make_recipe("rloo").source
     filled = [argument.format(source) for argument in arguments]
     assert train.main([*filled, "--seed", "3", f"--output_dir={tmp_path}/mine"]) == 0
@@ -178,7 +177,7 @@ def test_command_line_trains_and_says_where(make_recipe, capsys, arguments, tmp_
         (["--config", "{}", "--training.learnin_rate=1"], "learning_rate"),
     ],
 )
-def test_command_line_mistakes_are_short_and_named(make_recipe, capsys, arguments, message):  # noqa: F811
+def test_command_line_mistakes_are_short_and_named(make_recipe, capsys, arguments, message):
     source = make_recipe("rloo").source
     assert train.main([argument.format(source) for argument in arguments]) == 2
     said = capsys.readouterr().err
@@ -197,7 +196,7 @@ def test_recipes_of_smileworld_are_sound():
 
 
 @pytest.mark.parametrize(("returned", "says"), [("[1.0]", "returned 1 values for"), ("'good'", "returned a str")])
-def test_a_reward_that_returns_no_rewards_is_named_with_its_line(make_recipe, tmp_path, capsys, returned, says):  # noqa: F811
+def test_a_reward_that_returns_no_rewards_is_named_with_its_line(make_recipe, tmp_path, capsys, returned, says):
     (tmp_path / "mine.py").write_text(f"# mine\ndef mine(prompts, completions, **columns):\n    return {returned}\n")
     recipe = make_recipe("rloo", rewards=[{"name": f"{tmp_path}/mine.py:mine"}])
     assert train.main(["--config", recipe.source]) == 2
@@ -217,6 +216,6 @@ def test_a_reward_that_returns_no_rewards_is_named_with_its_line(make_recipe, tm
         ("sft", 3, {"max_steps": 3}),
     ],
 )
-def test_a_run_by_epochs_that_does_not_come_out_even_is_finished(make_recipe, method, n, training):  # noqa: F811
+def test_a_run_by_epochs_that_does_not_come_out_even_is_finished(make_recipe, method, n, training):
     run = pipeline.run_recipe(make_recipe(method, training=training, data={"n": n}, held_out={"every": 0, "n": 2}))
     assert run.finished and run.status["step"] >= 1 and run.manifest["data"] == f"{n} rows"

@@ -12,11 +12,10 @@ from smilerl.data.candidates import BestOfN
 from smilerl.evaluation import subject
 from smilerl.studies import work
 from smilerl.training.run import run_recipe
-from tests.training.conftest import make_recipe, own_cache  # noqa: F401
 
 
 @pytest.fixture
-def run(make_recipe):  # noqa: F811
+def run(make_recipe):
     base = make_recipe("sft", name="base").source
     return run_recipe(make_recipe("best_of_n", policy={"model_name_or_path": base}, rewards=[{"name": "smile"}]))
 
@@ -52,7 +51,7 @@ def test_one_can_talk_to_it(run):
 
 
 @pytest.mark.slow
-def test_an_arm_of_a_study(make_recipe, own_cache, tmp_path):  # noqa: F811
+def test_an_arm_of_a_study(make_recipe, own_cache, tmp_path):
     base = make_recipe("sft", name="base").source
     recipe = make_recipe("best_of_n", policy={"model_name_or_path": base}, rewards=[{"name": "smile"}])
     work.evaluate_base(base, "held_out", tmp_path / "study" / "base", tmp_path / "base.log", recipe.policy)
@@ -64,7 +63,7 @@ def test_an_arm_of_a_study(make_recipe, own_cache, tmp_path):  # noqa: F811
 
 
 @pytest.mark.slow
-def test_an_arm_that_learns_from_data_has_no_reward_of_its_own(make_recipe, own_cache, tmp_path):  # noqa: F811
+def test_an_arm_that_learns_from_data_has_no_reward_of_its_own(make_recipe, own_cache, tmp_path):
     base = make_recipe("sft", name="base").source
     recipe = make_recipe("sft", name="more", policy={"model_name_or_path": base})
     work.evaluate_base(base, "held_out", tmp_path / "study" / "base", tmp_path / "base.log", recipe.policy)

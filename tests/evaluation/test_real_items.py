@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-REAL = Path(__file__).resolve().parent.parent / "data" / "real"
+REAL = Path(__file__).resolve().parents[2] / "data" / "real"
 
 
 def _load():
