@@ -154,6 +154,10 @@ class Reaction(NamedTuple):
     outcome: Outcome
 
 
+#: In which form a world is asked for data.
+Form = Literal["people", "conversations", "pairs"]
+
+
 class Supply(NamedTuple):
     """How many rows a world has to train on, and in words what became of the others that were read."""
 
@@ -262,7 +266,7 @@ class World:
         """
         raise self._lacks("conversations to learn from")
 
-    def pairs(self, n: int, seed: int, **args: Any) -> Dataset:
+    def pairs(self, n: int, seed: int, *_: Any, **args: Any) -> Dataset:
         """`n` pairs of replies: `prompt`, `chosen`, `rejected`; its further arguments are what `data.args` may hold.
 
         Raises:
@@ -274,7 +278,7 @@ class World:
         """The replies that the data holds, text or messages; empty where the world makes its people."""
         return []
 
-    def supply(self, form: Literal["people", "conversations", "pairs"], split: str) -> Supply | None:
+    def supply(self, form: Form, split: str) -> Supply | None:
         """How many rows a split has to train on in a form; None: they are made as they are asked for."""
         return None
 

@@ -34,7 +34,7 @@ from smilerl import chat_models
 from smilerl.config.yaml_types import bad_arguments
 from smilerl.io import places
 from smilerl.io.records import BadRows, OnBadRow, hub, records
-from smilerl.worlds.base import Observation, Reaction, Supply, World
+from smilerl.worlds.base import Form, Observation, Reaction, Supply, World
 from smilerl.worlds.dialogue import played
 from smilerl.worlds.dialogue.columns import as_held, for_table, type_of
 from smilerl.worlds.dialogue.played import Player
@@ -205,7 +205,7 @@ class DialogueWorld(World):
         names = dict.fromkeys(name for row in self.rows for name in row.columns)
         return {name: type_of(name, self.rows) for name in names}
 
-    def supply(self, form: Literal["people", "conversations", "pairs"], split: str) -> Supply:
+    def supply(self, form: Form, split: str) -> Supply:
         """How many rows of a split there are to train on in a form, and what became of the others."""
         rows = [row for row in self.rows if (row.bucket < self.held_out_fraction) == (split == "held_out")]
         lost = {

@@ -194,7 +194,7 @@ class SmileWorld(World):
             found.append((dynamics.wellbeing(person, acts), facing.smile, facing.reading))
         return found
 
-    def said(self, people: Sequence[str], completions: Sequence[str]) -> list[str]:
+    def said(self, people: Sequence[str], completions: Sequence[str]) -> list[str | None]:
         """The person's own words back, recorded or not."""
         return [replies.said(person, dynamics.face(person, parse(text))) for person, text in _each(people, completions)]
 
@@ -231,7 +231,7 @@ class SmileWorld(World):
     def aims(self, people: Sequence[str], completions: Sequence[str]) -> list[tuple[bool, ...]]:
         """Whether each reply does what meets the person's need, and what would meet the need that the card stands for."""
         need_of = {tag: need for need, tag in TAGS.items()}
-        found = []
+        found: list[tuple[bool, ...]] = []
         for person, text in _each(people, completions):
             acts = parse(text)
             for_tag = dynamics.MEETS[need_of[person.tag]]
