@@ -103,11 +103,7 @@ def describe(expression: str) -> Quantity:
 
 def strange(expression: str, acts: Acts) -> list[str]:
     """The words of a quantity that are no acts, aims or groups of acts in a world with these acts."""
-    if expression in {*QUANTITIES, *ITEM_QUANTITIES, *TRAIL_QUANTITIES}:
-        return []
-    known = {*_groups(acts), *acts.aims, *acts.names}
-    tree = _tree(expression)
-    return [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id not in known]
+    return [] if expression in {*QUANTITIES, *ITEM_QUANTITIES, *TRAIL_QUANTITIES} else _unknown(expression, acts)
 
 
 def values(expression: str, answers: pd.DataFrame, acts: Acts) -> np.ndarray:
@@ -135,8 +131,14 @@ def _groups(acts: Acts) -> dict[str, frozenset[str]]:
     return {word: frozenset(members) for word, members in groups.items() if members}
 
 
+def _unknown(expression: str, acts: Acts) -> list[str]:
+    known = {*_groups(acts), *acts.aims, *acts.names}
+    words = [node.id for node in ast.walk(_tree(expression)) if isinstance(node, ast.Name)]
+    return [word for word in words if word not in known]
+
+
 def _refuse_strange(expression: str, acts: Acts) -> None:
-    for word in strange(expression, acts):
+    for word in _unknown(expression, acts):
         raise ValueError(f"'{word}' is neither a quantity nor an act. {did_you_mean(word, known_words(acts))}")
 
 
