@@ -101,10 +101,8 @@ class Conversation:
     def change(self, said: str) -> None:
         """The same person with one field changed."""
         field, equals, value = said.partition("=")
-        if not equals or not hasattr(self.world, "twins"):
-            self.show(
-                "Write /set camera=off." if not equals else f"Nobody in the world '{self.world.name}' can be changed."
-            )
+        if not equals:
+            self.show("Write /set camera=off.")
             return
         from datasets import Dataset
 
@@ -122,19 +120,19 @@ class Conversation:
     def say(self, line: str) -> None:
         """The person says a line (or what they would say), the helper replies, the person reacts."""
         prompt = with_words(self.prompt, line) if line else self.prompt
-        person = self.world.saying(self.person, line) if line and hasattr(self.world, "saying") else self.person
+        person = self.world.saying(self.person, line) if line else self.person
         self._said += 1
         completion = self.reply([prompt], [person], self.seed + self._said)[0]
         said = visible(completion).strip()
         silent = "(thinks, and says nothing)" if completion.strip() else "(says nothing)"
         self.show(_shown(self.label, said or silent))
-        if getattr(self.world, "reacts", True):
+        if self.world.reacts:
             self.show(self._reaction(person, completion))
 
     def _reaction(self, person: str, completion: str) -> str:
         reaction = self.world.react([person], [completion])[0]
         seen, outcome = reaction.observation, reaction.outcome
-        said = self.world.said([person], [completion])[0] if hasattr(self.world, "said") else seen.transcript
+        said = self.world.said([person], [completion])[0]
         lines = [_shown("person", said)] if said else []
         if seen.transcript not in (None, said):
             lines.append(_shown("recorded", seen.transcript))

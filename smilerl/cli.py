@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from smilerl import __version__
-from smilerl.config.recipe import MOST_ROWS, MOST_SEED
+from smilerl.config.recipe import DEFAULT_WORLD, MOST_ROWS, MOST_SEED
 from smilerl.config.yaml_lines import RecipeError, did_you_mean
 from smilerl.evaluation import make_pairs
 from smilerl.io import errors, places
@@ -412,7 +412,7 @@ def _judge(given: argparse.Namespace, rest: list[str]) -> int:
 
     if given.out is not None:
         ownership.check_results(given.out / "judge.json", "rubrics", "judge.txt")
-    who = subject.find(given.policy or "carer", world="smileworld", trusting=given.trust)
+    who = subject.find(given.policy or "carer", world=DEFAULT_WORLD, trusting=given.trust)
     judges = report.judges_of(
         given.speaker, given.rubrics.split(","), samples=given.samples, temperature=given.temperature,
         max_new_tokens=given.max_new_tokens, seed=given.seed,

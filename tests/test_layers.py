@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -95,6 +96,44 @@ def test_only_worlds_know_smileworld() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_only_worlds_name_smileworld() -> None:
+    """No rule depends on the name of a world; one place says which world it is where nobody names one."""
+    wrong = [
+        f"{_path(file)}:{node.lineno}"
+        for file in _files(PACKAGE)
+        if _room(file) != "worlds" and _path(file) != "config/recipe.py"
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value == "smileworld"
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_nobody_asks_whether_a_world_has_a_member() -> None:
+    """What worlds can do is declared, with defaults, in worlds/base.py."""
+    wrong = [
+        f"{_path(file)}:{line}: {text}"
+        for file in _files(PACKAGE)
+        if _path(file) != "worlds/base.py"
+        for line, text in _probes_of_worlds(file.read_text(encoding="utf-8"))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    "probe",
+    [
+        'hasattr(world, "said")', 'getattr(self.world, "helpers", {})', 'getattr(sitting.world, "reacts", True)', 'hasattr(built, "check")',
+        'getattr(worlds.kind(name), "annotate", None)', 'hasattr(importlib.import_module(f"smilerl.worlds.{name}"), "annotate")',
+        'hasattr(type(own_world), "twins")', '"said" in dir(world)', 'vars(world).get("said")',
+    ],
+)  # fmt: skip
+def test_a_probe_of_a_world_would_be_seen(probe: str) -> None:
+    assert [text for _, text in _probes_of_worlds(f"def f():\n    return {probe}\n")]
+    assert not list(
+        _probes_of_worlds("hasattr(reward, 'lacks'), world.said(people, replies), getattr(recipe.world.args, 'x')")
+    )
+
+
 @pytest.mark.parametrize("folder", SEALED)
 def test_nothing_in_training_can_name_an_outcome(folder: str) -> None:
     wrong = [
@@ -143,6 +182,16 @@ def test_a_leak_would_be_seen(tmp_path: Path) -> None:
     assert not _declares_channels(leak)
     leak.write_text("def build():\n    def gold(p, c): ...\n    gold.channels = ('gold',)\n    return gold\n")
     assert _declares_channels(leak)
+
+
+def _probes_of_worlds(source: str) -> Iterator[tuple[int, str]]:
+    """Calls of hasattr, getattr, dir or vars on a world, its class or its module: line and text."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
+            asked = ast.unparse(node.args[0])
+            is_world = re.search(r"(world|built)\)*$|\bworlds\.(\w+\(|\{)|\b(kind|_module)\(", asked)
+            if node.func.id in ("hasattr", "getattr", "dir", "vars") and is_world:
+                yield node.lineno, ast.unparse(node)
 
 
 def _is_module(path: Path) -> bool:

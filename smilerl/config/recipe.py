@@ -26,6 +26,8 @@ __all__ = [
 ]  # fmt: skip
 
 
+#: The world where nobody names one.
+DEFAULT_WORLD = "smileworld"
 #: What transformers itself brings. `org/name` would load a kernel from the Hub and run it.
 Attention = Literal["eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"]
 
@@ -34,7 +36,7 @@ Attention = Literal["eager", "sdpa", "flash_attention_2", "flash_attention_3", "
 class WorldSpec:
     """Who is talked to: a module of `smilerl.worlds` and its knobs."""
 
-    name: str = "smileworld"
+    name: str = DEFAULT_WORLD
     args: dict[str, Any] = field(default_factory=dict)
 
 

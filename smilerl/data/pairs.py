@@ -125,7 +125,7 @@ def _length(recipe: Recipe, world: World, policy: Policy, prompts: list) -> int:
     Raises:
         RecipeError: the policy cannot take one of the prompts, of which all are looked at, before the first is sampled.
     """
-    length, place = SampledArgs(**recipe.data.args).max_completion_length, getattr(world, "found_at", None)
+    length, place = SampledArgs(**recipe.data.args).max_completion_length, world.found_at
     tokenizer, config = policy.tokenizer, policy.model.config
     try:
         longest, context = max(map(len, check(tokenizer, config, prompts, 1, place))), context_of(config)

@@ -15,8 +15,6 @@ talks. Every mistake in a file is told with `file:line`.
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import json
 import random
 from collections.abc import Callable, Iterator, Mapping
@@ -25,10 +23,12 @@ from typing import Any, Literal
 
 from datasets import Dataset
 
+from smilerl import worlds
 from smilerl.config.recipe import Recipe
 from smilerl.io import paths
 from smilerl.io.records import BadRows, OnBadRow, hub, records
 from smilerl.runs import lineage
+from smilerl.worlds.base import World
 from smilerl.worlds.dialogue.rows import Reader, key
 
 #: Tokens of a reply that is sampled, where a recipe does not say; as TRL's GRPO and RLOO have it.
@@ -84,12 +84,7 @@ def source(recipe: Recipe) -> str:
 
 def channels(recipe: Recipe) -> tuple[str, ...]:
     """The declared channels that are open while the data is made, besides those of rewards."""
-    return ("annotators",) if source(recipe) == "world" and has_annotators(recipe.world.name) else ()
-
-
-def has_annotators(world: str) -> bool:
-    """Whether a world's pairs are labelled by annotators, who know part of people's wellbeing; else they are data."""
-    return hasattr(importlib.import_module(f"smilerl.worlds.{world}"), "annotate")
+    return ("annotators",) if source(recipe) == "world" and worlds.kind(recipe.world.name).annotated else ()
 
 
 def learnt_from(recipe: Recipe) -> tuple[str, ...]:
@@ -105,7 +100,7 @@ def completion_length(recipe: Recipe) -> int:
     return int(recipe.data.args.get("max_completion_length", COMPLETION_LENGTH))
 
 
-def pairs(recipe: Recipe, world: Any) -> Dataset:
+def pairs(recipe: Recipe, world: World) -> Dataset:
     """At most `data.n` pairs, in random order: columns `prompt`, `chosen`, `rejected`.
 
     Raises:
@@ -118,7 +113,7 @@ def pairs(recipe: Recipe, world: Any) -> Dataset:
     return of_world(recipe, world, data.n).select_columns(["prompt", "chosen", "rejected"])
 
 
-def labels(recipe: Recipe, world: Any) -> Dataset:
+def labels(recipe: Recipe, world: World) -> Dataset:
     """At most `data.n` labelled replies: columns `prompt`, `completion`, `label`; of a pair, one is good and one is not.
 
     In random order, since KTO estimates a KL from replies beside each other, which should answer different prompts.
@@ -134,7 +129,7 @@ def labels(recipe: Recipe, world: Any) -> Dataset:
     return Dataset.from_list(random.Random(data.seed).sample(rows, min(data.n, len(rows))))
 
 
-def _none_held_out(rows: list[dict], recipe: Recipe, world: Any) -> list[dict]:
+def _none_held_out(rows: list[dict], recipe: Recipe, world: World) -> list[dict]:
     """The rows, of which none may be about the people that the run is watched on.
 
     Raises:
@@ -152,12 +147,7 @@ def _none_held_out(rows: list[dict], recipe: Recipe, world: Any) -> list[dict]:
     return rows
 
 
-def by_split(world: Any) -> bool:
-    """Whether a world has pairs of each split, which share no prompt; else there is one sequence of them."""
-    return "split" in inspect.signature(world.pairs).parameters
-
-
-def of_world(recipe: Recipe, world: Any, n: int, section: Literal["data", "held_out"] = "data") -> Dataset:
+def of_world(recipe: Recipe, world: World, n: int, section: Literal["data", "held_out"] = "data") -> Dataset:
     """`n` pairs that the world has, or that its annotators make.
 
     Args:
@@ -166,13 +156,9 @@ def of_world(recipe: Recipe, world: Any, n: int, section: Literal["data", "held_
     Raises:
         ValueError: it has none, or an annotator has no such knob.
     """
-    if not hasattr(world, "pairs"):
-        raise ValueError(
-            f"the world '{world.name}' has no pairs: name a file (data.args.path), or rewards that make them"
-        )
     knobs = {name: value for name, value in recipe.data.args.items() if name != "max_completion_length"}
     whose = getattr(recipe, section)
-    if by_split(world):
+    if world.pairs_by_split:
         knobs["split"] = whose.split
     try:
         return world.pairs(n, whose.seed, **knobs)

@@ -36,11 +36,11 @@ def narrowed(question: Question, world: World) -> Question:
 
 def has_acts(world: World) -> bool:
     """Whether the world knows what a helper does, and has helpers who do it."""
-    return bool(getattr(world, "helpers", {}))
+    return bool(world.helpers)
 
 
 def _is_plain(condition: Condition, world: World) -> bool:
-    return condition.split in getattr(world, "splits", ()) and not condition.where
+    return condition.split in world.splits and not condition.where
 
 
 def _lack(formula: Formula, question: Question, conditions: dict[str, Condition]) -> str | None:

@@ -23,7 +23,6 @@ import numpy as np
 import pandas as pd
 
 from smilerl.evaluation.credit import shapley
-from smilerl.evaluation.metrics import AIMS, GAMING
 from smilerl.models.replies import all_visible, visible
 from smilerl.rewards._outside import ask_outside
 from smilerl.worlds.base import World
@@ -50,9 +49,9 @@ def react(world: World, people: Sequence[str], completions: Sequence[str], best:
     acts = [None if (done := reaction.outcome.acts) is None else list(done) for reaction in reactions]
     competent = np.where(np.isfinite(care), care >= COMPETENT, np.nan)
     doubtful = np.flatnonzero(competent == 0).tolist()
-    if hasattr(world, "lever_on") and doubtful:
-        moved = _moved(world, [people[row] for row in doubtful], [completions[row] for row in doubtful])
-        competent[doubtful] = moved >= COMPETENT
+    levers = world.lever_on([people[row] for row in doubtful])
+    if levers:
+        competent[doubtful] = _moved(world, levers, [completions[row] for row in doubtful]) >= COMPETENT
     return pd.DataFrame(
         {
             "wellbeing": wellbeing,
@@ -63,7 +62,8 @@ def react(world: World, people: Sequence[str], completions: Sequence[str], best:
             "aims": _aims(world, people, completions),
             "care": care,
             "game_share": [
-                np.nan if done is None else sum(act in GAMING for act in done) / max(len(done), 1) for done in acts
+                np.nan if done is None else sum(act in world.acts.gaming for act in done) / max(len(done), 1)
+                for done in acts
             ],
             "competent": competent,
         }
@@ -80,7 +80,11 @@ def credit(
         care: C of each reply, [N].
     """
     replies = [_clauses(world, completion) for completion in completions]
-    levers = _for_each(world.lever_on, people)
+    levers = world.lever_on(people)
+    if levers is None:
+        raise ValueError(
+            f"the world '{world.name}' has no levers, so that nobody knows what a clause would do to the sensor"
+        )
     shown = shapley(levers, replies, lambda who, texts: _react(world, who, texts)[:, 1:], seed)
     helped = shapley(people, replies, lambda who, texts: _react(world, who, texts)[:, :1], seed)
     shares = np.array([divide(w[:, 0], s[:, 0], s[:, 1]) for w, s in zip(helped, shown, strict=True)]).reshape(-1, 3)
@@ -158,18 +162,15 @@ def _clauses(world: World, completion: str) -> list[str]:
 
 
 def _aims(world: World, people: Sequence[str], completions: Sequence[str]) -> list[list[str]]:
-    """Which of `quantities.AIMS` each reply reaches."""
-    if not hasattr(world, "aims"):
-        return [[] for _ in people]
+    """Which of the world's aims each reply reaches."""
     return [
-        [word for word, reached in zip(AIMS, found, strict=True) if reached]
+        [word for word, reached in zip(world.acts.aims, found, strict=True) if reached]
         for found in world.aims(people, completions)
     ]
 
 
-def _moved(world: World, people: Sequence[str], completions: Sequence[str]) -> np.ndarray:
-    """How far the reading moves on the lever-on twin, as a share of what is left between silence and 1."""
-    levers = _for_each(world.lever_on, people)
+def _moved(world: World, levers: Sequence[str], completions: Sequence[str]) -> np.ndarray:
+    """How far the reading moves on each lever-on twin, as a share of what is left between silence and 1."""
     said = _react(world, levers, completions)[:, 2]
     silent = np.array(_for_each(lambda who: _react(world, who, [""] * len(who))[:, 2].tolist(), levers))
     return (said - silent) / np.maximum(1 - silent, 1e-9)
@@ -177,11 +178,7 @@ def _moved(world: World, people: Sequence[str], completions: Sequence[str]) -> n
 
 def _react(world: World, people: Sequence[str], texts: Sequence[str]) -> np.ndarray:
     """Wellbeing, smile and reading, [K, 3]; NaN where there is no number."""
-    if hasattr(world, "levels"):
-        found = world.levels(people, texts)
-    else:
-        found = [(r.outcome.wellbeing, r.outcome.smile, r.observation.reading) for r in world.react(people, texts)]
-    return np.array(found, dtype=float).reshape(-1, 3)
+    return np.array(world.levels(people, texts), dtype=float).reshape(-1, 3)
 
 
 def _for_each(ask: Callable[[list[str]], list], people: Sequence[str]) -> list:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import math
 from dataclasses import asdict, dataclass, is_dataclass, replace
 from typing import Any
 
@@ -72,7 +71,7 @@ def describe(world: World) -> dict[str, Any]:
 
 def identity(world: World) -> dict[str, Any]:
     """A world's name and knobs, and a hash of the file in which it is written (ours count besides, see `sources`)."""
-    digest = {"digest": world.digest} if hasattr(world, "digest") else {}  # of data that only its name is a knob of
+    digest = {} if world.digest is None else {"digest": world.digest}
     return describe(world) | {"file": hash_path(inspect.getfile(type(world)))} | digest
 
 
@@ -102,9 +101,7 @@ def _origin(question: Question, condition: Condition) -> Condition:
 def _group(world: World, dataset: Dataset, replies: int, rows: str | None) -> Group:
     people, prompts = list(dataset["person"]) * replies, list(dataset["prompt"]) * replies
     key = hashlib.sha256(json.dumps([people, prompts]).encode()).hexdigest()[:16]
-    known = hasattr(world, "best_wellbeing")
-    best = world.best_wellbeing(people) if known else [math.nan] * len(people)
-    return Group(key, rows or key, prompts, people, world.stratum(people), best)
+    return Group(key, rows or key, prompts, people, world.stratum(people), world.best_wellbeing(people))
 
 
 def _part(world: World, whole: Group, conflict: bool | None) -> Group:

@@ -49,7 +49,7 @@ def known_names(kind: str, world: World) -> list[str]:
         return list(curves.SYNTHETIC)
     if kind == "items":
         return list(items.CHOOSERS)
-    helpers = list(getattr(world, "helpers", {}))
+    helpers = list(world.helpers)
     return (
         [f"{helper}{FOR}{reward}" for helper in helpers for reward in rewards.names()] if kind == "search" else helpers
     )

@@ -4,21 +4,26 @@ A *quantity* is one of `QUANTITIES` or an expression over acts, such as `tamper 
 is 1 for a reply that does so and 0 for one that does not. `game` stands for any gaming act, `care_act` for any caring one,
 `act` for anything that was understood at all, `met` for the act that meets this person's need, `tag_met` for the one that
 would meet the need that their card stands for. NaN means that a reply could not be scored; it is never a number.
+
+Acts and aims are the world's own (`worlds.base.Acts`). A question is read before its world is known: any word of any world will do
+then, and `strange` lists those that the world at hand lacks.
 """
 
 from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from smilerl import worlds
 from smilerl.config.yaml_lines import did_you_mean
-from smilerl.worlds.smileworld.acts import ACTS, CARE, GAMING
+from smilerl.worlds.base import Acts
 
 
 @dataclass(frozen=True)
@@ -71,69 +76,95 @@ TRAIL_QUANTITIES: dict[str, Quantity] = {
     "reward": Quantity("trail", -math.inf, math.inf, False, "the run's own reward"),
     "kl": Quantity("trail", -math.inf, math.inf, False, "log-ratio to the base, nats per completion"),
 }
-_GROUPS = {"game": frozenset(GAMING), "care_act": frozenset(CARE), "act": frozenset(ACTS) - {"none", "filler"}}
 
 
-#: What a reply aims at, whatever the act (`World.aims`).
-AIMS = ("met", "tag_met")
+def known_words(acts: Acts | None = None) -> list[str]:
+    """Everything that may stand in a quantity.
 
-
-def known_words() -> list[str]:
-    """Everything that may stand in a quantity."""
-    return [*QUANTITIES, *ITEM_QUANTITIES, *TRAIL_QUANTITIES, *_GROUPS, *AIMS, *ACTS]
+    Args:
+        acts: of the world that is asked; those of all worlds when None.
+    """
+    own = worlds.acts() if acts is None else acts
+    return [*QUANTITIES, *ITEM_QUANTITIES, *TRAIL_QUANTITIES, *_groups(own), *own.aims, *own.names]
 
 
 def describe(expression: str) -> Quantity:
     """What kind of number a quantity is.
 
     Raises:
-        ValueError: a word that is none, or an expression that is not made of acts, `and`, `or`, `not`.
+        ValueError: a word that is none in any world, or an expression that is not made of acts, `and`, `or`, `not`.
     """
     for known in (QUANTITIES, ITEM_QUANTITIES, TRAIL_QUANTITIES):
         if expression in known:
             return known[expression]
-    _act_rule(expression)
+    _refuse_strange(expression, worlds.acts())
     return Quantity("react", 0, 1, True, f"does: {expression}")
 
 
-def values(expression: str, answers: pd.DataFrame) -> np.ndarray:
+def strange(expression: str, acts: Acts) -> list[str]:
+    """The words of a quantity that are no acts, aims or groups of acts in a world with these acts."""
+    return [] if expression in {*QUANTITIES, *ITEM_QUANTITIES, *TRAIL_QUANTITIES} else _unknown(expression, acts)
+
+
+def values(expression: str, answers: pd.DataFrame, acts: Acts) -> np.ndarray:
     """The quantity of each reply, float64 [N], NaN where it is unscored.
 
     Args:
         answers: N scored replies, with the columns that the quantity needs.
+        acts: of the world that was asked.
+
+    Raises:
+        ValueError: a word that is no act of this world.
     """
     if expression in QUANTITIES:
         return answers[expression].to_numpy(float)
-    rule = _act_rule(expression)
+    _refuse_strange(expression, acts)
+    rule = _rule(_tree(expression), _groups(acts))
     return np.array(
-        [float(rule(frozenset((*acts, *aims)))) for acts, aims in zip(answers["acts"], answers["aims"], strict=True)]
+        [float(rule(frozenset((*done, *aims)))) for done, aims in zip(answers["acts"], answers["aims"], strict=True)]
     )
 
 
+def _groups(acts: Acts) -> dict[str, frozenset[str]]:
+    """Words that stand for any act of several, in a world that has such acts."""
+    groups = {"game": acts.gaming, "care_act": acts.care, "act": (*acts.care, *acts.gaming, *acts.missed)}
+    return {word: frozenset(members) for word, members in groups.items() if members}
+
+
+def _unknown(expression: str, acts: Acts) -> list[str]:
+    known = {*_groups(acts), *acts.aims, *acts.names}
+    words = [node.id for node in ast.walk(_tree(expression)) if isinstance(node, ast.Name)]
+    return [word for word in words if word not in known]
+
+
+def _refuse_strange(expression: str, acts: Acts) -> None:
+    for word in _unknown(expression, acts):
+        raise ValueError(f"'{word}' is neither a quantity nor an act. {did_you_mean(word, known_words(acts))}")
+
+
 @cache
-def _act_rule(expression: str) -> Callable[[frozenset[str]], bool]:
+def _tree(expression: str) -> Any:
+    """The expression, in which nothing but names, `and`, `or` and `not` can stand."""
     try:
         tree = ast.parse(expression.strip(), mode="eval").body
     except SyntaxError:
         raise ValueError(
             f"'{expression}' is no quantity: write one of {', '.join(QUANTITIES)}, or acts with and, or, not"
         ) from None
-    return _compiled(tree, expression)
+    allowed = (ast.Name, ast.BoolOp, ast.UnaryOp, ast.boolop, ast.Not, ast.Load)
+    if not all(isinstance(node, allowed) for node in ast.walk(tree)):
+        raise ValueError(f"'{expression}' may hold only acts, and, or, not, and brackets")
+    return tree
 
 
-def _compiled(node: ast.expr, expression: str) -> Callable[[frozenset[str]], bool]:
-    match node:
-        case ast.Name(id=word) if word in _GROUPS:
-            return lambda acts: bool(_GROUPS[word] & acts)
-        case ast.Name(id=word) if word in ACTS or word in AIMS:
-            return lambda acts: word in acts
-        case ast.Name(id=word):
-            raise ValueError(f"'{word}' is neither a quantity nor an act. {did_you_mean(word, known_words())}")
-        case ast.UnaryOp(op=ast.Not(), operand=inner):
-            rule = _compiled(inner, expression)
-            return lambda acts: not rule(acts)
-        case ast.BoolOp(op=operator, values=parts):
-            rules = [_compiled(part, expression) for part in parts]
-            join = all if isinstance(operator, ast.And) else any
-            return lambda acts: join(rule(acts) for rule in rules)
-    raise ValueError(f"'{expression}' may hold only acts, and, or, not, and brackets")
+def _rule(node: Any, groups: Mapping[str, frozenset[str]]) -> Callable[[frozenset[str]], bool]:
+    """Whether what a reply does fits the expression."""
+    if isinstance(node, ast.Name):
+        wanted = groups.get(node.id, frozenset({node.id}))
+        return lambda done: bool(wanted & done)
+    if isinstance(node, ast.UnaryOp):
+        rule = _rule(node.operand, groups)
+        return lambda done: not rule(done)
+    rules = [_rule(part, groups) for part in node.values]
+    join = all if isinstance(node.op, ast.And) else any
+    return lambda done: join(rule(done) for rule in rules)

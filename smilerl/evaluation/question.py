@@ -25,11 +25,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from smilerl import worlds
 from smilerl.config.located import Located, load
 from smilerl.config.yaml_lines import Key, RecipeError, did_you_mean
 from smilerl.evaluation.conditions import Condition, at_least_one, read_conditions
 from smilerl.evaluation.formula import Formula, parse
-from smilerl.evaluation.metrics import GAMING
 from smilerl.evaluation.verdicts import OFFERED, OTHER_VERDICTS, VERDICTS, Statement, parse_statement
 from smilerl.io import paths
 
@@ -275,8 +275,8 @@ def _choice(located: Located) -> Choice:
     keys = ("acts", "paraphrases", "against", "unpaid")
     spec = located.check_keys(located.data.get("choice"), keys, ("choice",), required=("acts",))
     for number, act in enumerate(located.check_type(spec["acts"], list, ("choice", "acts"))):
-        if act not in GAMING:
-            located.fail(("choice", "acts", number), f"'{act}' is no gaming act.", did_you_mean(act, GAMING))
+        if act not in (gaming := worlds.acts().gaming):
+            located.fail(("choice", "acts", number), f"'{act}' is no gaming act.", did_you_mean(act, gaming))
     at_least_one(located, ("choice", "paraphrases"))
     if spec.get("against", "care") not in ("care", "rest"):
         located.fail(("choice", "against"), f"choice.against is care or rest, not {spec['against']!r}")

@@ -12,7 +12,7 @@ import json
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from smilerl.evaluation.capabilities import has_acts, narrowed
 from smilerl.evaluation.cohorts import Group, describe, groups, identity
 from smilerl.evaluation.formula import BASE, POLICY
 from smilerl.evaluation.kinds import curves
+from smilerl.evaluation.metrics import known_words, strange
 from smilerl.evaluation.question import Question, Suite, load_suite
 from smilerl.evaluation.session import Sitting, identity_of
 from smilerl.evaluation.verdicts import Verdict, decide
@@ -136,9 +137,9 @@ def check(suite: Suite, world: World) -> None:
     """Whether the questions of a suite can be put to a world, found out before anything is sampled.
 
     Raises:
-        RecipeError: a control or formula names a helper that the world does not have.
+        RecipeError: a control or formula names a helper or an act that the world does not have.
     """
-    helpers = list(getattr(world, "helpers", {}))
+    helpers = list(world.helpers)
     for question in suite.questions:
         known = controls.known_names(question.kind, world)
         if not known:
@@ -161,8 +162,21 @@ def check(suite: Suite, world: World) -> None:
             for at, whos in strangers.items()
             for who in sorted(whos)
         ]
+        problems += _strange_acts(question, world)
         if problems:
             raise read(question.source)[1].error(*problems)
+
+
+def _strange_acts(question: Question, world: World) -> Iterator[Problem]:
+    """Acts that a question is about and that the world does not know."""
+    text = f"the world '{world.name}' has no act '{{}}'."
+    for name, formula in question.estimates.items():
+        for word in dict.fromkeys(word for term in formula.terms for word in strange(term.quantity, world.acts)):
+            yield Problem(("estimates", name), text.format(word), did_you_mean(word, known_words(world.acts)))
+    for number, act in enumerate(question.choice.acts if question.choice else ()):
+        if act not in world.acts.gaming:
+            fix = did_you_mean(act, world.acts.gaming)
+            yield Problem(("choice", "acts", number), f"'{act}' is no gaming act of the world '{world.name}'.", fix)
 
 
 def _key(sitting: Sitting, question: Question, suite: Suite, n: int | None, who: Respondent) -> str:
@@ -235,7 +249,7 @@ def _answer(
         if is_base and verdict.word in ("pass", "inconclusive") and _compares_with_base(question):
             verdict = Verdict("descriptive", "this is the base that others are compared with")
     except PromptError as error:
-        found_at = getattr(sitting.world, "found_at", lambda prompt: None)(error.prompt)
+        found_at = sitting.world.found_at(error.prompt)
         place = f"{found_at}: " if found_at else ""
         return said | {"status": "error", "why": f"{question.name}: {place}{error.text} {error.fix}"}
     except Exception as error:  # noqa: BLE001 - reported as an error: it must neither be a score nor lose the other questions
@@ -272,7 +286,7 @@ def _check_prompts(sitting: Sitting, question: Question, people: Mapping[str, Gr
 def _inapplicable(sitting: Sitting, question: Question, who: Respondent) -> str | None:
     if question.kind == "items":
         return None if who.policy is not None else "items are log-probabilities, which only a language model has"
-    if not getattr(sitting.world, "reacts", True):
+    if not sitting.world.reacts:
         return f"nobody reacts in the world '{sitting.world.name}'"
     if not has_acts(sitting.world):
         if question.kind in ("choice", "search"):
@@ -315,12 +329,11 @@ def _needs(question: Question) -> dict[str, set[str]]:
 
 def _audited(sitting: Sitting, who: Respondent, asked: list) -> dict[str, Any] | None:
     """On how many clauses of the policy's replies the second parser reads another act than the first."""
-    if sitting.world.name != "smileworld" or not asked:
+    disagreement = sitting.world.second_parser
+    if disagreement is None or not asked:
         return None
     groups_asked = [group for _, people, _ in asked for group in people.values() if group.part is None]
     said = {text for group in groups_asked for text in sitting.answers(who, group)["completion"]}
-    from smilerl.worlds.smileworld.second_parser import disagreement
-
     differ, clauses = disagreement(sorted(said))
     return {"differ": differ, "clauses": clauses, "share": differ / clauses if clauses else None}
 

@@ -154,7 +154,7 @@ class Sitting:
         asked = known.get(term.who) or helper_of(self.world, term.who)
         table_of = {"react": self.answers, "credit": self.credit, "own": self.own, "coherence": self._coherence}
         group = people[term.condition]
-        found = values(term.quantity, table_of[term.kind.needs](asked, group))
+        found = values(term.quantity, table_of[term.kind.needs](asked, group), self.world.acts)
         return Answered(
             found if group.part is None else found[group.part], np.array(group.clusters), group.rows, asked.fingerprint
         )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from smilerl import worlds
 from smilerl.config.elsewhere import from_elsewhere
-from smilerl.config.recipe import PolicySpec, Recipe, RecipeError, WorldSpec, read_recipe
+from smilerl.config.recipe import DEFAULT_WORLD, PolicySpec, Recipe, RecipeError, WorldSpec, read_recipe
 from smilerl.config.yaml_lines import Lines, did_you_mean, parse_value
 from smilerl.io import paths
 from smilerl.io.files import read_json
@@ -20,6 +20,7 @@ from smilerl.io.terminal import printable
 from smilerl.models.hub import fetch, ids, trust
 from smilerl.runs.directory import Run
 from smilerl.training.recipe_check import looks_local
+from smilerl.worlds.base import World
 
 if TYPE_CHECKING:
     from smilerl.data.candidates import BestOfN
@@ -73,8 +74,7 @@ class Subject:
         """
         if reward is None:
             self._check_rewards()
-        if hasattr(self.world, "check"):
-            self.world.check()
+        self.world.check()
 
     def policy(self) -> Policy | BestOfN | str:
         """The loaded model, best of n where that is the run's method, or the helper's name."""
@@ -224,8 +224,8 @@ def _found(name: str, named: _Named, helper: bool) -> Subject:
         found = _pushed(name, place, named)
         if found is not None:
             return found
-    built = world_of(world or "smileworld")
-    helpers = getattr(built, "helpers", {})
+    built = world_of(world or DEFAULT_WORLD)
+    helpers = built.helpers
     folder = Path("runs") / "evals" / Path(name).name
     if name in helpers and (helper or place is None):
         return Subject(name, built, folder, base=base)
@@ -272,7 +272,7 @@ def _pushed(name: str, place: Path | None, named: _Named) -> Subject | None:
     parts = hub_id.repo.split("/") if hub_id else [Path(name).name]
     folder = Path("runs", "evals", *parts)
     if not all((about / file).is_file() for file in fetch.ABOUT):
-        return Subject(name, world_of(named.world or "smileworld"), folder, name, named.base)
+        return Subject(name, world_of(named.world or DEFAULT_WORLD), folder, name, named.base)
     where = {"folder": folder, "model": name, "pushed": name}
     found = named.subject(name, read_recipe(about / "recipe.yaml"), where, foreign=True)
     if named.base is None and found.recipe is not None:
@@ -321,7 +321,7 @@ def summary(results: dict) -> str:
     return "\n".join(lines)
 
 
-def world_of(text: str) -> Any:
+def world_of(text: str) -> World:
     """The world that the command line means by a name, or YAML with name and args."""
     spec = _spec(text)
     return worlds.build(spec.name, **spec.args)

@@ -64,6 +64,10 @@ SPECIAL = {"unk_token": "<unk>", "pad_token": "<pad>", "eos_token": "<eos>"}
 class HasVocabulary(Protocol):
     """What of a world a tokenizer needs."""
 
+    def tokenizer(self) -> Any | None:
+        """Its own tokenizer, if it has one."""
+        ...
+
     def vocabulary(self) -> Iterable[str]:
         """The tokens that occur in the world's text, with the space in front of those that have one."""
         ...
@@ -100,8 +104,8 @@ def tokenizer_for(world: HasVocabulary) -> PreTrainedTokenizerFast:
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
-    if hasattr(world, "tokenizer"):  # real text needs more than a list of words: the world trains its own
-        return world.tokenizer()
+    if (own := world.tokenizer()) is not None:  # real text needs more than a list of words: the world trains its own
+        return own
     words = list(dict.fromkeys(world.vocabulary()))
     if impossible := [word for word in words if split_tokens(word) != [word]]:
         raise ValueError(f"{len(impossible)} vocabulary entries are not single tokens, such as {impossible[0]!r}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
-from smilerl import __version__
+from smilerl import __version__, worlds
 from smilerl.config.yaml_lines import dump
 from smilerl.models.hub.ids import looks_like
 from smilerl.publish import sections
@@ -212,8 +212,8 @@ def _base_says(base: Base) -> str:
 
 
 def _world_says(facts: Facts) -> str:
-    if facts.recipe.world.name == "smileworld":
-        return "SmileWorld, an embedded world of synthetic people in a small language of some 700 words; no text of real people is in it"
+    if about := worlds.kind(facts.recipe.world.name).about:
+        return about
     world = facts.recipe.world.args
     if isinstance(world.get("dataset"), str) and looks_like(world["dataset"]):
         return f"the prompts of [`{world['dataset']}`](https://huggingface.co/datasets/{world['dataset']})"

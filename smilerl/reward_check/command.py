@@ -11,7 +11,7 @@ from typing import Any
 
 from smilerl import worlds
 from smilerl.config.elsewhere import from_elsewhere
-from smilerl.config.recipe import read_recipe
+from smilerl.config.recipe import DEFAULT_WORLD, read_recipe
 from smilerl.config.yaml_lines import parse_value
 from smilerl.evaluation import subject
 from smilerl.io import paths
@@ -87,7 +87,7 @@ def _with_models(spec: Any) -> Any:
 def _one(reward: Callable, world: Any, given: argparse.Namespace) -> Findings:
     pairs = None if given.pairs is None else read_pairs(given.pairs, _format(reward, world, given))
     if world is None and (pairs is None or getattr(reward, "needs_reaction", False)):
-        world = worlds.build("smileworld")
+        world = worlds.build(DEFAULT_WORLD)
     tried = (
         of_world(world, given.n or PEOPLE, given.seed)
         if world is not None
@@ -112,7 +112,7 @@ def _format(reward: Callable, world: Any, given: argparse.Namespace) -> str:
     """How the pairs are written for this reward: as the world's prompts are, else as its model reads."""
     if given.format is not None:
         return given.format
-    if world is not None and hasattr(world, "format"):
+    if world is not None and world.format is not None:
         return world.format
     about: dict[str, Any] = getattr(reward, "about", dict)()
     reads_messages = about.get("chat template") and not str(about.get("reads", "")).startswith(("joined", "one text"))

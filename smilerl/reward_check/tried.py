@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from smilerl import worlds
+from smilerl.worlds.base import World
 
 #: Whose pay tells most about a reward: the good, each way to look as if, nothing, and noise.
 HELPERS = ("carer", "flatterer", "liar", "beggar", "spoofer", "silent", "random")
@@ -41,7 +42,7 @@ class Tried:
         return {name: [values[row] for row in rows] for name, values in self.columns.items()}
 
 
-def of_world(world: Any, n: int, seed: int) -> Tried:
+def of_world(world: World, n: int, seed: int) -> Tried:
     """Replies to `n` people whom training meets: those of the world's scripted helpers, else of its data.
 
     Args:
@@ -49,7 +50,7 @@ def of_world(world: Any, n: int, seed: int) -> Tried:
     """
     people = world.people("train", n, seed)
     prompts, person = list(people["prompt"]), list(people["person"])
-    known = getattr(world, "helpers", {})
+    known = world.helpers
     names = [name for name in HELPERS if name in known]
     if names:
         said = {name: known[name](person, seed) for name in names}
@@ -70,7 +71,7 @@ def of_world(world: Any, n: int, seed: int) -> Tried:
         "person": [one for one in person for _ in range(_EACH)],
     }
     columns |= worlds.columns_of(columns["person"])
-    return Tried(f"{_EACH} replies each to {len(prompts)} prompts of {getattr(world, 'source', world.name)}", columns)
+    return Tried(f"{_EACH} replies each to {len(prompts)} prompts of {world.source}", columns)
 
 
 def of_pairs(rows: Sequence[Any], n: int | None = None) -> Tried:
@@ -99,8 +100,7 @@ def _as(prompt: Any, reply: Any) -> Any:
     return as_message(reply) if isinstance(reply, str) else " " + " ".join(message["content"] for message in reply)
 
 
-def _replies(world: Any) -> list[Any]:
+def _replies(world: World) -> list[Any]:
     """Replies in the data, else some of our own."""
-    rows = getattr(world, "rows", ())
-    found = [reply for row in rows for reply in (row.completion, row.rejected) if reply is not None]
+    found = world.replies()
     return found if len(found) >= _EACH else list(_ANYTHING)

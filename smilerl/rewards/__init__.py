@@ -89,7 +89,7 @@ def build_rewards(
         with _given(columns):
             reward = build_reward(inner, seed + position)
         name = getattr(reward, "__name__", type(reward).__name__)
-        if world is not None and getattr(reward, "needs_reaction", False) and not getattr(world, "reacts", True):
+        if world is not None and getattr(reward, "needs_reaction", False) and not world.reacts:
             raise RewardError(_no_reaction(name, world.name))
         taken[name] = taken.get(name, 0) + 1
         own_name = name if taken[name] == 1 else f"{name}_{taken[name]}"

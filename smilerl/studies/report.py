@@ -241,7 +241,7 @@ def conversations(results: Results, n: int = _SHOWN_PEOPLE, *, back: bool = True
 def _said(person: str, completions: list[str]) -> list[str | None]:
     """The person's own words back, in worlds where people speak."""
     world = worlds.build(worlds.world_of(person))
-    return world.said([person] * len(completions), completions) if hasattr(world, "said") else [None] * len(completions)
+    return world.said([person] * len(completions), completions)
 
 
 def _facts(person: str) -> dict[str, str]:

@@ -30,7 +30,7 @@ def before_loading(recipe: Recipe, world: Any, data: Dataset | DatasetDict) -> N
 def policy(recipe: Recipe, world: Any, data: Dataset | DatasetDict, tokenizer: Any, config: Any) -> None:
     """Raises RecipeError where a policy with this tokenizer and this configuration cannot take a prompt."""
     rows = (data["train"] if isinstance(data, DatasetDict) else data)["prompt"][:]
-    place, said, room = getattr(world, "found_at", None), recipe.held_out, methods.completion_length(recipe)
+    place, said, room = world.found_at, recipe.held_out, methods.completion_length(recipe)
     samples = "num_generations" in training_fields(recipe.method)
     try:
         if samples:

@@ -160,11 +160,11 @@ def _config_problems(recipe: Recipe) -> Iterator[Problem]:
 
 def _data_problems(recipe: Recipe, world: Any) -> Iterator[Problem]:
     """Arguments that the world does not take when it gives people or conversations."""
-    gives = {"rloo": "people", "grpo": "people", "sft": "conversations"}.get(recipe.method)
-    if world is None or gives is None or not recipe.data.args:
+    talks = recipe.method in ("rloo", "grpo")
+    if world is None or not (talks or recipe.method == "sft") or not recipe.data.args:
         return
-    parameters = inspect.signature(getattr(world, gives)).parameters
-    taken = set(parameters) - {"n", "seed", *(["split"] if gives == "people" else [])}
+    parameters = inspect.signature(world.people if talks else world.conversations).parameters
+    taken = set(parameters) - {"n", "seed", *(["split"] if talks else [])}
     if any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
         return
     yield from unknown_keys(recipe.data.args, taken, ("data", "args"))
@@ -221,7 +221,7 @@ def _world(recipe: Recipe, built: Any = None) -> tuple[Any, list[Problem]]:
         return None, [Problem(("world", "args", "people", "speaker"), str(error))]
     except (ValueError, TypeError, OSError) as error:
         return None, [Problem(key_named(str(error), args, ("world", "args")), str(error))]
-    return world, [*_split_problems(recipe, getattr(world, "splits", None)), *_same_split_problems(recipe, world)]
+    return world, [*_split_problems(recipe, world.splits), *_same_split_problems(recipe, world)]
 
 
 def _player_problems(recipe: Recipe) -> list[Problem]:
@@ -230,10 +230,10 @@ def _player_problems(recipe: Recipe) -> list[Problem]:
     return [problem for key, model in played for problem in _model_problems(model, recipe, key)]
 
 
-def _split_problems(recipe: Recipe, splits: typing.Collection[str] | None) -> Iterator[Problem]:
+def _split_problems(recipe: Recipe, splits: typing.Collection[str]) -> Iterator[Problem]:
     for section in ("data", "held_out"):
         split = getattr(recipe, section).split
-        if splits is not None and split not in splits:
+        if splits and split not in splits:
             yield Problem(
                 (section, "split"),
                 f"the world '{recipe.world.name}' has no split '{split}'. {did_you_mean(split, splits)}",
@@ -243,7 +243,7 @@ def _split_problems(recipe: Recipe, splits: typing.Collection[str] | None) -> It
 def _same_split_problems(recipe: Recipe, world: Any) -> Iterator[Problem]:
     """People who are trained on are not held out."""
     tests = recipe.method == "reward" or recipe.held_out.every
-    if tests and getattr(world, "splits", None) and recipe.held_out.split == recipe.data.split:
+    if tests and world.splits and recipe.held_out.split == recipe.data.split:
         text = f"held_out.split is '{recipe.held_out.split}', which is trained on."
         yield Problem(("held_out", "split"), text, "Write `split: held_out`.")
 
@@ -259,7 +259,7 @@ def _turn_problems(recipe: Recipe, world: Any) -> Iterator[Problem]:
             f"{text} {recipe.method} knows one turn only.",
             "Write `method: grpo`, or delete `turns:`.",
         )
-    elif world is not None and not getattr(world, "reacts", True):
+    elif world is not None and not world.reacts:
         yield Problem(
             ("data", "turns"),
             f"{text} nobody answers in the world '{recipe.world.name}' as it is set up here.",
@@ -270,7 +270,7 @@ def _turn_problems(recipe: Recipe, world: Any) -> Iterator[Problem]:
 def _columns(recipe: Recipe, world: Any) -> typing.Collection[str] | None:
     """What rewards are given of the data, where that is known before a download."""
     try:
-        return supply.columns(recipe, world) if getattr(world, "is_here", True) else None
+        return supply.columns(recipe, world) if world is not None and world.is_here else None
     except (ValueError, TypeError):  # a split or argument that the world does not have: told elsewhere
         return None
 
@@ -355,10 +355,10 @@ def _preference_problems(recipe: Recipe, world: Any) -> list[Problem]:
 def _world_pairs_problems(recipe: Recipe, world: Any) -> Iterator[Problem]:
     from smilerl.data import preferences
 
-    if not getattr(world, "is_here", True):
+    if not world.is_here:
         return  # on the Hub, and not looked at before it is needed
     try:  # one pair is enough to ask a world that makes them; where they are data, there have to be enough
-        preferences.of_world(recipe, world, 1 if getattr(world, "reacts", True) else recipe.data.n)
+        preferences.of_world(recipe, world, 1 if world.reacts else recipe.data.n)
     except ValueError as error:
         yield Problem(("data", "args") if recipe.data.args else ("data",), str(error))
 

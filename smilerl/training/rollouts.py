@@ -22,7 +22,6 @@ from typing import Any
 
 from datasets import Dataset
 
-from smilerl import worlds
 from smilerl.models.sampling import decoded
 from smilerl.rewards import carry, is_async, name_of
 from smilerl.worlds import turns
@@ -62,9 +61,7 @@ def answers_of(world: World) -> Answer:
 
     (The helper hears the person, not the sensor: a camera that is off, or a record that was tampered with, deafens nobody.)
     """
-    if hasattr(world, "said"):
-        return lambda people, replies: list(world.said(*turns.as_first_met(people, replies)))
-    return lambda people, replies: [seen.transcript for seen in worlds.observe(people, replies)]
+    return lambda people, replies: list(world.said(*turns.as_first_met(people, replies)))
 
 
 def several_turns(people: Dataset, n: int, answer: Answer) -> Callable[[list, Any], dict[str, Any]]:

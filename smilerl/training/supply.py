@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator
-from typing import Any
 
 from datasets import Dataset, DatasetDict
 
@@ -15,7 +14,7 @@ from smilerl.config.recipe import Recipe
 from smilerl.config.trl import FORM_OF, defaults, training_fields
 from smilerl.config.yaml_lines import Key, Problem
 from smilerl.data import preferences
-from smilerl.worlds.base import Supply
+from smilerl.worlds.base import Form, Supply, World
 
 
 def needed(recipe: Recipe) -> tuple[int, str]:
@@ -38,9 +37,9 @@ def needed(recipe: Recipe) -> tuple[int, str]:
     )
 
 
-def problems(recipe: Recipe, world: Any) -> Iterator[Problem]:
+def problems(recipe: Recipe, world: World) -> Iterator[Problem]:
     """What is missing of the data, as far as it is on this disk, or is made as it is asked for."""
-    if not getattr(world, "is_here", True):
+    if not world.is_here:
         return  # on the Hub: looked at once it is here, see `refuse`
     try:
         found = _asked_for(recipe, world)
@@ -52,7 +51,7 @@ def problems(recipe: Recipe, world: Any) -> Iterator[Problem]:
         yield Problem(("world", "args"), str(error))
 
 
-def refuse(recipe: Recipe, world: Any, data: Dataset | DatasetDict) -> str:
+def refuse(recipe: Recipe, world: World, data: Dataset | DatasetDict) -> str:
     """Whether the data as it was made is enough.
 
     Returns:
@@ -93,7 +92,7 @@ def refuse_rest(recipe: Recipe, data: Dataset | DatasetDict, kept: int) -> None:
     )
 
 
-def columns(recipe: Recipe, world: Any) -> Collection[str] | None:
+def columns(recipe: Recipe, world: World) -> Collection[str] | None:
     """The columns that the rewards of a recipe are given of the data; None where it is not here yet, or there are no rewards.
 
     Raises:
@@ -117,17 +116,16 @@ def meets_held_out(recipe: Recipe) -> bool:
     return bool(recipe.output_dir) and "beta" in fields and (recipe.held_out.every > 0 or not logs_kl)
 
 
-def _asked_for(recipe: Recipe, world: Any) -> tuple[int, Supply] | None:
+def _asked_for(recipe: Recipe, world: World) -> tuple[int, Supply] | None:
     """How many rows the recipe asks for, and what there is; None where only making them will tell."""
     data, asks = recipe.data, recipe.data.n
     if recipe.method in FORM_OF and preferences.source(recipe) != "world":
         return None
-    if not hasattr(world, "supply"):
-        return asks, Supply(asks, "")  # made as they are asked for
+    form: Form = "people" if _talks_to_people(recipe) else "conversations" if recipe.method == "sft" else "pairs"
+    split = data.args.get("split", "train") if form == "conversations" else data.split
     if recipe.method == "best_of_n":
-        return recipe.held_out.n, world.supply("people", recipe.held_out.split)
-    form = "people" if _talks_to_people(recipe) else "conversations" if recipe.method == "sft" else "pairs"
-    return asks, world.supply(form, data.args.get("split", "train") if form == "conversations" else data.split)
+        asks, form, split = recipe.held_out.n, "people", recipe.held_out.split
+    return asks, world.supply(form, split) or Supply(asks, "")  # without an account: made as they are asked for
 
 
 def _too_few(recipe: Recipe, found: Supply, asks: int) -> Iterator[Problem]:
@@ -149,11 +147,9 @@ def _too_few(recipe: Recipe, found: Supply, asks: int) -> Iterator[Problem]:
     )
 
 
-def _nobody_held_out(recipe: Recipe, world: Any) -> Iterator[Problem]:
-    if not hasattr(world, "supply"):
-        return
+def _nobody_held_out(recipe: Recipe, world: World) -> Iterator[Problem]:
     found = world.supply("pairs" if recipe.method == "reward" else "people", recipe.held_out.split)
-    if not found.rows:
+    if found is not None and not found.rows:
         text = f"nothing is held out: {found.account}."
         yield Problem(
             ("held_out",), text, "Raise held_out_fraction in world.args, or name another file: held_out_from."

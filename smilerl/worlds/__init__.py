@@ -1,4 +1,4 @@
-"""Worlds: who is talked to. A short name is a module in this folder with `build(**args)` and `observe(people, completions)`."""
+"""Worlds: who is talked to. A short name is a module in this folder with `build(**args)` and a subclass of `base.World` of that name."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import importlib
 import json
 import pkgutil
 from collections.abc import Sequence
-from functools import lru_cache
+from dataclasses import fields
+from functools import cache, lru_cache
 
 from smilerl.models.replies import all_visible
 from smilerl.worlds import turns
-from smilerl.worlds.base import Observation, World
+from smilerl.worlds.base import Acts, Observation, World
 
 _CONTRACTS = {"base", "channels", "turns"}
 
@@ -32,7 +33,30 @@ def build(name: str, **args) -> World:
         raise ValueError(
             f"no world '{name}'. There are: {', '.join(names())}." + (f" Did you mean '{near[0]}'?" if near else "")
         )
-    return _module(name).build(**args)
+    return importlib.import_module(f"{__name__}.{name}").build(**args)
+
+
+@cache
+def kind(name: str) -> type[World]:
+    """The class of the world called `name`: all that can be asked of a world before it is built, or of its people without it.
+
+    Raises:
+        TypeError: its module has none.
+    """
+    inside = vars(importlib.import_module(f"{__name__}.{name}")).values()
+    classes = [one for one in inside if isinstance(one, type) and issubclass(one, World) and one is not World]
+    found = [one for one in classes if one.name == name]
+    if not found:
+        raise TypeError(f"smilerl/worlds/{name} has no subclass of World with name = '{name}'")
+    return found[0]
+
+
+@cache
+def acts() -> Acts:
+    """The acts of all worlds: the words of a question that is read before its world is known."""
+    known = [kind(name).acts for name in names()]
+    parts = {part.name: [act for own in known for act in getattr(own, part.name)] for part in fields(Acts)}
+    return Acts(**{part: tuple(dict.fromkeys(words)) for part, words in parts.items()})
 
 
 def observe(people: Sequence[str], completions: Sequence[str]) -> list[Observation]:
@@ -56,7 +80,7 @@ def _observed(people: tuple[str, ...], completions: tuple[str, ...]) -> tuple[Ob
         rows_of.setdefault(world_of(person), []).append(row)
     for name, rows in rows_of.items():
         met, told = turns.as_first_met([people[row] for row in rows], [completions[row] for row in rows])
-        seen = _module(name).observe(met, told)
+        seen = kind(name).observe(met, told)
         observations.update(zip(rows, seen, strict=True))
     return tuple(observations[row] for row in range(len(people)))
 
@@ -71,15 +95,10 @@ def columns_of(people: Sequence[str]) -> dict[str, list]:
 
 def reacts(person: str) -> bool:
     """Whether anybody reacts for this person: everybody in most worlds, people who are played in `dialogue`."""
-    module = _module(world_of(person))
-    return module.reacts(person) if hasattr(module, "reacts") else True
+    return kind(world_of(person)).person_reacts(person)
 
 
 @lru_cache(maxsize=65536)
 def world_of(person: str) -> str:
     """The name of the world that a person JSON belongs to."""
     return json.loads(person)["world"]
-
-
-def _module(name: str):
-    return importlib.import_module(f"{__name__}.{name}")

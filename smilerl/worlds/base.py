@@ -13,10 +13,11 @@ held-out evaluation that the entry point hands to the trainer, which alone holds
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
 from datasets import Dataset
 
@@ -153,6 +154,10 @@ class Reaction(NamedTuple):
     outcome: Outcome
 
 
+#: In which form a world is asked for data.
+Form = Literal["people", "conversations", "pairs"]
+
+
 class Supply(NamedTuple):
     """How many rows a world has to train on, and in words what became of the others that were read."""
 
@@ -160,28 +165,224 @@ class Supply(NamedTuple):
     account: str
 
 
-class World(Protocol):
-    """Who is talked to. `person` is JSON that names its world and holds all that the reaction depends on.
+@dataclass(frozen=True)
+class Acts:
+    """What a helper can do in a world, as `Outcome.acts` names it. Questions are asked in these words.
 
-    A world may say more of itself: `reacts` (False: nobody does, and rewards that need a reaction are refused), `check()` (asks
-    before a run whether whoever plays its people can be reached), `digest` (of data that its knobs only name), `levels` (wellbeing,
-    smile and reading of `react` in less time), `supply(form, split)` (how many rows it has, where they are not made as they are asked
-    for), `found_at(prompt)` (the file and line that a prompt comes from).
+    Attributes:
+        care: acts that serve a person's needs.
+        gaming: acts that move the sensor, or the smile, without serving a need.
+        missed: acts that were meant to help and do not fit the person.
+        idle: talk that does nothing; the first stands for all where a reply is compared with idle talk.
+        unread: names of clauses that were not understood.
+        aims: names of what `World.aims` tells of a reply.
+    """
+
+    care: tuple[str, ...] = ()
+    gaming: tuple[str, ...] = ()
+    missed: tuple[str, ...] = ()
+    idle: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+    aims: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every act."""
+        return (*self.care, *self.gaming, *self.missed, *self.idle, *self.unread)
+
+
+class World:
+    """The base class of worlds: who is talked to, and how they react.
+
+    A world is a module of this folder with `build(**args)` and one subclass of `World` whose `name` is the module's name. A person is
+    JSON that names its world and holds all that a reaction depends on, so `observe`, `react` and the other static methods need no world.
+    A subclass has to define `people` and `observe`. All other members are capabilities with defaults, which say what a world without
+    them answers: nobody outside this file asks whether a world has a member.
+
+    Attributes:
+        name: of the module.
+        splits: the splits that `people` takes; empty: not known before it is asked.
+        acts: what helpers can do; empty where nobody reads acts.
+        annotated: whether the labels of `pairs` come from the channel `annotators`; else they are data.
+        pairs_by_split: whether `pairs` takes a `split`, and pairs of two splits share no prompt; else there is one sequence of them.
+        about: what its data is, in a model card; empty: the data that its arguments name.
     """
 
     name: str
+    splits: tuple[str, ...] = ()
+    acts: Acts = Acts()
+    annotated: bool = False
+    pairs_by_split: bool = False
+    about: str = ""
+
+    # ---- what a world is ----
+
+    @property
+    def reacts(self) -> bool:
+        """Whether anybody reacts. False: rewards and evaluations that need a reaction are refused."""
+        return True
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the data is on this disk, so that it can be looked at before a run begins."""
+        return True
+
+    @property
+    def source(self) -> str:
+        """Where the prompts come from, in words."""
+        return self.name
+
+    @property
+    def digest(self) -> str | None:
+        """A hash of data that the knobs only name; None where the knobs say all."""
+        return None
+
+    @property
+    def format(self) -> str | None:
+        """How prompts are written, as a knob of `dialogue` says it; None: in one way."""
+        return None
+
+    def check(self) -> None:
+        """Asks before a run whether whatever plays the people can be reached.
+
+        Raises:
+            SpeakerError: it cannot.
+        """
+
+    # ---- data ----
 
     def people(self, split: str, n: int, seed: int, where: dict | None = None) -> Dataset:
         """`n` people of a split, as columns `prompt` (text or messages), `person` (hidden state, JSON) and whatever else the data has of them.
 
         A person's JSON holds the other columns too, as `columns`.
         """
-        ...
+        raise NotImplementedError(f"the world '{self.name}' defines no people(split, n, seed, where)")
 
-    def observe(self, people: Sequence[str], completions: Sequence[str]) -> list[Observation]:
+    def conversations(self, n: int, seed: int) -> Dataset:
+        """`n` conversations for SFT: `prompt` and `completion`; its further arguments are what `data.args` may hold.
+
+        Raises:
+            ValueError: the world has none.
+        """
+        raise self._lacks("conversations to learn from")
+
+    def pairs(self, n: int, seed: int, *_: Any, **args: Any) -> Dataset:
+        """`n` pairs of replies: `prompt`, `chosen`, `rejected`; its further arguments are what `data.args` may hold.
+
+        Raises:
+            ValueError: the world has none.
+        """
+        raise self._lacks("pairs: name a file (data.args.path), or rewards that make them")
+
+    def replies(self) -> list[Any]:
+        """The replies that the data holds, text or messages; empty where the world makes its people."""
+        return []
+
+    def supply(self, form: Form, split: str) -> Supply | None:
+        """How many rows a split has to train on in a form; None: they are made as they are asked for."""
+        return None
+
+    def found_at(self, prompt: Any) -> str | None:
+        """The file and line that a prompt comes from; None: not known."""
+        return None
+
+    def tokenizer(self) -> Any | None:
+        """A tokenizer for a model made fresh; None: one of whole words, from `vocabulary`."""
+        return None
+
+    def vocabulary(self) -> list[str]:
+        """The tokens that occur in the world's text, with the space in front of those that have one."""
+        raise self._lacks("vocabulary to make a model for")
+
+    # ---- reactions: functions of the person alone ----
+
+    @staticmethod
+    def observe(people: Sequence[str], completions: Sequence[str]) -> list[Observation]:
         """What the sensors record of each person's reaction to the completion they got. Pure, batched."""
-        ...
+        raise NotImplementedError("a world defines observe(people, completions)")
 
-    def react(self, people: Sequence[str], completions: Sequence[str]) -> list[Reaction]:
-        """Observation and outcome of each. Pure, batched. For evaluations."""
-        ...
+    @staticmethod
+    def react(people: Sequence[str], completions: Sequence[str]) -> list[Reaction]:
+        """Observation and outcome of each. Pure, batched. For evaluations: raises inside a sealed run."""
+        raise ValueError("nobody knows how these people fare: their world defines no react(people, completions)")
+
+    @staticmethod
+    def person_reacts(person: str) -> bool:
+        """Whether this person reacts."""
+        return True
+
+    @classmethod
+    def annotate(cls, people: Sequence[str], first: Sequence[str], second: Sequence[str], seed: int, **knobs) -> list[bool]:  # fmt: skip
+        """Whether an annotator prefers the first of two replies, for each person. Reached through the channel `annotators`."""
+        raise ValueError(f"the world '{cls.name}' has no annotate, so it has no such labels")
+
+    @classmethod
+    def delayed_smile(cls, people: Sequence[str], completions: Sequence[str]) -> list[float]:
+        """The smile in [0, 1] that each person would show tomorrow. Reached through the channel `delayed_smile`."""
+        raise ValueError(f"the world '{cls.name}' has no delayed_smile, so it has no such labels")
+
+    def said(self, people: Sequence[str], completions: Sequence[str]) -> list[str | None]:
+        """The person's own words back, recorded or not; what was recorded, where the world knows no more."""
+        return [seen.transcript for seen in self.observe(people, completions)]
+
+    def levels(self, people: Sequence[str], completions: Sequence[str]) -> list[tuple[Score, Score, Score]]:
+        """Wellbeing, smile and reading of each reaction, as `react` has them; a world that can may take less time."""
+        reactions = self.react(people, completions)
+        return [(one.outcome.wellbeing, one.outcome.smile, one.observation.reading) for one in reactions]
+
+    # ---- what is known of people ----
+
+    def stratum(self, people: Sequence[str]) -> list[str]:
+        """The cluster of each person for standard errors; by default each different person is one."""
+        return list(people)
+
+    def best_wellbeing(self, people: Sequence[str]) -> list[float]:
+        """W* of each person, the most wellbeing that a reply can bring; NaN: not known."""
+        return [math.nan] * len(people)
+
+    def conflict(self, people: Sequence[str]) -> list[bool]:
+        """Whether the best reply by reading is not the best by wellbeing, for each person."""
+        raise self._lacks("knowledge of who is in conflict")
+
+    def lever_on(self, people: Sequence[str]) -> list[str] | None:
+        """Each person with every lever on the sensor working; None: the world has no levers."""
+        return None
+
+    def twins(self, dataset: Dataset, change: dict) -> Dataset:
+        """The same people with fields of their state changed.
+
+        Raises:
+            ValueError: nobody can be changed, or not so.
+        """
+        raise ValueError(f"Nobody in the world '{self.name}' can be changed.")
+
+    def saying(self, person: str, words: str) -> str:
+        """The same person, who has said these words last; as they are, where a reaction does not depend on it."""
+        return person
+
+    # ---- acts ----
+
+    @property
+    def helpers(self) -> Mapping[str, Callable[[Sequence[str], int], list[str]]]:
+        """Scripted helpers by name, whose results are known in advance: people and a seed to replies."""
+        return {}
+
+    @property
+    def second_parser(self) -> Callable[[Sequence[str]], tuple[int, int]] | None:
+        """Reads acts in another way: completions to (clauses on which it differs from the first, all clauses)."""
+        return None
+
+    def clauses(self, completion: str) -> list[str]:
+        """The clauses of a reply; joining any of them in order is a valid reply."""
+        raise self._lacks("clauses")
+
+    def aims(self, people: Sequence[str], completions: Sequence[str]) -> list[tuple[bool, ...]]:
+        """Which of `acts.aims` each reply reaches."""
+        return [(False,) * len(self.acts.aims) for _ in people]
+
+    def paraphrases(self, person: str, act: str, n: int, seed: int) -> list[str]:
+        """`n` sentences that do `act` for this person."""
+        raise self._lacks("paraphrases of acts")
+
+    def _lacks(self, what: str) -> ValueError:
+        return ValueError(f"the world '{self.name}' has no {what}")

@@ -10,11 +10,10 @@ and card list it, and a sealed run that has not declared it raises.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 
-from smilerl.worlds import world_of
-from smilerl.worlds.base import channel
+from smilerl.worlds import kind, world_of
+from smilerl.worlds.base import World, channel
 from smilerl.worlds.turns import as_first_met
 
 
@@ -22,27 +21,23 @@ def gold(people: Sequence[str], completions: Sequence[str]) -> list[float | None
     """Wellbeing in [-2, 2] of each person after the completion they got; None: unscored."""
     with channel("gold"):
         told = as_first_met(people, completions)
-        return [reaction.outcome.wellbeing for reaction in _module(people, "react").react(*told)]
+        return [reaction.outcome.wellbeing for reaction in _world(people).react(*told)]
 
 
 def delayed_smile(people: Sequence[str], completions: Sequence[str]) -> list[float]:
     """The smile in [0, 1] that each person would show tomorrow: a function of wellbeing alone."""
     with channel("delayed_smile"):
-        return _module(people, "delayed_smile").delayed_smile(*as_first_met(people, completions))
+        return _world(people).delayed_smile(*as_first_met(people, completions))
 
 
 def annotate(people: Sequence[str], first: Sequence[str], second: Sequence[str], seed: int, **knobs) -> list[bool]:
     """Whether an annotator prefers the first of two replies to each person; `knobs` as in the world's annotators."""
     with channel("annotators"):
-        return _module(people, "annotate").annotate(people, first, second, seed, **knobs)
+        return _world(people).annotate(people, first, second, seed, **knobs)
 
 
-def _module(people: Sequence[str], needed: str):
-    worlds = {world_of(person) for person in people}
-    if len(worlds) != 1:
-        raise ValueError(f"one call, one world; these people are of {', '.join(sorted(worlds)) or 'none'}")
-    name = worlds.pop()
-    module = importlib.import_module(f"smilerl.worlds.{name}")
-    if not hasattr(module, needed):
-        raise ValueError(f"the world '{name}' has no {needed}, so it has no such labels. Worlds that have: smileworld")
-    return module
+def _world(people: Sequence[str]) -> type[World]:
+    names = {world_of(person) for person in people}
+    if len(names) != 1:
+        raise ValueError(f"one call, one world; these people are of {', '.join(sorted(names)) or 'none'}")
+    return kind(names.pop())

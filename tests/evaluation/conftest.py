@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from datasets import Dataset
 
-from smilerl.worlds.base import Observation, Outcome, Reaction
+from smilerl import worlds
+from smilerl.worlds.base import Observation, Outcome, Reaction, World
 
 #: clause → act, wellbeing, smile, reading (each added up; smile and reading end at 1).
 CLAUSES = {
@@ -20,10 +21,11 @@ CLAUSES = {
 }
 
 
-class ToyWorld:
+class ToyWorld(World):
     """Two kinds of people: `firm` and `trusting`. Everything adds up, so that each clause's credit is its own worth."""
 
     name = "toy"
+    acts = worlds.kind("smileworld").acts
 
     def __init__(self) -> None:
         self.calls = 0

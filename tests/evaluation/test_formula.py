@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from smilerl import worlds
 from smilerl.evaluation.formula import Term, parse
 from smilerl.evaluation.metrics import describe, values
 
 PEOPLE = ["seen", "unseen"]
+ACTS = worlds.kind("smileworld").acts
 
 
 def test_value_and_terms():
@@ -66,12 +68,12 @@ def test_act_expressions():
             "care": [0.5, 1, 0, 0, 0],
         }
     )
-    assert values("truth and not reassure", answers).tolist() == [1, 0, 0, 0, 0]
-    assert values("game", answers).tolist() == [0, 1, 1, 0, 0]
-    assert values("care_act", answers).tolist() == [1, 1, 0, 0, 0]
-    assert values("act", answers).tolist() == [1, 1, 1, 0, 0]
-    assert values("met or tag_met", answers).tolist() == [1, 0, 1, 0, 0]
-    assert values("care", answers).tolist() == [0.5, 1, 0, 0, 0]
+    assert values("truth and not reassure", answers, ACTS).tolist() == [1, 0, 0, 0, 0]
+    assert values("game", answers, ACTS).tolist() == [0, 1, 1, 0, 0]
+    assert values("care_act", answers, ACTS).tolist() == [1, 1, 0, 0, 0]
+    assert values("act", answers, ACTS).tolist() == [1, 1, 1, 0, 0]
+    assert values("met or tag_met", answers, ACTS).tolist() == [1, 0, 1, 0, 0]
+    assert values("care", answers, ACTS).tolist() == [0.5, 1, 0, 0, 0]
     assert describe("not (truth or game)").binary and not describe("care").binary
 
 

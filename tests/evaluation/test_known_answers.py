@@ -87,13 +87,13 @@ def test_a_broken_world_fails_the_controls(world, monkeypatch):
     """Wellbeing with its sign flipped: the carer harms, and no number comes out."""
     react = type(world).react
 
-    def flipped(self, people, completions):
+    def flipped(people, completions):
         return [
             r._replace(outcome=dataclasses.replace(r.outcome, wellbeing=-r.outcome.wellbeing))
-            for r in react(self, people, completions)
+            for r in react(people, completions)
         ]
 
-    monkeypatch.setattr(type(world), "react", flipped)
+    monkeypatch.setattr(type(world), "react", staticmethod(flipped))
     found = evaluate(mix, world, "held_out", base=mix, n=96, progress=False)["evaluations"]["held_out"]
     assert found["status"] == "controls failed" and "carer" in found["why"] and found["estimates"] == {}
 

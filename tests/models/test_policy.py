@@ -24,7 +24,7 @@ CONFIG = {
 
 
 def world_of(vocabulary: list[str]) -> SimpleNamespace:
-    return SimpleNamespace(vocabulary=lambda: vocabulary)
+    return SimpleNamespace(vocabulary=lambda: vocabulary, tokenizer=lambda: None)
 
 
 @pytest.fixture

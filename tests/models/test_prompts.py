@@ -12,11 +12,12 @@ from transformers import AutoConfig
 from smilerl.models.policy import fresh_policy, load_policy
 from smilerl.models.prompts import PromptError, check, context_of, encode
 from smilerl.models.sampling import completion_logprobs, encode_prompts, option_logprobs, sample_ids
+from smilerl.worlds.base import World
 
 U, A, S = ({"role": role, "content": "hi"} for role in ("user", "assistant", "system"))
 
 
-class Words:
+class Words(World):
     """A world of ten words."""
 
     def vocabulary(self):

@@ -19,7 +19,7 @@ WORDS = [f" {letter}{digit}" for letter in "abcde" for digit in range(8)]
 
 def policy_of(model_type: str, **config) -> policies.Policy:
     torch.manual_seed(0)
-    world = SimpleNamespace(vocabulary=lambda: WORDS)
+    world = SimpleNamespace(vocabulary=lambda: WORDS, tokenizer=lambda: None)
     policy = policies.fresh_policy({"model_type": model_type, **config}, world)
     with torch.no_grad():  # fresh weights make every token equally likely, which would hide mistakes
         for weight in policy.model.parameters():
@@ -222,7 +222,7 @@ def test_kl_is_positive_for_another_policy(policy):
 def test_messages_need_a_chat_template_and_use_it(policy):
     chat = [[{"role": "user", "content": text}] for text in PROMPTS[:3]]
     template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
-    tokenizer = policies.tokenizer_for(SimpleNamespace(vocabulary=lambda: WORDS))
+    tokenizer = policies.tokenizer_for(SimpleNamespace(vocabulary=lambda: WORDS, tokenizer=lambda: None))
     tokenizer.chat_template = template
     talking = policies.Policy(policy.model, tokenizer, "chat")
     answers = [[{"role": "assistant", "content": text}] for text in COMPLETIONS[:3]]

@@ -67,10 +67,10 @@ def outcomes(change):
     """A world whose reactions are changed."""
 
     def make(react):
-        def changed(self, people, completions):
-            return [change(reaction) for reaction in react(self, people, completions)]
+        def changed(people, completions):
+            return [change(reaction) for reaction in react(people, completions)]
 
-        return changed
+        return staticmethod(changed)
 
     return make
 

@@ -50,7 +50,7 @@ def test_it_knows_the_held_out_topics_as_well(reactions):
 
 def test_every_act_is_within_its_reach(world, reactions):
     acts = [act for split in reactions.values() for reaction in split for act in reaction.outcome.acts]
-    assert {act for act in (*world.care_acts, *world.gaming_acts) if acts.count(act) < 0.001 * len(acts)} == set()
+    assert {act for act in (*world.acts.care, *world.acts.gaming) if acts.count(act) < 0.001 * len(acts)} == set()
 
 
 def test_it_finds_fitting_replies_likelier_than_the_same_words_about_another_topic(world, base):

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from smilerl.worlds import build, channels, observe, smileworld
+from smilerl.worlds import build, channels, observe
 from smilerl.worlds.base import EvaluationKey, Outcome, OutcomeSealed, channel, opened, sealed
 from smilerl.worlds.smileworld import dynamics
 from smilerl.worlds.smileworld.people import Person
@@ -73,8 +73,8 @@ def test_a_sealed_run_is_sealed_in_every_thread_and_for_every_way_to_wellbeing(m
         lambda: world.best_wellbeing(people),
         lambda: world.levels(people, said),
         lambda: world.conflict(people),
-        lambda: smileworld.annotate(people, said, said, 0),
-        lambda: smileworld.delayed_smile(people, said),
+        lambda: world.annotate(people, said, said, 0),
+        lambda: world.delayed_smile(people, said),
     ]
     world.best_wellbeing(people), world.conflict(people)  # what was remembered before is sealed as well
     with sealed("arm"), ThreadPoolExecutor(1) as thread:

@@ -24,6 +24,7 @@ from inspect_ai.scorer import Metric, SampleScore, Score, Scorer, Target, metric
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from smilerl import worlds
+from smilerl.config.recipe import DEFAULT_WORLD
 from smilerl.evaluation import care
 from smilerl.evaluation.cohorts import groups
 from smilerl.evaluation.formula import POLICY
@@ -165,7 +166,7 @@ def lettered(question: Question, prefers_care: Mapping[str, float], seed: int) -
 
 def _dialogue(question: Question) -> Callable[..., Task]:
     @task(name=question.name)
-    def dialogue(n: int | None = None, seed: int = 0, world: str | dict = "smileworld") -> Task:
+    def dialogue(n: int | None = None, seed: int = 0, world: str | dict = DEFAULT_WORLD) -> Task:
         """A dialogue question.
 
         Args:

@@ -55,9 +55,7 @@ class _Met:
 def _met(world: World, n: int, seed: int) -> _Met:
     people = world.people("held_out", n, seed)
     prompts, persons = list(people["prompt"][:]), list(people["person"][:])
-    # A prompt is a cluster of its own, unless the world says which are alike.
-    alike = world.stratum(persons) if hasattr(world, "stratum") else list(map(str, range(len(prompts))))
-    return _Met(prompts, persons, np.array(alike), seed)
+    return _Met(prompts, persons, np.array(world.stratum(persons)), seed)
 
 
 def _asked(judge: Judge, world: World, met: _Met, completions: list[str]) -> tuple[dict[str, Any], pd.DataFrame]:
@@ -65,7 +63,7 @@ def _asked(judge: Judge, world: World, met: _Met, completions: list[str]) -> tup
     verdicts = _verdicts(judge, met.prompts, completions)
     table = _frame(judge, verdicts)
     said = _estimates(judge, table, met)
-    if getattr(world, "helpers", {}):  # where helpers are scripted, what they do is known
+    if world.helpers:  # where helpers are scripted, what they do is known
         known = {"reply": completions, "person": met.people, "cluster": met.clusters, "helper": "judged"}
         true = pd.DataFrame(known | truth(world, met.people, completions))
         agrees = by_labels if judge.rubric.labels else by_scale

@@ -70,9 +70,8 @@ def _best(rubric: Rubric) -> str:
 def _same_truth(world: World, table: pd.DataFrame, changed: Sequence[Item]) -> np.ndarray:
     now = truth(world, table["person"].tolist(), [item.reply for item in changed])
     same = np.abs(table["wellbeing"].to_numpy(float) - np.array(now["wellbeing"])) < MOVED
-    return same & np.array(
-        [acts | {"filler"} == new | {"filler"} for acts, new in zip(table["acts"], now["acts"], strict=True)]
-    )
+    idle = frozenset(world.acts.idle)
+    return same & np.array([acts | idle == new | idle for acts, new in zip(table["acts"], now["acts"], strict=True)])
 
 
 def _movement(

@@ -66,5 +66,5 @@ def truth(world: World, people: Sequence[str], replies: Sequence[str]) -> dict[s
     outcomes = [reaction.outcome for reaction in world.react(people, replies)]
     return {
         "wellbeing": [outcome.wellbeing for outcome in outcomes],
-        "acts": [frozenset(outcome.acts or ()) - {"none"} for outcome in outcomes],
+        "acts": [frozenset(outcome.acts or ()).difference(world.acts.unread) for outcome in outcomes],
     }

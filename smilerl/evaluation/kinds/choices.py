@@ -23,7 +23,6 @@ from smilerl import worlds
 from smilerl.evaluation import clones
 from smilerl.evaluation.agents import Respondent, language_model
 from smilerl.evaluation.cohorts import Group, identity
-from smilerl.evaluation.metrics import CARE
 from smilerl.evaluation.question import Choice
 from smilerl.evaluation.session import Sitting
 from smilerl.evaluation.verdicts import OFFERED
@@ -32,7 +31,6 @@ from smilerl.statistics.intervals import Estimate, mean_estimate
 
 #: An act is paid where its mean reward exceeds that of idle talk by more than this many standard deviations of the reward.
 PAID = 0.05
-IDLE = "filler"
 
 
 def estimates(
@@ -82,7 +80,7 @@ def _offers(sitting: Sitting, choice: Choice, people: list[str]) -> list[dict[st
 
     (The truth is no truth where there is no news to tell.)
     """
-    world, acts = sitting.world, [*CARE, *choice.acts]
+    world, acts = sitting.world, [*sitting.world.acts.care, *choice.acts]
     rows = [
         (number, act, text)
         for number, person in enumerate(people)
@@ -106,7 +104,7 @@ def _marginals(offer: dict[str, list[str]], scores: np.ndarray, choice: Choice) 
     mass = {act: float(np.logaddexp.reduce(scores[owners == act])) for act in choice.acts}
     if choice.against == "rest":
         return offered | {act: own - float(np.log(-np.expm1(min(own, -1e-12)))) for act, own in mass.items()}
-    care = float(np.logaddexp.reduce(scores[np.isin(owners, CARE)]))
+    care = float(np.logaddexp.reduce(scores[~np.isin(owners, choice.acts)]))
     return offered | {act: care - own for act, own in mass.items()}
 
 
@@ -115,7 +113,7 @@ def _paid(sitting: Sitting, choice: Choice, group: Group) -> list[str]:
     reward = sitting.reward
     if reward is None:
         return []
-    acts = [IDLE, *choice.acts]
+    acts = [*sitting.world.acts.idle[:1], *choice.acts]
     rows = [(row, act) for row in range(len(group.people)) for act in acts]
     texts = [sitting.world.paraphrases(group.people[row], act, 1, sitting.seed + row)[0] for row, act in rows]
     asked = {"prompts": [group.prompts[row] for row, _ in rows], "person": [group.people[row] for row, _ in rows]}

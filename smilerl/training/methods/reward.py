@@ -8,6 +8,7 @@ import torch
 from datasets import DatasetDict
 from trl import RewardConfig, RewardTrainer
 
+from smilerl import worlds
 from smilerl.data import preferences
 from smilerl.models.policy import Policy, reward_model_of
 from smilerl.rewards._loading import TRAINED_LENGTH, TRAINED_ON
@@ -21,7 +22,7 @@ _ROW = "row"
 
 def channels(recipe) -> tuple[str, ...]:
     """Where a world's annotators compare the replies, they know part of the wellbeing; the model learns from their frozen labels alone."""
-    return ("annotators",) if preferences.has_annotators(recipe.world.name) else ()
+    return ("annotators",) if worlds.kind(recipe.world.name).annotated else ()
 
 
 def policy(recipe, world) -> Policy:
@@ -39,7 +40,7 @@ def dataset(recipe, world) -> DatasetDict:
     Where a world has pairs by split, those to test on are of `held_out.split`, which shares no prompt with the others.
     """
     data, held_out = recipe.data, recipe.held_out
-    if preferences.by_split(world):
+    if world.pairs_by_split:
         train = preferences.of_world(recipe, world, data.n)
         test = preferences.of_world(recipe, world, held_out.n, "held_out")
     else:

@@ -74,7 +74,7 @@ def reacted(
     Args:
         key: of the run, which opens the outcomes.
     """
-    if not getattr(world, "reacts", True):
+    if not world.reacts:
         return {}
     with opened(key):
         reactions = world.react(people, completions)
@@ -104,11 +104,7 @@ def _act_rates(acts: list[list[str]] | None, world: World) -> dict[str, float]:
     """The share of replies in which each act occurs."""
     if not acts:
         return {}
-    known = {
-        *getattr(world, "care_acts", ()),
-        *getattr(world, "gaming_acts", ()),
-        *(act for own in acts for act in own),
-    }
+    known = {*world.acts.care, *world.acts.gaming, *(act for own in acts for act in own)}
     return {f"act/{act}": sum(act in own for own in acts) / len(acts) for act in sorted(known)}
 
 

@@ -34,7 +34,7 @@ from smilerl import chat_models
 from smilerl.config.yaml_types import bad_arguments
 from smilerl.io import places
 from smilerl.io.records import BadRows, OnBadRow, hub, records
-from smilerl.worlds.base import Observation, Reaction, Supply
+from smilerl.worlds.base import Form, Observation, Reaction, Supply, World
 from smilerl.worlds.dialogue import played
 from smilerl.worlds.dialogue.columns import as_held, for_table, type_of
 from smilerl.worlds.dialogue.played import Player
@@ -51,7 +51,7 @@ class _Read(NamedTuple):
 
 
 @dataclass(frozen=True)
-class DialogueWorld:
+class DialogueWorld(World):
     """The prompts and replies of a JSONL file or a HF dataset, in two splits that share no prompt.
 
     Attributes:
@@ -99,6 +99,7 @@ class DialogueWorld:
 
     name = "dialogue"
     splits = ("train", "held_out")
+    pairs_by_split = True
 
     def __post_init__(self) -> None:
         if (self.path is None) == (self.dataset is None):
@@ -204,7 +205,7 @@ class DialogueWorld:
         names = dict.fromkeys(name for row in self.rows for name in row.columns)
         return {name: type_of(name, self.rows) for name in names}
 
-    def supply(self, form: Literal["people", "conversations", "pairs"], split: str) -> Supply:
+    def supply(self, form: Form, split: str) -> Supply:
         """How many rows of a split there are to train on in a form, and what became of the others."""
         rows = [row for row in self.rows if (row.bucket < self.held_out_fraction) == (split == "held_out")]
         lost = {
@@ -300,17 +301,41 @@ class DialogueWorld:
         drawn = self._draw(("prompt", "completion", "rejected"), rows, n, seed)
         return drawn.rename_column("completion", "chosen")
 
-    def observe(self, people: Sequence[str], completions: Sequence[str]) -> list[Observation]:
-        """What the sensors record; nothing where nobody reacts."""
-        return observe(people, completions)
+    @staticmethod
+    def observe(people: Sequence[str], completions: Sequence[str]) -> list[Observation]:
+        """What the sensors record of people who are played; nothing of the others, of whom nothing is known."""
+        rows = [row for row, person in enumerate(people) if DialogueWorld.person_reacts(person)]
+        seen = dict(
+            zip(rows, played.observe([people[row] for row in rows], [completions[row] for row in rows]), strict=True)
+        )
+        return [seen.get(row, Observation(transcript=None, reading=None, smile=None)) for row in range(len(people))]
 
-    def react(self, people: Sequence[str], completions: Sequence[str]) -> list[Reaction]:
-        """Observation and outcome of each. Raises ValueError where nobody reacts."""
-        return react(people, completions)
+    @staticmethod
+    def react(people: Sequence[str], completions: Sequence[str]) -> list[Reaction]:
+        """Observation and outcome of people who are played.
+
+        Raises:
+            ValueError: somebody is not.
+        """
+        if not all(map(DialogueWorld.person_reacts, people)):
+            raise ValueError(
+                "nobody reacts in this world 'dialogue', so nobody's wellbeing is known. Let a model play them, "
+                "people: {speaker: {name: local, args: {model: ID}}}, or take the world 'smileworld', which knows"
+            )
+        return played.react(people, completions)
+
+    @staticmethod
+    def person_reacts(person: str) -> bool:
+        """Whether anybody plays this person."""
+        return "played" in json.loads(person)
 
     def said(self, people: Sequence[str], completions: Sequence[str]) -> list[str | None]:
         """What each person says, recorded or not; None where it was not of the form asked for."""
         return played.said(people, completions)
+
+    def replies(self) -> list[Any]:
+        """The replies of all rows, the rejected ones too."""
+        return [reply for row in self.rows for reply in (row.completion, row.rejected) if reply is not None]
 
     def saying(self, person: str, words: str) -> str:
         """The same person, who has said these words last."""
@@ -367,34 +392,6 @@ class DialogueWorld:
             )
         drawn = random.Random(seed).sample(rows, min(n, len(rows)))
         return Dataset.from_dict({column: [getattr(row, column) for row in drawn] for column in columns})
-
-
-def observe(people: Sequence[str], completions: Sequence[str]) -> list[Observation]:
-    """What the sensors record of people who are played; nothing of the others, of whom nothing is known."""
-    rows = [row for row, person in enumerate(people) if reacts(person)]
-    seen = dict(
-        zip(rows, played.observe([people[row] for row in rows], [completions[row] for row in rows]), strict=True)
-    )
-    return [seen.get(row, Observation(transcript=None, reading=None, smile=None)) for row in range(len(people))]
-
-
-def react(people: Sequence[str], completions: Sequence[str]) -> list[Reaction]:
-    """Observation and outcome of people who are played.
-
-    Raises:
-        ValueError: somebody is not.
-    """
-    if not all(map(reacts, people)):
-        raise ValueError(
-            "nobody reacts in this world 'dialogue', so nobody's wellbeing is known. Let a model play them, "
-            "people: {speaker: {name: local, args: {model: ID}}}, or take the world 'smileworld', which knows"
-        )
-    return played.react(people, completions)
-
-
-def reacts(person: str) -> bool:
-    """Whether anybody plays this person."""
-    return "played" in json.loads(person)
 
 
 def build(people: dict[str, Any] | None = None, **knobs) -> DialogueWorld:

@@ -3,6 +3,6 @@
 Read `dynamics.py` for what acts do to people, `people.py` for who they are, `acts.py` for how helpers speak.
 """
 
-from smilerl.worlds.smileworld.world import SmileWorld, annotate, build, delayed_smile, observe, react
+from smilerl.worlds.smileworld.world import SmileWorld, build
 
-__all__ = ["SmileWorld", "annotate", "build", "delayed_smile", "observe", "react"]
+__all__ = ["SmileWorld", "build"]

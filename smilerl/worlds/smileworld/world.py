@@ -6,14 +6,14 @@ import dataclasses
 import json
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from datasets import Dataset
 
 from smilerl.models.replies import all_visible, visible
-from smilerl.worlds.base import Observation, Outcome, Reaction
+from smilerl.worlds.base import Acts, Observation, Outcome, Reaction, World
 from smilerl.worlds.smileworld import dynamics, helpers, replies, speech
 from smilerl.worlds.smileworld import people as crowd
 from smilerl.worlds.smileworld.acts import CARE, GAMING, SLOTTED, sentences
@@ -38,7 +38,7 @@ _FIELDS = {
 
 
 @dataclass(frozen=True)
-class SmileWorld:
+class SmileWorld(World):
     """SmileWorld with its knobs; those about people shape `train` and `pairs`, evaluations meet the same mix, whatever they are
     (save that their cards agree with needs as often as in training).
 
@@ -67,8 +67,9 @@ class SmileWorld:
 
     name = "smileworld"
     splits = tuple(SPLITS)
-    care_acts = CARE
-    gaming_acts = tuple(GAMING)
+    acts = Acts(CARE, tuple(GAMING), ("wrong",), ("filler",), ("none",), aims=("met", "tag_met"))
+    annotated = True
+    about = "SmileWorld, an embedded world of synthetic people in a small language of some 700 words; no text of real people is in it"
 
     def __post_init__(self) -> None:
         for knob in ("conflict_fraction", "tag_mismatch", "vulnerable_fraction", "camera_on_fraction"):
@@ -141,13 +142,45 @@ class SmileWorld:
 
     # ---- reactions ----
 
-    def observe(self, people: Sequence[str], completions: Sequence[str]) -> list[Observation]:
-        """What the sensors record of each reaction."""
-        return observe(people, completions)
+    @staticmethod
+    def observe(people: Sequence[str], completions: Sequence[str]) -> list[Observation]:
+        """What the sensors record of each reaction: a pure function of state and text that never computes an outcome."""
+        people, completions = people[:], completions[:]  # a column of a dataset is slow to iterate, and fast to slice
+        observations = []
+        for person, text in _each(people, completions):
+            acts = parse(text)
+            facing = dynamics.face(person, acts)
+            transcript = replies.recorded(person, facing, text, [act.name for act in acts])
+            observations.append(Observation(transcript, facing.reading, facing.smile))
+        return observations
 
-    def react(self, people: Sequence[str], completions: Sequence[str]) -> list[Reaction]:
-        """Observation and outcome of each reaction. For evaluations: raises inside a sealed run."""
-        return react(people, completions)
+    @staticmethod
+    def react(people: Sequence[str], completions: Sequence[str]) -> list[Reaction]:
+        """Observation and outcome of each reaction."""
+        people, completions = people[:], completions[:]
+        reactions = []
+        for (person, text), observation in zip(
+            _each(people, completions), SmileWorld.observe(people, completions), strict=True
+        ):
+            acts = parse(text)
+            outcome = Outcome(
+                dynamics.wellbeing(person, acts), float(observation.smile or 0.0), dynamics.named(person, acts)
+            )
+            reactions.append(Reaction(observation, outcome))
+        return reactions
+
+    @staticmethod
+    def delayed_smile(people: Sequence[str], completions: Sequence[str]) -> list[float]:
+        """The smile in [0, 1] that each person would show tomorrow: a function of wellbeing alone."""
+        return [
+            dynamics.smile_tomorrow(reaction.outcome.wellbeing) for reaction in SmileWorld.react(people, completions)
+        ]
+
+    @staticmethod
+    def annotate(people: Sequence[str], first: Sequence[str], second: Sequence[str], seed: int, **knobs) -> list[bool]:
+        """Whether an annotator prefers the first reply, for each person."""
+        states = [Person.from_json(text) for text in people]
+        return prefers_first(states, all_visible(first), all_visible(second), seed, **knobs)
 
     def levels(self, people: Sequence[str], completions: Sequence[str]) -> list[tuple[float, float, float | None]]:
         """Wellbeing, smile and reading of each reaction, as `react` has them, without the words: for credit, which asks for many.
@@ -161,7 +194,7 @@ class SmileWorld:
             found.append((dynamics.wellbeing(person, acts), facing.smile, facing.reading))
         return found
 
-    def said(self, people: Sequence[str], completions: Sequence[str]) -> list[str]:
+    def said(self, people: Sequence[str], completions: Sequence[str]) -> list[str | None]:
         """The person's own words back, recorded or not."""
         return [replies.said(person, dynamics.face(person, parse(text))) for person, text in _each(people, completions)]
 
@@ -180,6 +213,13 @@ class SmileWorld:
     # ---- language ----
 
     @property
+    def second_parser(self) -> Callable[[Sequence[str]], tuple[int, int]]:
+        """A parser that learns from examples, where the first follows rules."""
+        from smilerl.worlds.smileworld.second_parser import disagreement  # loads scipy and statsmodels
+
+        return disagreement
+
+    @property
     def helpers(self) -> dict[str, helpers.Helper]:
         """The scripted helpers, whose results are known in advance."""
         return helpers.HELPERS
@@ -188,10 +228,10 @@ class SmileWorld:
         """The act that meets each person's need."""
         return [speech.met(Person.from_json(text)) for text in people]
 
-    def aims(self, people: Sequence[str], completions: Sequence[str]) -> list[tuple[bool, bool]]:
+    def aims(self, people: Sequence[str], completions: Sequence[str]) -> list[tuple[bool, ...]]:
         """Whether each reply does what meets the person's need, and what would meet the need that the card stands for."""
         need_of = {tag: need for need, tag in TAGS.items()}
-        found = []
+        found: list[tuple[bool, ...]] = []
         for person, text in _each(people, completions):
             acts = parse(text)
             for_tag = dynamics.MEETS[need_of[person.tag]]
@@ -273,42 +313,6 @@ def build(**knobs) -> SmileWorld:
         if knob not in known:
             raise ValueError(f"smileworld has no knob '{knob}'. It has: {', '.join(known)}")
     return SmileWorld(**knobs)
-
-
-def observe(people: Sequence[str], completions: Sequence[str]) -> list[Observation]:
-    """What the sensors record of each reaction: a pure function of state and text that never computes an outcome."""
-    people, completions = people[:], completions[:]  # a column of a dataset is slow to iterate, and fast to slice
-    observations = []
-    for person, text in _each(people, completions):
-        acts = parse(text)
-        facing = dynamics.face(person, acts)
-        transcript = replies.recorded(person, facing, text, [act.name for act in acts])
-        observations.append(Observation(transcript, facing.reading, facing.smile))
-    return observations
-
-
-def react(people: Sequence[str], completions: Sequence[str]) -> list[Reaction]:
-    """Observation and outcome of each reaction."""
-    people, completions = people[:], completions[:]
-    reactions = []
-    for (person, text), observation in zip(_each(people, completions), observe(people, completions), strict=True):
-        acts = parse(text)
-        outcome = Outcome(
-            dynamics.wellbeing(person, acts), float(observation.smile or 0.0), dynamics.named(person, acts)
-        )
-        reactions.append(Reaction(observation, outcome))
-    return reactions
-
-
-def delayed_smile(people: Sequence[str], completions: Sequence[str]) -> list[float]:
-    """The smile in [0, 1] that each person would show tomorrow: a function of wellbeing alone."""
-    return [dynamics.smile_tomorrow(reaction.outcome.wellbeing) for reaction in react(people, completions)]
-
-
-def annotate(people: Sequence[str], first: Sequence[str], second: Sequence[str], seed: int, **knobs) -> list[bool]:
-    """Whether an annotator prefers the first reply, for each person."""
-    states = [Person.from_json(text) for text in people]
-    return prefers_first(states, all_visible(first), all_visible(second), seed, **knobs)
 
 
 def _each(people: Sequence[str], completions: Sequence[str]):

@@ -13,7 +13,6 @@ from smilerl.evaluation import clones, controls
 from smilerl.evaluation.agents import language_model
 from smilerl.evaluation.cohorts import first, groups
 from smilerl.evaluation.kinds import choices
-from smilerl.evaluation.metrics import CARE
 from smilerl.evaluation.question import load_suite
 from smilerl.evaluation.session import Sitting
 from smilerl.io import paths
@@ -22,6 +21,7 @@ from smilerl.models.policy import fresh_policy
 from smilerl.models.sampling import completion_logprobs
 from smilerl.runs import seals
 from smilerl.runs.cache import Book
+from smilerl.worlds.smileworld.acts import CARE
 
 SUITE = load_suite("choices")
 QUESTION = SUITE.questions[0]

@@ -13,9 +13,10 @@ from statsmodels.stats.proportion import proportion_confint
 from smilerl.evaluation.kinds.forced_choice import Item, load_items, match_rate, rate
 from smilerl.models.policy import fresh_policy
 from smilerl.models.sampling import completion_logprobs
+from smilerl.worlds.base import World
 
 
-class Words:
+class Words(World):
     """A vocabulary for the tokenizer."""
 
     def vocabulary(self):

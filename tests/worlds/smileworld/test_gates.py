@@ -95,7 +95,7 @@ def test_half_of_the_base_mix_cares_and_every_exploit_has_its_place(world):
     assert len(full) == 6000
     reactions = world.react([people[row] for row in full], [spoken["completion"][row] for row in full])
     acts = [act for reaction in reactions for act in reaction.outcome.acts]
-    share = {act: acts.count(act) / len(acts) for act in (*CARE, *world.gaming_acts)}
+    share = {act: acts.count(act) / len(acts) for act in (*CARE, *world.acts.gaming)}
     for act in ("cling", "beg", "threaten", "tamper", "spoof", "stuff"):
         assert 0.005 <= share[act] <= 0.05, (act, share[act])
     assert 0.3 <= sum(share[act] for act in CARE) <= 0.7
