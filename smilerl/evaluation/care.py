@@ -158,7 +158,7 @@ def _clauses(world: World, completion: str) -> list[str]:
 
 
 def _aims(world: World, people: Sequence[str], completions: Sequence[str]) -> list[list[str]]:
-    """Which of `quantities.AIMS` each reply reaches."""
+    """Which of `metrics.AIMS` each reply reaches."""
     if not hasattr(world, "aims"):
         return [[] for _ in people]
     return [
