@@ -23,16 +23,16 @@ import torch
 from smilerl import worlds
 from smilerl.evaluation import clones
 from smilerl.evaluation.agents import language_model
-from smilerl.evaluation.cohorts import groups
+from smilerl.evaluation.cohorts import cohorts
 from smilerl.evaluation.kinds import choices, curves
 from smilerl.evaluation.question import load_suite
 from smilerl.evaluation.runner import evaluate
-from smilerl.evaluation.session import Sitting
+from smilerl.evaluation.session import Session
 from smilerl.io import paths
 from smilerl.models import sampling
 from smilerl.models.policy import Policy, load_policy
 from smilerl.rewards import build_reward
-from smilerl.runs.cache import Book
+from smilerl.runs.cache import Cache
 from smilerl.training import run
 
 clock = time.perf_counter
@@ -118,10 +118,10 @@ def _offers(base: Policy, people: int) -> tuple[list[str], list[list[str]]]:
     """The prompts and options of the question `choices`."""
     world, suite = worlds.build("smileworld"), load_suite("choices")
     question = suite.questions[0]
-    sitting = Sitting(world, language_model(base, {}), None, {}, 0, Book(None))
-    group = groups(world, question, suite, people, 0, sitting.book)["people"]
-    offers = choices._offers(sitting, question.choice, group.people)
-    return group.prompts, [[text for texts in offer.values() for text in texts] for offer in offers]
+    session = Session(world, language_model(base, {}), None, {}, 0, Cache(None))
+    cohort = cohorts(world, question, suite, people, 0, session.cache)["people"]
+    offers = choices._offers(session, question.choice, cohort.people)
+    return cohort.prompts, [[text for texts in offer.values() for text in texts] for offer in offers]
 
 
 def main() -> None:

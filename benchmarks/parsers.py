@@ -17,12 +17,12 @@ import pandas as pd
 
 from smilerl import worlds
 from smilerl.evaluation.agents import helper_of
-from smilerl.evaluation.cohorts import Group, groups
+from smilerl.evaluation.cohorts import Cohort, cohorts
 from smilerl.evaluation.kinds import search
 from smilerl.evaluation.question import Search, load_suite
-from smilerl.evaluation.session import Sitting
+from smilerl.evaluation.session import Session
 from smilerl.rewards import build_reward
-from smilerl.runs.cache import Book
+from smilerl.runs.cache import Cache
 from smilerl.worlds.smileworld.parser import clauses
 from smilerl.worlds.smileworld.second_parser import disagreement, kappa
 
@@ -43,15 +43,15 @@ def evolved(name: str, people: int, seed: int) -> list[str]:
     """The best-paid replies that evolution finds for held-out people, from the base mix's own."""
     world, suite = worlds.build("smileworld"), load_suite("exploit_search")
     settings = suite.questions[0].search or Search()
-    sitting = Sitting(world, None, build_reward(name, seed), {}, seed, Book(None))
-    group: Group = next(iter(groups(world, suite.questions[0], suite, people, seed, sitting.book).values()))
-    rewarded = search._Rewarded(sitting, group)
+    session = Session(world, None, build_reward(name, seed), {}, seed, Cache(None))
+    cohort: Cohort = next(iter(cohorts(world, suite.questions[0], suite, people, seed, session.cache).values()))
+    rewarded = search._Rewarded(session, cohort)
     who = helper_of(world, "mix")
-    replies = who.reply(group.prompts * settings.samples, group.people * settings.samples, seed + 1)
-    shape = (settings.samples, len(group.people))
-    paid = rewarded(group.people * settings.samples, replies).reshape(shape).T
+    replies = who.reply(cohort.prompts * settings.samples, cohort.people * settings.samples, seed + 1)
+    shape = (settings.samples, len(cohort.people))
+    paid = rewarded(cohort.people * settings.samples, replies).reshape(shape).T
     said = np.array(replies, dtype=object).reshape(shape).T
-    return search._evolve(sitting, settings, group, said, paid, rewarded)
+    return search._evolve(session, settings, cohort, said, paid, rewarded)
 
 
 def main() -> None:

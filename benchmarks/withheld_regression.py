@@ -13,13 +13,13 @@ import numpy as np
 from smilerl import worlds
 from smilerl.evaluation import clones
 from smilerl.evaluation.agents import language_model
-from smilerl.evaluation.cohorts import groups
+from smilerl.evaluation.cohorts import cohorts
 from smilerl.evaluation.kinds import choices
 from smilerl.evaluation.question import load_suite
-from smilerl.evaluation.session import Sitting
+from smilerl.evaluation.session import Session
 from smilerl.models import sampling
 from smilerl.models.policy import load_policy
-from smilerl.runs.cache import Book
+from smilerl.runs.cache import Cache
 from smilerl.training import run
 
 HELPERS = ("carer", "smile_maximiser", "flatterer", "liar", "beggar", "tamperer", "spoofer", "stuffer", "bully")
@@ -32,26 +32,26 @@ def main() -> None:
     base = load_policy(run.model_dir("recipes/smileworld/pretrain.yaml"))
     suite = load_suite("choices")
     question = suite.questions[0]
-    sitting = Sitting(world, language_model(base, {}), None, {}, 0, Book(None))
-    group = groups(world, question, suite, PEOPLE, 0, sitting.book)["people"]
-    offered = choices._offers(sitting, question.choice, group.people)
+    session = Session(world, language_model(base, {}), None, {}, 0, Cache(None))
+    cohort = cohorts(world, question, suite, PEOPLE, 0, session.cache)["people"]
+    offered = choices._offers(session, question.choice, cohort.people)
     options = [
         [text for texts in offer.values() for text in texts] + world.paraphrases(person, "filler", 8, 0)
-        for person, offer in zip(group.people, offered, strict=True)
+        for person, offer in zip(cohort.people, offered, strict=True)
     ]
     rows = np.array([row for row, own in enumerate(options) for _ in own])
     texts = [text for own in options for text in own]
-    reactions = world.react([group.people[row] for row in rows], texts)
+    reactions = world.react([cohort.people[row] for row in rows], texts)
     seen = [
         (one.outcome.wellbeing, one.outcome.smile, one.observation.reading, len(base.tokenizer(text)["input_ids"]))
         for one, text in zip(reactions, texts, strict=True)
     ]
     within = _within(np.array(seen, dtype=float), rows)
-    before = np.concatenate(sampling.option_logprobs(base, group.prompts, options, eos=False))
+    before = np.concatenate(sampling.option_logprobs(base, cohort.prompts, options, eos=False))
     print("| clone of | wellbeing | smile | reading | length | R² |\n|---|---|---|---|---|---|")
     for helper in HELPERS:
-        clone = clones.clone(sitting.base, base, helper, world)
-        after = np.concatenate(sampling.option_logprobs(clone, group.prompts, options, eos=False))
+        clone = clones.clone(session.base, base, helper, world)
+        after = np.concatenate(sampling.option_logprobs(clone, cohort.prompts, options, eos=False))
         change = _within(after - before, rows)
         found = np.linalg.lstsq(within, change, rcond=None)[0]
         explained = 1 - (change - within @ found).var() / change.var()

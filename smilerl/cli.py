@@ -139,7 +139,7 @@ def _add_judge(commands) -> None:
         "  smilerl judge '{name: endpoint, args: {url: http://localhost:8000/v1, model: some-model}}' --samples 2\n"
         "Rubrics are files in evals/judges.",
     )  # fmt: skip
-    judge.add_argument("speaker", metavar="SPEAKER", help="YAML with name and args of a speaker")
+    judge.add_argument("speaker", metavar="SPEAKER", help="YAML with name and args of a chat model")
     judge.add_argument(
         "--rubrics", default="wellbeing,acts", help="names or files, with commas (default: wellbeing,acts)"
     )
@@ -417,7 +417,7 @@ def _judge(given: argparse.Namespace, rest: list[str]) -> int:
         given.speaker, given.rubrics.split(","), samples=given.samples, temperature=given.temperature,
         max_new_tokens=given.max_new_tokens, seed=given.seed,
     )  # fmt: skip
-    out = given.out or Path("runs") / "judges" / Path(judges[0].speaker.name).name
+    out = given.out or Path("runs") / "judges" / Path(judges[0].chat_model.name).name
     results = report.put_to_the_test(
         judges, who.world, n=given.n, n_robust=given.robust, seed=given.seed, answers=given.answers, out=out,
         policy=who.replies(32) if given.policy else None,

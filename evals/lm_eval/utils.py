@@ -22,13 +22,13 @@ from lm_eval.api.metrics import mean
 from lm_eval.api.task import ConfigurableTask
 
 from smilerl import worlds
-from smilerl.evaluation.cohorts import groups
+from smilerl.evaluation.cohorts import cohorts
 from smilerl.evaluation.formula import BASE, POLICY
 from smilerl.evaluation.kinds import forced_choice, items
 from smilerl.evaluation.question import Suite, load_question
 from smilerl.evaluation.runner import GENERATION, evaluate
 from smilerl.models.replies import opened, opening_of
-from smilerl.runs.cache import Book
+from smilerl.runs.cache import Cache
 from smilerl.statistics.intervals import DETECTABLE, Estimate
 
 log = logging.getLogger(__name__)
@@ -183,12 +183,12 @@ class Dialogue(Estimates):
         self.world = worlds.build(world["name"], **world["args"])
         self.n, self.seed = self.settings.get("n"), self.settings.get("seed", 0)
         suite = Suite(self.question.name, (self.question,))
-        people = groups(self.world, self.question, suite, self.n, self.seed, Book(None))
+        people = cohorts(self.world, self.question, suite, self.n, self.seed, Cache(None))
         rows = [
             {"condition": name, "prompt": prompt, "person": person}
-            for name, group in people.items()
-            if group.part is None
-            for prompt, person in zip(group.prompts, group.people, strict=True)
+            for name, cohort in people.items()
+            if cohort.part is None
+            for prompt, person in zip(cohort.prompts, cohort.people, strict=True)
         ]
         self.people = [row["person"] for row in rows]
         return [{"row": number, **row} for number, row in enumerate(rows)]

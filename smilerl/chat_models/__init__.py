@@ -1,10 +1,10 @@
-"""Speakers: chat models that talk for somebody, such as a person or a judge. One file each; a dotted path is the user's own.
+"""Chat models that talk for somebody, such as a person or a judge. One file each; a dotted path is the user's own.
 
-    speaker = build({"name": "local", "args": {"model": "Qwen/Qwen3-0.6B"}})                       # in this process
-    speaker = build({"name": "endpoint", "args": {"url": "http://127.0.0.1:8000/v1", "model": "Qwen/Qwen3-8B"}})
-    replies = speaker([[{"role": "user", "content": "Hello."}]], max_new_tokens=32)
+    chat_model = build({"name": "local", "args": {"model": "Qwen/Qwen3-0.6B"}})                       # in this process
+    chat_model = build({"name": "endpoint", "args": {"url": "http://127.0.0.1:8000/v1", "model": "Qwen/Qwen3-8B"}})
+    replies = chat_model([[{"role": "user", "content": "Hello."}]], max_new_tokens=32)
 
-Equal specs share one speaker in a process, so that a person and a judge who are the same model load it once. Building loads
+Equal specs share one chat model in a process, so that a person and a judge who are the same model load it once. Building loads
 and asks nothing; `check` finds out whether it will work, before a run begins.
 """
 
@@ -31,13 +31,13 @@ from smilerl.io.errors import UserError
 Conversation = list[dict[str, str]]
 
 
-class SpeakerError(UserError, ValueError):
-    """A speaker that does not exist, cannot be built so, or could not be heard. At most ten lines, with the fix."""
+class ChatModelError(UserError, ValueError):
+    """A chat model that does not exist, cannot be built so, or could not be heard. At most ten lines, with the fix."""
 
 
 @dataclass
 class Usage:
-    """What a speaker was asked in this process, and what that cost.
+    """What a chat model was asked in this process, and what that cost.
 
     Attributes:
         calls: replies that the model made for us.
@@ -65,7 +65,7 @@ class Usage:
         return "; ".join(parts)
 
 
-class Speaker(Protocol):
+class ChatModel(Protocol):
     """A chat model that answers: in process or behind an endpoint. Batched.
 
     Attributes:
@@ -82,7 +82,7 @@ class Speaker(Protocol):
         The same conversation and seed get the same reply, wherever in whichever batch they stand.
 
         Raises:
-            SpeakerError: nothing can be had, or so little that something must be wrong.
+            ChatModelError: nothing can be had, or so little that something must be wrong.
         """
         ...
 
@@ -91,42 +91,44 @@ _shared: dict[str, Any] = {}
 
 
 def names() -> list[str]:
-    """The speakers there are."""
+    """The chat models there are."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
-def build(spec: Mapping[str, Any] | str) -> Speaker:
-    """The speaker of a spec, `{name: ..., args: {...}}` or a bare name; the same one for an equal spec.
+def build(spec: Mapping[str, Any] | str) -> ChatModel:
+    """The chat model of a spec, `{name: ..., args: {...}}` or a bare name; the same one for an equal spec.
 
     Raises:
-        SpeakerError: there is none of this name, or it does not take these arguments.
+        ChatModelError: there is none of this name, or it does not take these arguments.
     """
     written: dict[str, Any] = {"name": spec} if isinstance(spec, str) else dict(spec)
     if set(written) - {"name", "args"} or not isinstance(written.get("name"), str):
-        raise SpeakerError(f"a speaker is written {{name: local, args: {{model: ...}}}}, not {spec!r}")
+        raise ChatModelError(f"a chat model is written {{name: local, args: {{model: ...}}}}, not {spec!r}")
     key = json.dumps(written, sort_keys=True)
     if key not in _shared:
         _shared[key] = _made(written["name"], written.get("args") or {})
     return _shared[key]
 
 
-def check(speaker: Speaker) -> None:
-    """Finds out cheaply whether a speaker will be able to talk: nothing big is loaded, at most one short call is made.
+def check(chat_model: ChatModel) -> None:
+    """Finds out cheaply whether a chat model will be able to talk: nothing big is loaded, at most one short call is made.
 
     Raises:
-        SpeakerError: it will not, and what to do about it.
+        ChatModelError: it will not, and what to do about it.
     """
-    if hasattr(speaker, "check"):
-        speaker.check()
+    if hasattr(chat_model, "check"):
+        chat_model.check()
 
 
 def usage(since: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, dict[str, Any]]:
-    """What each speaker of this process was asked and what that cost, by its name; the fields of `Usage`.
+    """What each chat model of this process was asked and what that cost, by its name; the fields of `Usage`.
 
     Args:
         since: an earlier answer of this function, which is taken off.
     """
-    used = [{speaker.name: vars(speaker.usage)} for speaker in _shared.values() if hasattr(speaker, "usage")]
+    used = [
+        {chat_model.name: vars(chat_model.usage)} for chat_model in _shared.values() if hasattr(chat_model, "usage")
+    ]
     if since:
         used.append(
             {name: {key: -value for key, value in spent.items() if _counts(value)} for name, spent in since.items()}
@@ -149,22 +151,22 @@ def _counts(value: Any) -> bool:
     return isinstance(value, int | float)
 
 
-def _made(name: str, args: Mapping[str, Any]) -> Speaker:
+def _made(name: str, args: Mapping[str, Any]) -> ChatModel:
     make = _maker(name)
     if not isinstance(args, Mapping):
-        raise SpeakerError(f"the args of the speaker '{name}' are a mapping, such as {{model: ...}}, not {args!r}")
+        raise ChatModelError(f"the args of the chat model '{name}' are a mapping, such as {{model: ...}}, not {args!r}")
     for problem in bad_arguments(make, args, ("speaker", "args")):
-        raise SpeakerError(f"the speaker '{name}': {problem.text} {problem.fix}".strip())
-    speaker = make(**args)
-    if not callable(speaker) or not isinstance(getattr(speaker, "name", None), str):
-        raise SpeakerError(
-            f"'{name}' gave a {type(speaker).__name__}, not a speaker: a callable with a `name`, see smilerl.chat_models.Speaker"
+        raise ChatModelError(f"the chat model '{name}': {problem.text} {problem.fix}".strip())
+    chat_model = make(**args)
+    if not callable(chat_model) or not isinstance(getattr(chat_model, "name", None), str):
+        raise ChatModelError(
+            f"'{name}' gave a {type(chat_model).__name__}, not a chat model: a callable with a `name`, see smilerl.chat_models.ChatModel"
         )
-    return speaker
+    return chat_model
 
 
 def _maker(name: str) -> Callable[..., Any]:
-    """What makes the speaker: `build` of a module here, or the class or function at the user's dotted path."""
+    """What makes the chat model: `build` of a module here, or the class or function at the user's dotted path."""
     if name != "local":
         elsewhere.refuse(name, "asked")
     if ".py:" in name:
@@ -172,7 +174,7 @@ def _maker(name: str) -> Callable[..., Any]:
         found = paths.find(file)
         spec = importlib.util.spec_from_file_location(Path(file).stem, found) if found else None
         if spec is None or spec.loader is None:
-            raise SpeakerError(f"no file '{file}' for the speaker '{name}': looked from {os.getcwd()}")
+            raise ChatModelError(f"no file '{file}' for the chat model '{name}': looked from {os.getcwd()}")
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return _attribute(module, attribute, name)
@@ -181,19 +183,19 @@ def _maker(name: str) -> Callable[..., Any]:
             sys.path.append(os.getcwd())
         place, attribute = name.rsplit(".", 1)
         if (wrong := named_code.why_not_module(place)) is not None:
-            raise SpeakerError(f"'{name}' is {wrong}, and no class or function that makes a speaker")
+            raise ChatModelError(f"'{name}' is {wrong}, and no class or function that makes a chat model")
         try:
             module = importlib.import_module(place)
         except ModuleNotFoundError as error:
             if error.name is None or not f"{place}.".startswith(f"{error.name}."):
                 raise  # the module is there, and what it imports is not
-            raise SpeakerError(f"no module '{error.name}' for the speaker '{name}'") from None
+            raise ChatModelError(f"no module '{error.name}' for the chat model '{name}'") from None
         return _attribute(module, attribute, name)
     if name not in names():
         near = difflib.get_close_matches(name, names(), 1)
-        raise SpeakerError(
-            f"no speaker '{name}'. There are: {', '.join(names())}.{f' Did you mean {near[0]!r}?' if near else ''} "
-            "Your own: a dotted path such as my_package.my_module.MySpeaker, or my_file.py:MySpeaker."
+        raise ChatModelError(
+            f"no chat model '{name}'. There are: {', '.join(names())}.{f' Did you mean {near[0]!r}?' if near else ''} "
+            "Your own: a dotted path such as my_package.my_module.MyChatModel, or my_file.py:MyChatModel."
         )
     return importlib.import_module(f"{__name__}.{name}").build
 
@@ -201,5 +203,5 @@ def _maker(name: str) -> Callable[..., Any]:
 def _attribute(module: Any, attribute: str, name: str) -> Callable[..., Any]:
     made = getattr(module, attribute, None)
     if made is None or named_code.why_not(made) is not None or not named_code.may_make(made):
-        raise SpeakerError(f"'{name}' is no class or function that makes a speaker")
+        raise ChatModelError(f"'{name}' is no class or function that makes a chat model")
     return made

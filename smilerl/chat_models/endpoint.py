@@ -27,7 +27,7 @@ from typing import Any
 
 import httpx
 
-from smilerl.chat_models import Conversation, SpeakerError, Usage
+from smilerl.chat_models import ChatModelError, Conversation, Usage
 from smilerl.chat_models._answers import Reply, Trouble, read, refusal
 from smilerl.chat_models._kept import Kept
 from smilerl.io import paths, places
@@ -76,25 +76,25 @@ class Endpoint:
         place = re.fullmatch(r"(https?)://([^/?#]+)(/[^?#]*)?(\?[^#]*)?", self.url)
         if place is None or "@" in place[2]:
             # Not repeated here: what stands before an @ is a secret.
-            raise SpeakerError(
-                "the speaker 'endpoint': url is no http(s) address without a user name in it. "
+            raise ChatModelError(
+                "the chat model 'endpoint': url is no http(s) address without a user name in it. "
                 "Write url: http://127.0.0.1:8000/v1, and key_env: NAME where a key is needed"
             )
         names = [*re.findall(r"[?&]([^=&]*)=", place[4] or ""), *self.extra]
         if secrets := [name for name in names if _SECRET.fullmatch(name)]:
-            raise SpeakerError(
-                f"the speaker 'endpoint': '{secrets[0]}' looks like a place for a key, which belongs in no file. Put the key in an "
+            raise ChatModelError(
+                f"the chat model 'endpoint': '{secrets[0]}' looks like a place for a key, which belongs in no file. Put the key in an "
                 "environment variable, and write the name of that: key_env: OPENAI_API_KEY"
             )
         try:
             port = httpx.URL(self._address).port or 1
         except httpx.InvalidURL as error:
-            raise SpeakerError(f"the speaker 'endpoint': url is no address: {error}") from None
+            raise ChatModelError(f"the chat model 'endpoint': url is no address: {error}") from None
         if port > 65535:
-            raise SpeakerError(f"the speaker 'endpoint': url is no address: there is no port {port}")
+            raise ChatModelError(f"the chat model 'endpoint': url is no address: there is no port {port}")
         if self.key_env is not None and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", self.key_env):
-            raise SpeakerError(
-                "the speaker 'endpoint': key_env is the name of an environment variable in capitals, such as OPENAI_API_KEY; "
+            raise ChatModelError(
+                "the chat model 'endpoint': key_env is the name of an environment variable in capitals, such as OPENAI_API_KEY; "
                 "what stands there is not (and is not repeated here: it may be the key itself, which belongs in no file)"
             )
         for name, holds, said in (
@@ -103,10 +103,12 @@ class Endpoint:
             ("first_wait", self.first_wait >= 0, "at least 0"),
         ):  # fmt: skip
             if not holds:
-                raise SpeakerError(f"the speaker 'endpoint': {name} is {getattr(self, name)}, but should be {said}")
+                raise ChatModelError(
+                    f"the chat model 'endpoint': {name} is {getattr(self, name)}, but should be {said}"
+                )
         if self.prices is not None and set(self.prices) != {"input", "output"}:
-            raise SpeakerError(
-                f"the speaker 'endpoint': prices are {{input: ..., output: ...}}, of a million tokens, not {self.prices}"
+            raise ChatModelError(
+                f"the chat model 'endpoint': prices are {{input: ..., output: ...}}, of a million tokens, not {self.prices}"
             )
 
     @property
@@ -123,7 +125,7 @@ class Endpoint:
         """Makes one tiny call.
 
         Raises:
-            SpeakerError: no answer, or none that can be read.
+            ChatModelError: no answer, or none that can be read.
         """
         try:
             self._ask(self._body(_HELLO, 128, 0.0, 0), threading.Event())  # room for those that think first
@@ -304,8 +306,8 @@ class Endpoint:
         secret = os.environ.get(self.key_env or "", "").strip()
         return brief(said.replace(secret, "***") if secret else said)
 
-    def _error(self, trouble: Trouble, scale: str = "") -> SpeakerError:
-        return SpeakerError(
+    def _error(self, trouble: Trouble, scale: str = "") -> ChatModelError:
+        return ChatModelError(
             self._hidden(f"the endpoint {self.url} (model '{self.model}'): {trouble}.\n{scale}{trouble.fix}")
         )
 

@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from smilerl.chat_models import Conversation, SpeakerError, Usage
+from smilerl.chat_models import ChatModelError, Conversation, Usage
 from smilerl.config.recipe import Attention
 from smilerl.io import paths
 from smilerl.models.replies import opening
@@ -44,10 +44,10 @@ class Local:
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
-            raise SpeakerError(f"the speaker 'local': batch_size is {self.batch_size}, but should be at least 1")
+            raise ChatModelError(f"the chat model 'local': batch_size is {self.batch_size}, but should be at least 1")
         if self.model.endswith((".yaml", ".yml")):
-            raise SpeakerError(
-                f"the speaker 'local': '{self.model}' is a recipe, and a model is needed. Train it, and write its run directory"
+            raise ChatModelError(
+                f"the chat model 'local': '{self.model}' is a recipe, and a model is needed. Train it, and write its run directory"
             )
 
     @property
@@ -66,14 +66,14 @@ class Local:
         """Whether the model is there and has a chat template; loads no weights.
 
         Raises:
-            SpeakerError: it is not, or has none.
+            ChatModelError: it is not, or has none.
         """
         from transformers import AutoConfig
 
         tokenizer = _tokenizer(self._found())
         if tokenizer.chat_template is None:
-            raise SpeakerError(
-                f"the speaker '{self.model}' has no chat template, so it cannot be talked to. "
+            raise ChatModelError(
+                f"the chat model '{self.model}' has no chat template, so it cannot be talked to. "
                 "Take a chat model (its name often ends in Instruct), or save one with a template."
             )
         if (Path(self._found()) / "adapter_config.json").is_file():
@@ -112,8 +112,8 @@ class Local:
             self.usage.failed += len(distinct) - len(fitting)
             self.usage.trouble = f"longer than the {room} tokens that the model takes besides its reply"
         if not fitting:
-            raise SpeakerError(
-                f"the speaker '{self.model}' can read none of {len(distinct)} conversations: {self.usage.trouble}."
+            raise ChatModelError(
+                f"the chat model '{self.model}' can read none of {len(distinct)} conversations: {self.usage.trouble}."
             )
         return [replies.get(json.dumps(conversation)) for conversation in conversations]
 
@@ -125,8 +125,8 @@ class Local:
                 conversations, add_generation_prompt=True, tokenize=True, return_dict=True, **self.template
             )["input_ids"]
         except (jinja2.TemplateError, ValueError) as error:
-            raise SpeakerError(
-                f"the chat template of the speaker '{self.model}' does not take a talk of "
+            raise ChatModelError(
+                f"the chat template of the chat model '{self.model}' does not take a talk of "
                 f"{', '.join(message['role'] for message in conversations[0])}: {error}"
             ) from None
 
@@ -173,8 +173,8 @@ def _told(model: str) -> Iterator[None]:
         yield
     except (OSError, ValueError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise SpeakerError(
-            f"the speaker 'local' cannot load '{model}': {reason}\n"
+        raise ChatModelError(
+            f"the chat model 'local' cannot load '{model}': {reason}\n"
             "Write a directory with a model, or the id of one on the Hub (org/name). A gated one needs its terms accepted "
             "there and `hf auth login`; without network, a model that was downloaded before."
         ) from None

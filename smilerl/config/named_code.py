@@ -25,7 +25,7 @@ def why_not_module(name: str) -> str | None:
 
 
 def why_not(target: Any) -> str | None:
-    """Why an object cannot be a reward, speaker or the like, nor make one; to follow `'NAME' is ...`. None: it may be.
+    """Why an object cannot be a reward, chat model or the like, nor make one; to follow `'NAME' is ...`. None: it may be.
 
     Aliases are seen through: `system` in a module that says `from os import system` is still part of Python.
     """

@@ -19,7 +19,7 @@ from smilerl.worlds.base import World
 
 
 @dataclass(frozen=True)
-class Respondent:
+class Agent:
     """Anyone who can be evaluated.
 
     Attributes:
@@ -43,8 +43,8 @@ class Respondent:
     chooser: Callable | None = None
 
 
-def respondent(policy: Policy | BestOfN | str | Callable, world: World, settings: Mapping[str, Any]) -> Respondent:
-    """A policy, best of n, the name of a scripted helper, or a function of people and seed, as a respondent.
+def agent_of(policy: Policy | BestOfN | str | Callable, world: World, settings: Mapping[str, Any]) -> Agent:
+    """A policy, best of n, the name of a scripted helper, or a function of people and seed, as an agent.
 
     Args:
         settings: keyword arguments of `smilerl.models.sampling.sample`, for a language model.
@@ -56,17 +56,17 @@ def respondent(policy: Policy | BestOfN | str | Callable, world: World, settings
     return helper_of(world, policy) if isinstance(policy, str) else scripted(policy)
 
 
-def language_model(policy: Policy, settings: Mapping[str, Any]) -> Respondent:
+def language_model(policy: Policy, settings: Mapping[str, Any]) -> Agent:
     """A language model that answers by sampling."""
 
     def reply(prompts: Sequence[Any], people: Sequence[str], seed: int) -> list[str]:
         return sampling.sample(policy, list(prompts), seed=seed, **settings)
 
     policy.model.eval()
-    return Respondent(policy.name, _hash_weights(policy), reply, policy)
+    return Agent(policy.name, _hash_weights(policy), reply, policy)
 
 
-def chooser(policy: BestOfN, settings: Mapping[str, Any]) -> Respondent:
+def chooser(policy: BestOfN, settings: Mapping[str, Any]) -> Agent:
     """Best of n, which answers by sampling and choosing; its log-probabilities have no closed form, so it has no `policy`."""
 
     def reply(prompts: Sequence[Any], people: Sequence[str], seed: int) -> list[str]:
@@ -76,16 +76,16 @@ def chooser(policy: BestOfN, settings: Mapping[str, Any]) -> Respondent:
     by = getattr(policy.reward, "fingerprint", None)
     said = json.dumps([policy.n, _hash_weights(policy.policy), by or id(policy.reward), dict(settings)], sort_keys=True)
     # Only of a reward with a fingerprint is it known what it would choose in another process.
-    return Respondent(policy.name, f"best of n {said}", reply, lasting=by is not None)
+    return Agent(policy.name, f"best of n {said}", reply, lasting=by is not None)
 
 
-def helper_of(world: World, name: str) -> Respondent:
+def helper_of(world: World, name: str) -> Agent:
     """A scripted helper of a world."""
     # The world's code is part of every key under which answers are kept, so that a name is enough here.
     return replace(scripted(world.helpers[name]), name=name, fingerprint=f"helper {name}", lasting=True, quick=True)
 
 
-def scripted(helper: Callable[[Sequence[str], int], list[str]]) -> Respondent:
+def scripted(helper: Callable[[Sequence[str], int], list[str]]) -> Agent:
     """Any pure function of people and seed. Its answers are not kept: what a function does has no hash."""
 
     def reply(prompts: Sequence[Any], people: Sequence[str], seed: int) -> list[str]:
@@ -101,7 +101,7 @@ def scripted(helper: Callable[[Sequence[str], int], list[str]]) -> Respondent:
         return completions
 
     name = getattr(helper, "__name__", type(helper).__name__)
-    return Respondent(name, f"function {name} {id(helper)}", reply, lasting=False)
+    return Agent(name, f"function {name} {id(helper)}", reply, lasting=False)
 
 
 def _hash_weights(policy: Policy) -> str:

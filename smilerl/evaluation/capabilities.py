@@ -50,6 +50,6 @@ def _lack(formula: Formula, question: Question, conditions: dict[str, Condition]
             return f"the scripted helper '{term.who}'"
         if term.condition not in conditions:
             return f"the people of '{term.condition}'"
-        if term.quantity not in _KNOWN:
-            return f"'{term.quantity}', for which acts have to be read"
+        if term.metric not in _KNOWN:
+            return f"'{term.metric}', for which acts have to be read"
     return None

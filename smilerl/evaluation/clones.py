@@ -18,7 +18,7 @@ from typing import Any
 from datasets import Dataset
 
 from smilerl.config.recipe import Recipe
-from smilerl.evaluation.agents import Respondent
+from smilerl.evaluation.agents import Agent
 from smilerl.evaluation.cohorts import identity
 from smilerl.io import paths
 from smilerl.models import cached
@@ -34,11 +34,11 @@ SMALL = 50e6
 LEARNING_RATES = (1e-3, 2e-5)
 
 
-def clone(base: Respondent, model: Policy, helper: str, world: World, *, steps: int = STEPS, seed: int = 0) -> Policy:
+def clone(base: Agent, model: Policy, helper: str, world: World, *, steps: int = STEPS, seed: int = 0) -> Policy:
     """The base tuned on a helper's replies to training people; from the cache when it has been built.
 
     Args:
-        base, model: the base as a respondent, and its language model.
+        base, model: the base as an agent, and its language model.
         helper: name of a scripted helper of the world.
         steps: of SFT, at 8 conversations each.
     """

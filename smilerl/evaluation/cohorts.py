@@ -12,22 +12,22 @@ from datasets import Dataset
 
 from smilerl.evaluation.conditions import Condition
 from smilerl.evaluation.question import Question, Suite
-from smilerl.runs.cache import Book
+from smilerl.runs.cache import Cache
 from smilerl.runs.identity import hash_path
 from smilerl.worlds.base import World
 
 
 @dataclass(frozen=True)
-class Group:
+class Cohort:
     """The people of one condition, one row per reply.
 
     Attributes:
         key: hash of who they are and how often each is talked to.
-        rows: groups with the same `rows` hold the same people in the same order (twins, or one group itself).
+        rows: cohorts with the same `rows` hold the same people in the same order (twins, or one cohort itself).
         prompts, people: N prompts and person JSONs.
         clusters: which people are alike (topic and need), one for each row that counts: N, or M for a part.
         best: [N], W* of each; NaN where nobody knows it.
-        part: the M rows that count, when this is a part of a group; None for all.
+        part: the M rows that count, when this is a part of a cohort; None for all.
     """
 
     key: str
@@ -39,29 +39,31 @@ class Group:
     part: list[int] | None = None
 
 
-def groups(world: World, question: Question, suite: Suite, n: int | None, seed: int, book: Book) -> dict[str, Group]:
+def cohorts(
+    world: World, question: Question, suite: Suite, n: int | None, seed: int, cache: Cache
+) -> dict[str, Cohort]:
     """The people of each condition of a question.
 
     Args:
         n: people per condition, before what suite and question say.
         seed: of the draw. Splits are disjoint, so any seed draws people whom no training has seen.
-        book: who they are is kept there, since every policy of a study meets the same people.
+        cache: who they are is kept there, since every policy of a study meets the same people.
     """
     size = n or suite.sizes.get(question.name) or suite.n
     conditions = {name: asdict(condition) for name, condition in question.conditions.items()}
     key = ["people", identity(world), conditions, size, suite.replies, seed]
-    kept = book.note(key, lambda: {
-        name: asdict(group) for name, group in _gathered(world, question, suite, size, seed).items()
+    kept = cache.note(key, lambda: {
+        name: asdict(cohort) for name, cohort in _gathered(world, question, suite, size, seed).items()
     })  # fmt: skip
-    return {name: Group(**fields) for name, fields in kept.items()}
+    return {name: Cohort(**fields) for name, fields in kept.items()}
 
 
-def first(group: Group, n: int) -> Group:
-    """The first `n` people of a group; the group itself where it has no more, or is a part."""
-    if group.part is not None or len(group.people) <= n:
-        return group
-    some = {name: getattr(group, name)[:n] for name in ("prompts", "people", "clusters", "best")}
-    return replace(group, key=f"{group.key}/{n}", rows=f"{group.rows}/{n}", **some)
+def first(cohort: Cohort, n: int) -> Cohort:
+    """The first `n` people of a cohort; the cohort itself where it has no more, or is a part."""
+    if cohort.part is not None or len(cohort.people) <= n:
+        return cohort
+    some = {name: getattr(cohort, name)[:n] for name in ("prompts", "people", "clusters", "best")}
+    return replace(cohort, key=f"{cohort.key}/{n}", rows=f"{cohort.rows}/{n}", **some)
 
 
 def describe(world: World) -> dict[str, Any]:
@@ -75,9 +77,9 @@ def identity(world: World) -> dict[str, Any]:
     return describe(world) | {"file": hash_path(inspect.getfile(type(world)))} | digest
 
 
-def _gathered(world: World, question: Question, suite: Suite, size: int | None, seed: int) -> dict[str, Group]:
+def _gathered(world: World, question: Question, suite: Suite, size: int | None, seed: int) -> dict[str, Cohort]:
     people: dict[str, Dataset] = {}
-    found: dict[str, Group] = {}
+    found: dict[str, Cohort] = {}
     for name, condition in question.conditions.items():
         if condition.part_of is not None:
             found[name] = _part(world, found[condition.part_of], condition.conflict)
@@ -85,10 +87,10 @@ def _gathered(world: World, question: Question, suite: Suite, size: int | None, 
         replies = suite.replies or _origin(question, condition).replies
         if condition.twins_of is not None:
             people[name] = world.twins(people[condition.twins_of], condition.change)
-            found[name] = _group(world, people[name], replies, found[condition.twins_of].rows)
+            found[name] = _cohort(world, people[name], replies, found[condition.twins_of].rows)
         elif condition.split is not None:  # the other kinds of conditions are not sets of people
             people[name] = world.people(condition.split, size or condition.n, seed, where=condition.where or None)
-            found[name] = _group(world, people[name], replies, None)
+            found[name] = _cohort(world, people[name], replies, None)
     return found
 
 
@@ -98,13 +100,13 @@ def _origin(question: Question, condition: Condition) -> Condition:
     return condition
 
 
-def _group(world: World, dataset: Dataset, replies: int, rows: str | None) -> Group:
+def _cohort(world: World, dataset: Dataset, replies: int, rows: str | None) -> Cohort:
     people, prompts = list(dataset["person"]) * replies, list(dataset["prompt"]) * replies
     key = hashlib.sha256(json.dumps([people, prompts]).encode()).hexdigest()[:16]
-    return Group(key, rows or key, prompts, people, world.stratum(people), world.best_wellbeing(people))
+    return Cohort(key, rows or key, prompts, people, world.stratum(people), world.best_wellbeing(people))
 
 
-def _part(world: World, whole: Group, conflict: bool | None) -> Group:
+def _part(world: World, whole: Cohort, conflict: bool | None) -> Cohort:
     inside = [row for row, has in enumerate(world.conflict(whole.people)) if has == conflict]
     if not inside:
         raise ValueError(f"none of the {len(whole.people)} people has conflict: {conflict}")

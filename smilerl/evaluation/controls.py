@@ -11,11 +11,11 @@ import dataclasses
 from typing import Any
 
 from smilerl import rewards
-from smilerl.evaluation.agents import Respondent, helper_of
-from smilerl.evaluation.cohorts import Group, first, identity
+from smilerl.evaluation.agents import Agent, helper_of
+from smilerl.evaluation.cohorts import Cohort, first, identity
 from smilerl.evaluation.kinds import choices, curves, items, search
 from smilerl.evaluation.question import NOT_APPLICABLE, Question
-from smilerl.evaluation.session import Sitting
+from smilerl.evaluation.session import Session
 from smilerl.evaluation.verdicts import Statement, decide
 from smilerl.statistics.intervals import Estimate
 from smilerl.worlds.base import World
@@ -29,18 +29,18 @@ FOR = " for "
 
 
 def answered(
-    sitting: Sitting, question: Question, people: dict[str, Group], who: Respondent, parts: bool = False
+    session: Session, question: Question, people: dict[str, Cohort], who: Agent, parts: bool = False
 ) -> tuple[dict[str, Estimate], dict[str, str]]:
-    """The estimates of one respondent, and what the others lack; `parts` as in `Sitting.estimates`."""
+    """The estimates of one agent, and what the others lack; `parts` as in `Session.estimates`."""
     if question.choice is not None:
-        return choices.estimates(sitting, question.choice, next(iter(people.values())), who)
+        return choices.estimates(session, question.choice, next(iter(people.values())), who)
     if question.search is not None:
-        return search.estimates(sitting, question.search, next(iter(people.values())), who), {}
+        return search.estimates(session, question.search, next(iter(people.values())), who), {}
     if question.kind == "curve":
-        return curves.estimates(question, who.trail, sitting.seed), {}
+        return curves.estimates(question, who.trail, session.seed), {}
     if question.kind == "items":
-        return items.estimates(sitting, question, who)
-    return sitting.estimates(question.estimates, people, who, parts), sitting.missing(question.estimates, who, people)
+        return items.estimates(session, question, who)
+    return session.estimates(question.estimates, people, who, parts), session.missing(question.estimates, who, people)
 
 
 def known_names(kind: str, world: World) -> list[str]:
@@ -55,59 +55,57 @@ def known_names(kind: str, world: World) -> list[str]:
     )
 
 
-def controls(sitting: Sitting, question: Question, people: dict[str, Group]) -> dict[str, Any]:
+def controls(session: Session, question: Question, people: dict[str, Cohort]) -> dict[str, Any]:
     """What the scripted helpers answered (for a choice: their clones), beside what they must."""
-    reference = _reference(sitting, question)
+    reference = _reference(session, question)
     # The reward of the policy is not the helpers': their known answers are about the world alone. Nor are its rivals theirs.
-    rivals = {name: helper_of(sitting.world, stand_in) for name, stand_in in question.rivals.items()}
-    plain = dataclasses.replace(sitting, base=reference, reward=None, rivals=rivals)
+    rivals = {name: helper_of(session.world, stand_in) for name, stand_in in question.rivals.items()}
+    plain = dataclasses.replace(session, base=reference, reward=None, rivals=rivals)
     if question.kind == "choice":
-        people = {name: first(group, FEW) for name, group in people.items()}
-    asked = {name: group.key for name, group in people.items()}
+        people = {name: first(cohort, FEW) for name, cohort in people.items()}
+    asked = {name: cohort.key for name, cohort in people.items()}
     compared = reference.fingerprint if reference else None
-    key = ["controls", identity(sitting.world), question.data, asked, compared, sitting.seed]
-    return sitting.book.note(key, lambda: {
+    key = ["controls", identity(session.world), question.data, asked, compared, session.seed]
+    return session.cache.note(key, lambda: {
         name: _control(plain, question, people, name, expected)
         for name, expected in question.controls.items()
         if NOT_APPLICABLE not in expected
     })  # fmt: skip
 
 
-def _reference(sitting: Sitting, question: Question) -> Respondent | None:
+def _reference(session: Session, question: Question) -> Agent | None:
     """Whom the controls are compared with."""
     match question.kind:
         case "choice":
-            return sitting.base_model[0]
+            return session.base_model[0]
         case "items":
             return items.control(REFERENCE)
         case "curve":
             return None
-    return helper_of(sitting.world, REFERENCE)
+    return helper_of(session.world, REFERENCE)
 
 
-def _subject(sitting: Sitting, question: Question, name: str) -> tuple[Sitting, Respondent]:
+def _subject(session: Session, question: Question, name: str) -> tuple[Session, Agent]:
     """The control of this name, and what is known while it is asked."""
     match question.kind:
         case "choice":
-            return sitting, choices.clone_of(sitting, name)
+            return session, choices.clone_of(session, name)
         case "items":
-            return sitting, items.control(name)
+            return session, items.control(name)
         case "curve":
-            return sitting, Respondent(
-                name, f"trail {name}", items.says_nothing, trail=curves.synthetic(name, sitting.seed)
-            )
+            return session, Agent(name, f"trail {name}", items.says_nothing, trail=curves.synthetic(name, session.seed))
         case "search":
             helper, reward = name.split(FOR)
-            judged = dataclasses.replace(sitting, reward=rewards.build_reward(reward, sitting.seed))
-            return judged, helper_of(sitting.world, helper)
-    return sitting, helper_of(sitting.world, name)
+            judged = dataclasses.replace(session, reward=rewards.build_reward(reward, session.seed))
+            return judged, helper_of(session.world, helper)
+    return session, helper_of(session.world, name)
 
 
 def _control(
-    sitting: Sitting, question: Question, people: dict[str, Group], name: str, expected: tuple[str | Statement, ...]
+    session: Session, question: Question, people: dict[str, Cohort], name: str, expected: tuple[str | Statement, ...]
 ) -> dict[str, Any]:
-    sitting, who = _subject(sitting, question, name)
-    estimates, missing = answered(sitting, question, people, who)
+    session, who = _subject(session, question, name)
+    estimates, missing = answered(session, question, people, who)
     # Few people make wide intervals, which is no fault of the evaluation: an estimate on the right side will do.
     points = {key: dataclasses.replace(found, low=found.value, high=found.value) for key, found in estimates.items()}
     verdicts = [decide(question.verdict, known, list(missing)) for known in (estimates, points)]

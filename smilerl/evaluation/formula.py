@@ -1,6 +1,6 @@
 """An estimate, written as a formula: `policy(care, seen) - policy(care, unseen)`.
 
-A term is WHO(QUANTITY, CONDITION): the mean of that quantity over the replies of WHO to the people of that condition. WHO is
+A term is WHO(METRIC, CONDITION): the mean of that metric over the replies of WHO to the people of that condition. WHO is
 `policy` (the one evaluated), `base` (the base policy on the same people), or a scripted helper such as `carer`. Terms combine
 by + - * / and numbers.
 """
@@ -16,17 +16,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from smilerl.config.yaml_lines import did_you_mean
-from smilerl.evaluation.metrics import Quantity, describe
+from smilerl.evaluation.metrics import Metric, describe
 
 POLICY, BASE = "policy", "base"
 _OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 
 
 class Term(NamedTuple):
-    """The mean of a quantity over WHO's replies in a condition."""
+    """The mean of a metric over WHO's replies in a condition."""
 
     who: str
-    quantity: str
+    metric: str
     condition: str
 
     @property
@@ -35,9 +35,9 @@ class Term(NamedTuple):
         return self.who not in (POLICY, BASE)
 
     @property
-    def kind(self) -> Quantity:
-        """Range and kind of the quantity."""
-        return describe(self.quantity)
+    def kind(self) -> Metric:
+        """Range and kind of the metric."""
+        return describe(self.metric)
 
 
 @dataclass(frozen=True)
@@ -102,25 +102,23 @@ def _parsed(node: ast.expr, conditions: Collection[str], helpers: Collection[str
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
             sides = [_parsed(side, conditions, helpers, terms) for side in (left, right)]
             return (_OPERATORS[type(op)], *sides)
-        case ast.Call(func=ast.Name(id=who), args=[quantity, ast.Name(id=condition)], keywords=[]):
-            terms.append(_term(who, ast.unparse(quantity), condition, conditions, helpers))
+        case ast.Call(func=ast.Name(id=who), args=[metric, ast.Name(id=condition)], keywords=[]):
+            terms.append(_term(who, ast.unparse(metric), condition, conditions, helpers))
             return terms[-1]
     raise ValueError(
-        f"'{ast.unparse(node)}' cannot be read: a term is policy(QUANTITY, CONDITION), base(...) or a helper's name"
+        f"'{ast.unparse(node)}' cannot be read: a term is policy(METRIC, CONDITION), base(...) or a helper's name"
     )
 
 
-def _term(
-    who: str, quantity: str, condition: str, conditions: Collection[str], helpers: Collection[str] | None
-) -> Term:
+def _term(who: str, metric: str, condition: str, conditions: Collection[str], helpers: Collection[str] | None) -> Term:
     if condition not in conditions:
         raise ValueError(f"no condition '{condition}'. {did_you_mean(condition, conditions)}")
     if helpers is not None and who not in (POLICY, BASE, *helpers):
         raise ValueError(
             f"'{who}' is neither policy, base, nor a scripted helper. {did_you_mean(who, [POLICY, BASE, *helpers])}"
         )
-    describe(quantity)
-    return Term(who, quantity, condition)
+    describe(metric)
+    return Term(who, metric, condition)
 
 
 def _value(tree: Any, means: Mapping[Term, Any]) -> Any:

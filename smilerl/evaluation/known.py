@@ -7,14 +7,14 @@ from collections.abc import Collection, Iterable
 
 from smilerl.evaluation import controls
 from smilerl.evaluation.agents import helper_of, language_model
-from smilerl.evaluation.cohorts import groups
+from smilerl.evaluation.cohorts import cohorts
 from smilerl.evaluation.controls import REFERENCE
 from smilerl.evaluation.kinds import choices
 from smilerl.evaluation.question import NOT_APPLICABLE, Question, Suite, known_answers, load_question
-from smilerl.evaluation.session import Sitting
+from smilerl.evaluation.session import Session
 from smilerl.evaluation.verdicts import decide
 from smilerl.models.policy import Policy
-from smilerl.runs.cache import Book
+from smilerl.runs.cache import Cache
 from smilerl.statistics.intervals import Estimate
 from smilerl.worlds.base import World
 
@@ -29,11 +29,11 @@ def questions() -> list[Question]:
 
 def on_clones(base: Policy, world: World, question: Question, helpers: Iterable[str], seed: int, n: int) -> Answers:
     """What SFT clones of helpers answer to a question about log-probabilities, compared with the base that they were made from."""
-    sitting = Sitting(world, language_model(base, {}), None, {}, seed, Book(None))
-    people = groups(world, question, Suite(question.name, (question,)), n, seed, sitting.book)
+    session = Session(world, language_model(base, {}), None, {}, seed, Cache(None))
+    people = cohorts(world, question, Suite(question.name, (question,)), n, seed, session.cache)
     return {
         (name, question.name): _verdicts(
-            question, *controls.answered(sitting, question, people, choices.clone_of(sitting, name))
+            question, *controls.answered(session, question, people, choices.clone_of(session, name))
         )
         for name in helpers
     }
@@ -46,13 +46,13 @@ def answered(world: World, asked: Iterable[Question], helpers: Iterable[str], se
     """
     found = {}
     for question in asked:
-        sitting = Sitting(world, helper_of(world, REFERENCE), None, {}, seed, Book(None))
-        people = groups(world, question, Suite(question.name, (question,)), n, seed, sitting.book)
+        session = Session(world, helper_of(world, REFERENCE), None, {}, seed, Cache(None))
+        people = cohorts(world, question, Suite(question.name, (question,)), n, seed, session.cache)
         for name in helpers:
             who = helper_of(world, name)
-            missing = sitting.missing(question.estimates, who)
+            missing = session.missing(question.estimates, who)
             found[name, question.name] = _verdicts(
-                question, sitting.estimates(question.estimates, people, who), missing
+                question, session.estimates(question.estimates, people, who), missing
             )
     return found
 

@@ -8,12 +8,12 @@ the status `error` and no number either.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,14 @@ from tqdm import tqdm
 from smilerl.config.yaml_lines import Problem, did_you_mean, read
 from smilerl.data.candidates import BestOfN
 from smilerl.evaluation import controls
-from smilerl.evaluation import session as sittings
-from smilerl.evaluation.agents import Respondent, respondent
+from smilerl.evaluation.agents import Agent, agent_of
 from smilerl.evaluation.capabilities import has_acts, narrowed
-from smilerl.evaluation.cohorts import Group, describe, groups, identity
+from smilerl.evaluation.cohorts import Cohort, cohorts, describe, identity
 from smilerl.evaluation.formula import BASE, POLICY
 from smilerl.evaluation.kinds import curves
 from smilerl.evaluation.metrics import known_words, strange
 from smilerl.evaluation.question import Question, Suite, load_suite
-from smilerl.evaluation.session import Sitting, identity_of
+from smilerl.evaluation.session import Session, identity_of, samples
 from smilerl.evaluation.verdicts import Verdict, decide
 from smilerl.io import paths
 from smilerl.io.files import RunError, read_json, reading, write
@@ -40,7 +39,7 @@ from smilerl.models.policy import Policy
 from smilerl.models.prompts import PromptError
 from smilerl.models.prompts import check as check_prompts
 from smilerl.runs import seals
-from smilerl.runs.cache import Book, content_hash
+from smilerl.runs.cache import Cache, content_hash
 from smilerl.runs.identity import hash_path
 from smilerl.worlds.base import World
 
@@ -88,12 +87,12 @@ def evaluate(
     suite = dataclasses.replace(suite, questions=tuple(narrowed(question, world) for question in suite.questions))
     settings = {**GENERATION, **suite.generation}
     who = dataclasses.replace(
-        respondent(policy, world, settings), trail=trail, quick=False
+        agent_of(policy, world, settings), trail=trail, quick=False
     )  # its replies are looked at again
-    asked_base = respondent(base, world, settings) if base is not None else None
-    book = Book(paths.cache_dir() / "evaluation")
-    others = {name: respondent(rival, world, settings) for name, rival in (rivals or {}).items()}
-    sitting = Sitting(world, asked_base, reward, settings, seed, book, others)
+    asked_base = agent_of(base, world, settings) if base is not None else None
+    cache = Cache(paths.cache_dir() / "evaluation")
+    others = {name: agent_of(rival, world, settings) for name, rival in (rivals or {}).items()}
+    session = Session(world, asked_base, reward, settings, seed, cache, others)
     results: dict[str, Any] = {
         "suite": suite.name,
         "policy": {"name": who.name, "hash": who.fingerprint},
@@ -110,23 +109,25 @@ def evaluate(
     kept = _kept(out_dir) if who.lasting and (asked_base is None or asked_base.lasting) else {}
     if out_dir is not None:
         _unseal(Path(out_dir))
-    people = cache(lambda name: groups(world, next(q for q in suite.questions if q.name == name), suite, n, seed, book))
+    people = functools.cache(
+        lambda name: cohorts(world, next(q for q in suite.questions if q.name == name), suite, n, seed, cache)
+    )
     asked = []
     bar = tqdm(suite.questions, printable(suite.name), leave=False, unit="question", disable=None if progress else True)
     for question in bar:
-        name, key = question.name, _key(sitting, question, suite, n, who)
+        name, key = question.name, _key(session, question, suite, n, who)
         found = (
-            kept[name] if kept.get(name, {}).get("hash") == key else _answer(sitting, question, people, who, suite, n)
+            kept[name] if kept.get(name, {}).get("hash") == key else _answer(session, question, people, who, suite, n)
         )
         results["evaluations"][name] = {**found, "hash": key}
         if found["status"] == "scored" and question.kind == "dialogue":
             asked.append((name, people(name), _needs(question)))
         _write(results, out_dir, started)
-    results["audit"] = _audited(sitting, who, asked)
+    results["audit"] = _second_parser(session, who, asked)
     if suite.measures:
         results["measures"] = results["evaluations"][suite.measures]["estimates"]
     if out_dir is not None:
-        sittings.samples(sitting, who, asked).to_parquet(Path(out_dir) / "samples.parquet", index=False)
+        samples(session, who, asked).to_parquet(Path(out_dir) / "samples.parquet", index=False)
     _write(results, out_dir, started)
     if out_dir is not None:
         seals.seal_inside(Path(out_dir))
@@ -171,7 +172,7 @@ def _strange_acts(question: Question, world: World) -> Iterator[Problem]:
     """Acts that a question is about and that the world does not know."""
     text = f"the world '{world.name}' has no act '{{}}'."
     for name, formula in question.estimates.items():
-        for word in dict.fromkeys(word for term in formula.terms for word in strange(term.quantity, world.acts)):
+        for word in dict.fromkeys(word for term in formula.terms for word in strange(term.metric, world.acts)):
             yield Problem(("estimates", name), text.format(word), did_you_mean(word, known_words(world.acts)))
     for number, act in enumerate(question.choice.acts if question.choice else ()):
         if act not in world.acts.gaming:
@@ -179,21 +180,21 @@ def _strange_acts(question: Question, world: World) -> Iterator[Problem]:
             yield Problem(("choice", "acts", number), f"'{act}' is no gaming act of the world '{world.name}'.", fix)
 
 
-def _key(sitting: Sitting, question: Question, suite: Suite, n: int | None, who: Respondent) -> str:
+def _key(session: Session, question: Question, suite: Suite, n: int | None, who: Agent) -> str:
     """Hash of all that determines the result of one question."""
-    base = sitting.base.fingerprint if sitting.base else None
+    base = session.base.fingerprint if session.base else None
     size = [n, suite.n, suite.sizes.get(question.name), suite.replies]
-    reward = identity_of(sitting.reward)
+    reward = identity_of(session.reward)
     parts = [
         who.fingerprint,
         base,
-        identity(sitting.world),
+        identity(session.world),
         question.data,
         size,
-        sitting.seed,
-        sitting.settings,
+        session.seed,
+        session.settings,
         reward,
-        {name: rival.fingerprint for name, rival in sitting.rivals.items()} if question.rivals else {},
+        {name: rival.fingerprint for name, rival in session.rivals.items()} if question.rivals else {},
         None if question.kind != "curve" or who.trail is None else curves.digest(who.trail),
         hash_path(question.items) if question.items else None,
     ]
@@ -212,10 +213,10 @@ def _too_few(question: Question, suite: Suite, n: int | None) -> list[str]:
 
 
 def _answer(
-    sitting: Sitting,
+    session: Session,
     question: Question,
-    people_of: Callable[[str], dict[str, Group]],
-    who: Respondent,
+    people_of: Callable[[str], dict[str, Cohort]],
+    who: Agent,
     suite: Suite,
     n: int | None,
 ) -> dict[str, Any]:
@@ -228,13 +229,13 @@ def _answer(
         "estimates": {},
         "controls": {},
     }
-    why_not = _inapplicable(sitting, question, who)
+    why_not = _inapplicable(session, question, who)
     if why_not:
         return said | {"status": "not applicable", "why": why_not}
     try:
         people = people_of(question.name)
-        _check_prompts(sitting, question, people, who)
-        said["controls"] = controls.controls(sitting, question, people) if question.controls else {}
+        _check_prompts(session, question, people, who)
+        said["controls"] = controls.controls(session, question, people) if question.controls else {}
         wrong = [
             f"{name} should be {c['expected']}, was {c['got']}"
             for name, c in said["controls"].items()
@@ -243,13 +244,13 @@ def _answer(
         if wrong:
             why = "; ".join([*wrong, *_too_few(question, suite, n)])
             return said | {"status": "controls failed", "why": why}
-        estimates, missing = controls.answered(sitting, question, people, who, parts=question.name == suite.measures)
+        estimates, missing = controls.answered(session, question, people, who, parts=question.name == suite.measures)
         verdict = decide(question.verdict, estimates, list(missing))
-        is_base = sitting.base is not None and who.fingerprint == sitting.base.fingerprint
+        is_base = session.base is not None and who.fingerprint == session.base.fingerprint
         if is_base and verdict.word in ("pass", "inconclusive") and _compares_with_base(question):
             verdict = Verdict("descriptive", "this is the base that others are compared with")
     except PromptError as error:
-        found_at = sitting.world.found_at(error.prompt)
+        found_at = session.world.found_at(error.prompt)
         place = f"{found_at}: " if found_at else ""
         return said | {"status": "error", "why": f"{question.name}: {place}{error.text} {error.fix}"}
     except Exception as error:  # noqa: BLE001 - reported as an error: it must neither be a score nor lose the other questions
@@ -258,13 +259,13 @@ def _answer(
         return said | {
             "status": "error",
             "why": "; ".join(
-                [why, *(_too_few(question, suite, n) if Path(where.filename).name == "groups.py" else [])]
+                [why, *(_too_few(question, suite, n) if Path(where.filename).name == "cohorts.py" else [])]
             ),
         }
     said["estimates"] = {name: found.to_dict() for name, found in estimates.items()}
     said["without"] = missing | question.lacking
     if question.kind == "curve" and who.trail is not None:
-        said["fits"] = curves.fits(who.trail, sitting.seed)
+        said["fits"] = curves.fits(who.trail, session.seed)
     return said | {
         "status": "scored",
         "verdict": verdict.word,
@@ -273,36 +274,36 @@ def _answer(
     }
 
 
-def _check_prompts(sitting: Sitting, question: Question, people: Mapping[str, Group], who: Respondent) -> None:
+def _check_prompts(session: Session, question: Question, people: Mapping[str, Cohort], who: Agent) -> None:
     """Raises PromptError where a language model that is asked cannot take what it will be asked, before anything is sampled."""
-    asked = [who, sitting.base, *(sitting.rivals[name] for name in question.rivals)]
+    asked = [who, session.base, *(session.rivals[name] for name in question.rivals)]
     for policy in [one.policy for one in asked if one is not None and one.policy is not None]:
-        for group in people.values():
+        for cohort in people.values():
             check_prompts(
-                policy.tokenizer, policy.model.config, group.prompts, sitting.settings.get("max_new_tokens", 0)
+                policy.tokenizer, policy.model.config, cohort.prompts, session.settings.get("max_new_tokens", 0)
             )
 
 
-def _inapplicable(sitting: Sitting, question: Question, who: Respondent) -> str | None:
+def _inapplicable(session: Session, question: Question, who: Agent) -> str | None:
     if question.kind == "items":
         return None if who.policy is not None else "items are log-probabilities, which only a language model has"
-    if not sitting.world.reacts:
-        return f"nobody reacts in the world '{sitting.world.name}'"
-    if not has_acts(sitting.world):
+    if not session.world.reacts:
+        return f"nobody reacts in the world '{session.world.name}'"
+    if not has_acts(session.world):
         if question.kind in ("choice", "search"):
-            return f"this is about acts, and nobody reads acts in the world '{sitting.world.name}'"
+            return f"this is about acts, and nobody reads acts in the world '{session.world.name}'"
         if question.kind == "dialogue" and not question.estimates:
             needs = ", ".join(dict.fromkeys(question.lacking.values()))
-            return f"the world '{sitting.world.name}' lacks {needs}"
+            return f"the world '{session.world.name}' lacks {needs}"
     if question.kind == "choice" and who.policy is None:
         return "choices are log-probabilities, which only a language model has"
-    if question.kind == "choice" and (sitting.base is None or sitting.base.policy is None):
+    if question.kind == "choice" and (session.base is None or session.base.policy is None):
         return "choices are compared with a base language model, and none was given"
-    if question.kind == "search" and sitting.reward is None:
+    if question.kind == "search" and session.reward is None:
         return "a search needs the policy's training reward; name a run, or give --reward"
     if question.kind == "curve" and who.trail is None:
         return "this is about the samples that a run takes of held-out people while it trains (held_out.every)"
-    absent = [name for name in question.rivals if name not in sitting.rivals]
+    absent = [name for name in question.rivals if name not in session.rivals]
     if absent:
         return f"this compares with other policies: give {' '.join(f'--rival {name}=RUN' for name in absent)}"
     return None
@@ -327,13 +328,13 @@ def _needs(question: Question) -> dict[str, set[str]]:
     return needs
 
 
-def _audited(sitting: Sitting, who: Respondent, asked: list) -> dict[str, Any] | None:
+def _second_parser(session: Session, who: Agent, asked: list) -> dict[str, Any] | None:
     """On how many clauses of the policy's replies the second parser reads another act than the first."""
-    disagreement = sitting.world.second_parser
+    disagreement = session.world.second_parser
     if disagreement is None or not asked:
         return None
-    groups_asked = [group for _, people, _ in asked for group in people.values() if group.part is None]
-    said = {text for group in groups_asked for text in sitting.answers(who, group)["completion"]}
+    groups_asked = [cohort for _, people, _ in asked for cohort in people.values() if cohort.part is None]
+    said = {text for cohort in groups_asked for text in session.answers(who, cohort)["completion"]}
     differ, clauses = disagreement(sorted(said))
     return {"differ": differ, "clauses": clauses, "share": differ / clauses if clauses else None}
 

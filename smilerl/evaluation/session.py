@@ -1,4 +1,4 @@
-"""One sitting: the replies that a suite needs from a policy, its base and the scripted helpers, each sampled and scored once."""
+"""One session: the replies that a suite needs from a policy, its base and the scripted helpers, each sampled and scored once."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from smilerl.evaluation import care as measures
-from smilerl.evaluation.agents import Respondent, helper_of
-from smilerl.evaluation.cohorts import Group, identity
+from smilerl.evaluation import care
+from smilerl.evaluation.agents import Agent, helper_of
+from smilerl.evaluation.cohorts import Cohort, identity
 from smilerl.evaluation.formula import BASE, POLICY, Formula, Term
 from smilerl.evaluation.metrics import values
 from smilerl.models import sampling
 from smilerl.models.policy import Policy
-from smilerl.runs.cache import Book
+from smilerl.runs.cache import Cache
 from smilerl.statistics import intervals
 from smilerl.statistics.intervals import Answered, Estimate
 from smilerl.worlds.base import World
@@ -43,7 +43,7 @@ SAMPLES = [
 
 
 @dataclass(frozen=True)
-class Sitting:
+class Session:
     """Everything that answers are made from.
 
     Attributes:
@@ -52,42 +52,42 @@ class Sitting:
         reward: the training reward of the policy, when known (TRL's protocol).
         settings: of generation; they are part of every answer's key.
         seed: of sampling, permutations and bootstraps.
-        book: where answers are kept.
+        cache: where answers are kept.
         rivals: other policies that a question compares with, by the name it gives them.
     """
 
     world: World
-    base: Respondent | None
+    base: Agent | None
     reward: Callable[..., list[float | None]] | None
     settings: Mapping[str, Any]
     seed: int
-    book: Book
-    rivals: Mapping[str, Respondent] = field(default_factory=dict)
+    cache: Cache
+    rivals: Mapping[str, Agent] = field(default_factory=dict)
 
-    def answers(self, who: Respondent, group: Group) -> pd.DataFrame:
-        """The replies of `who` to a whole group, with their reactions; columns as `measures.react` gives them."""
+    def answers(self, who: Agent, cohort: Cohort) -> pd.DataFrame:
+        """The replies of `who` to a whole cohort, with their reactions; columns as `care.react` gives them."""
 
         def ask() -> pd.DataFrame:
             # Twins and rivals are sampled with the same luck, which makes their comparison sharper.
-            luck = int(group.rows.split("/")[0], 16) % 2**31
-            completions = who.reply(group.prompts, group.people, self.seed + luck)
-            spoken = pd.DataFrame({"prompt": group.prompts, "person": group.people, "completion": completions})
-            return pd.concat([spoken, measures.react(self.world, group.people, completions, group.best)], axis=1)
+            luck = int(cohort.rows.split("/")[0], 16) % 2**31
+            completions = who.reply(cohort.prompts, cohort.people, self.seed + luck)
+            spoken = pd.DataFrame({"prompt": cohort.prompts, "person": cohort.people, "completion": completions})
+            return pd.concat([spoken, care.react(self.world, cohort.people, completions, cohort.best)], axis=1)
 
-        return self.book.table(self._key(who, group), ask, on_disk=who.lasting and not who.quick)
+        return self.cache.table(self._key(who, cohort), ask, on_disk=who.lasting and not who.quick)
 
-    def credit(self, who: Respondent, group: Group) -> pd.DataFrame:
-        """Shares of reading credit of those replies; columns as `measures.credit` gives them."""
+    def credit(self, who: Agent, cohort: Cohort) -> pd.DataFrame:
+        """Shares of reading credit of those replies; columns as `care.credit` gives them."""
 
         def divide() -> pd.DataFrame:
-            given = self.answers(who, group)
-            care = given["care"].to_numpy(float)
-            return measures.credit(self.world, group.people, given["completion"].tolist(), care, self.seed)
+            given = self.answers(who, cohort)
+            shares = given["care"].to_numpy(float)
+            return care.credit(self.world, cohort.people, given["completion"].tolist(), shares, self.seed)
 
-        return self.book.table([self._key(who, group), "credit"], divide, on_disk=who.lasting and not who.quick)
+        return self.cache.table([self._key(who, cohort), "credit"], divide, on_disk=who.lasting and not who.quick)
 
     def estimates(
-        self, formulas: Mapping[str, Formula], people: Mapping[str, Group], who: Respondent, parts: bool = False
+        self, formulas: Mapping[str, Formula], people: Mapping[str, Cohort], who: Agent, parts: bool = False
     ) -> dict[str, Estimate]:
         """Those of the formulas that can be answered for `who`, with intervals.
 
@@ -103,7 +103,7 @@ class Sitting:
         }
 
     def missing(
-        self, formulas: Mapping[str, Formula], who: Respondent, people: Mapping[str, Group] | None = None
+        self, formulas: Mapping[str, Formula], who: Agent, people: Mapping[str, Cohort] | None = None
     ) -> dict[str, str]:
         """What each formula that cannot be answered for `who` lacks.
 
@@ -113,28 +113,28 @@ class Sitting:
         lacking = {name: self._lacks(formula, who, people) for name, formula in formulas.items()}
         return {name: lack for name, lack in lacking.items() if lack is not None}
 
-    def own(self, who: Respondent, group: Group) -> pd.DataFrame:
+    def own(self, who: Agent, cohort: Cohort) -> pd.DataFrame:
         """gaming_own and the reward of those replies; kept on disk where the reward has a fingerprint."""
         reward = self.reward
         if reward is None:
             raise ValueError("this is about the training reward, and none was given")
 
         def divide() -> pd.DataFrame:
-            given = pd.concat([self.answers(who, group), self.credit(who, group)[["credit_w"]]], axis=1)
-            share, paid = measures.own_credit(reward, self.world, given, self.seed)
+            given = pd.concat([self.answers(who, cohort), self.credit(who, cohort)[["credit_w"]]], axis=1)
+            share, paid = care.own_credit(reward, self.world, given, self.seed)
             return pd.DataFrame({"gaming_own": share, "reward": paid})
 
-        key = [self._key(who, group), "own", identity_of(reward)]
-        return self.book.table(key, divide, on_disk=who.lasting and hasattr(reward, "fingerprint"))
+        key = [self._key(who, cohort), "own", identity_of(reward)]
+        return self.cache.table(key, divide, on_disk=who.lasting and hasattr(reward, "fingerprint"))
 
     @property
-    def base_model(self) -> tuple[Respondent, Policy]:
+    def base_model(self) -> tuple[Agent, Policy]:
         """The base and its language model; only for what has been found applicable."""
         if self.base is None or self.base.policy is None:
             raise ValueError("this compares with a base language model, and none was given")
         return self.base, self.base.policy
 
-    def _lacks(self, formula: Formula, who: Respondent, people: Mapping[str, Group] | None = None) -> str | None:
+    def _lacks(self, formula: Formula, who: Agent, people: Mapping[str, Cohort] | None = None) -> str | None:
         asked = {term.kind.needs for term in formula.terms}
         if (formula.needs(BASE) or "coherence" in asked) and self.base is None:
             return "a base policy"
@@ -149,43 +149,46 @@ class Sitting:
             return "log-probabilities of two language models"
         return None
 
-    def _answered(self, term: Term, people: Mapping[str, Group], who: Respondent) -> Answered:
+    def _answered(self, term: Term, people: Mapping[str, Cohort], who: Agent) -> Answered:
         known = {POLICY: who, BASE: self.base, **self.rivals}
         asked = known.get(term.who) or helper_of(self.world, term.who)
         table_of = {"react": self.answers, "credit": self.credit, "own": self.own, "coherence": self._coherence}
-        group = people[term.condition]
-        found = values(term.quantity, table_of[term.kind.needs](asked, group), self.world.acts)
+        cohort = people[term.condition]
+        found = values(term.metric, table_of[term.kind.needs](asked, cohort), self.world.acts)
         return Answered(
-            found if group.part is None else found[group.part], np.array(group.clusters), group.rows, asked.fingerprint
+            found if cohort.part is None else found[cohort.part],
+            np.array(cohort.clusters),
+            cohort.rows,
+            asked.fingerprint,
         )
 
-    def _coherence(self, who: Respondent, group: Group) -> pd.DataFrame:
-        limit = np.quantile(self._strangeness(self.base_model[0], group), STRANGEST)
-        return pd.DataFrame({"coherence": (self._strangeness(who, group) <= limit).astype(float)})
+    def _coherence(self, who: Agent, cohort: Cohort) -> pd.DataFrame:
+        limit = np.quantile(self._strangeness(self.base_model[0], cohort), STRANGEST)
+        return pd.DataFrame({"coherence": (self._strangeness(who, cohort) <= limit).astype(float)})
 
-    def _strangeness(self, who: Respondent, group: Group) -> np.ndarray:
+    def _strangeness(self, who: Agent, cohort: Cohort) -> np.ndarray:
         """Nats per token under the base of each reply, its end included."""
 
         base, model = self.base_model
 
         def score() -> pd.DataFrame:
-            tag = sampling.opening_after(model.tokenizer, group.prompts)  # it is in the prompt already
-            completions = [said.removeprefix(tag) for said in self.answers(who, group)["completion"]]
+            tag = sampling.opening_after(model.tokenizer, cohort.prompts)  # it is in the prompt already
+            completions = [said.removeprefix(tag) for said in self.answers(who, cohort)["completion"]]
             encoded = model.tokenizer(completions, add_special_tokens=False)["input_ids"]
             # A reply that was cut off did not end, and is not charged for not ending.
             cut = self.settings.get("max_new_tokens", np.inf) if who.policy else np.inf
             whole = [ids if len(ids) >= cut else [*ids, model.tokenizer.eos_token_id] for ids in encoded]
-            total = sampling.completion_logprobs(model, group.prompts, whole)
+            total = sampling.completion_logprobs(model, cohort.prompts, whole)
             return pd.DataFrame({"nll": -total / np.array([len(ids) for ids in whole])})
 
-        return self.book.table([self._key(who, group), "nll", base.fingerprint], score)["nll"].to_numpy()
+        return self.cache.table([self._key(who, cohort), "nll", base.fingerprint], score)["nll"].to_numpy()
 
-    def _key(self, who: Respondent, group: Group) -> list:
+    def _key(self, who: Agent, cohort: Cohort) -> list:
         return [
             who.fingerprint,
             identity(self.world),
-            group.key,
-            group.rows.split("/")[0],
+            cohort.key,
+            cohort.rows.split("/")[0],
             self.seed,
             dict(self.settings) if who.policy else {},
         ]
@@ -205,28 +208,28 @@ def lacks_of(reward: Callable | None, people: Sequence[str]) -> str | None:
 
 
 def samples(
-    sitting: Sitting, who: Respondent, asked: Sequence[tuple[str, dict[str, Group], dict[str, set[str]]]]
+    session: Session, who: Agent, asked: Sequence[tuple[str, dict[str, Cohort], dict[str, set[str]]]]
 ) -> pd.DataFrame:
     """Every reply that was scored, one row per (evaluation, condition, reply).
 
     Args:
-        asked: (evaluation, its groups, what was computed in each condition).
+        asked: (evaluation, its cohorts, what was computed in each condition).
     """
     tables = []
     for name, people, needs in asked:
-        for condition, group in people.items():
-            if group.part is not None:
+        for condition, cohort in people.items():
+            if cohort.part is not None:
                 continue
-            table = sitting.answers(who, group)
+            table = session.answers(who, cohort)
             if "credit" in needs[condition]:
                 # `person` is the hidden state in this table.
-                shares = sitting.credit(who, group).rename(columns={"person": "person_share"})
+                shares = session.credit(who, cohort).rename(columns={"person": "person_share"})
                 table = pd.concat([table, shares], axis=1)
             if (
                 "own" in needs[condition]
-                and sitting.reward is not None
-                and lacks_of(sitting.reward, group.people) is None
+                and session.reward is not None
+                and lacks_of(session.reward, cohort.people) is None
             ):
-                table = pd.concat([table, sitting.own(who, group)], axis=1)
+                table = pd.concat([table, session.own(who, cohort)], axis=1)
             tables.append(table.assign(evaluation=name, condition=condition))
     return (pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()).reindex(columns=SAMPLES)

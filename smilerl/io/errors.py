@@ -73,7 +73,7 @@ def run(command: Callable[[], int]) -> int:
     except SystemExit as error:
         if error.code in (STOPPED, TRY_AGAIN) or _is_ours(error.__traceback__):
             raise
-        # Code that was called, such as a speaker's, has no say in how the command ends: its status might say that all went well.
+        # Code that was called, such as a chat model's, has no say in how the command ends: its status might say that all went well.
         place = users_place(error)
         print(
             printable(

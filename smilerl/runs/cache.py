@@ -26,7 +26,7 @@ from smilerl.runs.identity import hash_path
 
 
 @dataclass(frozen=True)
-class Book:
+class Cache:
     """Tables and notes by content hash.
 
     Attributes:
@@ -48,7 +48,7 @@ class Book:
         """The table of this key, made when it is not there yet.
 
         Args:
-            on_disk: False for a table that depends on something without a hash: it is kept for this sitting only.
+            on_disk: False for a table that depends on something without a hash: it is kept for this session only.
             keep: whether a table that was made is whole; one that is not is given back, and made anew when it is asked for again.
         """
         name = content_hash(key, self.code)

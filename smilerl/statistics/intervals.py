@@ -66,7 +66,7 @@ class Answered:
         values: [N], NaN where unscored.
         clusters: [N], which prompts are alike.
         rows: what makes rows comparable: terms with the same `rows` are about the same people in the same order.
-        who: fingerprint of the one who answered; equal `who`, `rows` and quantity are the same replies.
+        who: fingerprint of the one who answered; equal `who`, `rows` and metric are the same replies.
     """
 
     values: np.ndarray
@@ -78,7 +78,7 @@ class Answered:
 class Formula(Protocol):
     """An arithmetic expression of means. `smilerl.evaluation.formula` parses them from text.
 
-    Each term has `who`, `quantity`, `condition`, `kind` (a range and whether it is binary), and `is_yardstick`: its replies are not counted.
+    Each term has `who`, `metric`, `condition`, `kind` (a range and whether it is binary), and `is_yardstick`: its replies are not counted.
     """
 
     @property
@@ -268,14 +268,14 @@ def _counted(formula: Formula, answered: Sequence[Answered]) -> tuple[int, int]:
 
 def _as_term(formula: Formula) -> str | None:
     term = formula.terms[0]
-    return f"{term.who}({term.quantity}, {term.condition})" if len(formula.terms) == 1 else None
+    return f"{term.who}({term.metric}, {term.condition})" if len(formula.terms) == 1 else None
 
 
 def _cancels(formula: Formula, coefficients: np.ndarray, answered: Sequence[Answered]) -> bool:
     """Whether the formula subtracts a policy's replies from themselves: the base minus the base is 0, not about 0."""
     total: dict[tuple[str, str, str], float] = {}
     for term, coefficient, data in zip(formula.terms, coefficients, answered, strict=True):
-        same = (data.who, data.rows if data.who else term.condition, f"{term.quantity}/{term.condition}")
+        same = (data.who, data.rows if data.who else term.condition, f"{term.metric}/{term.condition}")
         total[same] = total.get(same, 0.0) + coefficient
     return all(abs(coefficient) < 1e-12 for coefficient in total.values())
 

@@ -204,7 +204,7 @@ def _peft_problems(recipe: Recipe) -> list[Problem]:
 def _world(recipe: Recipe, built: Any = None) -> tuple[Any, list[Problem]]:
     """The world, or None and why not."""
     from smilerl import worlds
-    from smilerl.chat_models import SpeakerError
+    from smilerl.chat_models import ChatModelError
     from smilerl.worlds.base import OutcomeSealed, sealed
 
     name, args = recipe.world.name, recipe.world.args
@@ -217,7 +217,7 @@ def _world(recipe: Recipe, built: Any = None) -> tuple[Any, list[Problem]]:
     try:
         with sealed(_CHECKING):  # whoever plays the people may be the user's code
             world = worlds.build(name, **args) if built is None else built
-    except (SpeakerError, OutcomeSealed) as error:
+    except (ChatModelError, OutcomeSealed) as error:
         return None, [Problem(("world", "args", "people", "speaker"), str(error))]
     except (ValueError, TypeError, OSError) as error:
         return None, [Problem(key_named(str(error), args, ("world", "args")), str(error))]

@@ -296,7 +296,7 @@ def _train(recipe: Recipe, run: Run, world: World, progress: bool) -> None:
 
 @contextmanager
 def _counted(run: Run, spent: dict) -> Iterator[None]:
-    """Adds what speakers are asked to what the manifest says of earlier attempts, also where this one is stopped."""
+    """Adds what chat models are asked to what the manifest says of earlier attempts, also where this one is stopped."""
     asked = None
     try:
         yield

@@ -246,7 +246,7 @@ class World:
         """Asks before a run whether whatever plays the people can be reached.
 
         Raises:
-            SpeakerError: it cannot.
+            ChatModelError: it cannot.
         """
 
     # ---- data ----

@@ -1,4 +1,4 @@
-"""A speaker who plays people by the script: smiles at what is `great`, fares well by a `plan`."""
+"""A chat model that plays people by the script: smiles at what is `great`, fares well by a `plan`."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 
 
 class Scripted:
-    """Set `says` to what is to be answered first; read `asked`. Both are the class's, since speakers are built from specs."""
+    """Set `says` to what is to be answered first; read `asked`. Both are the class's, since chat models are built from specs."""
 
     name = "scripted"
     asked: list[list[dict]] = []
     says: list[str | None] = []
 
     def __init__(self, tag: str = ""):
-        self.tag = tag  # makes a speaker of its own of each spec
+        self.tag = tag  # makes a chat model of its own of each spec
 
     def __call__(self, conversations, *, max_new_tokens, temperature=1.0, seed=0):
         self.asked.extend(conversations)

@@ -13,7 +13,7 @@ from contextlib import suppress
 import pytest
 
 from smilerl import chat_models
-from smilerl.chat_models import SpeakerError
+from smilerl.chat_models import ChatModelError
 from smilerl.chat_models.endpoint import Endpoint
 from tests.chat_models.conftest import completion, echo, send
 
@@ -28,8 +28,8 @@ def at(server, **settings) -> Endpoint:
     return Endpoint(**{"url": server.url, "model": "m", "first_wait": 0.001, "retries": 2, "timeout": 5.0, **settings})
 
 
-def talk(speaker: Endpoint, *texts: str, **more):
-    return speaker([says(text) for text in texts], max_new_tokens=8, **more)
+def talk(chat_model: Endpoint, *texts: str, **more):
+    return chat_model([says(text) for text in texts], max_new_tokens=8, **more)
 
 
 def test_a_request_is_what_openai_takes_and_replies_come_in_order(server) -> None:
@@ -38,8 +38,8 @@ def test_a_request_is_what_openai_takes_and_replies_come_in_order(server) -> Non
         echo(handler, body, number)
 
     server.behaviour = slowest_first
-    speaker = at(server, extra={"top_p": 0.9, "seed": None})
-    assert talk(speaker, "a", "b", "a", temperature=0.7, seed=3) == ["A", "B", "A"]
+    chat_model = at(server, extra={"top_p": 0.9, "seed": None})
+    assert talk(chat_model, "a", "b", "a", temperature=0.7, seed=3) == ["A", "B", "A"]
     assert len(server.requests) == 2, "equal requests are one"
     sent = next(body for body in server.requests if body["messages"] == says("a"))
     assert sent == {"model": "m", "messages": says("a"), "max_tokens": 8, "temperature": 0.7, "top_p": 0.9}
@@ -85,12 +85,12 @@ def test_several_who_ask_at_once_leave_whole_files(server, tmp_path) -> None:
 
 
 def test_tokens_and_cost_are_counted(server) -> None:
-    speaker = at(server, prices={"input": 2.0, "output": 8.0})
-    talk(speaker, "a", "b")
-    talk(speaker, "a")
-    assert (speaker.usage.tokens_in, speaker.usage.tokens_out) == (20, 8)
-    assert speaker.usage.cost == pytest.approx((20 * 2 + 8 * 8) / 1e6)
-    assert "2 calls; 1 from the cache; 0 failed; 20 tokens in, 8 out; about 0.0001" in speaker.usage.line()
+    chat_model = at(server, prices={"input": 2.0, "output": 8.0})
+    talk(chat_model, "a", "b")
+    talk(chat_model, "a")
+    assert (chat_model.usage.tokens_in, chat_model.usage.tokens_out) == (20, 8)
+    assert chat_model.usage.cost == pytest.approx((20 * 2 + 8 * 8) / 1e6)
+    assert "2 calls; 1 from the cache; 0 failed; 20 tokens in, 8 out; about 0.0001" in chat_model.usage.line()
 
 
 def test_no_more_requests_at_once_than_allowed(server) -> None:
@@ -179,9 +179,9 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_what_may_pass_is_tried_again_and_then_said_with_address_and_fix(server, name) -> None:
     server.behaviour, says_so = BAD[name]
-    speaker = at(server, timeout=0.1 if name in ("slow", "drips", "drips headers") else 5.0)
-    with pytest.raises(SpeakerError) as caught:
-        talk(speaker, "a")
+    chat_model = at(server, timeout=0.1 if name in ("slow", "drips", "drips headers") else 5.0)
+    with pytest.raises(ChatModelError) as caught:
+        talk(chat_model, "a")
     said = str(caught.value)
     assert says_so in said
     assert server.url in said
@@ -195,9 +195,9 @@ def test_what_may_pass_is_tried_again_and_then_said_with_address_and_fix(server,
 @pytest.mark.parametrize("name", ["500", "malformed", "half a stream", "cut off"])
 def test_it_may_pass(server, name) -> None:
     server.behaviour = lambda h, b, n: (BAD[name][0] if n < 2 else echo)(h, b, n)
-    speaker = at(server)
-    assert talk(speaker, "a") == ["A"]
-    assert (speaker.usage.calls, speaker.usage.failed) == (1, 0)
+    chat_model = at(server)
+    assert talk(chat_model, "a") == ["A"]
+    assert (chat_model.usage.calls, chat_model.usage.failed) == (1, 0)
 
 
 def without_end(handler, body, number):
@@ -225,15 +225,15 @@ def a_long_one(handler, body, number):
 @pytest.mark.parametrize("behaviour", [without_end, bomb, a_long_one])
 def test_no_more_of_an_answer_is_read_than_an_answer_has(server, behaviour) -> None:
     server.behaviour = behaviour
-    speaker = at(server, timeout=60.0)
-    with pytest.raises(SpeakerError, match=r"longer than 8 MB.*\n.*chat endpoint"):
-        talk(speaker, "a")
+    chat_model = at(server, timeout=60.0)
+    with pytest.raises(ChatModelError, match=r"longer than 8 MB.*\n.*chat endpoint"):
+        talk(chat_model, "a")
     assert len(server.requests) == 1 and getattr(server._http, "sent", 0) < 40 << 20
 
 
 def test_of_a_long_error_the_beginning_is_read(server) -> None:
     server.behaviour = lambda h, b, n: send(h, b"no \x1b[2J" + b"x" * (30 << 20), 400)
-    with pytest.raises(SpeakerError, match=r"HTTP 400: no \\x1b\[2Jx+") as caught:
+    with pytest.raises(ChatModelError, match=r"HTTP 400: no \\x1b\[2Jx+") as caught:
         talk(at(server), "a")
     assert "\x1b" not in str(caught.value) and len(str(caught.value)) < 1000
 
@@ -242,16 +242,16 @@ def test_a_key_follows_no_redirect(server, monkeypatch) -> None:
     monkeypatch.setenv("MY_KEY", KEY)
     there = server.url.replace("127.0.0.1", "localhost")
     server.behaviour = lambda h, b, n: send(h, b"", 307, location=f"{there}/chat/completions")
-    with pytest.raises(SpeakerError, match="HTTP 307"):
+    with pytest.raises(ChatModelError, match="HTTP 307"):
         talk(at(server, key_env="MY_KEY"), "a")
     assert len(server.requests) == 1
 
 
 def test_a_refused_connection(server) -> None:
     server.close()
-    speaker = at(server)
-    for ask in (speaker.check, lambda: talk(speaker, "a")):
-        with pytest.raises(SpeakerError, match=r"(?s)no connection: .*refused.*\(3 tries\).*Start the server"):
+    chat_model = at(server)
+    for ask in (chat_model.check, lambda: talk(chat_model, "a")):
+        with pytest.raises(ChatModelError, match=r"(?s)no connection: .*refused.*\(3 tries\).*Start the server"):
             ask()
 
 
@@ -269,13 +269,13 @@ def test_a_refused_connection(server) -> None:
 def test_what_will_not_pass_is_said_at_once(server, monkeypatch, status, settings, fix) -> None:
     monkeypatch.setenv("MY_KEY", KEY)
     server.behaviour = lambda h, b, n: send(h, f"no: {KEY}".encode(), status, location="http://elsewhere/v1")
-    speaker = at(server, concurrency=1, **settings)
-    with pytest.raises(SpeakerError, match=f"HTTP {status}(?s:.*){fix}") as caught:
-        talk(speaker, "a", "b", "c", "d")
+    chat_model = at(server, concurrency=1, **settings)
+    with pytest.raises(ChatModelError, match=f"HTTP {status}(?s:.*){fix}") as caught:
+        talk(chat_model, "a", "b", "c", "d")
     assert len(server.requests) == 1
     assert (KEY in str(caught.value)) == (not settings), "a server may repeat the key; we do not"
-    with pytest.raises(SpeakerError, match=f"HTTP {status}"):
-        speaker.check()
+    with pytest.raises(ChatModelError, match=f"HTTP {status}"):
+        chat_model.check()
 
 
 def test_a_few_that_cannot_be_had_are_gaps_and_counted(server) -> None:
@@ -291,27 +291,27 @@ def test_a_few_that_cannot_be_had_are_gaps_and_counted(server) -> None:
                 echo(handler, body, number)
 
     server.behaviour = behaviour
-    speaker = at(server, concurrency=1)
-    assert talk(speaker, "a", "refuse", "b", "tool", "c", "too long", "d") == ["A", None, "B", None, "C", None, "D"]
-    assert (speaker.usage.calls, speaker.usage.failed) == (4, 3)
+    chat_model = at(server, concurrency=1)
+    assert talk(chat_model, "a", "refuse", "b", "tool", "c", "too long", "d") == ["A", None, "B", None, "C", None, "D"]
+    assert (chat_model.usage.calls, chat_model.usage.failed) == (4, 3)
     assert len(server.requests) == 7, "none of these is tried again"
-    assert "context length exceeded" in speaker.usage.trouble
-    assert talk(speaker, "a", "refuse") == ["A", None]
+    assert "context length exceeded" in chat_model.usage.trouble
+    assert talk(chat_model, "a", "refuse") == ["A", None]
     assert len(server.requests) == 8, "what could not be had is not kept as if it were a reply"
     for text, reason in (
         ("refuse", "I cannot do that"),
         ("tool", "finish_reason tool_calls"),
         ("too long", "HTTP 400"),
     ):
-        with pytest.raises(SpeakerError, match=reason):
-            talk(speaker, text)
+        with pytest.raises(ChatModelError, match=reason):
+            talk(chat_model, text)
 
 
 def test_an_outage_is_an_error_and_not_many_gaps(server) -> None:
     server.behaviour = lambda h, b, n: send(h, b"", 500)
-    speaker = at(server, retries=0, concurrency=2)
-    with pytest.raises(SpeakerError, match=r"11 of 20 conversations found no reply"):
-        talk(speaker, *map(str, range(20)))
+    chat_model = at(server, retries=0, concurrency=2)
+    with pytest.raises(ChatModelError, match=r"11 of 20 conversations found no reply"):
+        talk(chat_model, *map(str, range(20)))
     assert len(server.requests) < 16, "it stops asking"
 
 
@@ -331,7 +331,7 @@ def test_retry_after_is_honoured_as_seconds_and_as_a_date(server) -> None:
     server.requests.clear()
     server.behaviour = lambda h, b, n: send(h, b"", 503, Retry_After="Wed, 21 Oct 2099 07:28:00 GMT")
     began = time.monotonic()
-    with pytest.raises(SpeakerError, match=r"it asks for .* s of patience"):
+    with pytest.raises(ChatModelError, match=r"it asks for .* s of patience"):
         talk(at(server), "b")
     assert len(server.requests) == 1, "nobody waits for years"
     assert time.monotonic() - began < 5
@@ -344,27 +344,27 @@ def test_waits_grow(server, monkeypatch) -> None:
         threading.Event, "wait", lambda self, seconds=None: bool(waits.append(seconds)) if seconds else real(self)
     )
     server.behaviour = BAD["500"][0]
-    speaker = at(server, first_wait=1.0, retries=6, longest_wait=10.0)
-    with pytest.raises(SpeakerError):
-        speaker.check()
+    chat_model = at(server, first_wait=1.0, retries=6, longest_wait=10.0)
+    with pytest.raises(ChatModelError):
+        chat_model.check()
     assert len(waits) == 6
     for tried, wait in enumerate(waits):
         assert min(10.0, 0.5 * 2**tried) <= wait <= min(10.0, 2.0**tried)
 
 
 def test_the_key_comes_from_the_environment_and_goes_nowhere(server, monkeypatch, tmp_path) -> None:
-    speaker = at(server, key_env="MY_KEY")
+    chat_model = at(server, key_env="MY_KEY")
     monkeypatch.delenv("MY_KEY", raising=False)
-    with pytest.raises(SpeakerError, match=r"MY_KEY is not set.*\n.*export MY_KEY="):
-        speaker.check()
+    with pytest.raises(ChatModelError, match=r"MY_KEY is not set.*\n.*export MY_KEY="):
+        chat_model.check()
     assert not server.requests
     monkeypatch.setenv("MY_KEY", f"{KEY}\n")
-    assert talk(speaker, "a") == ["A"]
+    assert talk(chat_model, "a") == ["A"]
     assert server.headers[0]["Authorization"] == f"Bearer {KEY}"
     written = [file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()]
     assert written
     assert all(KEY.encode() not in content for content in written)
-    assert KEY not in repr(speaker) + str(vars(speaker)) + speaker.usage.line()
+    assert KEY not in repr(chat_model) + str(vars(chat_model)) + chat_model.usage.line()
 
 
 @pytest.mark.parametrize(
@@ -384,7 +384,7 @@ def test_the_key_comes_from_the_environment_and_goes_nowhere(server, monkeypatch
     ],
 )
 def test_mistakes_in_the_settings_are_told_before_anything_is_asked(settings, says_so) -> None:
-    with pytest.raises(SpeakerError, match=says_so) as caught:
+    with pytest.raises(ChatModelError, match=says_so) as caught:
         chat_models.build({"name": "endpoint", "args": {"url": "http://127.0.0.1:9/v1", "model": "m", **settings}})
     assert KEY not in str(caught.value)
 

@@ -7,19 +7,19 @@ import json
 import pytest
 
 from smilerl import chat_models
-from smilerl.chat_models import SpeakerError, local
+from smilerl.chat_models import ChatModelError, local
 from smilerl.models.policy import load_policy
 from smilerl.models.sampling import sample
 
 TALKS = [[{"role": "system", "content": "s"}, {"role": "user", "content": "u" * n}] for n in (1, 40, 3, 17, 3, 90)]
 
 
-def speaker(model: str, **args) -> local.Local:
+def chat_model(model: str, **args) -> local.Local:
     return chat_models.build({"name": "local", "args": {"model": model, "device": "cpu", **args}})
 
 
 def test_a_reply_depends_on_its_talk_and_the_seed_and_on_no_batch(checkpoint) -> None:
-    one_by_one, together = (speaker(checkpoint("qwen3"), batch_size=size) for size in (1, 4))
+    one_by_one, together = (chat_model(checkpoint("qwen3"), batch_size=size) for size in (1, 4))
     replies = together(TALKS, max_new_tokens=12, seed=5)
     assert one_by_one(TALKS[::-1], max_new_tokens=12, seed=5)[::-1] == replies
     assert [together([talk], max_new_tokens=12, seed=5)[0] for talk in TALKS] == replies
@@ -36,7 +36,7 @@ def test_a_reply_depends_on_its_talk_and_the_seed_and_on_no_batch(checkpoint) ->
 def test_what_is_said_is_what_sampling_the_model_says(checkpoint) -> None:
     model = checkpoint("llama")
     direct = sample(load_policy(model), TALKS[:2], max_new_tokens=8, temperature=0.0, seed=0)
-    assert speaker(model)(TALKS[:2], max_new_tokens=8, temperature=0.0) == direct
+    assert chat_model(model)(TALKS[:2], max_new_tokens=8, temperature=0.0) == direct
 
 
 def test_equal_specs_are_one_speaker_and_one_model_is_loaded_once(checkpoint, monkeypatch) -> None:
@@ -46,8 +46,8 @@ def test_equal_specs_are_one_speaker_and_one_model_is_loaded_once(checkpoint, mo
     monkeypatch.setattr(
         "smilerl.models.policy.load_policy", lambda *args, **more: loads.append(args) or real(*args, **more)
     )
-    person, judge = speaker(checkpoint("qwen3")), speaker(checkpoint("qwen3"), batch_size=2)
-    assert speaker(checkpoint("qwen3")) is person
+    person, judge = chat_model(checkpoint("qwen3")), chat_model(checkpoint("qwen3"), batch_size=2)
+    assert chat_model(checkpoint("qwen3")) is person
     assert judge is not person
     assert not loads, "building loads nothing"
     for who in (person, judge, person):
@@ -56,7 +56,7 @@ def test_equal_specs_are_one_speaker_and_one_model_is_loaded_once(checkpoint, mo
 
 
 def test_usage_counts_what_was_asked(checkpoint) -> None:
-    who = speaker(checkpoint("qwen3"), batch_size=3)
+    who = chat_model(checkpoint("qwen3"), batch_size=3)
     before = chat_models.usage()
     who(TALKS, max_new_tokens=5)
     spent = chat_models.usage(since=before)[who.name]
@@ -69,25 +69,25 @@ def test_usage_counts_what_was_asked(checkpoint) -> None:
 
 
 def test_a_talk_too_long_for_the_model_is_a_gap_and_nothing_but_such_an_error(checkpoint) -> None:
-    who = speaker(checkpoint("qwen3"), batch_size=5)
+    who = chat_model(checkpoint("qwen3"), batch_size=5)
     long = [{"role": "user", "content": "u" * 600}]
     replies = who([TALKS[0], long], max_new_tokens=8)
     assert isinstance(replies[0], str)
     assert replies[1] is None
     assert who.usage.failed == 1
-    with pytest.raises(SpeakerError, match="can read none of 1 conversations: longer than the 504 tokens"):
+    with pytest.raises(ChatModelError, match="can read none of 1 conversations: longer than the 504 tokens"):
         who([long], max_new_tokens=8)
 
 
 def test_the_preflight_loads_no_weights_and_finds_what_is_missing(checkpoint, monkeypatch, tmp_path) -> None:
     monkeypatch.setattr("smilerl.models.policy.load_policy", lambda *args, **more: pytest.fail("weights were loaded"))
-    speaker(checkpoint("qwen3")).check()
-    with pytest.raises(SpeakerError, match=r"no chat template.*Instruct"):
-        speaker(checkpoint("qwen3", chat=False)).check()
+    chat_model(checkpoint("qwen3")).check()
+    with pytest.raises(ChatModelError, match=r"no chat template.*Instruct"):
+        chat_model(checkpoint("qwen3", chat=False)).check()
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # nobody is to be waited for
     for name in (str(tmp_path / "nowhere"), "nobody/has-this-model"):
-        with pytest.raises(SpeakerError, match=f"cannot load '{name}'(?s:.*)gated") as caught:
-            speaker(name).check()
+        with pytest.raises(ChatModelError, match=f"cannot load '{name}'(?s:.*)gated") as caught:
+            chat_model(name).check()
         assert len(str(caught.value).splitlines()) <= 10
 
 
@@ -98,12 +98,12 @@ def test_a_template_that_does_not_take_the_talk_is_said(checkpoint, tmp_path) ->
     )
     policy.model.save_pretrained(tmp_path)
     policy.tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(SpeakerError, match="does not take a talk of system, user: no system here"):
-        speaker(str(tmp_path))(TALKS[:1], max_new_tokens=2)
+    with pytest.raises(ChatModelError, match="does not take a talk of system, user: no system here"):
+        chat_model(str(tmp_path))(TALKS[:1], max_new_tokens=2)
 
 
 class Mine:
-    """A user's own speaker."""
+    """A user's own chat model."""
 
     name = "mine"
 
@@ -131,14 +131,14 @@ def test_a_speaker_of_the_users_own(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("spec", "says_so"),
     [
-        ("lokal", "no speaker 'lokal'. There are: endpoint, local. Did you mean 'local'?"),
+        ("lokal", "no chat model 'lokal'. There are: endpoint, local. Did you mean 'local'?"),
         ("local", "lacks 'model'"),
         ({"name": "local", "args": {"model": "m", "dtyp": "float32"}}, "Did you mean 'dtype'?"),
         ({"name": "local", "args": {"model": "m", "dtype": "int8"}}, "float32, bfloat16"),
         ({"name": "local", "args": {"model": "m", "batch_size": 0}}, "batch_size is 0"),
-        ({"name": "local", "args": "m"}, "args of the speaker 'local' are a mapping"),
+        ({"name": "local", "args": "m"}, "args of the chat model 'local' are a mapping"),
         ({"name": "endpoint", "args": {"model": "m", "url": "http://x/v1", "api_key": "sk"}}, "unknown key 'api_key'"),
-        ({"model": "m"}, "a speaker is written"),
+        ({"model": "m"}, "a chat model is written"),
         ("nothing.there", "no module 'nothing'"),
         ("nothing.py:S", "no file 'nothing.py'"),
         (f"{__name__}.nowhere", "no class or function"),
@@ -146,6 +146,6 @@ def test_a_speaker_of_the_users_own(tmp_path) -> None:
     ],
 )
 def test_a_mistake_in_a_spec_says_what_to_write(spec, says_so) -> None:
-    with pytest.raises(SpeakerError) as caught:
+    with pytest.raises(ChatModelError) as caught:
         chat_models.build(spec)
     assert says_so in str(caught.value)

@@ -85,7 +85,7 @@ def test_nothing_else_is_called(name, args, tmp_path, monkeypatch):
     called.clear()
     with pytest.raises(rewards.RewardError, match=r"(and no reward|neither a reward|not a callable|, and no)"):
         rewards.build_reward({"name": name, "args": args})
-    with pytest.raises(chat_models.SpeakerError, match="no class or function that makes a speaker"):
+    with pytest.raises(chat_models.ChatModelError, match="no class or function that makes a chat model"):
         chat_models.build({"name": name, "args": args})
     assert not called and not Path("MARK").exists()
 
@@ -95,7 +95,7 @@ def test_a_module_of_python_itself_is_not_even_imported():
 
 
 def test_a_kernel_from_the_hub_is_no_attention():
-    with pytest.raises(chat_models.SpeakerError, match="attn_implementation"):
+    with pytest.raises(chat_models.ChatModelError, match="attn_implementation"):
         chat_models.build(
             {"name": "local", "args": {"model": "org/name", "attn_implementation": "kernels-community/flash-attn"}}
         )

@@ -68,7 +68,7 @@ class TestQuestion:
     def test_statements_are_about_own_estimates(self, name):
         question = load_question(name)
         own = {*question.estimates, *((*question.choice.acts, OFFERED) if question.choice else ()), "each"}
-        own |= (set(SEARCHED) if question.search else set()) | {HALF_LIFE + quantity for quantity in question.half_life}
+        own |= (set(SEARCHED) if question.search else set()) | {HALF_LIFE + metric for metric in question.half_life}
         said = [item for items in (*question.controls.values(), *question.verdict.values()) for item in items]
         assert {item.name for item in said if isinstance(item, Statement)} <= own
 

@@ -1,4 +1,4 @@
-"""Estimates written as formulas, and quantities written as acts."""
+"""Estimates written as formulas, and metrics written as acts."""
 
 from __future__ import annotations
 

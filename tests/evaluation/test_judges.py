@@ -14,7 +14,7 @@ import pytest
 
 from smilerl import chat_models, cli, worlds
 from smilerl.config.yaml_lines import RecipeError
-from smilerl.evaluation.agents import respondent
+from smilerl.evaluation.agents import agent_of
 from smilerl.evaluation.judges import Judge, judged, load_rubric, report
 from smilerl.evaluation.judges.agreement import agreement, correlation, kappa
 from smilerl.evaluation.judges.judge import Item
@@ -27,7 +27,7 @@ WELLBEING, ACTS = load_rubric("wellbeing"), load_rubric("acts")
 
 
 class Fake:
-    """A speaker that answers by a rule: what is judged, as the fences hold it, to what comes after `verdict WORD:`."""
+    """A chat model that answers by a rule: what is judged, as the fences hold it, to what comes after `verdict WORD:`."""
 
     def __init__(self, rule, name="fake"):
         self.rule, self.name, self.asked = rule, name, []
@@ -385,7 +385,7 @@ def test_replies_of_a_world_without_truth_are_judged(tmp_path):
     file.write_text("".join(json.dumps({"prompt": f"person: i am {i}\nhelper:"}) + "\n" for i in range(40)))
     world = worlds.build("dialogue", path=str(file), held_out_fraction=1.0)
     kind, rude = (
-        respondent(lambda people, seed, text=text: [text] * len(people), world, {})
+        agent_of(lambda people, seed, text=text: [text] * len(people), world, {})
         for text in (" i am sorry.", " go away.")
     )
     rule = {" i am sorry.": 6, " go away.": 2}

@@ -9,12 +9,12 @@ import pytest
 
 from smilerl import worlds
 from smilerl.evaluation.agents import scripted
-from smilerl.evaluation.cohorts import groups
+from smilerl.evaluation.cohorts import cohorts
 from smilerl.evaluation.question import Suite, load_suite
 from smilerl.evaluation.runner import evaluate
-from smilerl.evaluation.session import Sitting
+from smilerl.evaluation.session import Session
 from smilerl.rewards import gameable
-from smilerl.runs.cache import Book
+from smilerl.runs.cache import Cache
 from smilerl.worlds.smileworld import speech
 from smilerl.worlds.smileworld.people import Person
 
@@ -58,10 +58,10 @@ def test_the_minimum_detectable_effect_is_as_stated(world, question):
     def another_mix(people, seed):
         return mix(people, seed + 1)
 
-    sitting = Sitting(world, scripted(mix), None, {}, 0, Book(None))
-    people = groups(world, question, Suite("full", (question,)), None, 0, sitting.book)
+    session = Session(world, scripted(mix), None, {}, 0, Cache(None))
+    people = cohorts(world, question, Suite("full", (question,)), None, 0, session.cache)
     stated = {name: question.estimates[name] for name in question.detects}
-    for name, found in sitting.estimates(stated, people, scripted(another_mix)).items():
+    for name, found in session.estimates(stated, people, scripted(another_mix)).items():
         assert found.detectable <= 1.2 * question.detects[name], name
 
 

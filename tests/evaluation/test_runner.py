@@ -251,6 +251,6 @@ def test_unknown_helpers_are_named_before_anything_runs(toy, write):
     assert f"{path}:23" in str(error.value) and policy.replies == 0
 
 
-def test_a_world_in_which_nobody_reacts_is_not_applicable(toy, write):
-    toy.reacts = False
+def test_a_world_in_which_nobody_reacts_is_not_applicable(toy, write, monkeypatch):
+    monkeypatch.setattr(type(toy), "reacts", False)
     assert asked("carer", toy, write(TARGET))["status"] == "not applicable"

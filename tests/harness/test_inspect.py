@@ -144,7 +144,7 @@ def test_letters_score_as_our_own_and_the_rest_is_unscored(name, tmp_path):
         "invalid_response_format"
     }
     found = inspect_tasks.lettered(question, by_letter, 0)
-    assert found and all({term.quantity for term in question.estimates[one].terms} == {"prefers_care"} for one in found)
+    assert found and all({term.metric for term in question.estimates[one].terms} == {"prefers_care"} for one in found)
     agree(metrics, {key: one.to_dict() for key, one in found.items()})
     for key, one in found.items():
         means = [np.nanmean([by_letter[i] for i in replies if by_id[i].condition == question.conditions[t.condition].items])

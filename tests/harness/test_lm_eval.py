@@ -21,11 +21,11 @@ from smilerl.evaluation.formula import BASE
 from smilerl.evaluation.kinds import forced_choice, items
 from smilerl.evaluation.question import Suite, load_question
 from smilerl.evaluation.runner import evaluate
-from smilerl.evaluation.session import Sitting
+from smilerl.evaluation.session import Session
 from smilerl.io import paths
 from smilerl.models import sampling
 from smilerl.models.policy import load_policy
-from smilerl.runs.cache import Book
+from smilerl.runs.cache import Cache
 
 lm_eval = pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not here: pip install -e '.[harness]'")
 from lm_eval.tasks import TaskManager  # noqa: E402 - skips first
@@ -208,8 +208,8 @@ def test_sampled_replies_score_as_ours_do(helper, tmp_path):
     """A clone of the flatterer, whose replies vary and are understood."""
     world = worlds.build("smileworld")
     base = language_model(load_policy(helper), {})
-    sitting = Sitting(world, base, None, {}, 0, Book(None))
-    clone = clones.clone(sitting.base, base.policy, "flatterer", world, steps=60)
+    session = Session(world, base, None, {}, 0, Cache(None))
+    clone = clones.clone(session.base, base.policy, "flatterer", world, steps=60)
     clone.model.save_pretrained(tmp_path / "clone")
     clone.tokenizer.save_pretrained(tmp_path / "clone")
     metrics, _ = asked(str(tmp_path / "clone"), "smilerl_world_vulnerable", {"n": 64})

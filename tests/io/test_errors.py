@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from smilerl.chat_models import SpeakerError
+from smilerl.chat_models import ChatModelError
 from smilerl.config.recipe import RecipeError
 from smilerl.config.yaml_lines import parse_value
 from smilerl.io import errors
@@ -35,7 +35,7 @@ def said(capsys, raises: BaseException | type) -> tuple[int, str]:
     return status, text
 
 
-@pytest.mark.parametrize("kind", [RecipeError, RunError, RewardError, SpeakerError, HubError, OutcomeSealed])
+@pytest.mark.parametrize("kind", [RecipeError, RunError, RewardError, ChatModelError, HubError, OutcomeSealed])
 def test_an_error_for_users_is_shown_as_it_is(kind: type[Exception], capsys) -> None:
     assert said(capsys, kind("recipe.yaml:3: wrong.\n    Write it right.")) == (
         2,

@@ -16,8 +16,8 @@ from smilerl.evaluation import care, controls, known, session, verdicts
 from smilerl.evaluation.agents import helper_of
 from smilerl.evaluation.kinds import curves, items
 from smilerl.evaluation.question import load_question
-from smilerl.evaluation.session import Sitting
-from smilerl.runs.cache import Book
+from smilerl.evaluation.session import Session
+from smilerl.runs.cache import Cache
 from smilerl.statistics import intervals
 from smilerl.worlds.smileworld import dynamics, parser
 from smilerl.worlds.smileworld.world import SmileWorld
@@ -46,8 +46,8 @@ def broken_cells(*names: str) -> list[str]:
     asked = [load_question(name) for name in names]
     wrong = known.wrong(known.answered(world, [one for one in asked if one.kind == "dialogue"], HELPERS, seed=0, n=N))
     for question in asked:
-        one = Sitting(world, helper_of(world, "carer"), None, {}, 0, Book(None))
-        people = known.groups(world, question, known.Suite(question.name, (question,)), N, 0, one.book)
+        one = Session(world, helper_of(world, "carer"), None, {}, 0, Cache(None))
+        people = known.cohorts(world, question, known.Suite(question.name, (question,)), N, 0, one.cache)
         found = controls.controls(one, question, people)
         wrong += [f"{name} in {question.name}: {cell['got']}" for name, cell in found.items() if not cell["agrees"]]
     return wrong
@@ -106,15 +106,15 @@ def dropped_twin(mutate):
 
 def dropped_term(mutate):
     """The second term of every difference is forgotten."""
-    mutate(session.Sitting, "_answered", lambda answered: lambda self, term, people, who: dataclasses.replace(
+    mutate(session.Session, "_answered", lambda answered: lambda self, term, people, who: dataclasses.replace(
         answered(self, term, people, who), values=0 * answered(self, term, people, who).values
     ) if term.condition in ("unseen", "firm", "good") else answered(self, term, people, who))  # fmt: skip
 
 
 def swapped_conditions(mutate):
-    """The policy meets the second group where the first was meant."""
+    """The policy meets the second cohort where the first was meant."""
     pairs = {"seen": "unseen", "unseen": "seen", "vulnerable": "firm", "firm": "vulnerable"}
-    mutate(session.Sitting, "_answered", lambda answered: lambda self, term, people, who: answered(
+    mutate(session.Session, "_answered", lambda answered: lambda self, term, people, who: answered(
         self, term, {name: people[pairs.get(name, name)] for name in people}, who
     ))  # fmt: skip
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from smilerl import chat, chat_models, cli, worlds
-from smilerl.chat_models import SpeakerError
+from smilerl.chat_models import ChatModelError
 from smilerl.config.recipe import RecipeError
 from smilerl.evaluation.runner import evaluate
 from smilerl.rewards import RewardError
@@ -99,7 +99,7 @@ def test_who_cannot_be_reached_is_found_out_before_anything_is_loaded(make_recip
     monkeypatch.setattr(pipeline, "_policy", lambda *a, **k: pytest.fail("a policy was loaded"))
     recipe = make_recipe(args(at(server)))
     server.close()
-    with pytest.raises(SpeakerError, match="no connection"):
+    with pytest.raises(ChatModelError, match="no connection"):
         pipeline.run_recipe(recipe, progress=False)
     assert cli.main(["train", recipe.source]) == 2
     from smilerl import train
@@ -115,7 +115,7 @@ def test_who_cannot_be_reached_is_found_out_before_anything_is_loaded(make_recip
 def test_an_endpoint_that_dies_in_the_middle_stops_the_run_and_says_so(make_recipe, server) -> None:  # noqa: F811
     server.behaviour = lambda h, b, n: play(h, b, n) if n < 14 else send(h, b"out of memory", 500)
     recipe = make_recipe(args(at(server)))
-    with pytest.raises(SpeakerError, match=r"HTTP 500: out of memory \(2 tries\)"):
+    with pytest.raises(ChatModelError, match=r"HTTP 500: out of memory \(2 tries\)"):
         pipeline.run_recipe(recipe, progress=False)
     run = Run.open(recipe.output_dir)
     assert run.state == "failed"

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from smilerl import chat_models, rewards, worlds
-from smilerl.chat_models import SpeakerError
+from smilerl.chat_models import ChatModelError
 from smilerl.worlds import channels
 from smilerl.worlds.base import EvaluationKey, Observation, OutcomeSealed, opened, sealed
 from smilerl.worlds.dialogue import played
@@ -131,7 +131,7 @@ def test_a_helper_who_writes_the_answer_has_written_words_of_a_helper(world, peo
     mine = people[0]
     reaction = world.react([mine], [forged])[0]
     assert (reaction.observation.smile, reaction.outcome.wellbeing) == (0.1, -0.6)
-    # And one who gets the speaker to repeat it has got an answer that cannot be read.
+    # And one who gets the chat model to repeat it has got an answer that cannot be read.
     Scripted.says = [forged, forged]
     reaction = world.react([mine], [f"{forged} Repeat this."])[0]
     assert reaction.observation == Observation(None, None, None)
@@ -213,7 +213,7 @@ def test_a_speaker_who_can_hardly_ever_be_read_is_an_error(scripted, tmp_path) -
     world = build(tmp_path, scripted, rows, {"least_scored": 0.5})
     people = world.people("train", 60, 0)["person"]
     Scripted.says = ["As an AI I cannot."] * 30
-    with pytest.raises(SpeakerError, match=r"in 18 of 48 cases(?s:.*)least_scored: 0"):
+    with pytest.raises(ChatModelError, match=r"in 18 of 48 cases(?s:.*)least_scored: 0"):
         worlds.observe(people, ["great"] * 60)
     Scripted.says = ["As an AI I cannot."] * 60
     world = build(tmp_path, scripted, rows, {"least_scored": 0.0})
@@ -262,7 +262,7 @@ def test_people_whom_nobody_plays_are_refused_as_before(world, people, tmp_path)
         ({"prompt": "p", **PERSON}, {"columns": {"mood": "m"}}, "people.columns has 'mood'"),
         ({"prompt": "p", **PERSON}, {"temperature": -1.0}, "people.temperature at least 0"),
         ({"prompt": "p", **PERSON}, {"temprature": 1.0}, "Did you mean 'temperature'"),
-        ({"prompt": "p", **PERSON}, {"speaker": {"name": "lokal"}}, "no speaker 'lokal'"),
+        ({"prompt": "p", **PERSON}, {"speaker": {"name": "lokal"}}, "no chat model 'lokal'"),
     ],
 )
 def test_what_cannot_be_played_is_said_at_once(scripted, tmp_path, row, people, says_so) -> None:

@@ -26,13 +26,13 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 from smilerl import worlds
 from smilerl.config.recipe import DEFAULT_WORLD
 from smilerl.evaluation import care
-from smilerl.evaluation.cohorts import groups
+from smilerl.evaluation.cohorts import cohorts
 from smilerl.evaluation.formula import POLICY
 from smilerl.evaluation.kinds import items
 from smilerl.evaluation.question import Question, Suite, load_question, names
 from smilerl.evaluation.runner import GENERATION, evaluate
 from smilerl.models.replies import visible
-from smilerl.runs.cache import Book
+from smilerl.runs.cache import Cache
 from smilerl.statistics.intervals import Estimate
 from smilerl.worlds.base import World
 
@@ -175,14 +175,14 @@ def _dialogue(question: Question) -> Callable[..., Task]:
             world: its name, or {name: ..., args: {...}}.
         """
         suite = Suite(question.name, (question,))
-        people = groups(_world(world), question, suite, n, seed, Book(None))
-        asked = {name: group for name, group in people.items() if group.part is None}
+        people = cohorts(_world(world), question, suite, n, seed, Cache(None))
+        asked = {name: cohort for name, cohort in people.items() if cohort.part is None}
         samples = [
             Sample(input=prompt, id=f"{condition}-{row}", metadata={"person": person, "best": best})
-            for condition, group in asked.items()
-            for row, (prompt, person, best) in enumerate(zip(group.prompts, group.people, group.best, strict=True))
+            for condition, cohort in asked.items()
+            for row, (prompt, person, best) in enumerate(zip(cohort.prompts, cohort.people, cohort.best, strict=True))
         ]
-        everybody = {person for group in asked.values() for person in group.people}
+        everybody = {person for cohort in asked.values() for person in cohort.people}
         return Task(
             dataset=MemoryDataset(samples, name=question.name),
             solver=answer(),
@@ -263,7 +263,7 @@ def _refuse_roles_in_words(api: Any) -> None:
 
 
 def _by_letter(question: Question, name: str) -> bool:
-    return all(term.quantity == "prefers_care" for term in question.estimates[name].terms)
+    return all(term.metric == "prefers_care" for term in question.estimates[name].terms)
 
 
 def _flat(found: Mapping[str, Estimate]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""A judge: a speaker with a rubric, asked about many replies at once, whose verdicts are kept.
+"""A judge: a chat model with a rubric, asked about many replies at once, whose verdicts are kept.
 
 Asking one inside a sealed run raises, as computing wellbeing does: what a judge thinks of a reply is an outcome.
 """
@@ -23,7 +23,7 @@ from smilerl.evaluation.judges.verdict import Verdict, read_verdict
 from smilerl.io import paths
 from smilerl.models.messages import text
 from smilerl.models.replies import as_said, visible
-from smilerl.runs.cache import Book
+from smilerl.runs.cache import Cache
 from smilerl.worlds.base import check_open
 
 #: What decides a verdict besides the rubric and the judge. Other code may change without judging anew, which costs money.
@@ -51,21 +51,21 @@ class Item:
 
 @dataclass(frozen=True)
 class Judge:
-    """A speaker with a rubric.
+    """A chat model with a rubric.
 
     Attributes:
-        speaker: who is asked.
+        chat_model: the model that is asked.
         rubric: what is asked.
-        spec: from which the speaker was built; verdicts are kept on disk only where it is known, since a function has no hash.
+        spec: from which the chat model was built; verdicts are kept on disk only where it is known, since a function has no hash.
         samples: answers to each question; a scale's verdict is their median, a label is given by more than half of them.
         temperature, max_new_tokens, seed: of the judge's answers.
         batch: questions put at once, and kept at once.
         salt: from which the words of the fences are drawn. A secret drawn for this judge, unless one is given to make calls repeatable:
             whoever writes what is judged must not know it.
-        book: where verdicts are kept.
+        cache: where verdicts are kept.
     """
 
-    speaker: chat_models.Speaker
+    chat_model: chat_models.ChatModel
     rubric: Rubric
     spec: Mapping[str, Any] | None = None
     samples: int = 1
@@ -74,7 +74,7 @@ class Judge:
     seed: int = 0
     batch: int = 64
     salt: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
-    book: Book = field(default_factory=lambda: Book(paths.cache_dir() / "verdicts", code=_CODE), repr=False)
+    cache: Cache = field(default_factory=lambda: Cache(paths.cache_dir() / "verdicts", code=_CODE), repr=False)
 
     def __post_init__(self) -> None:
         if self.samples < 1 or self.batch < 1 or self.max_new_tokens < 1 or self.temperature < 0:
@@ -100,7 +100,7 @@ class Judge:
         for start in range(0, len(items), self.batch):
             some = items[start : start + self.batch]
             key = [self.spec, self.rubric.data, [item.said() for item in some], turn, draw, self._settings()]
-            table = self.book.table(
+            table = self.cache.table(
                 key,
                 lambda some=some: self._ask(some, turn, draw),  # type: ignore[misc]
                 on_disk=self.spec is not None,
@@ -118,11 +118,13 @@ class Judge:
         """The fence word and the judge's answer to each item."""
         words = [_word(self.salt, item.said(), draw) for item in items]
         asked = [self.rubric.messages(item.said(), word, turn) for item, word in zip(items, words, strict=True)]
-        answers = self.speaker(
+        answers = self.chat_model(
             asked, max_new_tokens=self.max_new_tokens, temperature=self.temperature, seed=self.seed + draw
         )
         if len(answers) != len(asked):
-            raise ValueError(f"the speaker '{self.speaker.name}' gave {len(answers)} answers to {len(asked)} questions")
+            raise ValueError(
+                f"the chat model '{self.chat_model.name}' gave {len(answers)} answers to {len(asked)} questions"
+            )
         return pd.DataFrame({"word": words, "answer": pd.Series(list(answers), dtype=object)})
 
     def _settings(self) -> list[Any]:
@@ -130,18 +132,18 @@ class Judge:
 
 
 def build_judge(spec: Mapping[str, Any] | str, rubric: Rubric | str = "wellbeing", **settings: Any) -> Judge:
-    """The judge of a speaker's spec, `{name: ..., args: {...}}`, and a rubric or its name; `settings` are attributes of `Judge`.
+    """The judge of the spec of a chat model, `{name: ..., args: {...}}`, and a rubric or its name; `settings` are attributes of `Judge`.
 
     Raises:
-        ValueError: no such speaker. RecipeError: no such rubric, or something wrong in it.
+        ValueError: no such chat model. RecipeError: no such rubric, or something wrong in it.
     """
     read = rubric if isinstance(rubric, Rubric) else load_rubric(rubric)
     plain = {"name": spec} if isinstance(spec, str) else dict(spec)
     return Judge(chat_models.build(plain), read, plain, **settings)
 
 
-def speaker_spec(text: str) -> dict[str, Any]:
-    """The spec of a speaker, as typed on the command line.
+def chat_model_spec(text: str) -> dict[str, Any]:
+    """The spec of a chat model, as typed on the command line.
 
     Raises:
         RecipeError: it is neither a name nor a mapping with name and args.

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from smilerl import chat_models
-from smilerl.evaluation.agents import Respondent, respondent
+from smilerl.evaluation.agents import Agent, agent_of
 from smilerl.evaluation.judges.agreement import by_labels, by_scale, values
-from smilerl.evaluation.judges.judge import Item, Judge, speaker_spec
+from smilerl.evaluation.judges.judge import Item, Judge, chat_model_spec
 from smilerl.evaluation.judges.report import plain
 from smilerl.evaluation.judges.rubric import load_rubric
 from smilerl.evaluation.judges.transcripts import truth
@@ -84,13 +84,13 @@ def _frame(judge: Judge, verdicts: Sequence[Verdict]) -> pd.DataFrame:
 
 
 def ask(
-    judges: Sequence[Judge], world: World, who: Respondent, base: Respondent | None = None, *, n: int | None = None, seed: int = 0,
+    judges: Sequence[Judge], world: World, who: Agent, base: Agent | None = None, *, n: int | None = None, seed: int = 0,
     out_dir: Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """What a judge makes of a policy's replies to held-out people, beside those of its base to the same people.
 
     Args:
-        judges: of one speaker, one for each rubric.
+        judges: of one chat model, one for each rubric.
         n: prompts (fewer where there are fewer).
         out_dir: where `judged.parquet` goes, one row per reply.
 
@@ -99,7 +99,7 @@ def ask(
         whose truth is known (SmileWorld), `agreement` of the judge with it on these very replies.
     """
     met = _met(world, n or PROMPTS, seed)
-    said: dict[str, Any] = {"judge": judges[0].speaker.name, "spec": judges[0].spec}
+    said: dict[str, Any] = {"judge": judges[0].chat_model.name, "spec": judges[0].spec}
     said["rubrics"] = {judge.rubric.judges: judge.rubric.data for judge in judges}
     tables: dict[str, pd.DataFrame] = {}
     for name, one in (("policy", who), ("base", base)):
@@ -121,15 +121,15 @@ def ask(
 
 
 def check(spec: str) -> None:
-    """Whether this speaker will be able to judge; asks it one short thing.
+    """Whether this chat model will be able to judge; asks it one short thing.
 
     Args:
         spec: as typed.
 
     Raises:
-        ValueError: no such speaker, or it cannot be reached.
+        ValueError: no such chat model, or it cannot be reached.
     """
-    chat_models.check(chat_models.build(speaker_spec(spec)))
+    chat_models.check(chat_models.build(chat_model_spec(spec)))
 
 
 def add(
@@ -143,13 +143,13 @@ def add(
         policy, base: as `evaluate` took them.
 
     Raises:
-        ValueError: no such speaker.
+        ValueError: no such chat model.
     """
-    written = speaker_spec(spec)
-    speaker = chat_models.build(written)
-    judges = [Judge(speaker, load_rubric(rubric), written, seed=seed) for rubric in _RUBRICS]
-    who = respondent(policy, world, results["generation"])
-    other = None if base is None else respondent(base, world, results["generation"])
+    written = chat_model_spec(spec)
+    chat_model = chat_models.build(written)
+    judges = [Judge(chat_model, load_rubric(rubric), written, seed=seed) for rubric in _RUBRICS]
+    who = agent_of(policy, world, results["generation"])
+    other = None if base is None else agent_of(base, world, results["generation"])
     results["judged"] = plain(ask(judges, world, who, other, n=n, seed=seed, out_dir=out_dir))
     out_dir.mkdir(parents=True, exist_ok=True)
     write(out_dir / "results.json", json.dumps(results, indent=1), together=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from smilerl import chat_models
 from smilerl.evaluation.judges.agreement import agreement
-from smilerl.evaluation.judges.judge import Judge, speaker_spec
+from smilerl.evaluation.judges.judge import Judge, chat_model_spec
 from smilerl.evaluation.judges.robustness import robustness
 from smilerl.evaluation.judges.rubric import load_rubric
 from smilerl.evaluation.judges.transcripts import transcripts
@@ -29,13 +29,13 @@ _SAYS = {
 }
 
 
-def judges_of(speaker: str, rubrics: Sequence[str], **settings: Any) -> list[Judge]:
-    """One judge for each rubric, of one speaker as typed on the command line; `settings` are attributes of `Judge`.
+def judges_of(chat_model: str, rubrics: Sequence[str], **settings: Any) -> list[Judge]:
+    """One judge for each rubric, of one chat model as typed on the command line; `settings` are attributes of `Judge`.
 
     Raises:
-        RecipeError: no such rubric, or the speaker is not written as one. ValueError: no such speaker.
+        RecipeError: no such rubric, or the chat model is not written as one. ValueError: no such chat model.
     """
-    spec, read = speaker_spec(speaker), [load_rubric(rubric.strip()) for rubric in rubrics]
+    spec, read = chat_model_spec(chat_model), [load_rubric(rubric.strip()) for rubric in rubrics]
     who = chat_models.build(spec)
     if hasattr(who, "check"):
         who.check()  # whether it can be reached, before anything is sampled
@@ -56,14 +56,14 @@ def put_to_the_test(
     """Agreement and robustness of a judge under each rubric.
 
     Args:
-        judges: one for each rubric, of one speaker.
+        judges: one for each rubric, of one chat model.
         n: conversations for the agreement; n_robust: of these, how many are used to try to move the judge (0: none).
         policy, answers: see `transcripts.transcripts`.
         out: folder for `judge.json` and `judge.txt`.
     """
     table = transcripts(world, n, seed=seed, policy=policy, answers=answers)
     results: dict[str, Any] = {
-        "judge": judges[0].speaker.name,
+        "judge": judges[0].chat_model.name,
         "spec": judges[0].spec,
         "world": world.name,
         "n": len(table),
@@ -77,8 +77,8 @@ def put_to_the_test(
             found["robustness"] = robustness(judge, world, table.head(n_robust), seed)
         settings = {"samples": judge.samples, "temperature": judge.temperature, "max_new_tokens": judge.max_new_tokens}
         results["rubrics"][judge.rubric.judges] = {"rubric": judge.rubric.data, **settings, **found}
-    if hasattr(judges[0].speaker, "usage"):  # calls, tokens and cost, where the speaker counts them
-        results["usage"] = dict(vars(judges[0].speaker.usage))
+    if hasattr(judges[0].chat_model, "usage"):  # calls, tokens and cost, where the chat model counts them
+        results["usage"] = dict(vars(judges[0].chat_model.usage))
     results = plain(results)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)

@@ -21,10 +21,10 @@ import pandas as pd
 
 from smilerl import worlds
 from smilerl.evaluation import clones
-from smilerl.evaluation.agents import Respondent, language_model
-from smilerl.evaluation.cohorts import Group, identity
+from smilerl.evaluation.agents import Agent, language_model
+from smilerl.evaluation.cohorts import Cohort, identity
 from smilerl.evaluation.question import Choice
-from smilerl.evaluation.session import Sitting
+from smilerl.evaluation.session import Session
 from smilerl.evaluation.verdicts import OFFERED
 from smilerl.models import sampling
 from smilerl.statistics.intervals import Estimate, mean_estimate
@@ -34,58 +34,58 @@ PAID = 0.05
 
 
 def estimates(
-    sitting: Sitting, choice: Choice, group: Group, who: Respondent
+    session: Session, choice: Choice, cohort: Cohort, who: Agent
 ) -> tuple[dict[str, Estimate], dict[str, str]]:
     """The change in log-odds of each act, in nats, with simultaneous 95 % intervals over people; and why an act is left out.
 
     `offered` beside them is the probability that the policy opens with any of the sentences that it was offered: where it is next
     to nothing, log-odds compare what it would never say.
     """
-    tuned, base = (_log_odds(sitting, choice, group, each) for each in (who, sitting.base_model[0]))
-    paid = _paid(sitting, choice, group) if choice.unpaid and sitting.reward is not None else []
+    tuned, base = (_log_odds(session, choice, cohort, each) for each in (who, session.base_model[0]))
+    paid = _paid(session, choice, cohort) if choice.unpaid and session.reward is not None else []
     # A verdict looks at every act, so the intervals hold for all of them at once (Bonferroni).
     level = 1 - 0.05 / len(choice.acts)
     found = {
         act: mean_estimate(
-            (tuned[act] - base[act]).to_numpy(), np.array(group.clusters), seed=sitting.seed, level=level
+            (tuned[act] - base[act]).to_numpy(), np.array(cohort.clusters), seed=session.seed, level=level
         )
         for act in choice.acts
         if act not in paid
     }
-    found[OFFERED] = mean_estimate(tuned[OFFERED].to_numpy(), np.array(group.clusters), seed=sitting.seed)
+    found[OFFERED] = mean_estimate(tuned[OFFERED].to_numpy(), np.array(cohort.clusters), seed=session.seed)
     return found, dict.fromkeys(paid, "a reward that does not pay it")
 
 
-def clone_of(sitting: Sitting, helper: str) -> Respondent:
-    """The base model tuned to talk like a scripted helper, as a respondent."""
-    return language_model(clones.clone(*sitting.base_model, helper, sitting.world), sitting.settings)
+def clone_of(session: Session, helper: str) -> Agent:
+    """The base model tuned to talk like a scripted helper, as an agent."""
+    return language_model(clones.clone(*session.base_model, helper, session.world), session.settings)
 
 
-def _log_odds(sitting: Sitting, choice: Choice, group: Group, who: Respondent) -> pd.DataFrame:
+def _log_odds(session: Session, choice: Choice, cohort: Cohort, who: Agent) -> pd.DataFrame:
     """psi of each person (row) and act (column)."""
 
     def score() -> pd.DataFrame:
-        key = ["offers", identity(sitting.world), group.key, choice.acts, choice.paraphrases, sitting.seed]
-        offered = sitting.book.note(key, lambda: _offers(sitting, choice, group.people))
+        key = ["offers", identity(session.world), cohort.key, choice.acts, choice.paraphrases, session.seed]
+        offered = session.cache.note(key, lambda: _offers(session, choice, cohort.people))
         options = [[text for texts in offer.values() for text in texts] for offer in offered]
-        scores = sampling.option_logprobs(who.policy, group.prompts, options, eos=False)
+        scores = sampling.option_logprobs(who.policy, cohort.prompts, options, eos=False)
         return pd.DataFrame([_marginals(offer, own, choice) for offer, own in zip(offered, scores, strict=True)])
 
-    key = ["log odds", who.fingerprint, group.key, choice.acts, choice.paraphrases, choice.against, sitting.seed]
-    return sitting.book.table(key, score)
+    key = ["log odds", who.fingerprint, cohort.key, choice.acts, choice.paraphrases, choice.against, session.seed]
+    return session.cache.table(key, score)
 
 
-def _offers(sitting: Sitting, choice: Choice, people: list[str]) -> list[dict[str, list[str]]]:
+def _offers(session: Session, choice: Choice, people: list[str]) -> list[dict[str, list[str]]]:
     """For each person, the paraphrases of each act that the world reads as that act when said to this person.
 
     (The truth is no truth where there is no news to tell.)
     """
-    world, acts = sitting.world, [*sitting.world.acts.care, *choice.acts]
+    world, acts = session.world, [*session.world.acts.care, *choice.acts]
     rows = [
         (number, act, text)
         for number, person in enumerate(people)
         for act in acts
-        for text in world.paraphrases(person, act, choice.paraphrases, sitting.seed)
+        for text in world.paraphrases(person, act, choice.paraphrases, session.seed)
     ]
     reactions = world.react([people[number] for number, _, _ in rows], [text for _, _, text in rows])
     offers: list[dict[str, list[str]]] = [{} for _ in people]
@@ -108,17 +108,17 @@ def _marginals(offer: dict[str, list[str]], scores: np.ndarray, choice: Choice) 
     return offered | {act: care - own for act, own in mass.items()}
 
 
-def _paid(sitting: Sitting, choice: Choice, group: Group) -> list[str]:
-    """The acts that the sitting's reward pays on average, one paraphrase each, to these people."""
-    reward = sitting.reward
+def _paid(session: Session, choice: Choice, cohort: Cohort) -> list[str]:
+    """The acts that the session's reward pays on average, one paraphrase each, to these people."""
+    reward = session.reward
     if reward is None:
         return []
-    acts = [*sitting.world.acts.idle[:1], *choice.acts]
-    rows = [(row, act) for row in range(len(group.people)) for act in acts]
-    texts = [sitting.world.paraphrases(group.people[row], act, 1, sitting.seed + row)[0] for row, act in rows]
-    asked = {"prompts": [group.prompts[row] for row, _ in rows], "person": [group.people[row] for row, _ in rows]}
+    acts = [*session.world.acts.idle[:1], *choice.acts]
+    rows = [(row, act) for row in range(len(cohort.people)) for act in acts]
+    texts = [session.world.paraphrases(cohort.people[row], act, 1, session.seed + row)[0] for row, act in rows]
+    asked = {"prompts": [cohort.prompts[row] for row, _ in rows], "person": [cohort.people[row] for row, _ in rows]}
     asked |= worlds.columns_of(asked["person"])
     scores = np.array([np.nan if one is None else one for one in reward(completions=texts, **asked)], dtype=float)
-    table = scores.reshape(len(group.people), len(acts))
+    table = scores.reshape(len(cohort.people), len(acts))
     over_idle = np.nanmean(table[:, 1:] - table[:, :1], axis=0)
     return [act for act, gain in zip(choice.acts, over_idle, strict=True) if gain > PAID * np.nanstd(table)]

@@ -72,7 +72,7 @@ def estimates(question: Question, trail: pd.DataFrame, seed: int) -> dict[str, E
     for name, formula in question.estimates.items():
         answered = [
             Answered(
-                _table(tables, term.quantity).to_numpy()[at[term.condition], np.arange(len(people))],
+                _table(tables, term.metric).to_numpy()[at[term.condition], np.arange(len(people))],
                 alike,
                 "people",
                 f"{POLICY} {term.condition}",
@@ -80,8 +80,8 @@ def estimates(question: Question, trail: pd.DataFrame, seed: int) -> dict[str, E
             for term in formula.terms
         ]
         found[name] = estimate(formula, answered, seed=seed)
-    for quantity in question.half_life:
-        found[HALF_LIFE + quantity] = half_life(_table(tables, quantity), alike, seed)
+    for metric in question.half_life:
+        found[HALF_LIFE + metric] = half_life(_table(tables, metric), alike, seed)
     return found
 
 
@@ -158,10 +158,10 @@ def digest(trail: pd.DataFrame) -> str:
     return f"{int(pd.util.hash_pandas_object(trail, index=False).sum()) % 2**64:016x}"
 
 
-def _table(tables: dict[str, pd.DataFrame], quantity: str) -> pd.DataFrame:
-    if quantity not in tables:
-        raise ValueError(f"a run's trail holds {', '.join(tables)}; it has no '{quantity}'")
-    return tables[quantity]
+def _table(tables: dict[str, pd.DataFrame], metric: str) -> pd.DataFrame:
+    if metric not in tables:
+        raise ValueError(f"a run's trail holds {', '.join(tables)}; it has no '{metric}'")
+    return tables[metric]
 
 
 def _step_of_each(condition: Condition, wellbeing: pd.DataFrame, clusters: np.ndarray) -> np.ndarray:

@@ -27,10 +27,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from smilerl.evaluation.agents import Respondent
+from smilerl.evaluation.agents import Agent
 from smilerl.evaluation.formula import BASE, POLICY
 from smilerl.evaluation.question import Question
-from smilerl.evaluation.session import Sitting
+from smilerl.evaluation.session import Session
 from smilerl.io.records import records
 from smilerl.models import sampling
 from smilerl.models.policy import Policy
@@ -154,7 +154,7 @@ def option_text(policy: Policy, text: str) -> str:
 def of_language_model(policy: Policy | None) -> Chooser:
     """A language model as a chooser; one pass over the prompts, their options sharing its cache."""
     if policy is None:
-        raise ValueError("items are log-probabilities, which this respondent does not have")
+        raise ValueError("items are log-probabilities, which this agent does not have")
 
     def choose(items: Sequence[Item]) -> list[dict[str, np.ndarray]]:
         prompts = [prompt_of(policy, item) for item in items]
@@ -223,11 +223,11 @@ def answers(items: Sequence[Item], scores: Sequence[Mapping[str, np.ndarray]]) -
     return pd.DataFrame([score(item, own) for item, own in zip(items, scores, strict=True)])
 
 
-def estimates(sitting: Sitting, question: Question, who: Respondent) -> tuple[dict[str, Estimate], dict[str, str]]:
-    """The question's estimates for one respondent, and what the others lack."""
-    of = {POLICY: who} | ({BASE: sitting.base} if sitting.base else {})
+def estimates(session: Session, question: Question, who: Agent) -> tuple[dict[str, Estimate], dict[str, str]]:
+    """The question's estimates for one agent, and what the others lack."""
+    of = {POLICY: who} | ({BASE: session.base} if session.base else {})
     fingerprints = {name: one.fingerprint for name, one in of.items()}
-    return estimated(question, lambda whose, own: _table(sitting, of[whose], own), fingerprints, sitting.seed)
+    return estimated(question, lambda whose, own: _table(session, of[whose], own), fingerprints, session.seed)
 
 
 def estimated(
@@ -262,20 +262,20 @@ def estimated(
         for term in formula.terms:
             table, own = asked(term.who, term.condition)
             themes = np.array([item.theme for item in own])
-            terms.append(Answered(table[term.quantity].to_numpy(float), themes, "items", who[term.who]))
+            terms.append(Answered(table[term.metric].to_numpy(float), themes, "items", who[term.who]))
         found[name] = estimate(formula, terms, seed=seed)
     return found, missing
 
 
-def control(name: str) -> Respondent:
-    """A chooser whose answers are known, as a respondent."""
-    return Respondent(name, f"chooser {name}", says_nothing, chooser=CHOOSERS[name])
+def control(name: str) -> Agent:
+    """A chooser whose answers are known, as an agent."""
+    return Agent(name, f"chooser {name}", says_nothing, chooser=CHOOSERS[name])
 
 
-def _table(sitting: Sitting, who: Respondent, items: list[Item]) -> pd.DataFrame:
+def _table(session: Session, who: Agent, items: list[Item]) -> pd.DataFrame:
     chooser = who.chooser or of_language_model(who.policy)
     key = ["items", who.fingerprint, _digest(items)]
-    return sitting.book.table(key, lambda: answers(items, chooser(items)), on_disk=who.chooser is None)
+    return session.cache.table(key, lambda: answers(items, chooser(items)), on_disk=who.chooser is None)
 
 
 def says_nothing(prompts: Sequence[Any], people: Sequence[str], seed: int) -> list[str]:

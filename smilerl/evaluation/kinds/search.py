@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from smilerl.evaluation.agents import Respondent, helper_of
-from smilerl.evaluation.cohorts import Group
+from smilerl.evaluation.agents import Agent, helper_of
+from smilerl.evaluation.cohorts import Cohort
 from smilerl.evaluation.question import SEARCHED, Search
-from smilerl.evaluation.session import Sitting, lacks_of
+from smilerl.evaluation.session import Session, lacks_of
 from smilerl.models.replies import all_visible
 from smilerl.rewards._outside import ask_outside
 from smilerl.statistics import best_of_n
@@ -25,31 +25,31 @@ SURVIVORS, CHILDREN, CARING = 4, 12, 8
 MOST_CLAUSES = 6
 
 
-def estimates(sitting: Sitting, search: Search, group: Group, who: Respondent) -> dict[str, Estimate]:
-    """All of `question.SEARCHED` for one policy and the sitting's reward, with intervals over people.
+def estimates(session: Session, search: Search, cohort: Cohort, who: Agent) -> dict[str, Estimate]:
+    """All of `question.SEARCHED` for one policy and the session's reward, with intervals over people.
 
     Raises:
-        ValueError: the sitting has no reward, or the reward scored nothing.
+        ValueError: the session has no reward, or the reward scored nothing.
     """
-    rewarded = _Rewarded(sitting, group)
-    people = len(group.people)
-    prompts, persons = group.prompts * search.samples, group.people * search.samples
-    replies = who.reply(prompts, persons, sitting.seed + 1)
+    rewarded = _Rewarded(session, cohort)
+    people = len(cohort.people)
+    prompts, persons = cohort.prompts * search.samples, cohort.people * search.samples
+    replies = who.reply(prompts, persons, session.seed + 1)
     paid = rewarded(persons, replies).reshape(search.samples, people).T
     if not np.isfinite(paid).any():
         raise ValueError("the reward scored none of the policy's replies")
-    better_off = _wellbeing(sitting, persons, replies).reshape(search.samples, people).T
+    better_off = _wellbeing(session, persons, replies).reshape(search.samples, people).T
     spread = float(np.nanstd(paid))
     scale = spread if spread > 1e-9 else 1.0  # a policy that always earns the same
     best_n = best_of_n.curves(paid, better_off)
     evolved = _evolve(
-        sitting, search, group, np.array(replies, dtype=object).reshape(search.samples, people).T, paid, rewarded
+        session, search, cohort, np.array(replies, dtype=object).reshape(search.samples, people).T, paid, rewarded
     )
-    best = rewarded(group.people, evolved)
+    best = rewarded(cohort.people, evolved)
     caring = [
-        helper_of(sitting.world, "carer").reply(group.prompts, group.people, sitting.seed + k) for k in range(CARING)
+        helper_of(session.world, "carer").reply(cohort.prompts, cohort.people, session.seed + k) for k in range(CARING)
     ]
-    by_care = np.array([rewarded(group.people, texts) for texts in caring])
+    by_care = np.array([rewarded(cohort.people, texts) for texts in caring])
     most = np.nanargmax(np.where(np.isfinite(by_care), by_care, -np.inf), axis=0)
     kindest = [caring[k][row] for row, k in enumerate(most)]
     values = {
@@ -57,25 +57,25 @@ def estimates(sitting: Sitting, search: Search, group: Group, who: Respondent) -
         "wellbeing_mean": np.nanmean(better_off, axis=1),
         "wellbeing_at_best": best_n.gold[:, -1],
         "over_care": (best - by_care[most, np.arange(people)]) / scale,
-        "wellbeing_evolved": _wellbeing(sitting, group.people, evolved),
-        "wellbeing_care": _wellbeing(sitting, group.people, kindest),
+        "wellbeing_evolved": _wellbeing(session, cohort.people, evolved),
+        "wellbeing_care": _wellbeing(session, cohort.people, kindest),
     }
-    clusters = np.array(group.clusters)
-    found = {name: mean_estimate(own, clusters, seed=sitting.seed) for name, own in values.items()}
-    found["wellbeing_slope"] = best_of_n.slope(best_n, clusters.tolist(), seed=sitting.seed)
+    clusters = np.array(cohort.clusters)
+    found = {name: mean_estimate(own, clusters, seed=session.seed) for name, own in values.items()}
+    found["wellbeing_slope"] = best_of_n.slope(best_n, clusters.tolist(), seed=session.seed)
     return {name: found[name] for name in SEARCHED}
 
 
 class _Rewarded:
     """The reward of replies as an array [N], NaN where it gives none; each (person, reply) is asked about once."""
 
-    def __init__(self, sitting: Sitting, group: Group):
-        if sitting.reward is None:
+    def __init__(self, session: Session, cohort: Cohort):
+        if session.reward is None:
             raise ValueError("a search needs the training reward, and none was given")
-        if (lack := lacks_of(sitting.reward, group.people)) is not None:
+        if (lack := lacks_of(session.reward, cohort.people)) is not None:
             raise ValueError(lack)
-        self.reward = sitting.reward
-        self.prompts = dict(zip(group.people, group.prompts, strict=True))
+        self.reward = session.reward
+        self.prompts = dict(zip(cohort.people, cohort.prompts, strict=True))
         self.known: dict[tuple[str, str], float] = {}
 
     def __call__(self, people: Sequence[str], replies: Sequence[str]) -> np.ndarray:
@@ -89,30 +89,30 @@ class _Rewarded:
         return np.array([self.known[pair] for pair in zip(people, replies, strict=True)])
 
 
-def _wellbeing(sitting: Sitting, people: Sequence[str], replies: Sequence[str]) -> np.ndarray:
-    return np.array([reaction.outcome.wellbeing for reaction in sitting.world.react(people, replies)], dtype=float)
+def _wellbeing(session: Session, people: Sequence[str], replies: Sequence[str]) -> np.ndarray:
+    return np.array([reaction.outcome.wellbeing for reaction in session.world.react(people, replies)], dtype=float)
 
 
 def _evolve(
-    sitting: Sitting, search: Search, group: Group, replies: np.ndarray, paid: np.ndarray, rewarded: Callable
+    session: Session, search: Search, cohort: Cohort, replies: np.ndarray, paid: np.ndarray, rewarded: Callable
 ) -> list[str]:
     """The best-paid reply that evolution finds for each person.
 
     Args:
         replies, paid: samples and their reward, [P, N].
     """
-    rng = random.Random(sitting.seed)
+    rng = random.Random(session.seed)
     order = np.argsort(-np.where(np.isfinite(paid), paid, -np.inf), axis=1, kind="stable")[:, :SURVIVORS]
     alive = [all_visible([replies[row, at] for at in own]) for row, own in enumerate(order)]
     clauses = sorted(
-        {clause for text in set(all_visible(replies.ravel().tolist())) for clause in sitting.world.clauses(text[:2000])}
+        {clause for text in set(all_visible(replies.ravel().tolist())) for clause in session.world.clauses(text[:2000])}
     ) or [""]
     words = sorted({word for clause in clauses for word in clause.split()}) or [""]
     for _ in range(search.rounds):
-        children = [[_child(sitting.world, own, clauses, words, rng) for _ in range(CHILDREN)] for own in alive]
+        children = [[_child(session.world, own, clauses, words, rng) for _ in range(CHILDREN)] for own in alive]
         families = [list(dict.fromkeys(own + born)) for own, born in zip(alive, children, strict=True)]
         rows = [row for row, family in enumerate(families) for _ in family]
-        worth = rewarded([group.people[row] for row in rows], [text for family in families for text in family])
+        worth = rewarded([cohort.people[row] for row in rows], [text for family in families for text in family])
         for row, (family, scores) in enumerate(
             zip(families, np.split(worth, np.cumsum([len(f) for f in families])[:-1]), strict=True)
         ):

@@ -160,7 +160,7 @@ def _looked(value: Any, key: Key, source: str, note: Note) -> Any:
     """The value with shared recipes and data named for certain; what is strange in it is noted."""
     if isinstance(value, dict):
         looked = {name: _looked(item, (*key, name), source, note) for name, item in value.items()}
-        _look_at_speaker(value, key, note)
+        _look_at_chat_model(value, key, note)
         return looked
     if isinstance(value, list | tuple):
         return [_looked(item, (*key, index), source, note) for index, item in enumerate(value)]
@@ -197,7 +197,7 @@ def _is_code(value: str, under: str, key: Key) -> bool:
     return (under == "name" and not value.isidentifier()) or _DOTTED.fullmatch(value) is not None or ".py:" in value
 
 
-def _look_at_speaker(value: dict[str, Any], key: Key, note: Note) -> None:
+def _look_at_chat_model(value: dict[str, Any], key: Key, note: Note) -> None:
     if key[0] not in ("world", "rewards"):
         return
     if value.get("name") == "endpoint":

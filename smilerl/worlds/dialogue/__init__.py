@@ -4,7 +4,7 @@
 
 Without `people` nobody reacts, so there is no reading, no smile and no wellbeing: a reward scores what the helper says
 (`sentiment` with `reads: completion`, `preference`, `gameable` on such a base), and evaluations compare choices. With it
-each person is played by a speaker (see `played`), from the hidden state in their row. A row holds one of
+each person is played by a chat model (see `played`), from the hidden state in their row. A row holds one of
 
     {"prompt": "...", "completion": "..."}                     plain text (completion: only for SFT)
     {"prompt": [{"role": ..., "content": ...}, ...], ...}      messages
@@ -130,7 +130,7 @@ class DialogueWorld(World):
         """Asks whoever plays the people one short thing, before a model is loaded and a run begins.
 
         Raises:
-            SpeakerError: they will not be able to.
+            ChatModelError: they will not be able to.
         """
         if self.player is not None:
             chat_models.check(chat_models.build(self.player.speaker))

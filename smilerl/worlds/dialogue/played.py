@@ -1,4 +1,4 @@
-"""People played by a speaker: who plays them, and how they react, as a pure function of the person and the helper's reply.
+"""People played by a chat model: which one, and how they react, as a pure function of the person and the helper's reply.
 
 What rewards may see is asked by `observe`; how a person fares is asked by `react` alone, and only where outcomes are open. In
 a training run that question is never put, so nothing in the run can depend on its answer.
@@ -19,7 +19,7 @@ from smilerl.worlds.dialogue.script import Asked, Kind, ask, read_wellbeing, rea
 
 #: The hidden state: what a row of the data may say of a person. `situation` is needed, the others help.
 STATE = ("situation", "need", "disposition", "unsaid", "facts", "bad_news", "camera")
-#: After so many answers it is clear whether a speaker can do this at all.
+#: After so many answers it is clear whether a chat model can do this at all.
 _FIRST = 48
 
 
@@ -36,7 +36,7 @@ class Player:
             people. 0: whatever they answer.
 
     Raises:
-        ValueError: no such speaker, or a setting out of range.
+        ValueError: no such chat model, or a setting out of range.
     """
 
     speaker: dict[str, Any]
@@ -138,8 +138,8 @@ class _Tally:
         # Of what is said in private training knows nothing, not even whether it could be read.
         if kind == "words" and self.of >= _FIRST and self.scored < least * self.of:
             shown = "nothing" if answer is None else repr(answer if len(answer) <= 200 else answer[:197] + "...")
-            raise chat_models.SpeakerError(
-                f"the speaker who plays people answered in the form asked for in {self.scored} of {self.of} cases, so there is "
+            raise chat_models.ChatModelError(
+                f"the chat model that plays people answered in the form asked for in {self.scored} of {self.of} cases, so there is "
                 f"next to nothing to score. Asked for lines that begin with a label, it last said {shown}.\n"
                 "Take a larger or better instructed model, raise people.max_new_tokens if answers are cut off, or accept it: "
                 "people.least_scored: 0"
@@ -155,7 +155,7 @@ _tallies: dict[tuple[Kind, str], _Tally] = {}
 def _answers(
     kind: Kind, people: Sequence[str], completions: Sequence[str]
 ) -> list[tuple[dict[str, Any], str | None, str]]:
-    """Each person, what the speaker answered to this question (None: nothing), and the mark of the question."""
+    """Each person, what the chat model answered to this question (None: nothing), and the mark of the question."""
     persons = {person: json.loads(person) for person in people}
     rows = [(kind, person, reply) for person, reply in zip(people, all_visible(completions), strict=True)]
     found = {row: _remembered[row] for row in rows if row in _remembered}

@@ -1,11 +1,11 @@
-"""What a speaker who plays a person is asked, and how its answer is read: strictly, or not at all.
+"""What a chat model that plays a person is asked, and how its answer is read: strictly, or not at all.
 
 Two questions, of which training asks only the first. In what a person *says* there are words and a smile: what sensors may
 record. How they *fare* is asked in private and with hindsight: what was true all along, they know by then.
 
 Each question carries a mark that nobody who writes the helper's reply can know: a hash over the person, the reply and the
 question. It stands around the reply and before each part of the answer, so a helper who writes `wellbeing: 10`, or a whole
-answer in the person's name, has written words of a helper. (Whether a speaker can be *talked into* something is another
+answer in the person's name, has written words of a helper. (Whether a chat model can be *talked into* something is another
 matter, and what this project studies.)
 """
 
@@ -74,7 +74,7 @@ wellbeing-{mark}: a number from -10 (it did great harm) to 10 (it gave you just 
 
 
 class Asked(NamedTuple):
-    """A question to a speaker, and the mark that its answer has to carry."""
+    """A question to a chat model, and the mark that its answer has to carry."""
 
     conversation: list[dict[str, str]]
     mark: str

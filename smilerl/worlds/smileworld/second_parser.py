@@ -1,4 +1,4 @@
-"""A second reader of SmileWorld's language, to check the first: it learns from examples instead of following rules.
+"""A second parser of SmileWorld's language, to check the first: it learns from examples instead of following rules.
 
 Words, pairs of words and their kinds (`_KINDS`) go into a ridge regression. It is fitted once, on first use, to
 sentences that helpers can say and to the plain English in `_EXAMPLES`. Words of a topic count by what they are (plan,

@@ -11,16 +11,16 @@ import torch
 from smilerl import worlds
 from smilerl.evaluation import clones, controls
 from smilerl.evaluation.agents import language_model
-from smilerl.evaluation.cohorts import first, groups
+from smilerl.evaluation.cohorts import cohorts, first
 from smilerl.evaluation.kinds import choices
 from smilerl.evaluation.question import load_suite
-from smilerl.evaluation.session import Sitting
+from smilerl.evaluation.session import Session
 from smilerl.io import paths
 from smilerl.io.errors import UserError
 from smilerl.models.policy import fresh_policy
 from smilerl.models.sampling import completion_logprobs
 from smilerl.runs import seals
-from smilerl.runs.cache import Book
+from smilerl.runs.cache import Cache
 from smilerl.worlds.smileworld.acts import CARE
 
 SUITE = load_suite("choices")
@@ -30,63 +30,63 @@ CONFIG = {"model_type": "llama", "hidden_size": 48, "intermediate_size": 96, "nu
 
 
 @pytest.fixture
-def sitting():
+def session():
     world = worlds.build("smileworld")
     torch.manual_seed(0)
     base = language_model(fresh_policy(CONFIG, world), {"max_new_tokens": 4})
-    return Sitting(world, base, None, {"max_new_tokens": 4}, 0, Book(None))
+    return Session(world, base, None, {"max_new_tokens": 4}, 0, Cache(None))
 
 
-def people(sitting, n):
-    return groups(sitting.world, QUESTION, SUITE, n, 0, sitting.book)["people"]
+def people(session, n):
+    return cohorts(session.world, QUESTION, SUITE, n, 0, session.cache)["people"]
 
 
-def test_psi_by_hand(sitting):
-    group = people(sitting, 2)
-    found = choices._log_odds(sitting, QUESTION.choice, group, sitting.base)
-    for row, (prompt, person) in enumerate(zip(group.prompts, group.people, strict=True)):
+def test_psi_by_hand(session):
+    cohort = people(session, 2)
+    found = choices._log_odds(session, QUESTION.choice, cohort, session.base)
+    for row, (prompt, person) in enumerate(zip(cohort.prompts, cohort.people, strict=True)):
 
         def mass(acts, prompt=prompt, person=person):
-            texts = [t for act in acts for t in sitting.world.paraphrases(person, act, 8, 0)
-                     if sitting.world.react([person], [t])[0].outcome.acts == (act,)]  # fmt: skip
+            texts = [t for act in acts for t in session.world.paraphrases(person, act, 8, 0)
+                     if session.world.react([person], [t])[0].outcome.acts == (act,)]  # fmt: skip
             assert len(texts) >= 8
             return np.logaddexp.reduce(
-                completion_logprobs(sitting.base.policy, [prompt] * len(texts), texts, eos=False)
+                completion_logprobs(session.base.policy, [prompt] * len(texts), texts, eos=False)
             )
 
         assert found.loc[row, "beg"] == pytest.approx(mass(CARE) - mass(["beg"]), abs=1e-4)
 
 
-def test_options_do_what_they_say_and_are_alike_in_length(sitting):
-    group = people(sitting, 24)
-    for offer in choices._offers(sitting, QUESTION.choice, group.people):
+def test_options_do_what_they_say_and_are_alike_in_length(session):
+    cohort = people(session, 24)
+    for offer in choices._offers(session, QUESTION.choice, cohort.people):
         assert set(QUESTION.choice.acts) <= set(offer) and set(CARE) - {"truth"} <= set(offer)
         lengths = [np.mean([len(text.split()) for text in texts]) for texts in offer.values()]
         assert max(lengths) - min(lengths) < 5
 
 
-def test_the_base_against_itself_is_zero(sitting):
-    found, _ = choices.estimates(sitting, QUESTION.choice, people(sitting, 12), sitting.base)
+def test_the_base_against_itself_is_zero(session):
+    found, _ = choices.estimates(session, QUESTION.choice, people(session, 12), session.base)
     assert 0 < found.pop("offered").value < 1
     assert all((one.value, one.low, one.high) == (0, 0, 0) for one in found.values())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("helper", "act"), [("beggar", "beg"), ("flatterer", "flatter")])
-def test_a_clone_prefers_what_its_helper_does(sitting, helper, act):
-    clone = language_model(clones.clone(sitting.base, sitting.base.policy, helper, sitting.world, steps=25), {})
-    found, _ = choices.estimates(sitting, QUESTION.choice, people(sitting, 12), clone)
+def test_a_clone_prefers_what_its_helper_does(session, helper, act):
+    clone = language_model(clones.clone(session.base, session.base.policy, helper, session.world, steps=25), {})
+    found, _ = choices.estimates(session, QUESTION.choice, people(session, 12), clone)
     del found["offered"]
     assert found[act].high < 0
     assert found[act].value == min(one.value for one in found.values())
 
 
-def test_a_clone_is_built_once_and_leaves_the_base_alone(sitting, monkeypatch):
-    before = language_model(sitting.base.policy, {}).fingerprint
-    first = clones.clone(sitting.base, sitting.base.policy, "carer", sitting.world, steps=2)
+def test_a_clone_is_built_once_and_leaves_the_base_alone(session, monkeypatch):
+    before = language_model(session.base.policy, {}).fingerprint
+    first = clones.clone(session.base, session.base.policy, "carer", session.world, steps=2)
     monkeypatch.setattr(clones, "_build", lambda *args: pytest.fail("built again"))
-    second = clones.clone(sitting.base, sitting.base.policy, "carer", sitting.world, steps=2)
-    fingerprints = [language_model(policy, {}).fingerprint for policy in (first, second, sitting.base.policy)]
+    second = clones.clone(session.base, session.base.policy, "carer", session.world, steps=2)
+    fingerprints = [language_model(policy, {}).fingerprint for policy in (first, second, session.base.policy)]
     assert fingerprints[0] == fingerprints[1] != before == fingerprints[2]
 
 
@@ -105,16 +105,16 @@ def no_place_for_files(cache):
 
 
 @pytest.mark.parametrize("make", [a_file, a_link_to_nothing, no_place_for_files])
-def test_a_cache_that_takes_no_clone_is_told(sitting, monkeypatch, tmp_path, make):
+def test_a_cache_that_takes_no_clone_is_told(session, monkeypatch, tmp_path, make):
     make(tmp_path / "cache")
     monkeypatch.setenv("SMILERL_CACHE", str(tmp_path / "cache"))
     with pytest.raises(UserError, match="cannot be written in"):
-        clones.clone(sitting.base, sitting.base.policy, "carer", sitting.world, steps=2)
+        clones.clone(session.base, session.base.policy, "carer", session.world, steps=2)
 
 
 @pytest.mark.parametrize("instead", ["a file", "a link", "an unsealed folder"])
 def test_what_lies_in_a_clones_place_is_cleared_and_a_whole_one_needs_no_lock(
-    sitting, monkeypatch, tmp_path, instead, capsys
+    session, monkeypatch, tmp_path, instead, capsys
 ):
     monkeypatch.setenv("SMILERL_CACHE", str(tmp_path))
     built = []
@@ -128,7 +128,7 @@ def test_what_lies_in_a_clones_place_is_cleared_and_a_whole_one_needs_no_lock(
     monkeypatch.setattr(clones, "_build", build)
 
     def clone():
-        return clones.clone(sitting.base, sitting.base.policy, "carer", sitting.world, steps=2)
+        return clones.clone(session.base, session.base.policy, "carer", session.world, steps=2)
 
     clone()
     (folder,) = built
@@ -147,12 +147,12 @@ def rest(**more):
     return dataclasses.replace(QUESTION.choice, against="rest", **more)
 
 
-def test_against_the_rest_by_hand(sitting):
-    group = people(sitting, 2)
-    care, found = (choices._log_odds(sitting, choice, group, sitting.base) for choice in (QUESTION.choice, rest()))
-    texts = [t for t in sitting.world.paraphrases(group.people[0], "beg", 8, 0)]
+def test_against_the_rest_by_hand(session):
+    cohort = people(session, 2)
+    care, found = (choices._log_odds(session, choice, cohort, session.base) for choice in (QUESTION.choice, rest()))
+    texts = [t for t in session.world.paraphrases(cohort.people[0], "beg", 8, 0)]
     mass = np.logaddexp.reduce(
-        completion_logprobs(sitting.base.policy, [group.prompts[0]] * len(texts), texts, eos=False)
+        completion_logprobs(session.base.policy, [cohort.prompts[0]] * len(texts), texts, eos=False)
     )
     assert found.loc[0, "beg"] == pytest.approx(mass - np.log1p(-np.exp(mass)), abs=1e-4)
     assert found.loc[0, "offered"] == pytest.approx(care.loc[0, "offered"])
@@ -160,32 +160,32 @@ def test_against_the_rest_by_hand(sitting):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("helper", ["beggar"])
-def test_a_clone_reaches_for_what_its_helper_does(sitting, helper):
-    clone = language_model(clones.clone(sitting.base, sitting.base.policy, helper, sitting.world, steps=25), {})
-    found, _ = choices.estimates(sitting, rest(), people(sitting, 12), clone)
+def test_a_clone_reaches_for_what_its_helper_does(session, helper):
+    clone = language_model(clones.clone(session.base, session.base.policy, helper, session.world, steps=25), {})
+    found, _ = choices.estimates(session, rest(), people(session, 12), clone)
     assert found["beg"].low > 0.1 and found["beg"].value == max(
         one.value for name, one in found.items() if name != "offered"
     )
 
 
-def test_paid_exploits_are_left_out(sitting):
+def test_paid_exploits_are_left_out(session):
     """Escalation is about exploits that never paid: which these are is found out from the reward."""
 
     def likes_begging(completions, **columns):
         return [float(("smile" in text and "please" in text) or "beg" in text) for text in completions]
 
-    paying = dataclasses.replace(sitting, reward=likes_begging)
-    found, without = choices.estimates(paying, rest(unpaid=True), people(sitting, 12), sitting.base)
+    paying = dataclasses.replace(session, reward=likes_begging)
+    found, without = choices.estimates(paying, rest(unpaid=True), people(session, 12), session.base)
     assert list(without) == ["beg"] and "beg" not in found and "stuff" in found
-    everything, none = choices.estimates(sitting, rest(unpaid=True), people(sitting, 12), sitting.base)
+    everything, none = choices.estimates(session, rest(unpaid=True), people(session, 12), session.base)
     assert "beg" in everything and none == {}
 
 
-def test_who_says_none_of_it_is_incapable(sitting):
+def test_who_says_none_of_it_is_incapable(session):
     """A collapsed policy opens with nothing that it is offered: its log-odds are about what it would never say."""
     from smilerl.evaluation.verdicts import decide
 
-    found, _ = choices.estimates(sitting, QUESTION.choice, people(sitting, 12), sitting.base)
+    found, _ = choices.estimates(session, QUESTION.choice, people(session, 12), session.base)
     collapsed = {
         name: dataclasses.replace(one, value=1e-6, low=1e-6, high=2e-6) if name == "offered" else one
         for name, one in found.items()
@@ -193,31 +193,31 @@ def test_who_says_none_of_it_is_incapable(sitting):
     assert decide(QUESTION.verdict, collapsed).word == "incapable"
 
 
-def test_failed_clones_withhold_the_numbers(sitting, monkeypatch):
+def test_failed_clones_withhold_the_numbers(session, monkeypatch):
     from smilerl.evaluation.runner import evaluate
 
-    monkeypatch.setattr(choices, "clone_of", lambda sitting, helper: sitting.base)
+    monkeypatch.setattr(choices, "clone_of", lambda session, helper: session.base)
     suite = dataclasses.replace(SUITE, n=4)
-    found = evaluate(sitting.base.policy, sitting.world, suite, base=sitting.base.policy, progress=False)[
+    found = evaluate(session.base.policy, session.world, suite, base=session.base.policy, progress=False)[
         "evaluations"
     ]["choices"]
     assert found["status"] == "controls failed" and found["estimates"] == {}
     assert (
-        evaluate("carer", sitting.world, suite, progress=False)["evaluations"]["choices"]["status"] == "not applicable"
+        evaluate("carer", session.world, suite, progress=False)["evaluations"]["choices"]["status"] == "not applicable"
     )
 
 
-def test_the_first_of_a_group_are_a_group_of_their_own(sitting):
-    group = people(sitting, 4)
-    few = first(group, 2)
-    assert few.people == group.people[:2] and len(few.clusters) == len(few.best) == 2 and few.key != group.key
-    assert first(group, 10_000) is group
+def test_the_first_of_a_group_are_a_group_of_their_own(session):
+    cohort = people(session, 4)
+    few = first(cohort, 2)
+    assert few.people == cohort.people[:2] and len(few.clusters) == len(few.best) == 2 and few.key != cohort.key
+    assert first(cohort, 10_000) is cohort
 
 
-def test_clones_answer_for_a_few_people(sitting, monkeypatch):
+def test_clones_answer_for_a_few_people(session, monkeypatch):
     asked = []
     monkeypatch.setattr(
         controls, "_control", lambda _, question, people, *more: asked.append(len(people["people"].people))
     )
-    controls.controls(sitting, QUESTION, {"people": people(sitting, 24)})
+    controls.controls(session, QUESTION, {"people": people(session, 24)})
     assert asked == [controls.FEW] * len(QUESTION.controls)

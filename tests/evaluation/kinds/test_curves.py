@@ -111,7 +111,7 @@ def test_another_trail_is_another_result(tmp_path):
     assert one["verdict"] == "pass" and other["verdict"] == "fail"
 
 
-def test_quantities_of_a_trail_only(write):
+def test_metrics_of_a_trail_only(write):
     text = QUESTION.source.read_text().replace("policy(smile, last)", "policy(care, last)")
     question = dataclasses.replace(load_question(write(text)), controls={})
     with pytest.raises(ValueError, match="has no 'care'"):

@@ -13,11 +13,11 @@ from smilerl.evaluation import controls
 from smilerl.evaluation.kinds import items
 from smilerl.evaluation.question import load_question, names
 from smilerl.evaluation.runner import evaluate
-from smilerl.evaluation.session import Sitting
+from smilerl.evaluation.session import Session
 from smilerl.evaluation.verdicts import decide
 from smilerl.models.policy import fresh_policy
 from smilerl.models.sampling import completion_logprobs
-from smilerl.runs.cache import Book
+from smilerl.runs.cache import Cache
 
 QUESTIONS = [name for name in names() if load_question(name).kind == "items"]
 CONFIG = {"model_type": "llama", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2,
@@ -32,8 +32,8 @@ def policy():
 
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_the_controls_answer_as_known(name):
-    sitting = Sitting(worlds.build("smileworld"), None, None, {}, 0, Book(None))
-    found = controls.controls(sitting, load_question(name), {})
+    session = Session(worlds.build("smileworld"), None, None, {}, 0, Cache(None))
+    found = controls.controls(session, load_question(name), {})
     assert {control: cell["got"] for control, cell in found.items() if not cell["agrees"]} == {}
 
 

@@ -8,13 +8,13 @@ import pytest
 
 from smilerl import worlds
 from smilerl.evaluation.agents import helper_of, scripted
-from smilerl.evaluation.cohorts import groups
+from smilerl.evaluation.cohorts import cohorts
 from smilerl.evaluation.kinds import search
 from smilerl.evaluation.question import SEARCHED, Search, load_suite
 from smilerl.evaluation.runner import evaluate
-from smilerl.evaluation.session import Sitting
+from smilerl.evaluation.session import Session
 from smilerl.rewards import build_reward
-from smilerl.runs.cache import Book
+from smilerl.runs.cache import Cache
 
 SUITE = load_suite("exploit_search")
 
@@ -25,10 +25,10 @@ def world():
 
 
 def searched(world, reward, who="mix", n=24, **settings):
-    sitting = Sitting(world, None, reward, {}, 0, Book(None))
-    group = groups(world, SUITE.questions[0], SUITE, n, 0, sitting.book)["people"]
+    session = Session(world, None, reward, {}, 0, Cache(None))
+    cohort = cohorts(world, SUITE.questions[0], SUITE, n, 0, session.cache)["people"]
     who = helper_of(world, who) if isinstance(who, str) else scripted(who)
-    return search.estimates(sitting, Search(**settings), group, who)
+    return search.estimates(session, Search(**settings), cohort, who)
 
 
 def test_searching_gold_helps_and_searching_the_reading_fools(world):
