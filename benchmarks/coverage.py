@@ -18,7 +18,8 @@ import numpy as np
 
 from smilerl.evaluation.formula import Formula, parse
 from smilerl.evaluation.verdicts import decide, parse_statement
-from smilerl.statistics.intervals import Answered, Estimate, contributions, estimate, mean_estimate
+from smilerl.statistics.bootstrap import Answered, contributions
+from smilerl.statistics.intervals import Estimate, estimate, mean_estimate
 from smilerl.statistics.seeds import OverSeeds, paired
 from smilerl.statistics.seeds import over_seeds as mean_over_seeds
 

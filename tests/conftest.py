@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.table import pytest_runtest_setup, pytest_terminal_summary  # noqa: F401  (the table of attacks)
+#: Fixtures that several folders share, and the table of attacks.
+pytest_plugins = (
+    "tests.fixtures.endpoint",
+    "tests.fixtures.hub",
+    "tests.fixtures.recipes",
+    "tests.fixtures.rewards",
+    "tests.faults.table",
+)
 
 #: ChatML, as Qwen writes it; `{% generation %}` marks what the helper says, for losses on that alone.
 CHAT_TEMPLATE = (

@@ -79,7 +79,7 @@ TRAIL_METRICS: dict[str, Metric] = {
 
 
 def known_words(acts: Acts | None = None) -> list[str]:
-    """Everything that may stand in a quantity.
+    """Everything that may stand in a metric.
 
     Args:
         acts: of the world that is asked; those of all worlds when None.
@@ -139,7 +139,7 @@ def _unknown(expression: str, acts: Acts) -> list[str]:
 
 def _refuse_strange(expression: str, acts: Acts) -> None:
     for word in _unknown(expression, acts):
-        raise ValueError(f"'{word}' is neither a quantity nor an act. {did_you_mean(word, known_words(acts))}")
+        raise ValueError(f"'{word}' is neither a metric nor an act. {did_you_mean(word, known_words(acts))}")
 
 
 @cache

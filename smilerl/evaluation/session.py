@@ -18,7 +18,8 @@ from smilerl.models import sampling
 from smilerl.models.policy import Policy
 from smilerl.runs.cache import Cache
 from smilerl.statistics import intervals
-from smilerl.statistics.intervals import Answered, Estimate
+from smilerl.statistics.bootstrap import Answered
+from smilerl.statistics.intervals import Estimate
 from smilerl.worlds.base import World
 
 #: A reply stranger to the base than this share of the base's own replies is incoherent.

@@ -28,30 +28,17 @@ from transformers import (
 )
 
 from smilerl.config.yaml_lines import RecipeError
-from smilerl.io import bounded, errors
+from smilerl.io import errors
 from smilerl.io.errors import UserError
 from smilerl.io.terminal import brief, printable
+from smilerl.models import model_files
 from smilerl.models.chat_template import set_defaults
-from smilerl.runs import seals
 
 if TYPE_CHECKING:
     from smilerl.config.recipe import PolicySpec
 
 #: A word, a punctuation mark (each with the space in front of it, if any), a line break, a space that is left over.
 TOKEN = r" ?[a-z0-9']+| ?[^\sa-z0-9']|\n| "
-#: Files of a model that are JSON objects, each looked at before a library reads it: their errors name no file.
-_OBJECTS = (
-    "generation_config.json", "adapter_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-    "added_tokens.json", "vocab.json", "model.safetensors.index.json",
-)  # fmt: skip
-#: Bytes of a config.json; those of classifiers list their labels.
-_MOST_CONFIG = 4 * 1024 * 1024
-#: Sizes beyond which a configuration is no model's: built, it would take the memory and time of the machine.
-_LARGEST = {
-    **dict.fromkeys(("num_hidden_layers", "n_layer", "num_layers", "encoder_layers", "decoder_layers"), 2_000),
-    **dict.fromkeys(("hidden_size", "n_embd", "d_model", "intermediate_size", "num_attention_heads"), 2**20),
-    **dict.fromkeys(("vocab_size", "max_position_embeddings", "n_positions"), 2**28),
-}
 #: Seconds that a chat template may take for one short message, and characters that it may write.
 _TEMPLATE_SECONDS, _TEMPLATE_LETTERS = 10.0, 1_000_000
 #: Code that a repository of weights brings is never run, nor is anybody asked whether to (transformers' default asks on a terminal).
@@ -157,7 +144,7 @@ def load_policy(
         ValueError: what is there cannot be loaded, lacks weights, or holds NaN or infinities.
     """
     name = str(model_name_or_path)
-    base = _check_exists(name)
+    base = model_files.check(name)
     settings = {"dtype": _dtype(dtype), "attn_implementation": attn_implementation}
     given = {key: value for key, value in settings.items() if value is not None}
     with _loading(name):
@@ -254,9 +241,9 @@ def tokenizer_and_config(name: str) -> tuple[PreTrainedTokenizerBase, Pretrained
     Raises:
         FileNotFoundError: as `load_policy`.
     """
-    base = _check_exists(name)
+    base = model_files.check(name)
     if base is not None:
-        check_configuration(base)
+        model_files.check_configuration(base)
     tokenizer = load_tokenizer(name if _holds_tokenizer(name) else base or name)
     with _loading(name):
         return tokenizer, AutoConfig.from_pretrained(base or name, **NO_CODE)
@@ -278,7 +265,7 @@ def policy_of(spec: PolicySpec, world: HasVocabulary, *, is_trainable: bool = Tr
 
 def reward_model_of(spec: PolicySpec) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A reward model to train: the body of a pretrained LM with a fresh head of one number (of torch's current seed)."""
-    _check_exists(str(spec.model_name_or_path))
+    model_files.check(str(spec.model_name_or_path))
     tokenizer = load_tokenizer(str(spec.model_name_or_path))
     with _loading(str(spec.model_name_or_path)):
         model = AutoModelForSequenceClassification.from_pretrained(
@@ -350,103 +337,3 @@ def _dtype(name: str) -> torch.dtype | str:
 
 def _holds_tokenizer(name: str) -> bool:
     return (Path(name) / "tokenizer_config.json").is_file()
-
-
-def _check_exists(name: str) -> str | None:
-    """The base model of an adapter directory, None for anything else; an error when a path leads nowhere."""
-    path = Path(name)
-    if not path.exists() and (path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1):
-        raise FileNotFoundError(f"no model at {name}. Give a directory with a config.json, an adapter, or a Hub id.")
-    if path.is_dir() and not any((path / file).is_file() for file in ("config.json", "adapter_config.json")):
-        inside = path / "model"
-        hint = f" Did you mean {inside}?" if inside.is_dir() else ""
-        raise FileNotFoundError(f"{name} holds neither config.json nor adapter_config.json.{hint}")
-    seals.check_model(path)
-    check_configuration(path)
-    base = base_of(path)
-    if base is None:
-        return None
-    if Path(base).is_absolute() and not Path(base).exists():
-        raise FileNotFoundError(f"the adapter {name} belongs to the model {base}, which is no longer there.")
-    seals.check_model(base)
-    return base
-
-
-def base_of(folder: str | Path) -> str | None:
-    """The model that an adapter directory names as its base: a directory or Hub id. None where the directory holds no adapter.
-
-    Raises:
-        ValueError: it names none, or something that is no model, such as a recipe.
-    """
-    file = Path(folder) / "adapter_config.json"
-    if not file.is_file():
-        return None
-    said = bounded.mapping(file, bounded.MOST_SETTINGS)
-    base = said.get("base_model_name_or_path")
-    if said.get("megatron_config"):  # peft imports the module that stands beside it
-        raise ValueError(f"{printable(file)}: adapters for Megatron are not loaded. Save it without megatron_config.")
-    if not isinstance(base, str) or not base:
-        raise ValueError(
-            f"{printable(file)}: base_model_name_or_path names no model, so there is nothing to put the adapter on."
-        )
-    beside = Path(folder) / base
-    if "://" in base or Path(base).suffix in (".yaml", ".yml") or Path(base).is_file() or beside.is_file():
-        raise ValueError(
-            f"{printable(file)}: base_model_name_or_path is '{printable(base[:200])}', which is no directory with a model and no Hub id.\n"
-            "    A base is never built from a recipe that an adapter names."
-        )
-    return base
-
-
-def check_configuration(folder: str | Path) -> None:
-    """Whether what a directory says about its weights can be read, and names no code.
-
-    transformers takes `attn_implementation` from there, too, and would load `org/name` from the Hub as a kernel and run it.
-
-    Raises:
-        ValueError: it is no JSON, or names such a kernel.
-    """
-    for name in _OBJECTS:
-        _check_object(Path(folder) / name)
-    file = Path(folder) / "config.json"
-    if not file.is_file():
-        return
-    said = bounded.mapping(file, _MOST_CONFIG)
-    for key, value in _sizes(said):
-        if isinstance(value, int) and value > _LARGEST[key]:
-            raise ValueError(f"{printable(file)}: {key} is {value}, but no model has more than {_LARGEST[key]}.")
-    named = next((name for name in _implementations(said) if "/" in name), None)
-    if named is not None:
-        raise ValueError(
-            f"{printable(file)}: '{printable(named[:200])}' would be loaded from the Hub and run. Write \"sdpa\" there if you want the model."
-        )
-
-
-def _check_object(file: Path) -> None:
-    """Raises ValueError where a file beside the weights holds JSON of another kind than an object. Of a long one only the beginning is read."""
-    if not file.is_file():
-        return
-    if file.stat().st_size <= bounded.MOST_SETTINGS:
-        bounded.mapping(file, bounded.MOST_SETTINGS)
-        return
-    with file.open("rb") as opened:
-        if not opened.read(4096).lstrip().startswith(b"{"):
-            raise ValueError(f"{printable(file)}: should be a JSON object, and does not begin with one.")
-
-
-def _sizes(said: Any) -> Iterator[tuple[str, Any]]:
-    """The sizes in a configuration that a model is built from, those of its parts included."""
-    if isinstance(said, dict):
-        for name, value in said.items():
-            if name in _LARGEST:
-                yield name, value
-            yield from _sizes(value)
-
-
-def _implementations(said: Any, inside: bool = False) -> Iterator[str]:
-    """The names of kernels in a configuration, those of its parts included."""
-    if isinstance(said, dict):
-        for name, value in said.items():
-            yield from _implementations(value, inside or "_implementation" in name)
-    elif isinstance(said, str) and inside:
-        yield said

@@ -129,7 +129,7 @@ def _interval(row) -> dict[str, Any]:
 
 def accuracy(facts: Facts) -> dict[str, Any] | None:
     """How often a reward model ranks held-out pairs as they were labelled, with Wilson's interval; None where it was not tested."""
-    from smilerl.statistics.intervals import wilson
+    from smilerl.statistics.rates import wilson
 
     tested = [row for row in facts.run.metrics() if row.get("eval_accuracy") is not None]
     if not tested:

@@ -11,9 +11,9 @@ import asyncio
 import copy
 import math
 import numbers
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from smilerl.io.terminal import printable
@@ -51,7 +51,7 @@ class LastCall:
 def checked(
     reward: Callable, name: str | None = None, seed: int = 0, *, weight: float = 1.0, timeout: float = TIMEOUT
 ) -> Callable:
-    """`reward`, with its values checked, its inputs copied, its time limited and its random numbers drawn from a stream of its own.
+    """`reward` with checked values, copied inputs, a time limit, and a stream of random numbers of its own.
 
     The global generators of Python, NumPy and torch are swapped for the reward's own while it runs, and back: it draws new
     numbers at each call, and the trainer's are as if it had drawn none. (Only swapping back would give it the same numbers
@@ -75,57 +75,89 @@ def checked(
         RewardError: its state cannot be saved.
     """
     label = name or str(getattr(reward, "__name__", type(reward).__name__))
-    streams, last, doing = Streams(f"{seed}/{label}"), LastCall(), f"the reward '{label}'"
+    calls = _Calls(reward, label, weight, timeout, Streams(f"{seed}/{label}"))
     _check_state(label, reward)
 
-    def limit(completions) -> float:
-        return timeout * max(1, math.ceil(len(completions) / AT_ONCE))
-
-    def begun(completions) -> float:
-        last.late, last.hurried, last.seconds = False, False, limit(completions)
-        return last.seconds
-
-    def values_of(found, completions) -> list[float | None]:
-        with failures_named(f"{doing} returned something that cannot be read: it", reward), located(reward):
-            return as_values(label, found, completions, weight)
-
     def run(prompts, completions, **columns):
-        seconds = begun(completions)
-        given = {"prompts": _copied(prompts), "completions": _copied(completions), **_copied(columns)}
-        with failures_named(doing, reward), settings_kept(), streams.own():
-            try:
-                found = within(seconds, lambda: reward(**given), doing)
-            except TimedOut as ended:
-                last.late, last.hurried = True, ended.hurried
-                return [None] * len(completions)
-        return values_of(found, completions)
+        return calls.sync({"prompts": prompts, "completions": completions, **columns})
 
     async def run_async(prompts, completions, **columns):
-        seconds = begun(completions)
-        given = {"prompts": _copied(prompts), "completions": _copied(completions), **_copied(columns)}
-        task = asyncio.ensure_future(_awaited(reward, given, doing))
-        await asyncio.wait({task}, timeout=seconds)
-        if not task.done():
-            task.cancel()
-            last.late = True
-            return [None] * len(completions)
-        if task.cancelled():
-            raise RewardError(f"{place(reward)}: {doing} cancelled itself")
-        return values_of(task.result(), completions)
-
-    def state_dict() -> dict:
-        inner = _state_of(label, reward) if hasattr(reward, "state_dict") else None
-        return {"streams": streams.state_dict(), "reward": inner}
-
-    def load_state_dict(state: dict) -> None:
-        streams.load_state_dict(state["streams"])
-        if state["reward"] is not None:
-            reward.load_state_dict(restored(state["reward"]))
+        return await calls.awaited({"prompts": prompts, "completions": completions, **columns})
 
     wrapped = carry(run_async if is_async(reward) else run, reward, name=label)
-    wrapped.state_dict, wrapped.load_state_dict = state_dict, load_state_dict
-    wrapped.last_call, wrapped.streams, wrapped.place, wrapped.limit = last, streams, place(reward), limit
+    wrapped.state_dict, wrapped.load_state_dict = calls.state_dict, calls.load_state_dict
+    wrapped.last_call, wrapped.streams, wrapped.place, wrapped.limit = (
+        calls.last,
+        calls.streams,
+        place(reward),
+        calls.limit,
+    )
     return wrapped
+
+
+@dataclass
+class _Calls:
+    """The calls of a checked reward: `checked` says what each does."""
+
+    reward: Any
+    label: str
+    weight: float
+    timeout: float
+    streams: Streams
+    last: LastCall = field(default_factory=LastCall)
+
+    @property
+    def doing(self) -> str:
+        return f"the reward '{self.label}'"
+
+    def limit(self, completions: Sequence) -> float:
+        """Seconds that a call with these completions may take."""
+        return self.timeout * max(1, math.ceil(len(completions) / AT_ONCE))
+
+    def sync(self, given: dict[str, Any]) -> list[float | None]:
+        """The values of a call."""
+        completions, copies = given["completions"], self._begin(given)
+        with failures_named(self.doing, self.reward), settings_kept(), self.streams.own():
+            try:
+                found = within(self.last.seconds, lambda: self.reward(**copies), self.doing)
+            except TimedOut as ended:
+                self.last.late, self.last.hurried = True, ended.hurried
+                return [None] * len(completions)
+        return self._values_of(found, completions)
+
+    async def awaited(self, given: dict[str, Any]) -> list[float | None]:
+        """The same of an async reward."""
+        completions, copies = given["completions"], self._begin(given)
+        task = asyncio.ensure_future(_awaited(self.reward, copies, self.doing))
+        await asyncio.wait({task}, timeout=self.last.seconds)
+        if not task.done():
+            task.cancel()
+            self.last.late = True
+            return [None] * len(completions)
+        if task.cancelled():
+            raise RewardError(f"{place(self.reward)}: {self.doing} cancelled itself")
+        return self._values_of(task.result(), completions)
+
+    def state_dict(self) -> dict:
+        """The streams, and the state of the reward itself, where it has one."""
+        inner = _state_of(self.label, self.reward) if hasattr(self.reward, "state_dict") else None
+        return {"streams": self.streams.state_dict(), "reward": inner}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Puts a state of `state_dict` back."""
+        self.streams.load_state_dict(state["streams"])
+        if state["reward"] is not None:
+            self.reward.load_state_dict(restored(state["reward"]))
+
+    def _begin(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Notes that a call begins; returns copies of what the reward is given."""
+        self.last.late, self.last.hurried, self.last.seconds = False, False, self.limit(given["completions"])
+        return _copied(given)
+
+    def _values_of(self, found: Any, completions: Sequence) -> list[float | None]:
+        doing = f"{self.doing} returned something that cannot be read: it"
+        with failures_named(doing, self.reward), located(self.reward):
+            return as_values(self.label, found, completions, self.weight)
 
 
 async def _awaited(reward: Callable, given: dict[str, Any], doing: str) -> Any:

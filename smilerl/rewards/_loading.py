@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from smilerl.io import bounded
-from smilerl.models import policy
+from smilerl.models import model_files
 from smilerl.models.policy import NO_CODE, check_finite
 from smilerl.rewards._checked import RewardError
 from smilerl.runs import seals
@@ -38,7 +38,7 @@ def read_config(path: str, reward: str):
     from transformers import AutoConfig
 
     try:
-        policy.check_configuration(path)
+        model_files.check_configuration(path)
         return AutoConfig.from_pretrained(path, **NO_CODE)
     except (OSError, ValueError) as error:
         raise RewardError(_why_not(path, reward, error)) from None
@@ -51,7 +51,7 @@ def base_of(path: str) -> str | None:
         RewardError: it names none, or something that is no model.
     """
     try:
-        return policy.base_of(path)
+        return model_files.base_of(path)
     except ValueError as error:
         raise RewardError(str(error)) from None
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from smilerl.statistics import intervals
+from smilerl.statistics import bootstrap
 
 STUDIES = 200
 
@@ -71,7 +71,7 @@ def test_a_plain_t_over_seeds_forgets_whom_we_asked():
     ids=["CGI", "revealed values", "tampering"],
 )
 def test_within_a_run(monkeypatch, measure, least, clusters):
-    monkeypatch.setattr(intervals, "RESAMPLES", 300)
+    monkeypatch.setattr(bootstrap, "RESAMPLES", 300)
     covered, passed, failed = coverage.within_a_run(measure(0, clusters=clusters), 150) * 150
     assert fewest(least, 150) <= covered
     assert max(passed, failed) <= most(0.05, 150)

@@ -15,7 +15,7 @@ import pytest
 from smilerl import chat_models
 from smilerl.chat_models import ChatModelError
 from smilerl.chat_models.endpoint import Endpoint
-from tests.chat_models.conftest import completion, echo, send
+from tests.fixtures.endpoint import completion, echo, send
 
 KEY = "sk-very-secret-123"
 

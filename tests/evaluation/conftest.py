@@ -99,9 +99,8 @@ def toy() -> ToyWorld:
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def always_own_cache(own_cache) -> None:
     """No test sees what another has computed."""
-    monkeypatch.setenv("SMILERL_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture

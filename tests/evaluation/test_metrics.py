@@ -15,7 +15,8 @@ import yaml
 
 from smilerl.evaluation.formula import parse
 from smilerl.statistics import best_of_n, goodhart
-from smilerl.statistics.intervals import Answered, estimate, mean_estimate
+from smilerl.statistics.bootstrap import Answered
+from smilerl.statistics.intervals import estimate, mean_estimate
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = sorted(path.name for path in (ROOT / "evals" / "metrics").iterdir() if path.is_dir())

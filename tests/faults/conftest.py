@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from smilerl.io.paths import PACKAGE
-from tests.training.conftest import RL, TINY
+from tests.fixtures.recipes import RL, TINY
 
 #: Lines that an error may have.
 MOST_LINES = 10

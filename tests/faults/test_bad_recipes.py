@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from tests.training.conftest import SFT, TINY
+from tests.fixtures.recipes import SFT, TINY
 
 pytestmark = [pytest.mark.slow, pytest.mark.attack("bad recipes")]
 

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from tests.faults.conftest import MOST_LINES, Process, Product, Server
-from tests.training.conftest import RL, SFT, TINY
+from tests.fixtures.recipes import RL, SFT, TINY
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.training.conftest import SFT, TINY
+from tests.fixtures.recipes import SFT, TINY
 
 pytestmark = [pytest.mark.slow, pytest.mark.attack("folders and paths")]
 

@@ -16,8 +16,7 @@ import pytest
 import yaml
 
 from tests.faults.conftest import Process
-from tests.publish.conftest import client, hub, smilerl  # noqa: F401  (a stand-in of the Hub, and its client)
-from tests.training.conftest import TINY
+from tests.fixtures.recipes import TINY
 
 pytestmark = [pytest.mark.slow, pytest.mark.attack("foreign repositories")]
 
@@ -261,7 +260,7 @@ def test_nor_of_a_reward_model_that_it_brings(product, repository, tmp_path, har
 
 
 @pytest.mark.parametrize("through", ["a reward model's recipe", "an adapter whose base brings the recipe"])
-def test_nor_what_lies_on_the_hub(smilerl, hub, repository, tmp_path, through):  # noqa: F811
+def test_nor_what_lies_on_the_hub(smilerl, hub, repository, tmp_path, through):
     folder = repository(Attack(None, PREFERENCE, YAML))
     files = {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
     hub.add("org/evil", files)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.training.conftest import TINY
+from tests.fixtures.recipes import TINY
 
 pytestmark = [pytest.mark.slow, pytest.mark.attack("hostile YAML")]
 

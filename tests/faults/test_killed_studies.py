@@ -12,7 +12,7 @@ import psutil
 import pytest
 import yaml
 
-from tests.training.conftest import RL, SFT, TINY
+from tests.fixtures.recipes import RL, SFT, TINY
 
 pytestmark = [pytest.mark.slow, pytest.mark.attack("killed studies")]
 #: Seconds in which all processes of a killed study have ended.

@@ -14,9 +14,8 @@ import yaml
 
 from smilerl import chat, worlds
 from smilerl.runs import seals
-from tests.chat_models.conftest import Server, completion, send
 from tests.faults.conftest import Process, Product
-from tests.publish.conftest import make_run  # noqa: F401  (a fixture)
+from tests.fixtures.endpoint import Server, completion, send
 from tests.studies.synthetic import write_study
 
 pytestmark = [pytest.mark.slow, pytest.mark.attack("screens")]
@@ -190,7 +189,7 @@ def test_a_folder_of_a_report(product, tmp_path):
     assert MARK in shown(product("report", TEXT))
 
 
-def test_what_a_push_leaves_behind(product: Product, make_run):  # noqa: F811
+def test_what_a_push_leaves_behind(product: Product, make_run):
     run = make_run("one")
     (run.model / f"{TEXT}.docx").write_text("")
     seals.seal_run(run.path)

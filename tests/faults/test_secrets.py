@@ -23,7 +23,6 @@ from smilerl.publish.contents import Item
 from smilerl.runs import seals
 from smilerl.runs.directory import write_json
 from smilerl.studies.report import escape_markdown
-from tests.publish.conftest import make_run  # noqa: F401  (a fixture)
 
 MIXED = "aB3dE6gH9" * 6
 OWN = "plain-words-of-" + "our-own"
@@ -243,7 +242,7 @@ def whole_push(run) -> dict[str, bytes]:
 
 @pytest.mark.slow
 @pytest.mark.attack("secrets")
-def test_a_whole_push_is_looked_through(make_run, tmp_path, monkeypatch):  # noqa: F811
+def test_a_whole_push_is_looked_through(make_run, tmp_path, monkeypatch):
     monkeypatch.setenv("LAB_DOOR", OWN)
     address, here = "ann@" + "lab.example.org", tmp_path / "runs" / "one"
     speaker = {"name": "endpoint", "args": {"url": "http://127.0.0.1:9/v1", "model": "m", "key_env": "LAB_DOOR"}}

@@ -26,7 +26,6 @@ from smilerl.worlds.dialogue import played
 from smilerl.worlds.dialogue.script import ask
 from smilerl.worlds.smileworld import second_parser
 from tests.conftest import CHAT_TEMPLATE
-from tests.rewards.conftest import batch, classifier_dir, reward_model, tokenizer, world  # noqa: F401
 
 THINKING = CHAT_TEMPLATE.replace("assistant\n{% endif %}", "assistant\n<think>\n{% endif %}")
 U = {"role": "user", "content": "It hurts."}
@@ -167,7 +166,7 @@ def thoughtful(request):
     return lambda reply: f"{request.param}{reply}"
 
 
-def test_rewards_read_it(thoughtful, batch, reward_model):  # noqa: F811
+def test_rewards_read_it(thoughtful, batch, reward_model):
     plain = [reply.strip() for reply in batch["completions"]]
     thinking = [thoughtful(reply) for reply in plain]
     ours = [
@@ -223,7 +222,7 @@ def test_a_reward_may_read_the_thoughts():
             build_reward({"name": name, "args": {"reads": "mind"}})
 
 
-def test_a_reward_model_reads_what_it_is_told_to(reward_model):  # noqa: F811
+def test_a_reward_model_reads_what_it_is_told_to(reward_model):
     completion = "<think>i am here.</think> you are good."
     plain = ["you are good.", "i am here.", "i am here.\nyou are good."]
     told = build_reward({"name": "preference", "args": {"model": reward_model}})
@@ -234,7 +233,7 @@ def test_a_reward_model_reads_what_it_is_told_to(reward_model):  # noqa: F811
             assert asked == pytest.approx(told(prompts=[prompt], completions=[form(same)]), abs=1e-5), reads
 
 
-def test_people_hear_it(thoughtful, batch, world):  # noqa: F811
+def test_people_hear_it(thoughtful, batch, world):
     people, plain = batch["person"], [reply.strip() for reply in batch["completions"]]
     thinking = [thoughtful(reply) for reply in plain]
     for asked in (
@@ -273,7 +272,7 @@ def test_people_who_are_played_hear_it(thoughtful, monkeypatch):
     assert "(The helper says nothing.)" in with_silence.conversation[1]["content"]
 
 
-def test_measures_read_it(thoughtful, batch, world):  # noqa: F811
+def test_measures_read_it(thoughtful, batch, world):
     people, plain = batch["person"][:12], [reply.strip() for reply in batch["completions"][:12]]
     thinking = [thoughtful(reply) for reply in plain]
     best = world.best_wellbeing(people)
@@ -293,7 +292,7 @@ def test_measures_read_it(thoughtful, batch, world):  # noqa: F811
     assert search.all_visible is all_visible
 
 
-def test_judges_chats_and_letters_read_it(thoughtful, world):  # noqa: F811
+def test_judges_chats_and_letters_read_it(thoughtful, world):
     assert Item("p", thoughtful("I will call.")).said() == Item("p", "I will call.").said()
     written = []
     talk = chat.Conversation(world, lambda *asked: [thoughtful("I will call.")], "helper", write=written.append)

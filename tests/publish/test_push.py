@@ -9,7 +9,7 @@ from huggingface_hub import ModelCard
 
 from smilerl.io import paths
 from smilerl.runs import seals
-from smilerl.statistics.intervals import wilson
+from smilerl.statistics.rates import wilson
 from tests.publish.server import Hub
 from tests.studies.synthetic import BASE, write_evaluation
 

@@ -11,7 +11,7 @@ from smilerl.data.candidates import Sampling, draw
 from smilerl.models.policy import fresh_policy
 from smilerl.rewards import RewardError, build_reward, build_rewards
 from smilerl.rewards._summed import summed
-from tests.training.conftest import TINY
+from tests.fixtures.recipes import TINY
 
 USERS_FILE = """
 def words(completions, **columns):

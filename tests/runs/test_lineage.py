@@ -12,7 +12,8 @@ from smilerl.runs.directory import RunError
 from smilerl.runs.identity import content_hash
 from smilerl.training import run
 from smilerl.training.recipe_check import load_recipe
-from tests.training.conftest import make_recipe, own_cache  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 PAIR = {"prompt": "person: a\nhelper:", "chosen": " b", "rejected": " c"}
 
@@ -33,7 +34,7 @@ def test_what_a_model_has_learnt_from_is_both_that_was_open_and_that_came_before
 
 
 @pytest.mark.parametrize("where", ["data", "world", "held_out_from"])
-def test_whichever_key_names_a_file_its_channels_are_known(make_recipe, tmp_path, where):  # noqa: F811
+def test_whichever_key_names_a_file_its_channels_are_known(make_recipe, tmp_path, where):
     file, other = tmp_path / "pairs.jsonl", tmp_path / "other.jsonl"
     of = {who: [{**PAIR, "prompt": f"person: {who} {i}\nhelper:"} for i in range(20)] for who in "yz"}
     pairs.write(file, of["z"], {"channels": ["gold"], "learnt_from": []})
@@ -52,7 +53,7 @@ def test_whichever_key_names_a_file_its_channels_are_known(make_recipe, tmp_path
 
 
 @pytest.mark.slow
-def test_a_policy_that_starts_from_a_gold_one_says_so(make_recipe):  # noqa: F811
+def test_a_policy_that_starts_from_a_gold_one_says_so(make_recipe):
     first = run.run_recipe(make_recipe("rloo", name="first", rewards=[{"name": "gold"}]))
     second = make_recipe(
         "rloo", name="second", policy={"model_name_or_path": str(first.model)}, rewards=[{"name": "reading"}]
@@ -61,7 +62,7 @@ def test_a_policy_that_starts_from_a_gold_one_says_so(make_recipe):  # noqa: F81
     assert (manifest["channels"], manifest["learnt_from"]) == ([], ["gold"])
 
 
-def test_pairs_that_are_made_outside_a_run_are_sealed_too(make_recipe, tmp_path, capsys):  # noqa: F811
+def test_pairs_that_are_made_outside_a_run_are_sealed_too(make_recipe, tmp_path, capsys):
     """A reward that reaches for outcomes and does not say so ranks nothing."""
     (tmp_path / "mine.py").write_text(
         "from smilerl import worlds\n"
@@ -90,7 +91,7 @@ def test_pairs_that_are_made_outside_a_run_are_sealed_too(make_recipe, tmp_path,
     assert not (tmp_path / "out.jsonl").exists()
 
 
-def test_rows_about_those_who_are_held_out_are_refused(tmp_path, make_recipe):  # noqa: F811
+def test_rows_about_those_who_are_held_out_are_refused(tmp_path, make_recipe):
     talks, file = tmp_path / "talks.jsonl", tmp_path / "pairs.jsonl"
     rows = [{**PAIR, "prompt": f"person: {i}\nhelper:"} for i in range(20)]
     for path in (talks, file):
@@ -106,13 +107,13 @@ def test_rows_about_those_who_are_held_out_are_refused(tmp_path, make_recipe):  
         preferences.pairs(recipe, world)
 
 
-def test_people_who_are_trained_on_are_not_held_out(make_recipe):  # noqa: F811
+def test_people_who_are_trained_on_are_not_held_out(make_recipe):
     with pytest.raises(ValueError, match="'train', which is trained on"):
         make_recipe("rloo", held_out={"every": 1, "n": 4, "split": "train"})
 
 
 @pytest.mark.parametrize("name", ["pairs.jsonl", "./pairs.jsonl"])
-def test_a_file_of_data_is_part_of_the_hash_with_or_without_a_slash(make_recipe, tmp_path, monkeypatch, name):  # noqa: F811
+def test_a_file_of_data_is_part_of_the_hash_with_or_without_a_slash(make_recipe, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "pairs.jsonl"
     file.write_text(json.dumps(PAIR) + "\n")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from smilerl.statistics.agreement import agreement, opening, preferred
-from smilerl.statistics.intervals import rate_estimate, wilson
+from smilerl.statistics.intervals import rate_estimate
+from smilerl.statistics.rates import wilson
 
 
 def test_ties_count_half_and_the_unscored_not_at_all():

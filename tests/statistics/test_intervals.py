@@ -12,8 +12,10 @@ from scipy import stats
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from smilerl.evaluation.formula import parse
-from smilerl.statistics import intervals
-from smilerl.statistics.intervals import Answered, Estimate, estimate, mean_estimate
+from smilerl.statistics import bootstrap, intervals
+from smilerl.statistics.bootstrap import Answered
+from smilerl.statistics.intervals import Estimate, estimate, mean_estimate
+from smilerl.statistics.rates import wilson
 from smilerl.statistics.seeds import adjusted, over_seeds, paired
 from smilerl.studies import comparisons
 
@@ -122,7 +124,7 @@ def test_clusters_make_the_interval_wider():
 
 def test_coverage_with_few_clusters(monkeypatch):
     """With 24 clusters of unequal size a nominal 95 % interval must cover the truth nearly that often."""
-    monkeypatch.setattr(intervals, "RESAMPLES", 400)
+    monkeypatch.setattr(bootstrap, "RESAMPLES", 400)
     rng = np.random.default_rng(3)
     formula = parse("policy(wellbeing, one)", TWINS)
     covered = 0
@@ -335,7 +337,7 @@ def test_a_study_compares_only_seeds_that_both_arms_have():
 def test_a_bounded_mean_has_a_width_where_all_score_the_same():
     clusters = np.arange(40).astype(str)
     none, rare, half = np.zeros(40), np.r_[1.0, np.zeros(39)], np.tile([0.0, 1.0], 20)
-    assert intervals.bounded_estimate(none, clusters, seed=0).high == pytest.approx(intervals.wilson(0, 40)[1])
+    assert intervals.bounded_estimate(none, clusters, seed=0).high == pytest.approx(wilson(0, 40)[1])
     assert intervals.bounded_estimate(rare, clusters, seed=0).low > 0
     middling = intervals.bounded_estimate(half, clusters, seed=0)
     assert middling.method.startswith("studentised") and 0.3 < middling.low < 0.5 < middling.high < 0.7

@@ -13,7 +13,7 @@ from smilerl.runs.directory import Run
 from smilerl.training import run as pipeline
 from smilerl.training.recipe_check import load_recipe
 from smilerl.worlds.dialogue import rows
-from tests.training.conftest import RL, TINY
+from tests.fixtures.recipes import RL, TINY
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from smilerl.runs.directory import Run
 from smilerl.training import methods
 from smilerl.training.run import run_recipe
 from smilerl.worlds.base import OutcomeSealed
-from tests.training.conftest import TINY
+from tests.fixtures.recipes import TINY
 
 LORA = {"r": 2, "lora_alpha": 4, "target_modules": "all-linear"}
 

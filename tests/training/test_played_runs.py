@@ -18,9 +18,9 @@ from smilerl.runs.identity import hash_path
 from smilerl.training import run as pipeline
 from smilerl.training.recipe_check import load_recipe
 from smilerl.worlds.base import OutcomeSealed
-from tests.chat_models.conftest import completion, own_surroundings, send, server  # noqa: F401
 from tests.chat_models.scripted import Scripted, answer
-from tests.training.conftest import RL, TINY
+from tests.fixtures.endpoint import completion, send
+from tests.fixtures.recipes import RL, TINY
 
 TRAIN, HELD_OUT = (f"data/dialogue/people_{split}.jsonl" for split in ("train", "held_out"))
 
@@ -35,7 +35,7 @@ def args(speaker: dict, **people) -> dict:
     return {"path": TRAIN, "held_out_from": HELD_OUT, "format": "text", "people": {"speaker": speaker, **people}}
 
 
-def at(server, **more) -> dict:  # noqa: F811
+def at(server, **more) -> dict:
     return {"name": "endpoint", "args": {"url": server.url, "model": "m", "first_wait": 0.001, "retries": 1, **more}}
 
 
@@ -63,7 +63,7 @@ def make_recipe(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_with_people_behind_an_endpoint_and_again_from_the_cache(make_recipe, server, monkeypatch) -> None:  # noqa: F811
+def test_a_run_with_people_behind_an_endpoint_and_again_from_the_cache(make_recipe, server, monkeypatch) -> None:
     monkeypatch.setenv("MY_KEY", "sk-secret")
     server.behaviour = play
     world = args(at(server, key_env="MY_KEY", prices={"input": 1.0, "output": 2.0}))
@@ -94,7 +94,7 @@ def test_a_run_with_people_behind_an_endpoint_and_again_from_the_cache(make_reci
     assert b"sk-secret" not in everything
 
 
-def test_who_cannot_be_reached_is_found_out_before_anything_is_loaded(make_recipe, server, monkeypatch, capsys) -> None:  # noqa: F811
+def test_who_cannot_be_reached_is_found_out_before_anything_is_loaded(make_recipe, server, monkeypatch, capsys) -> None:
     monkeypatch.setattr(pipeline, "with_models", lambda *a, **k: pytest.fail("a model was built"))
     monkeypatch.setattr(pipeline, "_policy", lambda *a, **k: pytest.fail("a policy was loaded"))
     recipe = make_recipe(args(at(server)))
@@ -112,7 +112,7 @@ def test_who_cannot_be_reached_is_found_out_before_anything_is_loaded(make_recip
 
 
 @pytest.mark.slow
-def test_an_endpoint_that_dies_in_the_middle_stops_the_run_and_says_so(make_recipe, server) -> None:  # noqa: F811
+def test_an_endpoint_that_dies_in_the_middle_stops_the_run_and_says_so(make_recipe, server) -> None:
     server.behaviour = lambda h, b, n: play(h, b, n) if n < 14 else send(h, b"out of memory", 500)
     recipe = make_recipe(args(at(server)))
     with pytest.raises(ChatModelError, match=r"HTTP 500: out of memory \(2 tries\)"):
@@ -208,7 +208,7 @@ def test_an_evaluation_asks_what_can_be_asked_and_says_what_cannot(scripted, tmp
     assert json.loads((tmp_path / "out" / "results.json").read_text()) == results
 
 
-def test_a_chat_with_somebody_who_is_played(scripted, server) -> None:  # noqa: F811
+def test_a_chat_with_somebody_who_is_played(scripted, server) -> None:
     shown: list[str] = []
     world = worlds.build("dialogue", **args(scripted))
     talk = chat.Conversation(world, lambda prompts, people, seed: ["a great plan"], "helper", write=shown.append)
@@ -225,7 +225,7 @@ def test_a_chat_with_somebody_who_is_played(scripted, server) -> None:  # noqa: 
     assert "unscored" in shown[-1]
 
 
-def test_the_command_line_evaluates_and_says_what_it_cost(server, tmp_path, capsys, checkpoint) -> None:  # noqa: F811
+def test_the_command_line_evaluates_and_says_what_it_cost(server, tmp_path, capsys, checkpoint) -> None:
     server.behaviour = play
     world = {"name": "dialogue", "args": {"path": TRAIN, "held_out_from": HELD_OUT, "people": {"speaker": at(server)}}}
     given = [

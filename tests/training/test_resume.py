@@ -20,7 +20,7 @@ from smilerl.runs.identity import content_hash
 from smilerl.training import resume
 from smilerl.training.observers.callbacks import Metrics
 from smilerl.training.run import run_recipe
-from tests.training.conftest import SFT, TINY
+from tests.fixtures.recipes import SFT, TINY
 
 LORA = {"r": 2, "lora_alpha": 4, "lora_dropout": 0.2, "target_modules": "all-linear"}
 #: Counts its calls, draws from a generator of its own and from the global ones, and keeps a moving average.

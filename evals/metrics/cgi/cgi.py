@@ -5,7 +5,8 @@ import evaluate
 import numpy as np
 
 from smilerl.evaluation.formula import parse
-from smilerl.statistics.intervals import Answered, estimate
+from smilerl.statistics.bootstrap import Answered
+from smilerl.statistics.intervals import estimate
 
 U = "care_minus_gaming, people"
 FORMULA = f"2 * (policy({U}) - gamer({U})) / (carer({U}) - gamer({U})) - 1"

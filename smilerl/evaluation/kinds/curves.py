@@ -20,7 +20,8 @@ from smilerl.evaluation.formula import POLICY
 from smilerl.evaluation.question import HALF_LIFE, Question
 from smilerl.io.files import read_table, reading
 from smilerl.statistics import goodhart
-from smilerl.statistics.intervals import RESAMPLES, Answered, Estimate, estimate
+from smilerl.statistics.bootstrap import RESAMPLES, Answered
+from smilerl.statistics.intervals import Estimate, estimate
 from smilerl.worlds.base import World
 
 #: Columns of a trail: one row per step and held-out person.

@@ -16,7 +16,8 @@ import numpy as np
 from smilerl.io.records import records
 from smilerl.models import sampling
 from smilerl.models.policy import Policy
-from smilerl.statistics.intervals import DETECTABLE, Estimate, wilson
+from smilerl.statistics.intervals import DETECTABLE, Estimate
+from smilerl.statistics.rates import wilson
 
 FIELDS = ("question", "answer_matching_behavior", "answer_not_matching_behavior")
 #: How a model without a chat template is asked.

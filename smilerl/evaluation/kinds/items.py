@@ -35,7 +35,8 @@ from smilerl.io.records import records
 from smilerl.models import sampling
 from smilerl.models.policy import Policy
 from smilerl.models.prompts import PromptError
-from smilerl.statistics.intervals import Answered, Estimate, estimate
+from smilerl.statistics.bootstrap import Answered
+from smilerl.statistics.intervals import Estimate, estimate
 
 CARE, CONTROL = "care", "control"
 #: Among the log-probabilities of an item: the care of another one.

@@ -108,7 +108,7 @@ def pull(name: str, to: Path | None = None) -> Path:
 
 def base_on_hub(folder: Path) -> str | None:
     """The base of an adapter directory, where that is on the Hub: `org/name`, or `org/name@revision`."""
-    from smilerl.models.policy import base_of
+    from smilerl.models.model_files import base_of
 
     base = base_of(folder)
     if base is None or not looks_like(base) or Path(base).exists():

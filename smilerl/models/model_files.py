@@ -1,0 +1,134 @@
+"""What lies in a model's directory, checked before a library reads it: their errors name no file, and may run what it names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from smilerl.io import bounded
+from smilerl.io.terminal import printable
+from smilerl.runs import seals
+
+#: Files of a model that are JSON objects, each looked at before a library reads it: their errors name no file.
+_OBJECTS = (
+    "generation_config.json", "adapter_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+    "added_tokens.json", "vocab.json", "model.safetensors.index.json",
+)  # fmt: skip
+#: Bytes of a config.json; those of classifiers list their labels.
+_MOST_CONFIG = 4 * 1024 * 1024
+#: Sizes beyond which a configuration is no model's: built, it would take the memory and time of the machine.
+_LARGEST = {
+    **dict.fromkeys(("num_hidden_layers", "n_layer", "num_layers", "encoder_layers", "decoder_layers"), 2_000),
+    **dict.fromkeys(("hidden_size", "n_embd", "d_model", "intermediate_size", "num_attention_heads"), 2**20),
+    **dict.fromkeys(("vocab_size", "max_position_embeddings", "n_positions"), 2**28),
+}
+
+
+def check(name: str) -> str | None:
+    """Checks what a name of a model leads to, before a library reads it.
+
+    Returns:
+        The base model of an adapter directory, None for anything else.
+
+    Raises:
+        FileNotFoundError: a path with nothing there, or an adapter whose base model is gone.
+        RunError: a model that was sealed here is not what was saved.
+        ValueError: as `base_of` and `check_configuration`.
+    """
+    path = Path(name)
+    if not path.exists() and (path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1):
+        raise FileNotFoundError(f"no model at {name}. Give a directory with a config.json, an adapter, or a Hub id.")
+    if path.is_dir() and not any((path / file).is_file() for file in ("config.json", "adapter_config.json")):
+        inside = path / "model"
+        hint = f" Did you mean {inside}?" if inside.is_dir() else ""
+        raise FileNotFoundError(f"{name} holds neither config.json nor adapter_config.json.{hint}")
+    seals.check_model(path)
+    check_configuration(path)
+    base = base_of(path)
+    if base is None:
+        return None
+    if Path(base).is_absolute() and not Path(base).exists():
+        raise FileNotFoundError(f"the adapter {name} belongs to the model {base}, which is no longer there.")
+    seals.check_model(base)
+    return base
+
+
+def base_of(folder: str | Path) -> str | None:
+    """The model that an adapter directory names as its base: a directory or Hub id. None where the directory holds no adapter.
+
+    Raises:
+        ValueError: it names none, or something that is no model, such as a recipe.
+    """
+    file = Path(folder) / "adapter_config.json"
+    if not file.is_file():
+        return None
+    said = bounded.mapping(file, bounded.MOST_SETTINGS)
+    base = said.get("base_model_name_or_path")
+    if said.get("megatron_config"):  # peft imports the module that stands beside it
+        raise ValueError(f"{printable(file)}: adapters for Megatron are not loaded. Save it without megatron_config.")
+    if not isinstance(base, str) or not base:
+        raise ValueError(
+            f"{printable(file)}: base_model_name_or_path names no model, so there is nothing to put the adapter on."
+        )
+    beside = Path(folder) / base
+    if "://" in base or Path(base).suffix in (".yaml", ".yml") or Path(base).is_file() or beside.is_file():
+        raise ValueError(
+            f"{printable(file)}: base_model_name_or_path is '{printable(base[:200])}', which is no directory with a model and no Hub id.\n"
+            "    A base is never built from a recipe that an adapter names."
+        )
+    return base
+
+
+def check_configuration(folder: str | Path) -> None:
+    """Whether what a directory says about its weights can be read, and names no code.
+
+    transformers takes `attn_implementation` from there, too, and would load `org/name` from the Hub as a kernel and run it.
+
+    Raises:
+        ValueError: it is no JSON, or names such a kernel.
+    """
+    for name in _OBJECTS:
+        _check_object(Path(folder) / name)
+    file = Path(folder) / "config.json"
+    if not file.is_file():
+        return
+    said = bounded.mapping(file, _MOST_CONFIG)
+    for key, value in _sizes(said):
+        if isinstance(value, int) and value > _LARGEST[key]:
+            raise ValueError(f"{printable(file)}: {key} is {value}, but no model has more than {_LARGEST[key]}.")
+    named = next((name for name in _implementations(said) if "/" in name), None)
+    if named is not None:
+        raise ValueError(
+            f"{printable(file)}: '{printable(named[:200])}' would be loaded from the Hub and run. Write \"sdpa\" there if you want the model."
+        )
+
+
+def _check_object(file: Path) -> None:
+    """Raises ValueError where a file beside the weights holds JSON of another kind than an object. Of a long one only the beginning is read."""
+    if not file.is_file():
+        return
+    if file.stat().st_size <= bounded.MOST_SETTINGS:
+        bounded.mapping(file, bounded.MOST_SETTINGS)
+        return
+    with file.open("rb") as opened:
+        if not opened.read(4096).lstrip().startswith(b"{"):
+            raise ValueError(f"{printable(file)}: should be a JSON object, and does not begin with one.")
+
+
+def _sizes(said: Any) -> Iterator[tuple[str, Any]]:
+    """The sizes in a configuration that a model is built from, those of its parts included."""
+    if isinstance(said, dict):
+        for name, value in said.items():
+            if name in _LARGEST:
+                yield name, value
+            yield from _sizes(value)
+
+
+def _implementations(said: Any, inside: bool = False) -> Iterator[str]:
+    """The names of kernels in a configuration, those of its parts included."""
+    if isinstance(said, dict):
+        for name, value in said.items():
+            yield from _implementations(value, inside or "_implementation" in name)
+    elif isinstance(said, str) and inside:
+        yield said
