@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from smilerl.config import elsewhere, named_code
-from smilerl.config.yaml_types import bad_arguments
+from smilerl.config.validation import bad_arguments
 from smilerl.io import paths
 from smilerl.io.errors import UserError
 

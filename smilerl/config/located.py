@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from smilerl.config.validation import misfits, unknown_keys
 from smilerl.config.yaml_lines import Key, Lines, Problem, dotted, read
-from smilerl.config.yaml_types import misfits, unknown_keys
 
 
 @dataclass(frozen=True)

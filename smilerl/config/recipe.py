@@ -8,16 +8,17 @@ Any key can be overridden by its dotted path. Every mistake is a `RecipeError` t
 from __future__ import annotations
 
 import dataclasses
-import math
-import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from smilerl.config.yaml_lines import Key, Lines, Problem, RecipeError, dotted, parse_value, read
-from smilerl.config.yaml_types import misfits, unknown_keys
-from smilerl.io import paths, places
+from pydantic import AfterValidator, Field
+
+from smilerl.config.validation import Mistake, checked, fitted
+from smilerl.config.yaml_lines import Key, Lines, Problem, RecipeError, parse_value, read
+from smilerl.io import paths
+from smilerl.io.places import expanded, no_path
 from smilerl.io.terminal import printable
 
 __all__ = [
@@ -28,6 +29,12 @@ __all__ = [
 
 #: The world where nobody names one.
 DEFAULT_WORLD = "smileworld"
+#: The largest seed, which all libraries take, also with the number of a process or a reward added.
+MOST_SEED = 2**31 - 1
+#: The most people, pairs or conversations.
+MOST_ROWS = 10_000_000
+Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
+Rows = Annotated[int, Field(ge=1, le=MOST_ROWS)]
 #: What transformers itself brings. `org/name` would load a kernel from the Hub and run it.
 Attention = Literal["eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"]
 
@@ -70,9 +77,9 @@ class DataSpec:
     """
 
     split: str = "train"
-    n: int = 4096
-    seed: int = 0
-    turns: int = 1
+    n: Rows = 4096
+    seed: Seed = 0
+    turns: Annotated[int, Field(ge=1, le=1000)] = 1
     args: dict[str, Any] = field(default_factory=dict)
 
 
@@ -86,11 +93,11 @@ class RewardSpec:
         most_missing: the share of the last ten calls that may be ended so; with more the run saves and fails, and can be resumed.
     """
 
-    name: str
+    name: Annotated[str, Field(examples=["reading"])]
     weight: float = 1.0
     args: dict[str, Any] = field(default_factory=dict)
-    timeout: float = 300.0
-    most_missing: float = 0.5
+    timeout: Annotated[int | float, Field(ge=1e-3, le=1e7, description="between 0.001 and 1e7 seconds")] = 300.0
+    most_missing: Annotated[int | float, Field(ge=0, le=1, description="a share, 0 to 1")] = 0.5
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data. What is as it is when nothing is said is left out, so that runs from before keep their hash."""
@@ -103,10 +110,10 @@ class RewardSpec:
 class HeldOutSpec:
     """The held-out people who are sampled every `every` steps while training (0: never)."""
 
-    every: int = 10
-    n: int = 64
+    every: Seed = 10
+    n: Rows = 64
     split: str = "held_out"
-    seed: int = 1234
+    seed: Seed = 1234
 
 
 @dataclass(frozen=True)
@@ -115,6 +122,30 @@ class Story:
 
     goal: str = ""
     rationale: str = ""
+
+
+def _one_model(policy: PolicySpec) -> PolicySpec:
+    """Refuses a policy with two models, or none."""
+    if policy.model_name_or_path is not None and policy.config is not None:
+        raise Mistake("policy has both a model and a config.", "Keep one of them.", ("config",))
+    if policy.model_name_or_path is None and policy.config is None:
+        fix = "Write `model_name_or_path: recipes/smileworld/pretrain.yaml` (or a directory, or a Hub id) under `policy:`."
+        raise Mistake("policy has neither a model nor a config.", fix)
+    return policy
+
+
+def _folder(output_dir: str) -> str:
+    """Refuses an `output_dir` that no path can be, of a recipe or a study; `~` and variables are filled in."""
+    wrong = no_path(output_dir)
+    if wrong is not None:
+        raise Mistake(f"output_dir {wrong}: {output_dir[:100]!r}.", "Write a folder, such as runs/mine.")
+    there = expanded(output_dir)
+    if "{" in there.replace("{seed}", ""):
+        raise Mistake("output_dir has a placeholder other than {seed}.", "Only {seed} is filled in.")
+    return there
+
+
+Folder = Annotated[str, AfterValidator(_folder)]
 
 
 @dataclass(frozen=True)
@@ -129,13 +160,13 @@ class Recipe:
         lines: where each value was written.
     """
 
-    method: str
-    output_dir: str
-    seed: int = 0
+    method: Annotated[str, Field(examples=["rloo"])]
+    output_dir: Folder = ""
+    seed: Seed = 0
     world: WorldSpec = field(default_factory=WorldSpec)
-    policy: PolicySpec = field(default_factory=PolicySpec)
+    policy: Annotated[PolicySpec, AfterValidator(_one_model)] = field(default_factory=PolicySpec)
     data: DataSpec = field(default_factory=DataSpec)
-    rewards: tuple[RewardSpec, ...] = ()
+    rewards: Annotated[tuple[RewardSpec, ...], Field(examples=["[{name: reading}]"])] = ()
     training: dict[str, Any] = field(default_factory=dict)
     held_out: HeldOutSpec = field(default_factory=HeldOutSpec)
     story: Story = field(default_factory=Story)
@@ -161,20 +192,6 @@ class Recipe:
 
 _SECTIONS = {"world": WorldSpec, "policy": PolicySpec, "data": DataSpec, "held_out": HeldOutSpec, "story": Story}
 _KEYS = [f.name for f in dataclasses.fields(Recipe) if f.name not in ("source", "lines")]
-#: The largest seed, which all libraries take, also with the number of a process or a reward added.
-MOST_SEED = 2**31 - 1
-#: The most people, pairs or conversations.
-MOST_ROWS = 10_000_000
-#: Least and most, where another value would fail late or never end.
-_RANGES: dict[tuple[str, ...], tuple[int, int]] = {
-    ("seed",): (0, MOST_SEED),
-    ("data", "n"): (1, MOST_ROWS),
-    ("data", "seed"): (0, MOST_SEED),
-    ("data", "turns"): (1, 1000),
-    ("held_out", "every"): (0, MOST_SEED),
-    ("held_out", "n"): (1, MOST_ROWS),
-    ("held_out", "seed"): (0, MOST_SEED),
-}
 
 
 def read_recipe(
@@ -190,10 +207,13 @@ def read_recipe(
         raise lines.error(Problem((), "a recipe is a mapping with the keys method, policy, training, ..."))
     for key, value in (overrides if isinstance(overrides, Mapping) else parse_overrides(overrides)).items():
         _override(data, _key(key), value, lines, (places or {}).get(key))
-    problems = list(_problems(data))
+    data.setdefault("policy", {})
+    values, problems = checked(Recipe, data, hidden=("source", "lines"))
     if problems:
         raise lines.error(*problems)
-    return _recipe(data, lines)
+    output_dir = values.pop("output_dir", None) or expanded(f"runs/{Path(lines.file).stem}/seed{{seed}}")
+    recipe = Recipe(**values, source=lines.file, lines=lines)
+    return dataclasses.replace(recipe, output_dir=output_dir.replace("{seed}", str(recipe.seed)))
 
 
 def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
@@ -251,105 +271,13 @@ def _override(data: dict[str, Any], key: Key, value: Any, lines: Lines, written:
     lines.at[key] = option
 
 
-def _problems(data: dict[str, Any]) -> Iterator[Problem]:
-    """What is wrong with the form of a recipe, by looking at nothing but the recipe."""
-    yield from unknown_keys(data, _KEYS, ())
-    if "method" not in data:
-        yield Problem(
-            (), "the recipe lacks 'method'.", "Add `method: rloo` (or grpo, dpo, kto, best_of_n, sft, reward)."
-        )
-    for name, hint in typing.get_type_hints(Recipe).items():
-        if name in data and name in _SECTIONS:
-            yield from _section_problems(_SECTIONS[name], data[name], (name,))
-        elif name in data and name in _KEYS and name != "rewards":
-            yield from misfits(data[name], hint, (name,))
-    rewards = data.get("rewards", [])
-    if isinstance(rewards, list):
-        for index, reward in enumerate(rewards):
-            yield from _section_problems(RewardSpec, reward, ("rewards", index))
-    else:
-        yield Problem(("rewards",), "rewards is not a list.", "Write `rewards: [{name: reading}]`.")
-    for key, (least, most) in _RANGES.items():
-        value = data.get(key[0]) if len(key) == 1 else _mapping(data, key[0]).get(key[1])
-        if isinstance(value, int) and not least <= value <= most:
-            bound = f"at least {least}" if value < least else f"at most {most}"
-            yield Problem(key, f"{dotted(key)} is {value}, but should be {bound}.")
-    yield from place_problems(data.get("output_dir"))
-    yield from _model_problems(_mapping(data, "policy"))
-
-
-def place_problems(output_dir: Any) -> Iterator[Problem]:
-    """What is wrong with an `output_dir` as it is written, of a recipe or a study."""
-    if not isinstance(output_dir, str):
-        return
-    wrong = places.no_path(output_dir)
-    if wrong is not None:
-        yield Problem(
-            ("output_dir",), f"output_dir {wrong}: {output_dir[:100]!r}.", "Write a folder, such as runs/mine."
-        )
-    elif "{" in places.expanded(output_dir).replace("{seed}", ""):
-        yield Problem(("output_dir",), "output_dir has a placeholder other than {seed}.", "Only {seed} is filled in.")
-
-
-def _section_problems(section: type, data: Any, key: Key) -> Iterator[Problem]:
-    hints = typing.get_type_hints(section)
-    if not isinstance(data, dict):
-        yield Problem(key, f"{dotted(key)} is not a mapping.", f"Its keys are {', '.join(hints)}.")
-        return
-    yield from unknown_keys(data, hints, key)
-    if section is RewardSpec and "name" not in data:
-        yield Problem(key, f"{dotted(key)} has no name.", "Write `{name: reading}`.")
-    for name in data.keys() & hints.keys():
-        yield from misfits(data[name], hints[name], (*key, name))
-    if section is RewardSpec:
-        yield from _limit_problems(data, key)
-
-
 def reward_spec(said: Any, key: Key, lines: Lines) -> RewardSpec:
     """What a name, or a mapping with a name, says of a reward.
 
     Raises:
         RecipeError: it is neither, or has a key or value that a recipe could not have.
     """
-    reward = {"name": said} if isinstance(said, str) else said
-    problems = list(_section_problems(RewardSpec, reward, key))
+    spec, problems = fitted({"name": said} if isinstance(said, str) else said, RewardSpec, key)
     if problems:
         raise lines.error(*problems)
-    return RewardSpec(**{**reward, "weight": float(reward.get("weight", 1)), "args": reward.get("args") or {}})
-
-
-def _limit_problems(reward: dict[str, Any], key: Key) -> Iterator[Problem]:
-    for name, least, most, said in (
-        ("timeout", 1e-3, 1e7, "between 0.001 and 1e7 seconds"),
-        ("most_missing", 0, 1, "a share, 0 to 1"),
-    ):
-        value = reward.get(name)
-        if isinstance(value, float) and not math.isfinite(value):
-            continue  # told already, as a number that no setting can be
-        if isinstance(value, int | float) and not isinstance(value, bool) and not least <= value <= most:
-            yield Problem((*key, name), f"{dotted((*key, name))} is {value}, but should be {said}.")
-
-
-def _model_problems(policy: dict[str, Any]) -> Iterator[Problem]:
-    given = [name for name in ("model_name_or_path", "config") if policy.get(name) is not None]
-    if len(given) == 2:
-        yield Problem(("policy", "config"), "policy has both a model and a config.", "Keep one of them.")
-    elif not given:
-        fix = "Write `model_name_or_path: recipes/smileworld/pretrain.yaml` (or a directory, or a Hub id) under `policy:`."
-        yield Problem(("policy",), "policy has neither a model nor a config.", fix)
-
-
-def _mapping(data: dict[str, Any], name: str) -> dict[str, Any]:
-    return data[name] if isinstance(data.get(name), dict) else {}
-
-
-def _recipe(data: dict[str, Any], lines: Lines) -> Recipe:
-    """The recipe in data that has no problems."""
-    sections = {name: section(**data[name]) for name, section in _SECTIONS.items() if name in data}
-    rewards = tuple(
-        RewardSpec(**{**reward, "weight": float(reward.get("weight", 1))}) for reward in data.get("rewards", [])
-    )
-    output_dir = places.expanded(data.get("output_dir") or f"runs/{Path(lines.file).stem}/seed{{seed}}")
-    plain = {name: data[name] for name in ("method", "seed", "training") if name in data}
-    recipe = Recipe(**plain, **sections, rewards=rewards, output_dir=output_dir, source=lines.file, lines=lines)
-    return dataclasses.replace(recipe, output_dir=output_dir.replace("{seed}", str(recipe.seed)))
+    return spec

@@ -16,8 +16,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from smilerl.config.recipe import Recipe
+from smilerl.config.validation import bad_arguments
 from smilerl.config.yaml_lines import Problem, did_you_mean
-from smilerl.config.yaml_types import misfits, unknown_keys
 from smilerl.io import paths
 
 #: Settings of TRL that a recipe says elsewhere.
@@ -144,9 +144,7 @@ def training_problems(recipe: Recipe) -> list[Problem]:
         for name, fix in _SAID_ELSEWHERE.items()
         if name in training
     ]
-    problems += unknown_keys(training, fields, ("training",))
-    for name in training.keys() & fields.keys():
-        problems += misfits(training[name], fields[name], ("training", name))
+    problems += bad_arguments(config_class(recipe.method), training, ("training",))
     if problems:
         return problems
     problems = [*_range_problems(training)]

@@ -18,8 +18,8 @@ from typing import Any
 
 from smilerl.config.recipe import Recipe
 from smilerl.config.trl import config_class
+from smilerl.config.validation import key_named
 from smilerl.config.yaml_lines import Problem, did_you_mean
-from smilerl.config.yaml_types import key_named
 from smilerl.io import bounded, errors, places
 from smilerl.io.terminal import named
 

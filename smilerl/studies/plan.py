@@ -17,15 +17,16 @@ import dataclasses
 import hashlib
 import json
 import re
-import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from smilerl.config.recipe import MOST_SEED, Recipe, parse_overrides, place_problems, read_recipe
+from pydantic import AfterValidator, Field
+
+from smilerl.config.recipe import Folder, Recipe, Seed, parse_overrides, read_recipe
+from smilerl.config.validation import Mistake, checked
 from smilerl.config.yaml_lines import Lines, Problem, did_you_mean, read
-from smilerl.config.yaml_types import misfits, unknown_keys
 from smilerl.io import paths, places
 from smilerl.io.terminal import brief
 
@@ -35,7 +36,7 @@ BASE = "base"
 _TAKEN = {"lock", "logs", "tables", "figures", "earlier", "evals", "report", "study"}
 _NO_FOLDER = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10))}
 _LONGEST = 80  # letters of an arm's name, which is a folder and a line of tables and figures
-_MOST_WORKERS = 1024
+_ARMS = "[{name: reading, recipe: recipes/smileworld/rloo_reading.yaml}]"
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,34 @@ class Prereg:
     hypothesis: str
     primary: str
     direction: str
-    sesoi: float
-    alpha: float = 0.05
+    sesoi: int | float
+    alpha: int | float = 0.05
     seeds: int | None = None
     prompts: int | None = None
     exclusions: str = "none"
+
+
+def _arm_name(name: str) -> str:
+    """Refuses a name that no arm can have."""
+    wrong = ""
+    if name.lower() == BASE:
+        wrong = "is the name of what every arm starts from"
+    elif not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) or name.lower() in _NO_FOLDER:
+        wrong = "cannot be a folder's name"
+    elif name.lower() in _TAKEN:
+        wrong = "is the name of something else in a study's folder"
+    elif len(name) > _LONGEST:
+        wrong = f"is longer than {_LONGEST} letters"
+    if wrong:
+        raise Mistake(f"'{brief(name, most=_LONGEST)}' {wrong}.", "Name the arm with letters, digits, - and _.")
+    return name
+
+
+def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    """Refuses a seed that is listed twice."""
+    if len(set(seeds)) < len(seeds):
+        raise Mistake(f"seeds has a seed twice: {list(seeds)}.", f"Write `seeds: {sorted(set(seeds))}`.")
+    return seeds
 
 
 @dataclass(frozen=True)
@@ -74,8 +98,8 @@ class Arm:
         set: dotted overrides of the recipe, such as `{training.beta: 0.1}`.
     """
 
-    name: str
-    recipe: str
+    name: Annotated[str, AfterValidator(_arm_name), Field(examples=["reading"])]
+    recipe: Annotated[str, Field(examples=["recipes/smileworld/rloo_reading.yaml"])]
     role: Literal["proxy", "gold", "random"] = "proxy"
     set: dict[str, Any] = field(default_factory=dict)
 
@@ -94,13 +118,13 @@ class StudyPlan:
     """
 
     title: str
-    question: str
-    base: str
-    arms: tuple[Arm, ...]
-    seeds: tuple[int, ...] = (0, 1)
+    question: Annotated[str, Field(examples=["What does it come to care about?"])]
+    base: Annotated[str, Field(examples=["recipes/smileworld/pretrain.yaml"])]
+    arms: Annotated[tuple[Arm, ...], Field(min_length=1, examples=[_ARMS])]
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, examples=["[0, 1]"]), AfterValidator(_distinct)] = (0, 1)
     suite: str = "quick"
-    workers: int = 2
-    output_dir: str = ""
+    workers: Annotated[int, Field(ge=1, le=1024)] = 2
+    output_dir: Folder = ""
     set: dict[str, Any] = field(default_factory=dict)
     prereg: Prereg | None = None
     source: str = ""
@@ -149,9 +173,6 @@ class StudyPlan:
         return {name: self.lines.where(key) for name, key in keys.items()}
 
 
-_TOP = {f.name for f in dataclasses.fields(StudyPlan)} - {"source", "lines"}
-
-
 def load_plan(path: str | Path, overrides: Sequence[str] = ()) -> StudyPlan:
     """The study plan in a file, with overrides of its keys, and every recipe that it names read once.
 
@@ -174,106 +195,34 @@ def load_plan(path: str | Path, overrides: Sequence[str] = ()) -> StudyPlan:
             data[option] = value
         lines.at = {known: at for known, at in lines.at.items() if known[: len(place)] != place}
         lines.at[place] = f"command line: --{option}"
-    problems = list(_problems(data, lines))
+    name = Path(lines.file).stem
+    values, problems = checked(StudyPlan, {"title": name, **data}, hidden=("source", "lines"))
     if problems:
         raise lines.error(*problems)
-    plan = _plan(data, lines)
+    folder = values.pop("output_dir", None) or places.expanded(f"runs/{name}")
+    plan = StudyPlan(**values, output_dir=folder, source=lines.file, lines=lines)
+    problems = list(_arm_problems(plan))
+    if problems:
+        raise lines.error(*problems)
     for arm in plan.arms:
         plan.recipe(arm, plan.seeds[0])
     return plan
 
 
-def _plan(data: Mapping[str, Any], lines: Lines) -> StudyPlan:
-    given = dict(data)
-    arms = tuple(Arm(**arm) for arm in given.pop("arms"))
-    prereg = Prereg(**given.pop("prereg")) if given.get("prereg") else given.pop("prereg", None)
-    name = Path(lines.file).stem
-    folder = places.expanded(given.get("output_dir") or f"runs/{name}")
-    given |= {"seeds": tuple(given.get("seeds", (0, 1))), "output_dir": folder}
-    given.setdefault("title", name)
-    return StudyPlan(**given, arms=arms, prereg=prereg, source=lines.file, lines=lines)
-
-
-def _problems(data: dict[str, Any], lines: Lines) -> Iterator[Problem]:
-    """What is wrong with the form of a plan."""
-    yield from unknown_keys(data, _TOP, ())
-    for name, example in (
-        ("question", "What does it come to care about?"),
-        ("base", "recipes/smileworld/pretrain.yaml"),
-    ):
-        if name not in data:
-            yield Problem((), f"the study lacks '{name}'.", f"Add `{name}: {example}`.")
-    hints = typing.get_type_hints(StudyPlan)
-    for name in ("title", "question", "base", "suite", "workers", "output_dir", "set"):
-        if name in data:
-            yield from misfits(data[name], hints[name], (name,))
-    yield from place_problems(data.get("output_dir"))
-    yield from _seed_problems(data)
-    if isinstance(data.get("workers"), int) and not 1 <= data["workers"] <= _MOST_WORKERS:
-        yield Problem(
-            ("workers",), f"workers is {data['workers']}, but should be at least 1 and at most {_MOST_WORKERS}."
-        )
-    yield from _prereg_problems(data.get("prereg"))
-    arms = data.get("arms")
-    if not isinstance(arms, list) or not arms:
-        yield Problem(
-            ("arms",),
-            "a study needs a list of arms.",
-            "Write `arms: [{name: reading, recipe: recipes/smileworld/rloo_reading.yaml}]`.",
-        )
-        return
+def _arm_problems(plan: StudyPlan) -> Iterator[Problem]:
+    """Each arm has a name of its own, and a recipe that is there and starts from the study's base."""
     first: dict[str, int] = {}
-    for index, arm in enumerate(arms):
-        yield from _arm_problems(arm, index, data)
-        called = arm.get("name") if isinstance(arm, dict) else None
-        if isinstance(called, str) and first.setdefault(called.lower(), index) != index:
-            before = first[called.lower()]
-            line = lines.where(("arms", before)).rsplit(":", 1)[-1]
-            alike = "" if arms[before]["name"] == called else ", but for capitals, which not every disk tells apart"
-            yield Problem(
-                ("arms", index, "name"),
-                f"there are two arms '{called}'{alike}; the first is in line {line}.",
-                "Give one of them another name.",
-            )
+    for index, arm in enumerate(plan.arms):
+        before = first.setdefault(arm.name.lower(), index)
+        if before != index:
+            line = plan.lines.where(("arms", before)).rsplit(":", 1)[-1]
+            alike = "" if plan.arms[before].name == arm.name else ", but for capitals, which not every disk tells apart"
+            text = f"there are two arms '{arm.name}'{alike}; the first is in line {line}."
+            yield Problem(("arms", index, "name"), text, "Give one of them another name.")
+        yield from _recipe_problems(arm.recipe, {**plan.set, **arm.set}, plan.base, ("arms", index))
 
 
-def _arm_problems(arm: Any, index: int, data: Mapping[str, Any]) -> Iterator[Problem]:
-    key = ("arms", index)
-    if not isinstance(arm, dict):
-        yield Problem(
-            key, "an arm is a mapping.", "Write `{name: reading, recipe: recipes/smileworld/rloo_reading.yaml}`."
-        )
-        return
-    hints = typing.get_type_hints(Arm)
-    yield from unknown_keys(arm, hints, key)
-    for name in ("name", "recipe"):
-        if name not in arm:
-            yield Problem(key, f"the arm lacks '{name}'.", f"Add `{name}:`.")
-    for name in arm.keys() & hints.keys():
-        yield from misfits(arm[name], hints[name], (*key, name))
-    called, recipe = arm.get("name"), arm.get("recipe")
-    if isinstance(called, str) and (wrong := _wrong_with(called)):
-        shown = called if len(called) <= _LONGEST else f"{called[:_LONGEST]}..."
-        yield Problem((*key, "name"), f"'{shown}' {wrong}.", "Name the arm with letters, digits, - and _.")
-    if isinstance(recipe, str):
-        changes = [given for given in (data.get("set"), arm.get("set")) if isinstance(given, dict)]
-        yield from _recipe_problems(
-            recipe, {name: value for given in changes for name, value in given.items()}, data.get("base"), key
-        )
-
-
-def _wrong_with(name: str) -> str:
-    """Why no arm can have this name; empty for a good one."""
-    if name.lower() == BASE:
-        return "is the name of what every arm starts from"
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) or name.lower() in _NO_FOLDER:
-        return "cannot be a folder's name"
-    if name.lower() in _TAKEN:
-        return "is the name of something else in a study's folder"
-    return f"is longer than {_LONGEST} letters" if len(name) > _LONGEST else ""
-
-
-def _recipe_problems(name: str, changes: Mapping[str, Any], base: Any, key: tuple) -> Iterator[Problem]:
+def _recipe_problems(name: str, changes: Mapping[str, Any], base: str, key: tuple) -> Iterator[Problem]:
     """The recipe is there, and starts from the study's base."""
     found = paths.find(name)
     if found is None or not found.is_file():
@@ -283,7 +232,7 @@ def _recipe_problems(name: str, changes: Mapping[str, Any], base: Any, key: tupl
         yield Problem((*key, "recipe"), f"there is no recipe '{name}'.", did_you_mean(name, beside))
         return
     starts = changes.get("policy.model_name_or_path") or read_recipe(found).policy.model_name_or_path
-    if isinstance(base, str) and not _same(starts, base):
+    if not _same(starts, base):
         yield Problem(
             (*key, "recipe"), f"this arm starts from {starts or 'a fresh model'}, and the study's base is {base}.",
             f"Add `set: {{policy.model_name_or_path: {base}}}` to the arm, or change the study's base.",
@@ -295,43 +244,6 @@ def _same(one: str | None, other: str) -> bool:
         return False
     first, second = paths.find(one), paths.find(other)
     return first.samefile(second) if first and second else one == other
-
-
-def _seed_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
-    seeds = data.get("seeds", [0, 1])
-    fits = (
-        isinstance(seeds, list)
-        and seeds
-        and all(isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed <= MOST_SEED for seed in seeds)
-    )
-    if not fits:
-        text = f"seeds is {brief(repr(seeds), most=100)}, but should be a list of whole numbers from 0 to {MOST_SEED}."
-        yield Problem(("seeds",), text, "Write `seeds: [0, 1]`.")
-    elif len(set(seeds)) < len(seeds):
-        yield Problem(("seeds",), f"seeds has a seed twice: {seeds}.", f"Write `seeds: {sorted(set(seeds))}`.")
-
-
-def _prereg_problems(prereg: Any) -> Iterator[Problem]:
-    if prereg is None:
-        return
-    if not isinstance(prereg, dict):
-        yield Problem(
-            ("prereg",),
-            "prereg is not a mapping.",
-            "Its keys are hypothesis, primary, direction, sesoi, alpha, seeds, prompts, exclusions.",
-        )
-        return
-    hints = typing.get_type_hints(Prereg)
-    yield from unknown_keys(prereg, hints, ("prereg",))
-    for name in ("hypothesis", "primary", "direction", "sesoi"):
-        if name not in prereg:
-            yield Problem(
-                ("prereg",),
-                f"prereg lacks '{name}'.",
-                f"Add `{name}:`; what is not written down before the runs is exploratory.",
-            )
-    for name in prereg.keys() & hints.keys():
-        yield from misfits(prereg[name], hints[name], ("prereg", name))
 
 
 def _hash(said: Any) -> str:

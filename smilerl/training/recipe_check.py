@@ -17,8 +17,8 @@ from smilerl.config import trl_refusals
 from smilerl.config.nesting import nested
 from smilerl.config.recipe import Recipe, read_recipe
 from smilerl.config.trl import FORM_OF, method_problems, training_fields, training_problems
+from smilerl.config.validation import bad_arguments, key_named, unknown_keys
 from smilerl.config.yaml_lines import Key, Problem, RecipeError, did_you_mean, dotted
-from smilerl.config.yaml_types import bad_arguments, key_named, misfits, unknown_keys
 from smilerl.io import bounded, paths, places
 from smilerl.training import supply
 
@@ -190,10 +190,8 @@ def _peft_problems(recipe: Recipe) -> list[Problem]:
         return [Problem(("training", "use_vllm"), text, fix)]
     from peft import LoraConfig
 
-    peft, hints, key = recipe.policy.peft, typing.get_type_hints(LoraConfig), ("policy", "peft")
-    problems = list(unknown_keys(peft, hints, key))
-    for name in peft.keys() & hints.keys():
-        problems += misfits(peft[name], hints[name], (*key, name))
+    peft, key = recipe.policy.peft, ("policy", "peft")
+    problems = bad_arguments(LoraConfig, peft, key)
     if not problems and peft.get("r", 8) < 1:
         problems.append(
             Problem((*key, "r"), f"policy.peft.r is {peft['r']}, but should be at least 1.", "Write `r: 8`.")
@@ -211,7 +209,7 @@ def _world(recipe: Recipe, built: Any = None) -> tuple[Any, list[Problem]]:
     if name not in worlds.names():
         return None, [Problem(("world", "name"), f"no world '{name}'. {did_you_mean(name, worlds.names())}")]
     build = importlib.import_module(f"smilerl.worlds.{name}").build
-    problems = list(bad_arguments(build, args, ("world", "args")))
+    problems = bad_arguments(build, args, ("world", "args"))
     if problems:
         return None, problems
     try:
@@ -310,7 +308,7 @@ def _one_reward_problems(
     except (rewards.RewardError, OutcomeSealed) as error:
         yield Problem((*key, "name"), str(error))
         return
-    problems = list(bad_arguments(target.build, reward.args, (*key, "args"))) if hasattr(target, "build") else []
+    problems = bad_arguments(target.build, reward.args, (*key, "args")) if hasattr(target, "build") else []
     if abs(reward.weight) > rewards.LARGEST:
         text = f"the weight {reward.weight:g} is larger than {rewards.LARGEST:g}, which does not fit into the float32 of training."
         problems.append(Problem((*key, "weight"), text, "Write for example `weight: 1.0`."))
@@ -335,7 +333,7 @@ def _preference_problems(recipe: Recipe, world: Any) -> list[Problem]:
     where = preferences.source(recipe)
     if where == "world":
         return [] if world is None else list(_world_pairs_problems(recipe, world))
-    problems = list(bad_arguments(preferences.FileArgs if where == "file" else preferences.SampledArgs, args, key))
+    problems = bad_arguments(preferences.FileArgs if where == "file" else preferences.SampledArgs, args, key)
     if where == "rewards":
         return problems or list(_sampling_problems(recipe))
     named = next(name for name in ("path", "dataset") if name in args)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from smilerl.config.recipe import read_recipe
-from smilerl.config.yaml_types import key_named
+from smilerl.config.validation import key_named
 from smilerl.io import paths, places
 from smilerl.io.errors import UserError
 

@@ -102,7 +102,7 @@ def test_prereg_has_a_hash_of_its_own(written):
         (("name: two", "name: ONE"), 5, "two arms 'ONE', but for capitals"),
         (("base: base.yaml", "base: other/model"), 4, "the study's base is other/model"),
         (("[0, 1]", "[0, 0]"), 6, "a seed twice"),
-        (("[0, 1]", "2"), 6, "Write `seeds: [0, 1]`"),
+        (("[0, 1]", "2"), 6, "`seeds: [0, 1]`"),
         (("question: What for?", "title: x"), 1, "lacks 'question'"),
         (("seeds", "prereg: {hypothesis: h}\nseeds"), 6, "prereg lacks 'primary'"),
         (("seeds", "workers: 0\nseeds"), 6, "at least 1"),

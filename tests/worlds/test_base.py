@@ -154,7 +154,7 @@ def test_a_new_world_brings_its_own_acts(acting, tmp_path):
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        ("kind: dialogue\nestimates: {\n  x: 'policy(hug or tickel, people)'}\n", "hugs.yaml:4: estimate 'x': 'tickel' is neither a quantity nor an act. Did you mean 'tickle'"),
+        ("kind: dialogue\nestimates: {\n  x: 'policy(hug or tickel, people)'}\n", "hugs.yaml:4: estimate 'x': 'tickel' is neither a metric nor an act. Did you mean 'tickle'"),
         ("kind: dialogue\nestimates: {\n  x: 'policy(hug or tamper, people)'}\n", "hugs.yaml:4: the world 'scratch' has no act 'tamper'."),
         ("kind: dialogue\nestimates: {\n  x: 'policy(met, people)'}\n", "hugs.yaml:4: the world 'scratch' has no act 'met'."),
         ("kind: choice\nchoice:\n  acts: [tickle, tamper]\n", "hugs.yaml:4: 'tamper' is no gaming act of the world 'scratch'."),

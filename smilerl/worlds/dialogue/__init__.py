@@ -31,7 +31,7 @@ import pyarrow as pa
 from datasets import Dataset
 
 from smilerl import chat_models
-from smilerl.config.yaml_types import bad_arguments
+from smilerl.config.validation import bad_arguments
 from smilerl.io import places
 from smilerl.io.records import BadRows, OnBadRow, hub, records
 from smilerl.worlds.base import Form, Observation, Reaction, Supply, World
