@@ -197,7 +197,7 @@ class World:
     A world is a module of this folder with `build(**args)` and one subclass of `World` whose `name` is the module's name. A person is
     JSON that names its world and holds all that a reaction depends on, so `observe`, `react` and the other static methods need no world.
     A subclass has to define `people` and `observe`. All other members are capabilities with defaults, which say what a world without
-    them answers: nobody outside this file asks whether a world has a member.
+    them answers, so that nobody has to ask whether a world has a member. What is a property here may be a plain attribute there.
 
     Attributes:
         name: of the module.
