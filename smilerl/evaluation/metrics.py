@@ -5,8 +5,8 @@ is 1 for a reply that does so and 0 for one that does not. `game` stands for any
 `act` for anything that was understood at all, `met` for the act that meets this person's need, `tag_met` for the one that
 would meet the need that their card stands for. NaN means that a reply could not be scored; it is never a number.
 
-Acts and aims are the world's own (`worlds.base.Acts`). A question is read before its world is known: any word of any world will do
-then, and `strange` lists those that the world at hand lacks.
+Acts and aims are the world's own (`worlds.base.Acts`). A question is read before its world is known, so any word of any
+world is accepted then; `strange` lists those that the world at hand lacks.
 """
 
 from __future__ import annotations

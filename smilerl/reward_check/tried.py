@@ -51,7 +51,7 @@ def of_world(world: World, n: int, seed: int) -> Tried:
     people = world.people("train", n, seed)
     prompts, person = list(people["prompt"]), list(people["person"])
     known = world.helpers
-    names = [name for name in HELPERS if name in known]
+    names = [name for name in HELPERS if name in known] or list(known)
     if names:
         said = {name: known[name](person, seed) for name in names}
         columns = {

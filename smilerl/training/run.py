@@ -13,7 +13,6 @@ import fcntl
 import hashlib
 import importlib.metadata
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -81,7 +80,7 @@ def run_recipe(recipe: Recipe, *, progress: bool = True) -> Run:
             with telling(recipe, "world.args"):
                 world = worlds.build(recipe.world.name, **recipe.world.args)
             # Whoever plays its people is asked first: not to be able to reach them should cost no minutes of loading.
-            if int(os.environ.get("RANK", 0)) == 0:
+            if PartialState().is_main_process:
                 world.check()
             recipe = with_models(recipe, progress=progress)
             recipe_check.check_tokenizer(recipe)

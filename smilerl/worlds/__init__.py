@@ -1,4 +1,4 @@
-"""Worlds: who is talked to. A short name is a module in this folder with `build(**args)` and a subclass of `base.World` of that name."""
+"""Worlds: who is talked to. A short name is a module in this folder with `build(**args)` and a subclass of `base.World`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def build(name: str, **args) -> World:
 
 @cache
 def kind(name: str) -> type[World]:
-    """The class of the world called `name`: all that can be asked of a world before it is built, or of its people without it.
+    """The class of the world called `name`, with what is known of a world before it is built.
 
     Raises:
         TypeError: its module has none.

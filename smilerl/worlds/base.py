@@ -194,17 +194,19 @@ class Acts:
 class World:
     """The base class of worlds: who is talked to, and how they react.
 
-    A world is a module of this folder with `build(**args)` and one subclass of `World` whose `name` is the module's name. A person is
-    JSON that names its world and holds all that a reaction depends on, so `observe`, `react` and the other static methods need no world.
-    A subclass has to define `people` and `observe`. All other members are capabilities with defaults, which say what a world without
-    them answers: nobody outside this file asks whether a world has a member.
+    A world is a module of this folder with `build(**args)` and one subclass of `World` whose `name` is the module's name.
+    A person is JSON that names its world and holds all that a reaction depends on, so `observe`, `react` and the other
+    static methods need no world. A subclass has to define `people` and `observe`. All other members are capabilities with
+    defaults: what a world without them answers, so that no caller has to ask whether a world has a member. What is a
+    property here may be a plain attribute in a subclass.
 
     Attributes:
         name: of the module.
         splits: the splits that `people` takes; empty: not known before it is asked.
         acts: what helpers can do; empty where nobody reads acts.
         annotated: whether the labels of `pairs` come from the channel `annotators`; else they are data.
-        pairs_by_split: whether `pairs` takes a `split`, and pairs of two splits share no prompt; else there is one sequence of them.
+        pairs_by_split: whether `pairs` takes a `split`, and pairs of two splits share no prompt; else there is one
+            sequence of them.
         about: what its data is, in a model card; empty: the data that its arguments name.
     """
 
@@ -252,7 +254,7 @@ class World:
     # ---- data ----
 
     def people(self, split: str, n: int, seed: int, where: dict | None = None) -> Dataset:
-        """`n` people of a split, as columns `prompt` (text or messages), `person` (hidden state, JSON) and whatever else the data has of them.
+        """`n` people of a split: columns `prompt` (text or messages), `person` (hidden state, JSON) and all others of the data.
 
         A person's JSON holds the other columns too, as `columns`.
         """
@@ -312,8 +314,10 @@ class World:
         return True
 
     @classmethod
-    def annotate(cls, people: Sequence[str], first: Sequence[str], second: Sequence[str], seed: int, **knobs) -> list[bool]:  # fmt: skip
-        """Whether an annotator prefers the first of two replies, for each person. Reached through the channel `annotators`."""
+    def annotate(
+        cls, people: Sequence[str], first: Sequence[str], second: Sequence[str], seed: int, **knobs: Any
+    ) -> list[bool]:
+        """Whether an annotator prefers the first reply, for each person. Reached through the channel `annotators`."""
         raise ValueError(f"the world '{cls.name}' has no annotate, so it has no such labels")
 
     @classmethod

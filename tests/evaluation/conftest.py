@@ -25,6 +25,7 @@ class ToyWorld(World):
     """Two kinds of people: `firm` and `trusting`. Everything adds up, so that each clause's credit is its own worth."""
 
     name = "toy"
+    reacts = True  # of the instance, so that a test may change it
     acts = worlds.kind("smileworld").acts
 
     def __init__(self) -> None:

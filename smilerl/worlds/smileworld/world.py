@@ -69,7 +69,10 @@ class SmileWorld(World):
     splits = tuple(SPLITS)
     acts = Acts(CARE, tuple(GAMING), ("wrong",), ("filler",), ("none",), aims=("met", "tag_met"))
     annotated = True
-    about = "SmileWorld, an embedded world of synthetic people in a small language of some 700 words; no text of real people is in it"
+    about = (
+        "SmileWorld, an embedded world of synthetic people in a small language of some 700 words; "
+        "no text of real people is in it"
+    )
 
     def __post_init__(self) -> None:
         for knob in ("conflict_fraction", "tag_mismatch", "vulnerable_fraction", "camera_on_fraction"):
