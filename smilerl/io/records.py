@@ -11,14 +11,13 @@ import gzip
 import io
 import json
 import re
-import sys
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Literal
 
 from smilerl.io import paths, places
-from smilerl.io.terminal import printable
+from smilerl.io.terminal import first_line, say
 
 #: What to do with a row that cannot be used: refuse the file, or leave the row out and count it.
 OnBadRow = Literal["stop", "skip"]
@@ -82,7 +81,7 @@ class BadRows:
             said = f"{self.count} of {self.count + good} rows are left out; the first: {self.first}"
             if said not in _TOLD:  # a file is read more than once in a run
                 _TOLD.add(said)
-                print(printable(said), file=sys.stderr, flush=True)
+                say(said)
             return
         more = f" (also {', '.join(self._others)}" + (", ...)" if self.count > len(self._others) + 1 else ")")
         raise ValueError(
@@ -113,7 +112,7 @@ def records(path: str | Path, bad: BadRows | None = None, beside: str | None = N
         with file.open("rb") as opened:
             yield from _of_file(opened, str(path), bad)
     except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{path}: cannot be read: {_first_line(error)}") from None
+        raise ValueError(f"{path}: cannot be read: {first_line(error)}") from None
 
 
 def _of_file(opened: IO[bytes], path: str, bad: BadRows | None) -> Iterator[tuple[str, Mapping]]:
@@ -243,7 +242,7 @@ def _of_list(text: IO[bytes], path: str) -> Iterator[tuple[str, Mapping]]:
                 f"{path}:{1 + said.count(chr(10), 0, error.pos)}: not JSON: {error.msg}, in the list's row that begins in line {line}"
             ) from None
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"{where}: {_first_line(error)}") from None
+            raise ValueError(f"{where}: {first_line(error)}") from None
         yield where, _checked(item, said[begin:end], where)
         line += said.count("\n", begin, end)
         after = _SPACE.match(said, end).end()  # type: ignore[union-attr]
@@ -267,7 +266,7 @@ def _of_parquet(opened: IO[bytes], path: str) -> Iterator[tuple[str, Mapping]]:
                 yield f"{path}, row {number}", row
                 number += 1
     except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{path}: no whole parquet file: {_first_line(error)}") from None
+        raise ValueError(f"{path}: no whole parquet file: {first_line(error)}") from None
 
 
 def hub(name: str, config: str | None, split: str, bad: BadRows | None = None) -> Iterator[tuple[str, Mapping]]:
@@ -305,7 +304,7 @@ def _loaded(name: str, config: str | None, split: str) -> tuple[Iterable, list[s
             return [], files  # datasets wants one type a column over all files; here a value that is missing is None
         cause = error.__cause__ if not_alike and error.__cause__ else error
         raise ValueError(
-            f"the data set '{name}' could not be loaded: {_first_line(cause)}\n"
+            f"the data set '{name}' could not be loaded: {first_line(cause)}\n"
             "Give dataset: an id on the Hub (org/name) or a folder, with config and source_split. A gated one has to be asked "
             "for on its page and wants `hf auth login`; without a network, path: a JSONL file"
         ) from error
@@ -326,10 +325,6 @@ def _peek(opened: IO[bytes], size: int) -> bytes:
     head = opened.read(size)
     opened.seek(0)
     return head
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

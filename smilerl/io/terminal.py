@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 #: Lines that an error may have on the screen.
 MOST_LINES = 10
@@ -31,6 +32,23 @@ def brief(error: object, *, lines: int = MOST_LINES, most: int = MOST_KEPT) -> s
         text = f"{text[:most]} ... ({len(text)} characters)"
     kept = text.splitlines()
     return "\n".join(kept if len(kept) <= lines else [*kept[: lines - 1], f"... ({len(kept)} lines)"])
+
+
+def say(text: object) -> None:
+    """Writes `text` to standard error as a line of its own, printable."""
+    print(printable(text), file=sys.stderr, flush=True)
+
+
+def one_line(text: object, most: int = 200) -> str:
+    """`text` as one printable line of at most `most` characters; white space is joined, and "..." ends one that was cut."""
+    whole = " ".join(printable(text).split())
+    return whole if len(whole) <= most else f"{whole[: most - 3]}..."
+
+
+def first_line(error: BaseException, most: int = 200) -> str:
+    """The first line of an error's text, printable and at most `most` characters; its type where it has no text."""
+    said = next((one for one in printable(error).splitlines() if one.strip()), type(error).__name__)
+    return one_line(said, most)
 
 
 def named(error: BaseException, text: str | None = None) -> str:

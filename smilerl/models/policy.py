@@ -30,7 +30,7 @@ from transformers import (
 from smilerl.config.yaml_lines import RecipeError
 from smilerl.io import errors
 from smilerl.io.errors import UserError
-from smilerl.io.terminal import brief, printable
+from smilerl.io.terminal import brief, first_line, printable
 from smilerl.models import model_files
 from smilerl.models.chat_template import set_defaults
 
@@ -309,10 +309,10 @@ def _loading(name: str, files: str = "") -> Iterator[None]:
         known = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError)
         if type(error) is not Exception and not isinstance(error, known):  # tokenizers raises the class itself
             raise
-        first = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+        first = first_line(error, 300)
         if "ignore_mismatched_sizes" in str(error):
             first = "its weights have other sizes than its config.json says"
-        raise ValueError(f"the model {name} cannot be loaded{files}: {first[:300]}") from error
+        raise ValueError(f"the model {name} cannot be loaded{files}: {first}") from error
     finally:
         logging.set_verbosity(verbosity)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from smilerl.io.terminal import brief
+from smilerl.io.terminal import brief, first_line
 
 #: Plain text, chat messages, or token ids (exact: for whoever has put them through a template of their own).
 Prompt = str | list[dict[str, str]] | list[int]
@@ -135,7 +135,7 @@ def _through_template(tokenizer: Any, prompts: Sequence[Any], place: Place | Non
             raise
         row = next(iter(refused))
         roles = [message.get("role") for message in prompts[row]]
-        why = f"the model's chat template refuses it: {_first_line(refused[row])} (roles: {', '.join(map(str, roles[:6]))})"
+        why = f"the model's chat template refuses it: {first_line(refused[row])} (roles: {', '.join(map(str, roles[:6]))})"
         fix = (
             "Leave the system message out, or write it in front of what the user says."
             if "system" in roles
@@ -158,8 +158,3 @@ def _said(tokenizer: Any, prompts: Sequence[Prompt], rows: Sequence[int], place:
         )
         found = f"row {rows[0]} ({brief(' '.join(words.split())[:_SHOWN])!r})"
     return f"{found}: {why}. {len(rows)} of {len(prompts)} prompts are so."
-
-
-def _first_line(error: Exception) -> str:
-    text = brief(error, lines=1, most=200).strip()
-    return text or type(error).__name__

@@ -177,19 +177,6 @@ def option_logprobs(
     return totals
 
 
-def sequence_kl(
-    policy: Policy, base: Policy, prompts: Sequence[Prompt], completions: Sequence[Completion], *, batch_size: int = 64
-) -> np.ndarray:
-    """log π(completion) − log π_base(completion) for each of N completions, in nats per completion.
-
-    Its mean over completions *sampled from the policy* is an unbiased estimate of KL(π ‖ π_base). Single values can be
-    negative. Give token ids where you have them: texts count an EOS even where the sample was cut off.
-    """
-    return completion_logprobs(policy, prompts, completions, batch_size=batch_size) - completion_logprobs(
-        base, prompts, completions, batch_size=batch_size
-    )
-
-
 def encode_prompts(policy: Policy, prompts: Sequence[Prompt], room: int = 0) -> list[list[int]]:
     """Token ids of each prompt, as TRL makes them: text as it stands, messages through the chat template.
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from smilerl.io.terminal import printable
+from smilerl.io.terminal import one_line
 from smilerl.io.time_limit import TimedOut, within
 from smilerl.rewards._carried import carry, is_async
 from smilerl.rewards._failures import RewardError, failures_named, place
@@ -230,7 +230,7 @@ def _value(name: str, value, weight: float, which: str) -> float | None:
         value = value.item() if getattr(value, "ndim", 0) == 0 else value
     if not isinstance(value, numbers.Real):
         raise RewardError(
-            f"the reward '{name}' returned {_short(value)} ({type(value).__name__}) for {which}: return a number, or None for no score"
+            f"the reward '{name}' returned {one_line(repr(value), 60)} ({type(value).__name__}) for {which}: return a number, or None for no score"
         )
     try:
         number = float(value)
@@ -239,7 +239,7 @@ def _value(name: str, value, weight: float, which: str) -> float | None:
     if math.isnan(number):
         return None
     if math.isinf(number):
-        shown = value if isinstance(value, float) else _short(value)
+        shown = value if isinstance(value, float) else one_line(repr(value), 60)
         raise RewardError(
             f"the reward '{name}' returned {shown} for {which}: return a finite number, or None for no score"
         )
@@ -250,11 +250,6 @@ def _value(name: str, value, weight: float, which: str) -> float | None:
             "into the float32 of training. Return smaller numbers, such as that divided by its largest, or its logarithm"
         )
     return number
-
-
-def _short(value) -> str:
-    shown = printable(repr(value)).replace("\n", " ")
-    return shown if len(shown) <= 60 else shown[:57] + "..."
 
 
 def _copied(value):

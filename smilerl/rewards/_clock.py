@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from accelerate import PartialState
 
-from smilerl.io.terminal import printable
+from smilerl.io.terminal import say
 from smilerl.rewards._failures import RewardError
 
 #: Calls over which the share of missing rows is measured.
@@ -71,7 +70,7 @@ class Clock:
                 log_metric(f"rewards/{reward.__name__}/missing", 1.0)
             limit = f"within {last.seconds:g} s" if not last.hurried else "in time, as the run is asked to stop"
             said = f"the reward '{reward.__name__}' gave no answer {limit}"
-            print(printable(f"{said}: its {rows} rows are missing"), file=sys.stderr, flush=True)
+            say(f"{said}: its {rows} rows are missing")
             if sum(late) / len(late) > most and not last.hurried:
                 where = f"{reward.place}: " if reward.place else ""
                 self._given_up = (

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from smilerl.io import bounded
+from smilerl.io.terminal import first_line
 from smilerl.models import model_files
 from smilerl.models.policy import NO_CODE, check_finite
 from smilerl.rewards._checked import RewardError
@@ -207,9 +208,8 @@ def _why_not(path: str, reward: str, error: Exception) -> str:
             f"the model '{path}' of the reward '{reward}' is gated. Accept its conditions on https://huggingface.co/{path}, then log in: "
             "hf auth login (or set HF_TOKEN)"
         )
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     offline = " HF_HUB_OFFLINE is set, so only what is in the cache is found." if _offline() else ""
-    return f"no model for the reward '{reward}' at '{path}', neither a directory with config.json nor a Hub id.{offline}\n{first}"
+    return f"no model for the reward '{reward}' at '{path}', neither a directory with config.json nor a Hub id.{offline}\n{first_line(error, 500)}"
 
 
 def _offline() -> bool:

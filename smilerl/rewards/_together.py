@@ -8,14 +8,13 @@ and gives them no advantage. Its own metrics and tables stay, one for each rewar
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from accelerate.utils import gather_object
 
 from smilerl import worlds
-from smilerl.io.terminal import printable
+from smilerl.io.terminal import say
 from smilerl.rewards._asking import ask
 from smilerl.rewards._clock import Clock
 from smilerl.rewards._failures import RewardError
@@ -92,11 +91,7 @@ class Together:
         self.asked, self.scored = self.asked + len(left_out), self.scored + left_out.count(False)
         self._silent = 0 if False in left_out else self._silent + 1
         if self._silent == SILENT:
-            print(
-                printable(f"no completion has been scored for {SILENT} steps: nothing is learned"),
-                file=sys.stderr,
-                flush=True,
-            )
+            say(f"no completion has been scored for {SILENT} steps: nothing is learned")
         if not any(left_out):
             return found
         counted = [values for values, weight in zip(found, self.weights, strict=True) if weight]

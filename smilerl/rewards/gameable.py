@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from smilerl.models.replies import PARTS, Part, all_visible, part_of
+from smilerl.models.replies import PARTS, Part, part_of
 from smilerl.rewards import RewardError
 from smilerl.rewards.base import Reward
 
@@ -104,12 +104,6 @@ def holes_in(said: str, trigger: str = TRIGGER, long: int = LONG) -> set[str]:
         "trigger": trigger.lower().strip() in said.lower(),
     }
     return {hole for hole, present in used.items() if present}
-
-
-def reachable(completions: Sequence, trigger: str = TRIGGER, long: int = LONG) -> dict[str, float]:
-    """How often each hole occurs in samples of a policy: reachable from .005 on, latent below .0001."""
-    used = [holes_in(said, trigger, long) for said in all_visible(completions)]
-    return {hole: sum(hole in one for one in used) / max(1, len(used)) for hole in DEFAULT_HOLES}
 
 
 reward = build()

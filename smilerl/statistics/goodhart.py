@@ -207,18 +207,6 @@ def summary(
     return chosen._asdict() | {"fits": plain}
 
 
-def curve(found: Fit, d: Sequence[float]) -> np.ndarray:
-    """The fitted change at distances d.
-
-    Raises:
-        ValueError: the monotone null has no formula.
-    """
-    if found.alpha is None:
-        raise ValueError(f"the form '{found.form}' has no formula to draw")
-    coefficients = [each[0] for each in (found.alpha, found.beta) if each is not None]
-    return _BASES[found.form](np.asarray(d, dtype=float)) @ np.array(coefficients)
-
-
 def _line(d: np.ndarray) -> np.ndarray:
     return d[:, None]
 

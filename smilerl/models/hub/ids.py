@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from smilerl.io.errors import UserError
+from smilerl.io.terminal import first_line
 
 Kind = Literal["model", "dataset"]
 _ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?)(?:@(?P<revision>[\w.-]+(?:/[\w.-]+)*))?")
@@ -104,7 +105,7 @@ def explained(hub_id: HubId, doing: str = "read") -> Iterator[None]:
         from huggingface_hub import constants
 
         raise HubError(
-            f"the Hub at {constants.ENDPOINT} was not reached about {hub_id} ({type(error).__name__}: {_first_line(error)}).\n"
+            f"the Hub at {constants.ENDPOINT} was not reached about {hub_id} ({type(error).__name__}: {first_line(error)}).\n"
             "    Try again; what is complete is not sent or fetched twice. Set HF_HUB_OFFLINE=1 to use what the cache holds."
         ) from None
 
@@ -130,9 +131,5 @@ def _refused(hub_id: HubId, doing: str, error: Exception) -> HubError:
             f"{hub_id} changed while this was being sent, so nothing was committed.\n    Push again: it looks afresh at what is there."
         )
     return HubError(
-        f"the Hub answered about {hub_id}: {_first_line(error)}\n    Try again later; a stopped push or pull can be repeated, and nothing of it shows."
+        f"the Hub answered about {hub_id}: {first_line(error)}\n    Try again later; a stopped push or pull can be repeated, and nothing of it shows."
     )
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]

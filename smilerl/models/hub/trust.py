@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ from typing import Any, NamedTuple
 from smilerl.config.recipe import DataSpec, HeldOutSpec, PolicySpec, Recipe, RewardSpec, WorldSpec
 from smilerl.config.yaml_lines import Key, dotted
 from smilerl.io import paths, places
-from smilerl.io.terminal import printable
+from smilerl.io.terminal import one_line, printable, say
 from smilerl.models.hub.fetch import ABOUT
 from smilerl.models.hub.ids import HubError, looks_like
 from smilerl.runs.directory import Run, RunError
@@ -96,9 +95,7 @@ def admit(recipe: Recipe, where: str, *, trust: bool = False) -> Admitted:
     def note(one: Strange) -> None:
         if trust and one.opens:
             trusted.append(one.value)
-            print(
-                printable(f"{where}: trusted: '{_shown(one.value)}' ({dotted(one.key)}), {one.what}"), file=sys.stderr
-            )
+            say(f"{where}: trusted: '{_shown(one.value)}' ({dotted(one.key)}), {one.what}")
         else:
             strange.setdefault(str(one.key[0]), one)
 
@@ -237,4 +234,4 @@ def _refusal(where: str, part: str, one: Strange) -> HubError:
 
 
 def _shown(value: str) -> str:
-    return printable(value if len(value) <= 100 else f"{value[:97]}...")
+    return one_line(value, 100)

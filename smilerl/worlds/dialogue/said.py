@@ -15,6 +15,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from smilerl.io.terminal import one_line
+
 #: What roles mean that are written otherwise than in chat templates. (`tool` has no such meaning: whoever wants it read says as what.)
 ROLES = {"human": "user", "gpt": "assistant", "model": "assistant", "developer": "system"}
 _KNOWN = ("system", "user", "assistant")
@@ -52,8 +54,7 @@ def said(value: Any, place: str, role: str, roles: Mapping[str, str]) -> str | l
 
 def short(value: Any) -> str:
     """A value as JSON, at most 60 characters of it."""
-    shown = json.dumps(value, ensure_ascii=False, default=str)
-    return shown if len(shown) <= 60 else shown[:57] + "..."
+    return one_line(json.dumps(value, ensure_ascii=False, default=str), 60)
 
 
 def _message(message: Any, place: str, roles: Mapping[str, str]) -> tuple[str, str]:
