@@ -1,4 +1,6 @@
-"""Files of one's own, written whole and read back: JSON, lines of JSON, tables. One that is damaged is told in one line, with what to do."""
+"""Files of one's own, written whole and read back: JSON, lines of JSON, tables. One that is damaged is told in one
+line, with what to do.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +100,8 @@ def read_study(folder: Path) -> dict[str, Any]:
 
 
 def read_rows(path: Path, fix: str = "") -> list[dict[str, Any]]:
-    """The rows of a metrics.jsonl, one JSON object a line with `step`. Says on standard error how many lines could not be read.
+    """The rows of a metrics.jsonl, one JSON object a line with `step`. Says on standard error how many lines could not
+    be read.
 
     Half a line at the end, which a killed process leaves, is not counted.
 
@@ -149,17 +152,21 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def write(path: Path, content: str | bytes, *, together: bool = False) -> None:
-    """Writes a text (UTF-8) or bytes so that a reader sees the old file or the new one and nothing between; see `replacing`."""
+    """Writes a text (UTF-8) or bytes so that a reader sees the old file or the new one and nothing between; see
+    `replacing`.
+    """
     with replacing(path, together=together) as unfinished:
         unfinished.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
 
 
 @contextmanager
 def replacing(path: Path, *, together: bool = False) -> Iterator[Path]:
-    """A file to write that takes the place of `path` at the end of this block, whole and on the disk; after an error it is gone.
+    """A file to write that takes the place of `path` at the end of this block, whole and on the disk; after an error it
+    is gone.
 
     Args:
-        together: several processes or threads may write this file at once, as in a cache. Each has a name of its own to write to, and
+        together: several processes or threads may write this file at once, as in a cache. Each has a name of its own to
+            write to, and
             the disk is not waited for: such a file has to hold its own hash, or be easy to make again.
     """
     mark = f".{secrets.token_hex(4)}" if together else ""

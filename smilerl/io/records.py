@@ -1,7 +1,8 @@
-"""Records of a data file, each with its place: JSONL (also gzipped, UTF-16, or with a byte order mark), a JSON list, or parquet.
+"""Records of a data file, each with its place: JSONL (also gzipped, UTF-16, or with a byte order mark), a JSON list, or
+parquet.
 
-What cannot be read is told by file and line. A row that cannot be used, here or by whoever makes something of it, goes to `BadRows`,
-which says how many there are, or leaves them out.
+What cannot be read is told by file and line. A row that cannot be used, here or by whoever makes something of it, goes
+to `BadRows`, which says how many there are, or leaves them out.
 """
 
 from __future__ import annotations
@@ -85,13 +86,15 @@ class BadRows:
             return
         more = f" (also {', '.join(self._others)}" + (", ...)" if self.count > len(self._others) + 1 else ")")
         raise ValueError(
-            f"{self.first.rstrip('.')}.\n{self.count} of {self.count + good} rows cannot be used{more if self._others else ''}. "
+            f"{self.first.rstrip('.')}.\n{self.count} of {self.count + good} rows cannot be "
+            f"used{more if self._others else ''}. "
             "Mend them, or leave such rows out: on_bad_row: skip"
         )
 
 
 def records(path: str | Path, bad: BadRows | None = None, beside: str | None = None) -> Iterator[tuple[str, Mapping]]:
-    """Place (file:line) and content of each record of a file; empty lines are passed over. NaN is a missing value, None.
+    """Place (file:line) and content of each record of a file; empty lines are passed over. NaN is a missing value,
+    None.
 
     Args:
         path: JSONL, which may be gzipped; a JSON list of objects; or parquet. Looked for from here and in the package.
@@ -183,7 +186,8 @@ def _object(line: bytes, where: str) -> Mapping:
         item = _DECODER.decode(text.strip())
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"{where}: not UTF-8: byte {error.start} is {line[error.start]:#04x}. Convert the file: iconv -f LATIN1 -t UTF-8"
+            f"{where}: not UTF-8: byte {error.start} is {line[error.start]:#04x}. Convert the file: iconv -f LATIN1 -t "
+            "UTF-8"
         ) from None
     except json.JSONDecodeError as error:
         raise ValueError(
@@ -211,7 +215,8 @@ def _odd(value: Any, place: str, depth: int) -> str | None:
     if isinstance(value, str):
         half = _HALF.search(value)
         return half and (
-            f"{place} holds half of a character, \\u{ord(half[0]):04x}: its other half was cut off. Cut text between characters"
+            f"{place} holds half of a character, \\u{ord(half[0]):04x}: its other half was cut off. Cut text between "
+            "characters"
         )
     if depth > _DEEPEST:
         return f"{re.split('[.[]', place)[0]} has objects and lists more than {_DEEPEST} deep"
@@ -225,7 +230,9 @@ def _odd(value: Any, place: str, depth: int) -> str | None:
 
 
 def _of_list(text: IO[bytes], path: str) -> Iterator[tuple[str, Mapping]]:
-    """The objects of a JSON list, each with the line that it begins in. One that is broken hides where the next begins: it raises."""
+    """The objects of a JSON list, each with the line that it begins in. One that is broken hides where the next begins:
+    it raises.
+    """
     try:
         said = text.read(_LONGEST_LIST).decode("utf-8")
     except UnicodeDecodeError as error:
@@ -239,7 +246,8 @@ def _of_list(text: IO[bytes], path: str) -> Iterator[tuple[str, Mapping]]:
             item, end = _DECODER.raw_decode(said, begin)
         except json.JSONDecodeError as error:
             raise ValueError(
-                f"{path}:{1 + said.count(chr(10), 0, error.pos)}: not JSON: {error.msg}, in the list's row that begins in line {line}"
+                f"{path}:{1 + said.count(chr(10), 0, error.pos)}: not JSON: {error.msg}, in the list's row that begins "
+                f"in line {line}"
             ) from None
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{where}: {first_line(error)}") from None
@@ -305,7 +313,8 @@ def _loaded(name: str, config: str | None, split: str) -> tuple[Iterable, list[s
         cause = error.__cause__ if not_alike and error.__cause__ else error
         raise ValueError(
             f"the data set '{name}' could not be loaded: {first_line(cause)}\n"
-            "Give dataset: an id on the Hub (org/name) or a folder, with config and source_split. A gated one has to be asked "
+            "Give dataset: an id on the Hub (org/name) or a folder, with config and source_split. A gated one has to "
+            "be asked "
             "for on its page and wants `hf auth login`; without a network, path: a JSONL file"
         ) from error
 

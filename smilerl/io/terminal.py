@@ -9,14 +9,16 @@ import sys
 MOST_LINES = 10
 #: Characters of an error that are kept in a file or shown on the screen.
 MOST_KEPT = 2000
-#: C0 and C1 controls but newline and tab, halves of characters, and what embeds, overrides or isolates a direction of reading.
+#: C0 and C1 controls but newline and tab, halves of characters, and what embeds, overrides or isolates a direction of
+#: reading.
 _ODD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
 
 def printable(text: object) -> str:
     """`text` without control characters other than newline and tab; each becomes its escape, such as `\\x1b`.
 
-    Covers C0 and C1 controls (ESC, BEL, CR, NUL, ...), and the marks that reorder text on the screen (U+202E and its like).
+    Covers C0 and C1 controls (ESC, BEL, CR, NUL, ...), and the marks that reorder text on the screen (U+202E and its
+    like).
     """
     try:
         letters = str(text)
@@ -40,7 +42,9 @@ def say(text: object) -> None:
 
 
 def one_line(text: object, most: int = 200) -> str:
-    """`text` as one printable line of at most `most` characters; white space is joined, and "..." ends one that was cut."""
+    """`text` as one printable line of at most `most` characters; white space is joined, and "..." ends one that was
+    cut.
+    """
     whole = " ".join(printable(text).split())
     return whole if len(whole) <= most else f"{whole[: most - 3]}..."
 

@@ -1,4 +1,6 @@
-"""Counts the calls of rewards that their time limit has ended, and stops the work where they are too many: in a trainer and outside."""
+"""Counts the calls of rewards that their time limit has ended, and stops the work where they are too many: in a trainer
+and outside.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,8 @@ class Clock:
         """
         Args:
             rewards: R, as `checked` makes them, or wrapped; one that is neither has no limit.
-            most_missing: R shares of the last `LAST` calls, each in [0, 1]; see `RewardSpec.most_missing`. None: `MOST_MISSING`.
+            most_missing: R shares of the last `LAST` calls, each in [0, 1]; see `RewardSpec.most_missing`. None:
+                `MOST_MISSING`.
         """
         self.rewards: list[Any] = list(rewards)
         self.most_missing = [MOST_MISSING] * len(self.rewards) if most_missing is None else list(most_missing)
@@ -40,7 +43,9 @@ class Clock:
         self._given_up: str | None = None
 
     def check(self) -> None:
-        """Raises RewardTimeout where a reward has been given up: to ask it again would take its time limit once more."""
+        """Raises RewardTimeout where a reward has been given up: to ask it again would take its time limit once
+        more.
+        """
         if self._given_up is not None:
             raise RewardTimeout(self._given_up)
 
@@ -56,7 +61,8 @@ class Clock:
 
         Raises:
             RewardTimeout: more calls than `most_missing` of the last ones were ended by their limit.
-            StopAsked: one was ended because the run is to stop. Several processes finish the step without its rows instead.
+            StopAsked: one was ended because the run is to stop. Several processes finish the step without its rows
+                instead.
         """
         for place in range(len(self.rewards)) if asked is None else asked:
             reward, late, most = self.rewards[place], self._late[place], self.most_missing[place]

@@ -1,9 +1,12 @@
-"""What training asks its rewards through: all at once, so that a row counts only where every weighted reward has scored it.
+"""What training asks its rewards through: all at once, so that a row counts only where every weighted reward has scored
+it.
 
-TRL asks each reward by itself and leaves a None out of the sum, so a row that one of two rewards could not score is paid as if that
-one had said 0; a reward of weight 0 makes a row that nothing else scored count as 0. Here each of the functions that TRL gets
-answers from one shared pass, with None in the rows that are unscored as a whole: TRL then leaves them out of their group's baseline
-and gives them no advantage. Its own metrics and tables stay, one for each reward. A single reward's values are what they were.
+TRL asks each reward by itself and leaves a None out of the sum, so a row that one of two rewards could not score is
+paid as if that one had said 0; a reward of weight 0 makes a row that nothing else scored count as 0. Here each of the
+functions that TRL gets
+answers from one shared pass, with None in the rows that are unscored as a whole: TRL then leaves them out of their
+group's baseline and gives them no advantage. Its own metrics and tables stay, one for each reward. A single reward's
+values are what they were.
 """
 
 from __future__ import annotations
@@ -105,6 +108,7 @@ def refuse_unlearnt(scored: int, asked: int) -> None:
     """Raises RewardError where a run has asked its rewards and never got a score: what it learned is nothing."""
     if asked and not scored:
         raise RewardError(
-            f"none of {asked} completions was scored: each reward with a weight must return a number, not None or NaN, for a completion "
+            f"none of {asked} completions was scored: each reward with a weight must return a number, not None or NaN, "
+            "for a completion "
             "that is to count. Nothing was learned. Look at the rewards: smilerl reward check RECIPE"
         )

@@ -1,8 +1,9 @@
 """Best of n: what a reward would choose among n samples, and how the people fare whom it chooses for.
 
-From N scored samples per prompt, the mean over *all* subsets of n of the best reward, and of any other measure at the sample
-with the best reward. Sorted by reward, the sample at rank i (from 1) is the best of C(i-1, n-1) of the C(N, n) subsets, which
-gives unbiased estimates for every n <= N at once (as for pass@k, Chen et al. 2021, 2107.03374; Gao et al. 2022, 2210.10760).
+From N scored samples per prompt, the mean over *all* subsets of n of the best reward, and of any other measure at the
+sample with the best reward. Sorted by reward, the sample at rank i (from 1) is the best of C(i-1, n-1) of the C(N, n)
+subsets, which gives unbiased estimates for every n <= N at once (as for pass@k, Chen et al. 2021, 2107.03374; Gao et
+al. 2022, 2210.10760).
 
 Curves come as a long table (`table`), ready for `goodhart.fit`.
 """
@@ -70,8 +71,8 @@ def sizes(n: int) -> tuple[int, ...]:
 def curves(rewards: Any, measure: Any) -> Curves:
     """Expected reward and measure of the best of n, for n = 1, 2, 4, ..., N.
 
-    Samples with equal rewards share the choice evenly. A sample without a reward (None, NaN) is no candidate. A candidate
-    without the measure is left out of the measure's mean, which is then over choices whose measure is known.
+    Samples with equal rewards share the choice evenly. A sample without a reward (None, NaN) is no candidate. A
+    candidate without the measure is left out of the measure's mean, which is then over choices whose measure is known.
 
     Args:
         rewards: of N samples for each of P prompts, [P, N].
