@@ -1,16 +1,17 @@
-"""Imports go down, and outcomes stay out of training. Reads the source, imports nothing."""
+"""Imports go down, outcomes stay out of training, and nothing is too long or unused. Reads the source, imports nothing."""
 
 from __future__ import annotations
 
 import ast
 import graphlib
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 PACKAGE = Path(__file__).resolve().parent.parent / "smilerl"
 
 #: The rooms of the house, from the bottom up. A module may import its own room and those below it.
@@ -35,6 +36,32 @@ COMMANDS = {"cli", "train", "chat"}
 #: Modules of training that see outcomes, each with the reason.
 SEES_OUTCOMES = {
     "training/observers/gold_log.py": "logs how held-out people fare; training gets nothing back from it",
+}
+#: Lines that a file and a function may have.
+MOST_OF_A_FILE, MOST_OF_A_FUNCTION = 450, 60
+#: What is longer today. These lists may only shrink: what is mended, or was never too long, has to go from them.
+LONG_FILES = {"cli.py", "runs/directory.py", "training/recipe_check.py", "training/run.py"}
+LONG_FUNCTIONS = {"evaluation/runner.py:evaluate"}
+#: Folders whose code counts as a caller of the package.
+CALLERS = ("smilerl", "evals", "benchmarks", "docs", "data", "recipes")
+#: Functions that are found by their name in a folder of extension points: the contract of each.
+CONTRACTS = {
+    "rewards": {"build"},
+    "worlds": {"build", "observe", "react", "said", "found_at", "delayed_smile", "annotate"},
+    "chat_models": {"build"},
+    "training/methods": {"policy", "dataset", "channels", "make_trainer", "evaluate", "names"},
+    "training": {"on_train_begin", "on_epoch_begin", "on_step_begin", "on_step_end", "on_epoch_end"},  # by transformers
+}
+#: Public functions that only tests call today. May only shrink.
+UNUSED = {
+    "evaluation/judges/judge.py:build_judge",
+    "evaluation/judges/judged.py:judged",
+    "evaluation/known.py:answered",
+    "evaluation/known.py:on_clones",
+    "evaluation/known.py:questions",
+    "evaluation/known.py:wrong",
+    "statistics/seeds.py:adjusted",  # these two are for the hypotheses of a study
+    "studies/comparisons.py:paired",
 }
 #: What a reaction is before a sensor has seen it, and the ways to get one.
 GOLD = {"Outcome", "Reaction", "react", "levels", "channel", "wellbeing"}
@@ -184,6 +211,40 @@ def test_a_leak_would_be_seen(tmp_path: Path) -> None:
     assert _declares_channels(leak)
 
 
+def test_no_file_is_too_long() -> None:
+    long = {_path(file) for file in _files(PACKAGE) if len(_lines(file)) > MOST_OF_A_FILE}
+    assert long == LONG_FILES, f"over {MOST_OF_A_FILE} lines (or no longer so): {long ^ LONG_FILES}"
+
+
+def test_no_function_is_too_long() -> None:
+    long = {
+        f"{_path(file)}:{node.name}"
+        for file in _files(PACKAGE)
+        for node in ast.walk(_tree(file))
+        if isinstance(node, FUNCTIONS) and (node.end_lineno or 0) - node.lineno >= MOST_OF_A_FUNCTION
+    }
+    assert long == LONG_FUNCTIONS, f"over {MOST_OF_A_FUNCTION} lines (or no longer so): {long ^ LONG_FUNCTIONS}"
+
+
+def test_every_public_function_has_a_caller_outside_the_tests() -> None:
+    root = PACKAGE.parent
+    callers = [file for folder in CALLERS if (root / folder).exists() for file in sorted((root / folder).rglob("*.py"))]
+    unused = _unused(_files(PACKAGE), callers, root)
+    assert unused == UNUSED, f"only tests call these (or no longer so): {sorted(unused ^ UNUSED)}"
+
+
+def test_a_function_that_nothing_calls_would_be_seen(tmp_path: Path) -> None:
+    """One that calls itself, or has a namesake that is called, is unused all the same."""
+    package = tmp_path / "smilerl"
+    package.mkdir()
+    (package / "a.py").write_text(
+        "def f():\n    f()\ndef g(): ...\nclass A:\n    def m(self): ...\n    def n(self): ...\n"
+    )
+    (package / "b.py").write_text("from smilerl import a\nfrom smilerl.a import A\ndef f(): ...\nf(), a.g(), A().m()\n")
+    files = _files(package)
+    assert _unused(files, files, tmp_path) == {"a.py:f", "a.py:A.n"}
+
+
 def _probes_of_worlds(source: str) -> Iterator[tuple[int, str]]:
     """Calls of hasattr, getattr, dir or vars on a world, its class or its module: line and text."""
     for node in ast.walk(ast.parse(source)):
@@ -263,3 +324,75 @@ def _declares_channels(file: Path) -> bool:
         ):
             return True
     return False
+
+
+def _tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text(encoding="utf-8").splitlines()
+
+
+def _unused(files: Iterable[Path], callers: Iterable[Path], root: Path) -> set[str]:
+    """Public functions and methods that no caller reads, as `file:function` or `file:Class.method`.
+
+    A function is read by its name in its own module (but not in itself), by an import that is used, or as an attribute of its
+    module. A method is read as an attribute of anything: whose, the source does not tell.
+    """
+    trees = {
+        ".".join(file.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): _tree(file)
+        for file in callers
+    }
+    reads, attributes = _reads(trees)
+    found = set()
+    for file in files:
+        path = file.relative_to(root / "smilerl").as_posix()
+        module = ".".join(file.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+        contract = {name for folder, names in CONTRACTS.items() if path.startswith(f"{folder}/") for name in names}
+        for node in _tree(file).body:
+            if isinstance(node, FUNCTIONS) and (module, node.name) not in reads and node.name not in contract:
+                found.add(f"{path}:{node.name}")
+            if isinstance(node, ast.ClassDef):
+                methods = [part.name for part in node.body if isinstance(part, FUNCTIONS) and part.name not in contract]
+                found |= {f"{path}:{node.name}.{name}" for name in methods if name not in attributes}
+    return {name for name in found if not re.search(r"[:.]_", name)}
+
+
+def _reads(trees: Mapping[str, ast.Module]) -> tuple[set[tuple[str, str]], set[str]]:
+    """(module, name) of each name that is read, through imports and re-exports; and every attribute that is."""
+    reads: set[tuple[str, str]] = set()
+    attributes: set[str] = set()
+    imports = {module: _imported_names(tree, trees) for module, tree in trees.items()}
+    for module, tree in trees.items():
+        for node, inside in _with_functions(tree):
+            if isinstance(node, ast.Name):
+                reads |= imports[module].get(node.id, set() if (node.id,) == inside[:1] else {(module, node.id)})
+            elif isinstance(node, ast.Attribute):
+                attributes |= {node.attr} - {*inside}
+                of = ast.unparse(node.value)
+                reads |= {(whole, node.attr) for whole, _ in imports[module].get(of, {(of, "")})}
+    more = reads
+    while more:
+        more = set().union(*(imports.get(module, {}).get(name, ()) for module, name in more)) - reads
+        reads |= more
+    return reads, attributes
+
+
+def _imported_names(tree: ast.Module, trees: Collection[str]) -> dict[str, set[tuple[str, str]]]:
+    """What each imported name of a module may be: (module, name), or (module, "") for a module."""
+    found: dict[str, set[tuple[str, str]]] = {}
+    for node in ast.walk(tree):
+        for alias in node.names if isinstance(node, ast.Import | ast.ImportFrom) else ():
+            whole = f"{node.module}.{alias.name}" if isinstance(node, ast.ImportFrom) else alias.name
+            of = (whole, "") if whole in trees or isinstance(node, ast.Import) else (node.module or "", alias.name)
+            found.setdefault(alias.asname or alias.name, set()).add(of)
+    return found
+
+
+def _with_functions(node: ast.AST, inside: tuple[str, ...] = ()) -> Iterator[tuple[ast.AST, tuple[str, ...]]]:
+    """Every node below, with the names of the functions and classes that it is in."""
+    for child in ast.iter_child_nodes(node):
+        within = (*inside, child.name) if isinstance(child, (*FUNCTIONS, ast.ClassDef)) else inside
+        yield child, within
+        yield from _with_functions(child, within)

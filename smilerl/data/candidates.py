@@ -94,10 +94,11 @@ def draw(policy: Policy, people: Dataset, reward: Callable, how: Sampling, *, pr
 
 @dataclass(frozen=True)
 class BestOfN:
-    """A policy that draws n replies and says the one that a reward likes best; of equals, and where nothing is scored, the first.
+    """A policy that draws n replies and says the one that a reward likes best; of equals, and where nothing is scored,
+    the first.
 
-    Nothing is trained. The KL of what it says to the policy is at most log n − (n − 1)/n nats (Beirami et al., arXiv:2401.01879),
-    which is a bound and no measurement; its log-probabilities have no closed form.
+    Nothing is trained. The KL of what it says to the policy is at most log n − (n − 1)/n nats (Beirami et al.,
+    arXiv:2401.01879), which is a bound and no measurement; its log-probabilities have no closed form.
 
     Attributes:
         policy: who draws.

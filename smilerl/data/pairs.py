@@ -1,8 +1,8 @@
 """Pairs and labels made by a reward: the policy's own replies to people, best against worst, or good and bad.
 
-A file of them is JSONL, one row a line, ready for DPO, KTO and reward modelling here or in any TRL script. Beside it lies
-`FILE.provenance.json`: the policy, the reward and its declared channels, the people, the seed, and what became of every reply.
-Both appear whole or not at all.
+A file of them is JSONL, one row a line, ready for DPO, KTO and reward modelling here or in any TRL script. Beside it
+lies `FILE.provenance.json`: the policy, the reward and its declared channels, the people, the seed, and what became of
+every reply. Both appear whole or not at all.
 """
 
 from __future__ import annotations
@@ -37,17 +37,19 @@ from smilerl.worlds.base import World, sealed
 def rows_of(found: Candidates, form: str, threshold: float | None = None) -> tuple[list[dict], dict[str, int]]:
     """The pairs or labels in scored replies, and how many of what there were.
 
-    A reply that was cut off is no candidate: trainers put an end after what they learn, and it had none. Nor is one without
-    a score.
+    A reply that was cut off is no candidate: trainers put an end after what they learn, and it had none. Nor is one
+    without a score.
 
     Args:
-        form: `pairs`: the best reply to each person against the worst, at most one pair a person; none where all are worth
-            the same or say the same. `labels`: every reply that is worth more (true) or less (false) than the threshold.
+        form: `pairs`: the best reply to each person against the worst, at most one pair a person; none where all are
+            worth the same or say the same. `labels`: every reply that is worth more (true) or less (false) than the
+                threshold.
         threshold: for labels; None: the median over the candidates of the same person.
 
     Returns:
-        Rows with `prompt`, `person`, and `chosen`, `rejected`, `score_chosen`, `score_rejected` or `completion`, `label`,
-        `score`; and counts: people, replies, scored, cut_off, rows, ties (people, or replies at the threshold), too_few (people with
+        Rows with `prompt`, `person`, and `chosen`, `rejected`, `score_chosen`, `score_rejected` or `completion`,
+        `label`, `score`; and counts: people, replies, scored, cut_off, rows, ties (people, or replies at the
+        threshold), too_few (people with
         fewer candidates than it takes: two, or one beside a threshold).
 
     Raises:
@@ -160,8 +162,8 @@ def describe(
 ) -> dict[str, Any]:
     """What a file says about how it was made, but for the policy, the people and the sampling.
 
-    Its `channels` and `learnt_from` are those through which outcomes reached the rewards: a run that learns from the file
-    notes them in its manifest.
+    Its `channels` and `learnt_from` are those through which outcomes reached the rewards: a run that learns from the
+    file notes them in its manifest.
     """
     rule = (
         "best against worst"
@@ -189,8 +191,10 @@ def summary(counts: Mapping[str, int], form: str) -> str:
     """The counts in a sentence, for the screen."""
     unit = "person" if form == "pairs" else "reply"
     return (
-        f"{counts['rows']} {form} from {counts['people']} people; scored {counts['scored']} of {counts['replies']} replies, "
-        f"{counts['cut_off']} cut off; dropped: {counts['ties']} ties (by {unit}), {counts['too_few']} people with too few candidates"
+        f"{counts['rows']} {form} from {counts['people']} people; scored {counts['scored']} of {counts['replies']} "
+        "replies, "
+        f"{counts['cut_off']} cut off; dropped: {counts['ties']} ties (by {unit}), {counts['too_few']} people with too "
+        "few candidates"
     )
 
 
@@ -223,7 +227,8 @@ def _why_none(counts: Mapping[str, int], found: Candidates) -> str:
         return f"the reward scored none of the {counts['replies']} replies"
     if counts["too_few"] == counts["people"]:
         return (
-            f"nobody has two candidates: {counts['cut_off']} of {counts['replies']} replies were cut off and {counts['scored']} scored. "
+            f"nobody has two candidates: {counts['cut_off']} of {counts['replies']} replies were cut off and "
+            f"{counts['scored']} scored. "
             "Raise k or max_completion_length"
         )
     return "the reward likes all replies to a person alike, so no reply is better than another"

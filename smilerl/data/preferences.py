@@ -9,8 +9,8 @@ A recipe says where they come from:
     data: {n: 8192, args: {a_smile: 2.0}}              neither: the world's own pairs; SmileWorld's come from its annotators,
                                                        who are a declared channel and whose knobs these are
 
-Prompts and replies are plain text or messages, all of one kind; a prompt may be left out where chosen and rejected are whole
-talks. Every mistake in a file is told with `file:line`.
+Prompts and replies are plain text or messages, all of one kind; a prompt may be left out where chosen and rejected are
+whole talks. Every mistake in a file is told with `file:line`.
 """
 
 from __future__ import annotations
@@ -65,8 +65,10 @@ class SampledArgs:
     Attributes:
         k: replies to each person, at least 2.
         temperature: of the sampling, above 0.
-        threshold: for labels: a reply with a higher reward is good. None: higher than the median of the replies to its person.
-        max_completion_length: tokens of a reply, here and from held-out people; where nobody says, no more than fit into the context.
+        threshold: for labels: a reply with a higher reward is good. None: higher than the median of the replies to its
+            person.
+        max_completion_length: tokens of a reply, here and from held-out people; where nobody says, no more than fit
+            into the context.
     """
 
     k: int = 8
@@ -88,7 +90,9 @@ def channels(recipe: Recipe) -> tuple[str, ...]:
 
 
 def learnt_from(recipe: Recipe) -> tuple[str, ...]:
-    """The channels through which outcomes reached the files that a recipe's data comes from, whichever key names them."""
+    """The channels through which outcomes reached the files that a recipe's data comes from, whichever key names
+    them.
+    """
     named = [recipe.data.args.get("path"), recipe.data.args.get("dataset")]
     named += [recipe.world.args.get(key) for key in ("path", "dataset", "held_out_from")]
     files = [paths.find(name, recipe.source or None) for name in named if isinstance(name, str)]
@@ -140,8 +144,10 @@ def _none_held_out(rows: list[dict], recipe: Recipe, world: World) -> list[dict]
     both = sum(key(row["prompt"]) in watched for row in rows)
     if both:
         raise ValueError(
-            f"{both} of {len(rows)} rows of {_name(FileArgs(**recipe.data.args))} are about prompts that the run is held out on "
-            f"(held_out.split: {held_out.split}). Make the file from people of another split; or, where the world has these pairs itself, "
+            f"{both} of {len(rows)} rows of {_name(FileArgs(**recipe.data.args))} are about prompts that the run is "
+            "held out on "
+            f"(held_out.split: {held_out.split}). Make the file from people of another split; or, where the world has "
+            "these pairs itself, "
             "leave data.args.path out: its own pairs keep to data.split"
         )
     return rows
@@ -205,7 +211,9 @@ def read_labels(args: FileArgs, beside: str = "") -> list[dict]:
 
 
 def _read(args: FileArgs, beside: str, rows_of: Callable[[Mapping, str], list[dict]]) -> list[dict]:
-    """What is made of each row of the file or data set; those of which nothing can be made are told together, or left out."""
+    """What is made of each row of the file or data set; those of which nothing can be made are told together, or left
+    out.
+    """
     bad = BadRows(args.on_bad_row)
     rows: list[dict] = []
     for where, item in _items(args, beside, bad):

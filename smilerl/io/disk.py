@@ -34,7 +34,9 @@ def is_read_only(error: OSError) -> bool:
 
 
 def overwrite(path: Path, data: Mapping[str, Any]) -> None:
-    """Writes a status into the bytes that its file has already, its error cut to fit. A failure is no error: nothing else can be done."""
+    """Writes a status into the bytes that its file has already, its error cut to fit. A failure is no error: nothing
+    else can be done.
+    """
     with suppress(OSError), path.open("r+b") as file:
         room = os.fstat(file.fileno()).st_size
         for length in (200, 100, 50, 20, 0):

@@ -1,4 +1,6 @@
-"""Files of one's own, written whole and read back: JSON, lines of JSON, tables. One that is damaged is told in one line, with what to do."""
+"""Files of one's own, written whole and read back: JSON, lines of JSON, tables. One that is damaged is told in one
+line, with what to do.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,6 @@ import math
 import os
 import re
 import secrets
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 from smilerl.io import bounded
 from smilerl.io.errors import UserError
-from smilerl.io.terminal import printable
+from smilerl.io.terminal import first_line, one_line, say
 
 _STUDY = {
     "title": str, "question": str, "source": str, "plan_hash": str, "prereg": (dict, type(None)), "suite": str, "seeds": list, "base": dict,
@@ -46,13 +47,13 @@ def reading(path: Path, fix: str = "") -> Iterator[None]:
         why = re.sub(r"^:(\d+)", r": line \1", str(error).removeprefix(str(path)).removesuffix("."))
         raise RunError(_told(path, f"is damaged{why}", fix)) from None
     except OSError as error:
-        raise RunError(_told(path, f"cannot be read: {error.strerror or _brief(error)}", fix)) from None
+        raise RunError(_told(path, f"cannot be read: {error.strerror or first_line(error, 160)}", fix)) from None
     except KeyError as error:
-        raise RunError(_told(path, f"is damaged: there is no {_brief(error)} in it", fix)) from None
+        raise RunError(_told(path, f"is damaged: there is no {one_line(error, 160)} in it", fix)) from None
     except (TypeError, AttributeError, IndexError):
         raise RunError(_told(path, "is damaged: it does not have the form in which it was written", fix)) from None
     except (ValueError, ArithmeticError, RecursionError, MemoryError) as error:
-        raise RunError(_told(path, f"is damaged: {_brief(error)}", fix)) from None
+        raise RunError(_told(path, f"is damaged: {one_line(error, 160) or type(error).__name__}", fix)) from None
 
 
 def read_json(
@@ -77,7 +78,7 @@ def read_json(
             found[key]
         for key, type_ in (types or {}).items():
             if key in found and not isinstance(found[key], type_):
-                raise ValueError(f"'{key}' in it is {_brief(json.dumps(found[key]), 40)}")
+                raise ValueError(f"'{key}' in it is {one_line(json.dumps(found[key]), 40)}")
         return found
 
 
@@ -99,7 +100,8 @@ def read_study(folder: Path) -> dict[str, Any]:
 
 
 def read_rows(path: Path, fix: str = "") -> list[dict[str, Any]]:
-    """The rows of a metrics.jsonl, one JSON object a line with `step`. Says on standard error how many lines could not be read.
+    """The rows of a metrics.jsonl, one JSON object a line with `step`. Says on standard error how many lines could not
+    be read.
 
     Half a line at the end, which a killed process leaves, is not counted.
 
@@ -123,11 +125,7 @@ def read_rows(path: Path, fix: str = "") -> list[dict[str, Any]]:
         else:
             rows.append(row)
     if lost:
-        print(
-            printable(f"{path}: {lost} of {len(lines)} lines could not be read, and are left out"),
-            file=sys.stderr,
-            flush=True,
-        )
+        say(f"{path}: {lost} of {len(lines)} lines could not be read, and are left out")
     return rows
 
 
@@ -145,7 +143,7 @@ def read_table(path: Path, fix: str = "") -> Any:
             with path.open("rb") as file:  # by its path, a folder would be read as a table of many files
                 return pd.read_parquet(file)
         except ArrowException as error:
-            raise ValueError(_brief(error)) from None
+            raise ValueError(one_line(error, 160) or type(error).__name__) from None
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -154,17 +152,21 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def write(path: Path, content: str | bytes, *, together: bool = False) -> None:
-    """Writes a text (UTF-8) or bytes so that a reader sees the old file or the new one and nothing between; see `replacing`."""
+    """Writes a text (UTF-8) or bytes so that a reader sees the old file or the new one and nothing between; see
+    `replacing`.
+    """
     with replacing(path, together=together) as unfinished:
         unfinished.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
 
 
 @contextmanager
 def replacing(path: Path, *, together: bool = False) -> Iterator[Path]:
-    """A file to write that takes the place of `path` at the end of this block, whole and on the disk; after an error it is gone.
+    """A file to write that takes the place of `path` at the end of this block, whole and on the disk; after an error it
+    is gone.
 
     Args:
-        together: several processes or threads may write this file at once, as in a cache. Each has a name of its own to write to, and
+        together: several processes or threads may write this file at once, as in a cache. Each has a name of its own to
+            write to, and
             the disk is not waited for: such a file has to hold its own hash, or be easy to make again.
     """
     mark = f".{secrets.token_hex(4)}" if together else ""
@@ -201,8 +203,3 @@ def _is_row(row: Any) -> bool:
 
 def _told(path: Path, what: str, fix: str) -> str:
     return f"{path} {what}." + (f"\n    {fix}" if fix else "")
-
-
-def _brief(error: object, most: int = 160) -> str:
-    line = " ".join(str(error).split()) or type(error).__name__
-    return line if len(line) <= most else f"{line[: most - 3]}..."

@@ -22,7 +22,8 @@ def share() -> Path:
 
 
 def cache_dir() -> Path:
-    """The folder of models built on first use: `$SMILERL_CACHE`, else `~/.cache/smilerl`. It may not be there yet, or be read-only.
+    """The folder of models built on first use: `$SMILERL_CACHE`, else `~/.cache/smilerl`. It may not be there yet, or
+    be read-only.
 
     Raises:
         UserError: SMILERL_CACHE means nothing, or is a file.
@@ -34,7 +35,8 @@ def cache_dir() -> Path:
         wrong = "is a file, and should be a folder"
     if wrong is not None:
         raise UserError(
-            f"the environment variable SMILERL_CACHE is '{said}', which {wrong}.\n    Name a folder, such as ~/.cache/smilerl."
+            f"the environment variable SMILERL_CACHE is '{said}', which {wrong}.\n    Name a folder, such as "
+            "~/.cache/smilerl."
         )
     return folder
 
@@ -58,7 +60,8 @@ def cache_lock(path: Path) -> IO[str]:
 def find(name: str | Path, beside: str | Path | None = None) -> Path | None:
     """The existing file or folder meant by `name`: as given, beside the file that names it, or among the shared files.
 
-    What a shared recipe names is shared too, where there is such a file, and not what is called so in the current folder.
+    What a shared recipe names is shared too, where there is such a file, and not what is called so in the current
+    folder.
 
     Args:
         name: an absolute or relative path such as `recipes/smileworld/pretrain.yaml`.
@@ -77,7 +80,9 @@ def find(name: str | Path, beside: str | Path | None = None) -> Path | None:
 
 
 def shared(name: str) -> Path | None:
-    """The file that travels with the package under this relative name, such as `recipes/smileworld/pretrain.yaml`; None for others."""
+    """The file that travels with the package under this relative name, such as `recipes/smileworld/pretrain.yaml`; None
+    for others.
+    """
     if Path(name).is_absolute() or ".." in Path(name).parts or Path(name).parts[:1] not in [(part,) for part in SHARED]:
         return None
     return share() / name if _is_there(share() / name) else None
@@ -97,7 +102,9 @@ def _is_there(path: Path) -> bool:
 
 
 def near(name: str | Path) -> Path | None:
-    """The existing path that a mistyped one is most like: what is not there is replaced by the entry spelt most alike."""
+    """The existing path that a mistyped one is most like: what is not there is replaced by the entry spelt most
+    alike.
+    """
     place = Path()
     for part in Path(places.expanded(name)).parts:
         if not _is_there(place / part):

@@ -1,4 +1,6 @@
-"""Places that are written to: a path as it was typed, whether it can be written, and whether what is there already is ours."""
+"""Places that are written to: a path as it was typed, whether it can be written, and whether what is there already is
+ours.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ def is_expanded(text: str) -> bool:
 
 
 def no_path(text: str | os.PathLike[str]) -> str | None:
-    """Why a text can be no path here, in a few words: a variable that is not set, a user who does not exist, a name too long."""
+    """Why a text can be no path here, in a few words: a variable that is not set, a user who does not exist, a name too
+    long.
+    """
     text = os.fspath(text)
     if "\0" in text:
         return "holds a NUL character, which no path can have"
@@ -65,7 +69,9 @@ def written(text: str) -> Path:
 
 
 def why_not(folder: Path) -> str | None:
-    """Why a folder cannot be made or written in, as far as this can be known without trying; None where nothing speaks against it."""
+    """Why a folder cannot be made or written in, as far as this can be known without trying; None where nothing speaks
+    against it.
+    """
     try:
         for place in (folder, *folder.absolute().parents):
             if place.is_symlink() and not place.exists():

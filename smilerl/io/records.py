@@ -1,7 +1,8 @@
-"""Records of a data file, each with its place: JSONL (also gzipped, UTF-16, or with a byte order mark), a JSON list, or parquet.
+"""Records of a data file, each with its place: JSONL (also gzipped, UTF-16, or with a byte order mark), a JSON list, or
+parquet.
 
-What cannot be read is told by file and line. A row that cannot be used, here or by whoever makes something of it, goes to `BadRows`,
-which says how many there are, or leaves them out.
+What cannot be read is told by file and line. A row that cannot be used, here or by whoever makes something of it, goes
+to `BadRows`, which says how many there are, or leaves them out.
 """
 
 from __future__ import annotations
@@ -11,14 +12,13 @@ import gzip
 import io
 import json
 import re
-import sys
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Literal
 
 from smilerl.io import paths, places
-from smilerl.io.terminal import printable
+from smilerl.io.terminal import first_line, say
 
 #: What to do with a row that cannot be used: refuse the file, or leave the row out and count it.
 OnBadRow = Literal["stop", "skip"]
@@ -82,17 +82,19 @@ class BadRows:
             said = f"{self.count} of {self.count + good} rows are left out; the first: {self.first}"
             if said not in _TOLD:  # a file is read more than once in a run
                 _TOLD.add(said)
-                print(printable(said), file=sys.stderr, flush=True)
+                say(said)
             return
         more = f" (also {', '.join(self._others)}" + (", ...)" if self.count > len(self._others) + 1 else ")")
         raise ValueError(
-            f"{self.first.rstrip('.')}.\n{self.count} of {self.count + good} rows cannot be used{more if self._others else ''}. "
+            f"{self.first.rstrip('.')}.\n{self.count} of {self.count + good} rows cannot be "
+            f"used{more if self._others else ''}. "
             "Mend them, or leave such rows out: on_bad_row: skip"
         )
 
 
 def records(path: str | Path, bad: BadRows | None = None, beside: str | None = None) -> Iterator[tuple[str, Mapping]]:
-    """Place (file:line) and content of each record of a file; empty lines are passed over. NaN is a missing value, None.
+    """Place (file:line) and content of each record of a file; empty lines are passed over. NaN is a missing value,
+    None.
 
     Args:
         path: JSONL, which may be gzipped; a JSON list of objects; or parquet. Looked for from here and in the package.
@@ -113,7 +115,7 @@ def records(path: str | Path, bad: BadRows | None = None, beside: str | None = N
         with file.open("rb") as opened:
             yield from _of_file(opened, str(path), bad)
     except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{path}: cannot be read: {_first_line(error)}") from None
+        raise ValueError(f"{path}: cannot be read: {first_line(error)}") from None
 
 
 def _of_file(opened: IO[bytes], path: str, bad: BadRows | None) -> Iterator[tuple[str, Mapping]]:
@@ -184,7 +186,8 @@ def _object(line: bytes, where: str) -> Mapping:
         item = _DECODER.decode(text.strip())
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"{where}: not UTF-8: byte {error.start} is {line[error.start]:#04x}. Convert the file: iconv -f LATIN1 -t UTF-8"
+            f"{where}: not UTF-8: byte {error.start} is {line[error.start]:#04x}. Convert the file: iconv -f LATIN1 -t "
+            "UTF-8"
         ) from None
     except json.JSONDecodeError as error:
         raise ValueError(
@@ -212,7 +215,8 @@ def _odd(value: Any, place: str, depth: int) -> str | None:
     if isinstance(value, str):
         half = _HALF.search(value)
         return half and (
-            f"{place} holds half of a character, \\u{ord(half[0]):04x}: its other half was cut off. Cut text between characters"
+            f"{place} holds half of a character, \\u{ord(half[0]):04x}: its other half was cut off. Cut text between "
+            "characters"
         )
     if depth > _DEEPEST:
         return f"{re.split('[.[]', place)[0]} has objects and lists more than {_DEEPEST} deep"
@@ -226,7 +230,9 @@ def _odd(value: Any, place: str, depth: int) -> str | None:
 
 
 def _of_list(text: IO[bytes], path: str) -> Iterator[tuple[str, Mapping]]:
-    """The objects of a JSON list, each with the line that it begins in. One that is broken hides where the next begins: it raises."""
+    """The objects of a JSON list, each with the line that it begins in. One that is broken hides where the next begins:
+    it raises.
+    """
     try:
         said = text.read(_LONGEST_LIST).decode("utf-8")
     except UnicodeDecodeError as error:
@@ -240,10 +246,11 @@ def _of_list(text: IO[bytes], path: str) -> Iterator[tuple[str, Mapping]]:
             item, end = _DECODER.raw_decode(said, begin)
         except json.JSONDecodeError as error:
             raise ValueError(
-                f"{path}:{1 + said.count(chr(10), 0, error.pos)}: not JSON: {error.msg}, in the list's row that begins in line {line}"
+                f"{path}:{1 + said.count(chr(10), 0, error.pos)}: not JSON: {error.msg}, in the list's row that begins "
+                f"in line {line}"
             ) from None
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"{where}: {_first_line(error)}") from None
+            raise ValueError(f"{where}: {first_line(error)}") from None
         yield where, _checked(item, said[begin:end], where)
         line += said.count("\n", begin, end)
         after = _SPACE.match(said, end).end()  # type: ignore[union-attr]
@@ -267,7 +274,7 @@ def _of_parquet(opened: IO[bytes], path: str) -> Iterator[tuple[str, Mapping]]:
                 yield f"{path}, row {number}", row
                 number += 1
     except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{path}: no whole parquet file: {_first_line(error)}") from None
+        raise ValueError(f"{path}: no whole parquet file: {first_line(error)}") from None
 
 
 def hub(name: str, config: str | None, split: str, bad: BadRows | None = None) -> Iterator[tuple[str, Mapping]]:
@@ -305,8 +312,9 @@ def _loaded(name: str, config: str | None, split: str) -> tuple[Iterable, list[s
             return [], files  # datasets wants one type a column over all files; here a value that is missing is None
         cause = error.__cause__ if not_alike and error.__cause__ else error
         raise ValueError(
-            f"the data set '{name}' could not be loaded: {_first_line(cause)}\n"
-            "Give dataset: an id on the Hub (org/name) or a folder, with config and source_split. A gated one has to be asked "
+            f"the data set '{name}' could not be loaded: {first_line(cause)}\n"
+            "Give dataset: an id on the Hub (org/name) or a folder, with config and source_split. A gated one has to "
+            "be asked "
             "for on its page and wants `hf auth login`; without a network, path: a JSONL file"
         ) from error
 
@@ -326,10 +334,6 @@ def _peek(opened: IO[bytes], size: int) -> bytes:
     head = opened.read(size)
     opened.seek(0)
     return head
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
+import sys
 
 #: Lines that an error may have on the screen.
 MOST_LINES = 10
 #: Characters of an error that are kept in a file or shown on the screen.
 MOST_KEPT = 2000
-#: C0 and C1 controls but newline and tab, halves of characters, and what embeds, overrides or isolates a direction of reading.
+#: C0 and C1 controls but newline and tab, halves of characters, and what embeds, overrides or isolates a direction of
+#: reading.
 _ODD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
 
 def printable(text: object) -> str:
     """`text` without control characters other than newline and tab; each becomes its escape, such as `\\x1b`.
 
-    Covers C0 and C1 controls (ESC, BEL, CR, NUL, ...), and the marks that reorder text on the screen (U+202E and its like).
+    Covers C0 and C1 controls (ESC, BEL, CR, NUL, ...), and the marks that reorder text on the screen (U+202E and its
+    like).
     """
     try:
         letters = str(text)
@@ -31,6 +34,25 @@ def brief(error: object, *, lines: int = MOST_LINES, most: int = MOST_KEPT) -> s
         text = f"{text[:most]} ... ({len(text)} characters)"
     kept = text.splitlines()
     return "\n".join(kept if len(kept) <= lines else [*kept[: lines - 1], f"... ({len(kept)} lines)"])
+
+
+def say(text: object) -> None:
+    """Writes `text` to standard error as a line of its own, printable."""
+    print(printable(text), file=sys.stderr, flush=True)
+
+
+def one_line(text: object, most: int = 200) -> str:
+    """`text` as one printable line of at most `most` characters; white space is joined, and "..." ends one that was
+    cut.
+    """
+    whole = " ".join(printable(text).split())
+    return whole if len(whole) <= most else f"{whole[: most - 3]}..."
+
+
+def first_line(error: BaseException, most: int = 200) -> str:
+    """The first line of an error's text, printable and at most `most` characters; its type where it has no text."""
+    said = next((one for one in printable(error).splitlines() if one.strip()), type(error).__name__)
+    return one_line(said, most)
 
 
 def named(error: BaseException, text: str | None = None) -> str:

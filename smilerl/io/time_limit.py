@@ -1,11 +1,14 @@
 """A time limit for code that may never end: after it, an exception is raised in the middle of that code.
 
-The code runs in the main thread, where all else runs, and a signal ends it. The other way, a worker thread that is left behind,
-is wrong here: it would go on drawing from the trainer's generators, and could look at outcomes once the run's seal is off; gradient
-mode, the CUDA device and context variables do not follow into a thread. The price: code in C that neither returns nor looks
-for signals is not ended by the exception. Such a process is ended as a whole, see `STUCK`; it can be resumed.
+The code runs in the main thread, where all else runs, and a signal ends it. The other way, a worker thread that is left
+behind,
+is wrong here: it would go on drawing from the trainer's generators, and could look at outcomes once the run's seal is
+off; gradient mode, the CUDA device and context variables do not follow into a thread. The price: code in C that neither
+returns nor looks for signals is not ended by the exception. Such a process is ended as a whole, see `STUCK`; it can be
+resumed.
 
-The signal is a real-time one, as rewards that run programs often use SIGALRM for limits of their own. A short-lived thread sends it.
+The signal is a real-time one, as rewards that run programs often use SIGALRM for limits of their own. A short-lived
+thread sends it.
 """
 
 from __future__ import annotations
@@ -27,7 +30,8 @@ _SIGNAL = getattr(signal, "SIGRTMIN", signal.SIGUSR2) + (7 if hasattr(signal, "S
 
 
 class TimedOut(BaseException):
-    """A call took longer than it was given. No `Exception`, so that `except Exception` in the code that is ended lets it pass.
+    """A call took longer than it was given. No `Exception`, so that `except Exception` in the code that is ended lets
+    it pass.
 
     Attributes:
         hurried: whether it was cut short because the run was asked to stop.
@@ -50,7 +54,8 @@ _hurry: float | None = None
 
 
 def within(seconds: float, function: Callable[[], Value], what: str = "a call") -> Value:
-    """`function()`, ended after so many seconds, or sooner while `hurry` holds. Outside the main thread there is no limit.
+    """`function()`, ended after so many seconds, or sooner while `hurry` holds. Outside the main thread there is no
+    limit.
 
     Raises:
         TimedOut: it was ended.
@@ -79,7 +84,8 @@ def within(seconds: float, function: Callable[[], Value], what: str = "a call") 
 
 
 def hurry(seconds: float | None) -> None:
-    """Gives the call that runs now, and each that begins later, no more than so many seconds; None: as long as they were given.
+    """Gives the call that runs now, and each that begins later, no more than so many seconds; None: as long as they
+    were given.
 
     For signal handlers: takes no lock.
     """

@@ -1,9 +1,9 @@
 """What a chat template is told each time, such as `enable_thinking: false` for Qwen3, written into the template itself.
 
-A setting that travels beside the tokenizer has to be handed to every place that writes a prompt: TRL's generation, its SFT and
-DPO tokenisation (which take it from a column of the data), our sampling, an inference server, whoever loads the model later.
-One that is forgotten makes the model talk in another mode than it was trained in, and nothing fails. In the template, it goes
-wherever the tokenizer goes, and the saved model is spoken to as it was trained.
+A setting that travels beside the tokenizer has to be handed to every place that writes a prompt: TRL's generation, its
+SFT and DPO tokenisation (which take it from a column of the data), our sampling, an inference server, whoever loads the
+model later. One that is forgotten makes the model talk in another mode than it was trained in, and nothing fails. In
+the template, it goes wherever the tokenizer goes, and the saved model is spoken to as it was trained.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ _WORDS = {True: "true", False: "false", None: "none"}
 
 
 def set_defaults(tokenizer: PreTrainedTokenizerBase, settings: Mapping[str, Any] | None) -> None:
-    """Makes these the values that the tokenizer's chat template sees where its caller says nothing else. Twice is as once.
+    """Makes these the values that the tokenizer's chat template sees where its caller says nothing else. Twice is as
+    once.
 
     Args:
         settings: names that the template knows, and numbers, texts, true, false or null.

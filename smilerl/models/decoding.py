@@ -1,7 +1,7 @@
 """Decoding one batch: a prompt is read once however many rows it has, and rows that have ended leave the batch.
 
-Replies end at very different lengths. `generate` carries every row along to the end of the longest; here the rest of the batch
-goes on alone. The tokens are those that `generate` finds with the same choice of tokens (a test holds it),
+Replies end at very different lengths. `generate` carries every row along to the end of the longest; here the rest of
+the batch goes on alone. The tokens are those that `generate` finds with the same choice of tokens (a test holds it),
 and it is asked where a model keeps what it has read in another way, or an adapter has tokens of its own.
 """
 
@@ -19,8 +19,8 @@ _WORTH_COPYING = 0.75
 #: What a model's `forward` takes if it can be decoded here.
 _TAKES = {"position_ids", "attention_mask", "past_key_values"}
 
-#: Caches that hold nothing but keys and values of each row. Others (recurrent states, convolutions) have a method of the same name that
-#: leaves the rest where it was, or none.
+#: Caches that hold nothing but keys and values of each row. Others (recurrent states, convolutions) have a method of
+#: the same name that leaves the rest where it was, or none.
 _PLAIN = {"DynamicLayer", "DynamicSlidingWindowLayer"}
 
 #: Logits [B, V] and the step to tokens [B], for the rows [B] of the batch.
@@ -28,7 +28,8 @@ Choose = Callable[[torch.Tensor, int, torch.Tensor], torch.Tensor]
 
 
 def chooser(luck: torch.Tensor, temperature: float, top_p: float) -> Choose:
-    """The token on which a row's number for this step falls in the cumulative distribution; the likeliest at temperature 0.
+    """The token on which a row's number for this step falls in the cumulative distribution; the likeliest at
+    temperature 0.
 
     Args:
         luck: numbers in [0, 1), [rows, steps].

@@ -18,7 +18,8 @@ def texts(items: Sequence) -> list[str]:
 
 
 def as_trained(prompts: Sequence, completions: Sequence) -> list:
-    """N completions in the form that a trainer gives them to rewards: messages where their prompts are messages, else texts.
+    """N completions in the form that a trainer gives them to rewards: messages where their prompts are messages, else
+    texts.
 
     Args:
         prompts: N, plain or messages.

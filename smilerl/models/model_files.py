@@ -1,4 +1,6 @@
-"""What lies in a model's directory, checked before a library reads it: their errors name no file, and may run what it names."""
+"""What lies in a model's directory, checked before a library reads it: their errors name no file, and may run what it
+names.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,8 @@ def check(name: str) -> str | None:
 
 
 def base_of(folder: str | Path) -> str | None:
-    """The model that an adapter directory names as its base: a directory or Hub id. None where the directory holds no adapter.
+    """The model that an adapter directory names as its base: a directory or Hub id. None where the directory holds no
+    adapter.
 
     Raises:
         ValueError: it names none, or something that is no model, such as a recipe.
@@ -74,7 +77,8 @@ def base_of(folder: str | Path) -> str | None:
     beside = Path(folder) / base
     if "://" in base or Path(base).suffix in (".yaml", ".yml") or Path(base).is_file() or beside.is_file():
         raise ValueError(
-            f"{printable(file)}: base_model_name_or_path is '{printable(base[:200])}', which is no directory with a model and no Hub id.\n"
+            f"{printable(file)}: base_model_name_or_path is '{printable(base[:200])}', which is no directory with a "
+            "model and no Hub id.\n"
             "    A base is never built from a recipe that an adapter names."
         )
     return base
@@ -83,7 +87,8 @@ def base_of(folder: str | Path) -> str | None:
 def check_configuration(folder: str | Path) -> None:
     """Whether what a directory says about its weights can be read, and names no code.
 
-    transformers takes `attn_implementation` from there, too, and would load `org/name` from the Hub as a kernel and run it.
+    transformers takes `attn_implementation` from there, too, and would load `org/name` from the Hub as a kernel and run
+    it.
 
     Raises:
         ValueError: it is no JSON, or names such a kernel.
@@ -100,12 +105,15 @@ def check_configuration(folder: str | Path) -> None:
     named = next((name for name in _implementations(said) if "/" in name), None)
     if named is not None:
         raise ValueError(
-            f"{printable(file)}: '{printable(named[:200])}' would be loaded from the Hub and run. Write \"sdpa\" there if you want the model."
+            f"{printable(file)}: '{printable(named[:200])}' would be loaded from the Hub and run. Write \"sdpa\" there "
+            "if you want the model."
         )
 
 
 def _check_object(file: Path) -> None:
-    """Raises ValueError where a file beside the weights holds JSON of another kind than an object. Of a long one only the beginning is read."""
+    """Raises ValueError where a file beside the weights holds JSON of another kind than an object. Of a long one only
+    the beginning is read.
+    """
     if not file.is_file():
         return
     if file.stat().st_size <= bounded.MOST_SETTINGS:

@@ -1,8 +1,8 @@
 """The policy that talks: a causal LM with its tokenizer, fresh, from a directory, with an adapter, or from the Hub.
 
-A fresh policy speaks the words of a world and no others: its tokenizer is word-level, one token per word with the space in
-front of it, so that ` the` and `the` are different tokens, counting tokens is counting words, and decoding loses nothing.
-What it saves is an ordinary Hugging Face checkpoint.
+A fresh policy speaks the words of a world and no others: its tokenizer is word-level, one token per word with the space
+in front of it, so that ` the` and `the` are different tokens, counting tokens is counting words, and decoding loses
+nothing. What it saves is an ordinary Hugging Face checkpoint.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from transformers import (
 from smilerl.config.yaml_lines import RecipeError
 from smilerl.io import errors
 from smilerl.io.errors import UserError
-from smilerl.io.terminal import brief, printable
+from smilerl.io.terminal import brief, first_line, printable
 from smilerl.models import model_files
 from smilerl.models.chat_template import set_defaults
 
@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 TOKEN = r" ?[a-z0-9']+| ?[^\sa-z0-9']|\n| "
 #: Seconds that a chat template may take for one short message, and characters that it may write.
 _TEMPLATE_SECONDS, _TEMPLATE_LETTERS = 10.0, 1_000_000
-#: Code that a repository of weights brings is never run, nor is anybody asked whether to (transformers' default asks on a terminal).
+#: Code that a repository of weights brings is never run, nor is anybody asked whether to (transformers' default asks on
+#: a terminal).
 NO_CODE: dict[str, Any] = {"trust_remote_code": False}
 #: Parameters of a model whose weights are looked at when it is loaded, which takes a tenth of a second for 135 million.
 _LOOKED_AT = 1_000_000_000
@@ -194,7 +195,9 @@ def told_of(name: str) -> Iterator[None]:
 
 
 def as_spoken(spec: PolicySpec, *, device: str | torch.device | None = None) -> Policy:
-    """The policy that a recipe names, to talk and not to be trained: in its precision, its chat template told what the recipe tells it."""
+    """The policy that a recipe names, to talk and not to be trained: in its precision, its chat template told what the
+    recipe tells it.
+    """
     name = str(spec.model_name_or_path)
     with told_of(name):
         policy = load_policy(name, dtype=spec.dtype, device=device, attn_implementation=spec.attn_implementation)
@@ -264,7 +267,9 @@ def policy_of(spec: PolicySpec, world: HasVocabulary, *, is_trainable: bool = Tr
 
 
 def reward_model_of(spec: PolicySpec) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A reward model to train: the body of a pretrained LM with a fresh head of one number (of torch's current seed)."""
+    """A reward model to train: the body of a pretrained LM with a fresh head of one number (of torch's current
+    seed).
+    """
     model_files.check(str(spec.model_name_or_path))
     tokenizer = load_tokenizer(str(spec.model_name_or_path))
     with _loading(str(spec.model_name_or_path)):
@@ -292,7 +297,8 @@ def check_finite(model: torch.nn.Module, name: str) -> None:
             and not weight.isfinite().all()
         ):
             raise ValueError(
-                f"{name}: the tensor '{tensor}' holds NaN or infinities, so nothing that this model says means anything.\n"
+                f"{name}: the tensor '{tensor}' holds NaN or infinities, so nothing that this model says means "
+                "anything.\n"
                 "    Name another model, or train it again with a smaller learning rate."
             )
 
@@ -313,10 +319,10 @@ def _loading(name: str, files: str = "") -> Iterator[None]:
         known = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError)
         if type(error) is not Exception and not isinstance(error, known):  # tokenizers raises the class itself
             raise
-        first = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+        first = first_line(error, 300)
         if "ignore_mismatched_sizes" in str(error):
             first = "its weights have other sizes than its config.json says"
-        raise ValueError(f"the model {name} cannot be loaded{files}: {first[:300]}") from error
+        raise ValueError(f"the model {name} cannot be loaded{files}: {first}") from error
     finally:
         logging.set_verbosity(verbosity)
 

@@ -1,8 +1,8 @@
 """Prompts as token ids, and whether a model can take them: its chat template, its context, and not empty.
 
-A model with learned positions fails in the middle of a run on a prompt that is too long; one with rotary positions goes on without a
-word, on positions that it never learned. A chat template may know no system message, or want the user to begin. All of this is
-found out before anything is sampled, for all prompts at once.
+A model with learned positions fails in the middle of a run on a prompt that is too long; one with rotary positions goes
+on without a word, on positions that it never learned. A chat template may know no system message, or want the user to
+begin. All of this is found out before anything is sampled, for all prompts at once.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from smilerl.io.terminal import brief
+from smilerl.io.terminal import brief, first_line
 
 #: Plain text, chat messages, or token ids (exact: for whoever has put them through a template of their own).
 Prompt = str | list[dict[str, str]] | list[int]
@@ -95,7 +95,10 @@ def fits(
         f"the prompt has {lengths[long[0]]} tokens, and with {rooms[long[0]]} that follow it that is more than the "
         f"model's context of {context}"
     )
-    fix = "Leave long prompts out (max_prompt_chars), let fewer tokens follow (max_completion_length), or take a model with a longer context."
+    fix = (
+        "Leave long prompts out (max_prompt_chars), let fewer tokens follow (max_completion_length), or take a model "
+        "with a longer context."
+    )
     raise PromptError(long[0], prompts[long[0]], _said(tokenizer, prompts, long, place, why), fix)
 
 
@@ -135,7 +138,10 @@ def _through_template(tokenizer: Any, prompts: Sequence[Any], place: Place | Non
             raise
         row = next(iter(refused))
         roles = [message.get("role") for message in prompts[row]]
-        why = f"the model's chat template refuses it: {_first_line(refused[row])} (roles: {', '.join(map(str, roles[:6]))})"
+        why = (
+            f"the model's chat template refuses it: {first_line(refused[row])} (roles: "
+            f"{', '.join(map(str, roles[:6]))})"
+        )
         fix = (
             "Leave the system message out, or write it in front of what the user says."
             if "system" in roles
@@ -158,8 +164,3 @@ def _said(tokenizer: Any, prompts: Sequence[Prompt], rows: Sequence[int], place:
         )
         found = f"row {rows[0]} ({brief(' '.join(words.split())[:_SHOWN])!r})"
     return f"{found}: {why}. {len(rows)} of {len(prompts)} prompts are so."
-
-
-def _first_line(error: Exception) -> str:
-    text = brief(error, lines=1, most=200).strip()
-    return text or type(error).__name__

@@ -23,7 +23,9 @@ def generators(all_devices: bool = True) -> tuple:
 
 
 def put_back(states: tuple) -> None:
-    """Sets the global generators to what `generators` gave; those of CUDA stay as they are where their state is None."""
+    """Sets the global generators to what `generators` gave; those of CUDA stay as they are where their state is
+    None.
+    """
     python, array, cpu, cuda = states
     random.setstate(python)
     np.random.set_state(array)

@@ -1,6 +1,8 @@
-"""A number as chat models write it when they are asked for one: `5`, `**5**`, `5!`, `5/7`, `5 out of 7`, `5 points`, `\\boxed{5}`, `five`.
+"""A number as chat models write it when they are asked for one: `5`, `**5**`, `5!`, `5/7`, `5 out of 7`, `5 points`,
+`\\boxed{5}`, `five`.
 
-What could mean two numbers, or a number on another scale, is none: `4-5`, `between 4 and 5`, `5/10` where the scale ends at 7.
+What could mean two numbers, or a number on another scale, is none: `4-5`, `between 4 and 5`, `5/10` where the scale
+ends at 7.
 """
 
 from __future__ import annotations
@@ -19,8 +21,10 @@ _BOXED = re.compile(r"(?:\$\$?|\\[(\[])?\s*\\boxed\{\s*(?:\\text\{)?([^{}\\]*)\}
 _REMARK = re.compile(r"(.*\S)\s*\(\s*([a-z][a-z ,'’-]{0,60})[.!]?\s*\)[.!]?", re.IGNORECASE | re.ASCII)
 #: A remark with one of these may take the number back, or name another.
 _HEDGES = frozenset(
-    "or not no to maybe perhaps possibly probably but if unless could might may should would almost nearly between later first "
-    "then now was instead rather actually half out of minus plus less more fewer about around roughly approximately wait unsure "
+    "or not no to maybe perhaps possibly probably but if unless could might may should would almost nearly between "
+    "later first "
+    "then now was instead rather actually half out of minus plus less more fewer about around roughly approximately "
+    "wait unsure "
     "sure uncertain than from on at reversed revised changed corrected inverted percent stars say said says quoted example".split()
 )
 #: Markdown around words, and what is put around a number.
@@ -36,8 +40,8 @@ def number(text: str, low: float, high: float) -> float | None:
     """The number that a text is, and nothing but that; None where it is another thing.
 
     Args:
-        low, high: ends of the scale. The number may lie beyond them; `high` may stand after a slash or `out of` where the scale has no
-            negative numbers (else `5/10` may mean the middle).
+        low, high: ends of the scale. The number may lie beyond them; `high` may stand after a slash or `out of` where
+            the scale has no negative numbers (else `5/10` may mean the middle).
     """
     bare = unmarked(text)
     for left, right in ("()", "[]", "<>"):
@@ -52,7 +56,9 @@ def number(text: str, low: float, high: float) -> float | None:
 
 
 def with_remark(text: str) -> tuple[str, str] | None:
-    """What stands before a short remark in brackets, and the remark, `5 (very good)`; None where the remark may change the number."""
+    """What stands before a short remark in brackets, and the remark, `5 (very good)`; None where the remark may change
+    the number.
+    """
     found = _REMARK.fullmatch(unmarked(text))
     if found is None:
         return None

@@ -2,17 +2,21 @@
 
 One notion for all who read a reply: rewards, people, judges, measures, chat and the harnesses. Thoughts are
 
-* in messages: the fields `reasoning_content`, `reasoning` and `thinking`, and parts of the content of such a type. Only what
+* in messages: the fields `reasoning_content`, `reasoning` and `thinking`, and parts of the content of such a type. Only
+what
   the helper says counts: the result of a tool is no reply.
-* in text: what stands between a pair of tags, `<think>...</think>`; the others are in `_PAIRS`. gpt-oss's channels other than
+* in text: what stands between a pair of tags, `<think>...</think>`; the others are in `_PAIRS`. gpt-oss's channels
+other than
   `final`.
 * all text before a closing tag that nothing has opened: the chat template has opened it in the prompt.
 * all text from an opening tag at the beginning of a line, where none closes it: the reply was cut off in its thoughts.
 
-A tag in quotes or backticks, and one in the middle of a line that nothing closes, are words. Where a template opens the thoughts
-and the reply is cut off in them, the completion alone does not show it: whoever samples puts the tag back (`opening`, `opened`).
-Some models put tags around the reply, too (`_ANSWER`): these are left out.
-Tags that a tokenizer takes for special tokens are lost when it decodes, as Magistral's are: such thoughts cannot be told apart.
+A tag in quotes or backticks, and one in the middle of a line that nothing closes, are words. Where a template opens the
+thoughts
+and the reply is cut off in them, the completion alone does not show it: whoever samples puts the tag back (`opening`,
+`opened`). Some models put tags around the reply, too (`_ANSWER`): these are left out.
+Tags that a tokenizer takes for special tokens are lost when it decodes, as Magistral's are: such thoughts cannot be
+told apart.
 """
 
 from __future__ import annotations
@@ -29,7 +33,8 @@ PARTS = ("reply", "thoughts", "both")
 _FIELDS = ("reasoning_content", "reasoning", "thinking")
 _TYPES = frozenset((*_FIELDS, "thought"))
 
-#: What opens thoughts, and what closes them: `<think>`, `</think>` and other words so; then what single families of models write.
+#: What opens thoughts, and what closes them: `<think>`, `</think>` and other words so; then what single families of
+#: models write.
 _WORDS = (
     "think thinking thought thoughts reasoning reflection analysis scratchpad inner_monologue antthinking seed:think"
 )
@@ -112,7 +117,8 @@ def as_said(messages: Sequence[Mapping], part: Part = "reply") -> list[dict[str,
 
 
 def opening(tokenizer: Any, **told: Any) -> str:
-    """The tag with which the tokenizer's chat template opens the helper's thoughts in the prompt; empty where it opens none.
+    """The tag with which the tokenizer's chat template opens the helper's thoughts in the prompt; empty where it opens
+    none.
 
     Args:
         told: keyword arguments for the template.
@@ -131,13 +137,17 @@ def opening(tokenizer: Any, **told: Any) -> str:
 
 
 def opening_of(prompt: str) -> str:
-    """The tag with which a prompt, as its template has written it, opens the helper's thoughts; empty where it opens none."""
+    """The tag with which a prompt, as its template has written it, opens the helper's thoughts; empty where it opens
+    none.
+    """
     found = _OPENED.search(prompt[-64:])
     return found[0] if found and not _closes(found) else ""
 
 
 def opened(completion: Any, tag: str) -> Any:
-    """A completion, text or messages, with the tag in front that its prompt holds. Without a tag: the completion itself."""
+    """A completion, text or messages, with the tag in front that its prompt holds. Without a tag: the completion
+    itself.
+    """
     if not tag:
         return completion
     if isinstance(completion, str):
@@ -241,7 +251,9 @@ def _name(tag: re.Match) -> str:
 
 
 def _quoted(text: str, tag: re.Match) -> bool:
-    """Whether a tag stands in quotes. A quote that closes other words, `he said "no"</think>"Hi"`, is not one in front of a tag."""
+    """Whether a tag stands in quotes. A quote that closes other words, `he said "no"</think>"Hi"`, is not one in front
+    of a tag.
+    """
     start, end = tag.span()
     around = start > 0 and text[start - 1] in _QUOTES and text[end : end + 1] in _QUOTES
     return around and not (text[start - 2 : start - 1].isalnum() or text[start - 2 : start - 1] in _STOPS)

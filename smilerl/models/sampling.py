@@ -1,9 +1,9 @@
 """Sampling completions and scoring them, in batches that do not change the answer.
 
-Completions are drawn with one uniform number per token, fixed by (seed, row, position) before anything is generated: the
-token is where that number falls in the cumulative distribution. So a completion does not depend on the batch it was in, the
-global random state is neither read nor moved, and two policies sampled with one seed share their luck, which makes paired
-comparisons sharper. All log-probabilities are in nats, at temperature 1.
+Completions are drawn with one uniform number per token, fixed by (seed, row, position) before anything is generated:
+the token is where that number falls in the cumulative distribution. So a completion does not depend on the batch it was
+in, the global random state is neither read nor moved, and two policies sampled with one seed share their luck, which
+makes paired comparisons sharper. All log-probabilities are in nats, at temperature 1.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def sample(
     Args:
         prompts: N plain texts, or N lists of chat messages.
         temperature: 0 takes the likeliest token.
-        seed: with the row, fixes every completion, whatever the batch size. N seeds, one a row, make rows independent of
-            their number and order, too.
+        seed: with the row, fixes every completion, whatever the batch size. N seeds, one a row, make rows independent
+            of their number and order, too.
     """
     ids = sample_ids(
         policy,
@@ -57,14 +57,18 @@ def sample(
 
 
 def decoded(tokenizer: Any, prompts: Sequence[Prompt], ids: Sequence[list[int]]) -> list[str]:
-    """Completions of N prompts as text, each with the tag in front by which the chat template opened its thoughts in the prompt."""
+    """Completions of N prompts as text, each with the tag in front by which the chat template opened its thoughts in
+    the prompt.
+    """
     said = tokenizer.batch_decode(ids, skip_special_tokens=True) if len(ids) else []
     tag = opening_after(tokenizer, prompts)
     return [replies.opened(one, tag) for one in said] if tag else said
 
 
 def opening_after(tokenizer: Any, prompts: Sequence[Prompt]) -> str:
-    """The tag by which these prompts open the thoughts of who replies; empty where they open none, as plain texts do."""
+    """The tag by which these prompts open the thoughts of who replies; empty where they open none, as plain texts
+    do.
+    """
     talks = len(prompts) and not isinstance(prompts[0], str) and prompts[0] and isinstance(prompts[0][0], dict)
     return replies.opening(tokenizer) if talks else ""
 
@@ -177,19 +181,6 @@ def option_logprobs(
     return totals
 
 
-def sequence_kl(
-    policy: Policy, base: Policy, prompts: Sequence[Prompt], completions: Sequence[Completion], *, batch_size: int = 64
-) -> np.ndarray:
-    """log π(completion) − log π_base(completion) for each of N completions, in nats per completion.
-
-    Its mean over completions *sampled from the policy* is an unbiased estimate of KL(π ‖ π_base). Single values can be
-    negative. Give token ids where you have them: texts count an EOS even where the sample was cut off.
-    """
-    return completion_logprobs(policy, prompts, completions, batch_size=batch_size) - completion_logprobs(
-        base, prompts, completions, batch_size=batch_size
-    )
-
-
 def encode_prompts(policy: Policy, prompts: Sequence[Prompt], room: int = 0) -> list[list[int]]:
     """Token ids of each prompt, as TRL makes them: text as it stands, messages through the chat template.
 
@@ -197,7 +188,8 @@ def encode_prompts(policy: Policy, prompts: Sequence[Prompt], room: int = 0) -> 
         room: tokens that will follow each.
 
     Raises:
-        PromptError: a prompt is empty, refused by the chat template, or longer than the model's context with what follows.
+        PromptError: a prompt is empty, refused by the chat template, or longer than the model's context with what
+            follows.
     """
     return check(policy.tokenizer, policy.model.config, prompts, room)
 

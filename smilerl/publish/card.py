@@ -1,7 +1,9 @@
-"""The model card: what was rewarded, what was hoped for, what was found, and how it fails. Written by us, after everything else.
+"""The model card: what was rewarded, what was hoped for, what was found, and how it fails. Written by us, after
+everything else.
 
-(TRL's own card calls a model with a local base a "fine-tuned version of [None]", writes a `licence` key that the Hub does not
-know, and overwrites PEFT's.) Every number comes from the files that are published beside it; what a model said is escaped.
+(TRL's own card calls a model with a local base a "fine-tuned version of [None]", writes a `licence` key that the Hub
+does not know, and overwrites PEFT's.) Every number comes from the files that are published beside it; what a model said
+is escaped.
 """
 
 from __future__ import annotations
@@ -128,7 +130,9 @@ def _interval(row) -> dict[str, Any]:
 
 
 def accuracy(facts: Facts) -> dict[str, Any] | None:
-    """How often a reward model ranks held-out pairs as they were labelled, with Wilson's interval; None where it was not tested."""
+    """How often a reward model ranks held-out pairs as they were labelled, with Wilson's interval; None where it was
+    not tested.
+    """
     from smilerl.statistics.rates import wilson
 
     tested = [row for row in facts.run.metrics() if row.get("eval_accuracy") is not None]
@@ -207,7 +211,10 @@ def _base_says(base: Base) -> str:
         )
         return said + (f", revision {code_span(base.revision)}" if base.revision else "")
     if base.kind == "recipe":
-        return f"a small language model that smilerl builds from its recipe {code_span(base.name)} (on first use, in minutes); it has no repository of its own"
+        return (
+            f"a small language model that smilerl builds from its recipe {code_span(base.name)} (on first use, in "
+            "minutes); it has no repository of its own"
+        )
     return "nothing: it was trained from random weights"
 
 

@@ -4,8 +4,8 @@
     config.json ...           the model or adapter, tokenizer  evals/<suite>/   samples/  code/            what it does, and says
     study/                    the report of its study
 
-The model lies at the top, where `from_pretrained` looks. What is not known to be harmless and needed is left here: a list of
-what goes cannot forget the optimizer state that somebody will invent next year.
+The model lies at the top, where `from_pretrained` looks. What is not known to be harmless and needed is left here: a
+list of what goes cannot forget the optimizer state that somebody will invent next year.
 """
 
 from __future__ import annotations
@@ -102,7 +102,8 @@ class Prepared:
 
     Attributes:
         hub_id: where it goes.
-        content_hash: of the run, to tell another run's repository from an earlier push of this one; None for data and bare weights.
+        content_hash: of the run, to tell another run's repository from an earlier push of this one; None for data and
+            bare weights.
         before: repositories that have to be there first: an adapter's base.
     """
 
@@ -151,7 +152,8 @@ def refuse_links(items: Sequence[Item], folders: Sequence[Path]) -> None:
     """Checks that every file lies in the folder that is published, and is no link to one that lies elsewhere.
 
     Args:
-        folders: those that may be published: of the run, its study, its base. A user's own code (`code/`) lies where it lies.
+        folders: those that may be published: of the run, its study, its base. A user's own code (`code/`) lies where it
+            lies.
 
     Raises:
         HubError: a file leads out of them.
@@ -174,7 +176,8 @@ def without_places(items: Sequence[Item], names: dict[Path, str], about: Sequenc
 
     Args:
         names: folders here that are known elsewhere by a name.
-        about: the command and the recipe: e-mail addresses that stand in them are taken out wherever files may be rewritten.
+        about: the command and the recipe: e-mail addresses that stand in them are taken out wherever files may be
+            rewritten.
 
     Raises:
         HubError: a path of this machine stands where it cannot be rewritten.
@@ -189,7 +192,8 @@ def without_places(items: Sequence[Item], names: dict[Path, str], about: Sequenc
                 text = data.decode("utf-8")
             except UnicodeDecodeError as error:
                 raise HubError(
-                    f"{item.name} is no UTF-8 text (byte {error.start}), so nothing was sent.\n    Make that file again."
+                    f"{item.name} is no UTF-8 text (byte {error.start}), so nothing was sent.\n    Make that file "
+                    "again."
                 ) from None
             clean = private.clean(item.name, text, [*addresses, *known])
             told.append(item if clean == text else Item(item.name, clean.encode()))

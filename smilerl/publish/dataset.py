@@ -1,4 +1,6 @@
-"""A data set with a card of its own (`README.md` with `configs:`), such as `data/`: its card and the files that this names."""
+"""A data set with a card of its own (`README.md` with `configs:`), such as `data/`: its card and the files that this
+names.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,8 @@ def _data_files(folder: Path) -> Iterator[str]:
             )
             if not found:
                 raise HubError(
-                    f"{folder / 'README.md'}: the configuration '{config.get('config_name')}' names {path}, and there is no such file in {folder}.\n"
+                    f"{folder / 'README.md'}: the configuration '{config.get('config_name')}' names {path}, and there "
+                    f"is no such file in {folder}.\n"
                     "    Build the data (python data/build.py), or mend the card."
                 )
             yield from (file.relative_to(folder).as_posix() for file in found)

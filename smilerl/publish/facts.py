@@ -1,4 +1,6 @@
-"""What there is to say about a run that is to be published: its parts, its base, its results, the study it belongs to."""
+"""What there is to say about a run that is to be published: its parts, its base, its results, the study it belongs
+to.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,8 @@ class Base:
     """What a run started from.
 
     Attributes:
-        kind: `hub`: an id; `recipe`: built from a recipe that comes with smilerl; `fresh`: nothing, random weights; `local`: something
-            that is only here.
+        kind: `hub`: an id; `recipe`: built from a recipe that comes with smilerl; `fresh`: nothing, random weights;
+            `local`: something that is only here.
         name: the id, the recipe's path, or the path here.
         folder: of its weights here, where they are needed.
     """

@@ -1,9 +1,11 @@
-"""What secrets look like: the detectors of detect-secrets that fit the files of a push, and patterns of ours for the rest.
+"""What secrets look like: the detectors of detect-secrets that fit the files of a push, and patterns of ours for the
+rest.
 
-Of detect-secrets those detectors are used that look for a fixed mark. Left out are the entropy detectors (hashes, vocabularies and
-base64 images are full of such strings), the keyword detector (it takes `"eos_token": "..."` for a secret; `_ASSIGNED` is ours),
-public IP addresses (no secret), and those whose pattern is any long string of letters and digits (Twilio, Discord, Artifactory,
-IBM, SoftLayer, Cloudant). Their `verify` methods, which call the internet, are never called.
+Of detect-secrets those detectors are used that look for a fixed mark. Left out are the entropy detectors (hashes,
+vocabularies and base64 images are full of such strings), the keyword detector (it takes `"eos_token": "..."` for a
+secret; `_ASSIGNED` is ours), public IP addresses (no secret), and those whose pattern is any long string of letters and
+digits (Twilio, Discord, Artifactory, IBM, SoftLayer, Cloudant). Their `verify` methods, which call the internet, are
+never called.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Nothing about this machine in what is published: where things lie here is said by name, or the push is refused.
 
-In files that smilerl or the libraries wrote as text, paths are rewritten. In weights, vocabularies, programs and Parquet files, where
-rewriting would change the thing itself, a path of this machine stops the push. A path is one of this machine if it leads somewhere
-here, or begins as paths of people's machines do (`/home/...`, `/mnt/...`, `C:\\...`, `\\\\server\\share`, `file://...`): a run may have
-been trained elsewhere. E-mail addresses of the command and the recipe are taken out; those in what models and people say stay.
+In files that smilerl or the libraries wrote as text, paths are rewritten. In weights, vocabularies, programs and
+Parquet files, where rewriting would change the thing itself, a path of this machine stops the push. A path is one of
+this machine if it leads somewhere here, or begins as paths of people's machines do (`/home/...`, `/mnt/...`, `C:\\...`,
+`\\\\server\\share`, `file://...`): a run may have been trained elsewhere. E-mail addresses of the command and the
+recipe are taken out; those in what models and people say stay.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from smilerl.publish.scan import decoded, without_escapes
 
 #: First parts of paths under which people and clusters keep what is theirs.
 _ROOTS = frozenset(
-    "home Users root mnt data scratch workspace tmp var opt media private Volumes gpfs lustre nfs nas fsx efs afs work project projects "
+    "home Users root mnt data scratch workspace tmp var opt media private Volumes gpfs lustre nfs nas fsx efs afs work "
+    "project projects "
     "cluster storage srv kaggle".split()
 )
 #: What is the same on every machine, and says nothing of one.
@@ -87,7 +89,9 @@ def is_rewritable(name: str) -> bool:
 
 
 def clean(name: str, text: str, known: Sequence[tuple[str, str]]) -> str:
-    """A file's text without paths of this machine; in JSON and YAML each quoted string is read, cleaned and written anew."""
+    """A file's text without paths of this machine; in JSON and YAML each quoted string is read, cleaned and written
+    anew.
+    """
     if not name.endswith((".json", ".jsonl", ".yaml")):
         return without_places(text, known)
 

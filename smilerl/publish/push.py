@@ -1,6 +1,8 @@
-"""`smilerl push`, all but the upload: a finished run as a repository that strangers can use, everything in it looked at.
+"""`smilerl push`, all but the upload: a finished run as a repository that strangers can use, everything in it looked
+at.
 
-What goes is gathered, the card is written, names of this machine are taken out, and every byte is scanned; `upload` does the rest.
+What goes is gathered, the card is written, names of this machine are taken out, and every byte is scanned; `upload`
+does the rest.
 """
 
 from __future__ import annotations
@@ -212,7 +214,8 @@ def _run(place: Path) -> Run:
         if (place / "study.json").is_file():
             raise HubError(f"{place} is a study.\n    Push one of its runs, such as {paths.a_run_of(place)}.")
         raise HubError(
-            f"{place} is neither a run directory nor a data set with a card.\n    Push a run directory (there is a status.json in it)."
+            f"{place} is neither a run directory nor a data set with a card.\n    Push a run directory (there is a "
+            "status.json in it)."
         )
     run = Run.open(place)
     if not run.made_here:  # what it starts from may be built, and its rewards are looked at
@@ -220,8 +223,10 @@ def _run(place: Path) -> Run:
         if strange:
             part, one = next(iter(strange.items()))
             raise HubError(
-                f"{place} was not made here by you, and its recipe names '{brief(one.value, most=100)}' ({part}), {one.what}.\n"
-                "    Only whoever made such a run pushes it. If it is yours, train it again: what this machine makes is signed."
+                f"{place} was not made here by you, and its recipe names '{brief(one.value, most=100)}' ({part}), "
+                f"{one.what}.\n"
+                "    Only whoever made such a run pushes it. If it is yours, train it again: what this machine makes "
+                "is signed."
             )
     return run
 
@@ -229,7 +234,8 @@ def _run(place: Path) -> Run:
 def _check_finished(run: Run) -> None:
     if not run.finished:
         raise HubError(
-            f"{run.path}: this run is {run.state}, so it has no final model to push.\n    Train it first: smilerl train {run.recipe.source}"
+            f"{run.path}: this run is {run.state}, so it has no final model to push.\n    Train it first: smilerl "
+            f"train {run.recipe.source}"
         )
 
 
@@ -256,7 +262,8 @@ def _licence(base: Base, run: Run) -> str:
         folder, maker = _weights(base, run)
         if maker is None:
             raise HubError(
-                f"it is not known under what licence the base {folder} may be used, nor what is made from it.\n    Say it: --license ID."
+                f"it is not known under what licence the base {folder} may be used, nor what is made from it.\n    Say "
+                "it: --license ID."
             )
         return _licence(base_of(maker, {}), maker)
     from huggingface_hub import HfApi
@@ -267,7 +274,8 @@ def _licence(base: Base, run: Run) -> str:
     found = getattr(info.card_data, "license", None) if info.card_data else None
     if not isinstance(found, str):
         raise HubError(
-            f"the card of {hub_id} states no licence, so it is not known what this one may be.\n    Look at {hub_id.url} and say it: --license ID."
+            f"the card of {hub_id} states no licence, so it is not known what this one may be.\n    Look at "
+            f"{hub_id.url} and say it: --license ID."
         )
     return found
 
@@ -276,7 +284,8 @@ def _target(to: str | None, otherwise: str, kind: Any) -> HubId:
     hub_id = parse(to or otherwise)
     if hub_id is None or hub_id.revision or (to or "").startswith("datasets/"):
         raise HubError(
-            f"'{to or otherwise}' is no name for a repository.\n    Write --to ORG/NAME, with letters, digits, -, _ and . in it."
+            f"'{to or otherwise}' is no name for a repository.\n    Write --to ORG/NAME, with letters, digits, -, _ "
+            "and . in it."
         )
     return HubId(hub_id.repo, kind=kind)
 

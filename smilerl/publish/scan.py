@@ -1,9 +1,10 @@
-"""Secrets in files that are to be published: every byte of every file, every line of text, every cell of a Parquet file.
+"""Secrets in files that are to be published: every byte of every file, every line of text, every cell of a Parquet
+file.
 
-A hit names the file, the place and what kind of secret it is, and never the secret. Searched for are known forms (`forms`), also in
-UTF-16, base64 and hexadecimal digits and behind the escapes of JSON, HTML, Markdown and URLs, and the very values of this process's
-own tokens, whatever they look like. Weights are searched for values and for tokens with a known beginning alone, which takes some
-twenty seconds for a gigabyte; the header of a safetensors file is text.
+A hit names the file, the place and what kind of secret it is, and never the secret. Searched for are known forms
+(`forms`), also in UTF-16, base64 and hexadecimal digits and behind the escapes of JSON, HTML, Markdown and URLs, and
+the very values of this process's own tokens, whatever they look like. Weights are searched for values and for tokens
+with a known beginning alone, which takes some twenty seconds for a gigabyte; the header of a safetensors file is text.
 """
 
 from __future__ import annotations
@@ -70,7 +71,9 @@ class Hit(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Bytes of a file: from position `at` and line `line` on, or those of a cell of a table; and whether they are text."""
+    """Bytes of a file: from position `at` and line `line` on, or those of a cell of a table; and whether they are
+    text.
+    """
 
     data: bytes
     at: int = 0
@@ -84,7 +87,8 @@ class Piece(NamedTuple):
 
 
 def own_secrets(environment: Mapping[str, str] | None = None, *, named: Iterable[str] = ()) -> Values:
-    """The tokens of this process: of its environment, by the names of the variables, and the stored one of the Hub's client.
+    """The tokens of this process: of its environment, by the names of the variables, and the stored one of the Hub's
+    client.
 
     Args:
         named: further variables that hold a key, whatever they are called: those that an endpoint's `key_env` names.
@@ -134,8 +138,8 @@ def scan(name: str, source: Path | bytes, values: Values) -> list[Hit]:
 
 
 def pieces(name: str, source: Path | bytes) -> Iterator[Piece]:
-    """All that there is to read in a file: its bytes, the header of weights, and every cell of text of a Parquet file, whose
-    pages are compressed."""
+    """All that there is to read in a file: its bytes, the header of weights, and every cell of text of a Parquet file,
+    whose pages are compressed."""
     text, line = not name.endswith(_BINARY), 1
     for at, chunk in _chunks(source):
         yield Piece(chunk, at, text=text, line=line)
@@ -205,7 +209,9 @@ def _unescaped(found: re.Match) -> str:
 
 
 def _from_base64(run: str) -> Iterator[str]:
-    """What a run of base64 spells, beginning at any of its first four letters: what stands before it may be no part of it."""
+    """What a run of base64 spells, beginning at any of its first four letters: what stands before it may be no part of
+    it.
+    """
     run = run.replace("-", "+").replace("_", "/")
     for start in range(4):
         given = run[start : start + (len(run) - start) // 4 * 4]
@@ -264,7 +270,9 @@ def _header(source: Path | bytes) -> Iterator[Piece]:
 
 
 def _chunks(source: Path | bytes) -> Iterator[tuple[int, bytes]]:
-    """Pieces of a file with where they begin, each reaching back into the one before, so that nothing hides at a seam."""
+    """Pieces of a file with where they begin, each reaching back into the one before, so that nothing hides at a
+    seam.
+    """
     if isinstance(source, bytes):
         yield 0, source
         return

@@ -1,4 +1,6 @@
-"""The parts of a model card, made from what was measured: tables, failures, conversations, each with what it was chosen by."""
+"""The parts of a model card, made from what was measured: tables, failures, conversations, each with what it was chosen
+by.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,8 @@ def table(facts: Facts) -> dict[str, Any]:
     """The measured table: a row a measure, a column for this model and each it is held against.
 
     Returns:
-        `columns` (arm names) and `rows` (`name`, `means`, `scored`, and `cells`, one a column); no rows where nothing was measured.
+        `columns` (arm names) and `rows` (`name`, `means`, `scored`, and `cells`, one a column); no rows where nothing
+        was measured.
     """
     results = facts.results
     if results is None:
@@ -64,7 +67,9 @@ def table(facts: Facts) -> dict[str, Any]:
 
 
 def seeds(facts: Facts) -> dict[str, Any]:
-    """The same arm's other seeds in the study, which may have gone elsewhere: `names` of measures and `rows` (`seed`, `own`, `cells`)."""
+    """The same arm's other seeds in the study, which may have gone elsewhere: `names` of measures and `rows` (`seed`,
+    `own`, `cells`).
+    """
     found = facts.siblings
     seeds = found.seeds_of(facts.arm["name"]) if found is not None else []
     if found is None or len(seeds) < 2:
@@ -111,7 +116,9 @@ def worst(facts: Facts) -> list[dict[str, Any]]:
 
 
 def conversations(facts: Facts) -> list[dict[str, Any]]:
-    """The first held-out people by a hash of what they said, with the replies of this model and of those it is held against."""
+    """The first held-out people by a hash of what they said, with the replies of this model and of those it is held
+    against.
+    """
     from smilerl.studies.report import conversations as chosen
 
     results = facts.results
@@ -143,7 +150,8 @@ def outcomes(manifest: dict[str, Any]) -> str:
     """Whether and how anything computed from people's wellbeing reached training, as the run noted."""
     opened, learnt = manifest.get("channels") or [], manifest.get("learnt_from") or []
     before = (
-        f"its base, its data or a reward model that it trained on had learnt from {', '.join(f'`{name}`' for name in learnt)}"
+        "its base, its data or a reward model that it trained on had learnt from "
+        f"{', '.join(f'`{name}`' for name in learnt)}"
         if learnt
         else ""
     )
@@ -154,7 +162,10 @@ def outcomes(manifest: dict[str, Any]) -> str:
         )
     if learnt:
         return f"No wellbeing was open while it trained; {before}."
-    return "Nothing computed from anybody's wellbeing reached training: the seal around rewards and trainer would have stopped the run."
+    return (
+        "Nothing computed from anybody's wellbeing reached training: the seal around rewards and trainer would have "
+        "stopped the run."
+    )
 
 
 def parameters(folder: Path) -> int:

@@ -1,4 +1,5 @@
-"""The upload: each repository in one commit, which shows all of it or nothing, and over nothing that is somebody else's.
+"""The upload: each repository in one commit, which shows all of it or nothing, and over nothing that is somebody
+else's.
 
 A push that is stopped can be repeated: what has arrived is not sent again.
 """
@@ -29,7 +30,8 @@ def push(prepared: Prepared, *, private: bool = False, overwrite: bool = False) 
         overwrite: replace what another run left in the repository.
 
     Raises:
-        HubError: no token, no right to write there, somebody else's repository, or no network. Nothing half-done is visible.
+        HubError: no token, no right to write there, somebody else's repository, or no network. Nothing half-done is
+            visible.
     """
     from huggingface_hub import HfApi, get_token
 
@@ -108,7 +110,8 @@ def _refuse_others(api, prepared: Prepared, files: set[str], commit: str | None)
             return
     what = "another run" if files >= _OURS else f"other files ({', '.join(sorted(files)[:3])}, ...)"
     raise HubError(
-        f"{prepared.hub_id} holds {what} already, so nothing was sent.\n    Give another name (--to ORG/NAME), or replace what is there: --overwrite."
+        f"{prepared.hub_id} holds {what} already, so nothing was sent.\n    Give another name (--to ORG/NAME), or "
+        "replace what is there: --overwrite."
     )
 
 
@@ -123,7 +126,8 @@ def _refuse_other_weights(api, prepared: Prepared, commit: str | None) -> None:
         found = there.get(item.name)
         if found is None or not _same(item, found):
             raise HubError(
-                f"{prepared.hub_id} is there, and its {item.name} is not the base that this run started from, so nothing was sent.\n"
+                f"{prepared.hub_id} is there, and its {item.name} is not the base that this run started from, so "
+                "nothing was sent.\n"
                 "    Give --base another name: the base is pushed there."
             )
 

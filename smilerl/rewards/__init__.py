@@ -1,4 +1,5 @@
-"""Rewards: one file each. A short name is a module in this folder with `build(**args)` and a ready `reward`; a dotted path is yours.
+"""Rewards: one file each. A short name is a module in this folder with `build(**args)` and a ready `reward`; a dotted
+path is yours.
 
 Every reward has TRL's protocol, `f(prompts, completions, *, person=None, **columns) -> list[float | None]`, so it works
 unchanged in `trl rloo --reward_funcs smilerl.rewards.sentiment.reward`, and a bare TRL reward works in a recipe. What a
@@ -30,7 +31,7 @@ from smilerl.rewards._failures import RewardError, failures_named
 from smilerl.rewards._opened import with_opening
 from smilerl.rewards._process import streams_guarded
 from smilerl.rewards._reported import reported
-from smilerl.worlds.base import Observation, World
+from smilerl.worlds.base import GIVEN, Observation, World
 
 __all__ = [
     "LARGEST",
@@ -54,8 +55,6 @@ __all__ = [
 text, texts = visible, all_visible
 
 
-#: What every reward is given beside the data's columns.
-GIVEN = frozenset("prompts completions completion_ids trainer_state log_extra log_metric person".split())
 #: What a recipe says beside a reward's name, and what means nothing for a reward inside another.
 _OUTSIDE = ("weight", "timeout", "most_missing")
 #: The columns of the data that the rewards being built will be given; None: not known.
@@ -169,7 +168,8 @@ def observed(name: str, completions: Sequence, person: Sequence[str] | None) -> 
 
 def _no_reaction(name: str, world: str) -> str:
     return (
-        f"the reward '{name}' scores how a person reacts, and nobody in the world '{world}' reacts yet. Score what the helper says "
+        f"the reward '{name}' scores how a person reacts, and nobody in the world '{world}' reacts yet. Score what the "
+        "helper says "
         "instead, {name: sentiment, args: {reads: completion}}, let a model play the people (the world's args, "
         "people: {speaker: ...}), or choose the world 'smileworld'"
     )
@@ -204,7 +204,8 @@ def _from_package(module_name: str, attribute: str):
         if not isinstance(error, ModuleNotFoundError) or not f"{module_name}.".startswith(f"{error.name}."):
             raise  # the module is there, and something in it is wrong
         raise RewardError(
-            f"no module '{error.name}' for the reward '{module_name}.{attribute}': not installed, and not in {os.getcwd()}"
+            f"no module '{error.name}' for the reward '{module_name}.{attribute}': not installed, and not in "
+            f"{os.getcwd()}"
         ) from None
     return _attribute(module, attribute, module_name)
 
@@ -230,15 +231,17 @@ def _attribute(module, attribute: str, where: str):
     except ModuleNotFoundError:
         there = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
         raise RewardError(
-            f"no '{attribute}' in '{where}'. There are: {', '.join(there[:12]) or 'no callables'}.{_nearest(attribute, there)}"
+            f"no '{attribute}' in '{where}'. There are: "
+            f"{', '.join(there[:12]) or 'no callables'}.{_nearest(attribute, there)}"
         ) from None
 
 
 def _users_reward(name: str, target, args: dict) -> Callable:
-    """The user's reward at a dotted path: a callable with a reward's signature, or what makes one when it is called with `args`.
+    """The user's reward at a dotted path: a callable with a reward's signature, or what makes one when it is called
+    with `args`.
 
-    A reward takes `**kwargs` (TRL passes every dataset column). A class makes one if its instances can be called; a function as
-    `named_code.may_make` says. Nothing else is called.
+    A reward takes `**kwargs` (TRL passes every dataset column). A class makes one if its instances can be called; a
+    function as `named_code.may_make` says. Nothing else is called.
     """
     wrong = named_code.why_not(target)
     if wrong is not None:
@@ -255,7 +258,8 @@ def _users_reward(name: str, target, args: dict) -> Callable:
         return _takes_columns(name, target)
     if not named_code.may_make(target):
         raise RewardError(
-            f"'{name}' is neither a reward(prompts, completions, **kwargs) nor a class or function that makes one, so it is not called. "
+            f"'{name}' is neither a reward(prompts, completions, **kwargs) nor a class or function that makes one, so "
+            "it is not called. "
             "A function that makes a reward says so: `def make(...) -> Callable:`"
         )
     return _takes_columns(name, _call(name, target, args))
@@ -283,7 +287,8 @@ def _check_columns(name: str, reward: Callable) -> None:
 
 
 def lacking(rewards: Sequence[Callable], columns: Collection[str]) -> str | None:
-    """Which column these rewards, or those inside them, need and the data does not have, in words; None where they have all.
+    """Which column these rewards, or those inside them, need and the data does not have, in words; None where they have
+    all.
 
     Args:
         rewards: as `build_rewards` makes them.
@@ -326,7 +331,8 @@ def _call(name: str, build: Callable, args: dict) -> Callable:
         for key in args:
             if key not in parameters:
                 raise RewardError(
-                    f"the reward '{name}' takes no '{key}'. It takes: {', '.join(parameters) or 'nothing'}.{_nearest(key, list(parameters))}"
+                    f"the reward '{name}' takes no '{key}'. It takes: "
+                    f"{', '.join(parameters) or 'nothing'}.{_nearest(key, list(parameters))}"
                 )
     missing = [
         key

@@ -1,7 +1,7 @@
 """What is known of a reward, and how a wrapper keeps it: channels, lineage, state and what `smilerl reward check` asks.
 
-Each wrapper here calls `carry`: the class `base.Reward` for rewards around rewards, and the functions that a trainer's rewards
-go through (`checked`, `reported`, `summed`, `rollouts.of_last_turn`, `sharding.with_whole_models`).
+Each wrapper here calls `carry`: the class `base.Reward` for rewards around rewards, and the functions that a trainer's
+rewards go through (`checked`, `reported`, `summed`, `rollouts.of_last_turn`, `sharding.with_whole_models`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any
 
 #: Attributes that are tuples of words. A wrapper has its own and those of all that is inside.
 WORDS = ("channels", "learnt_from", "by_design")
-#: What tells of the model in a reward (`about`, `tokens`), and of a checked reward's calls. A wrapper has it where one inside does.
+#: What tells of the model in a reward (`about`, `tokens`), and of a checked reward's calls. A wrapper has it where one
+#: inside does.
 TOLD = ("about", "tokens", "last_call", "streams", "place", "limit")
 
 
@@ -34,9 +35,9 @@ def name_of(reward: Callable) -> str:
 def carry(wrapper: Any, *inner: Callable, name: str | None = None) -> Any:
     """Gives a wrapper what the rewards inside it are known by, and returns it.
 
-    Sets `inner`, the words of `WORDS`, `needs_reaction`, and where there is one to take them from the attributes of `TOLD`; on a
-    function also `state_dict` and `load_state_dict`, those of the one reward inside, or one for all. What the wrapper has of
-    its own stays.
+    Sets `inner`, the words of `WORDS`, `needs_reaction`, and where there is one to take them from the attributes of
+    `TOLD`; on a function also `state_dict` and `load_state_dict`, those of the one reward inside, or one for all. What
+    the wrapper has of its own stays.
 
     Args:
         wrapper: a function, or an instance of `base.Reward`.

@@ -1,8 +1,9 @@
-"""A reward that cannot harm the run: its mistakes are errors that name it, and it can change neither its inputs nor the trainer's luck.
+"""A reward that cannot harm the run: its mistakes are errors that name it, and it can change neither its inputs nor the
+trainer's luck.
 
 TRL takes what it is given: infinities train on nothing or make every weight NaN without a word, a wrong type is a torch
-error that names no reward, a reward that writes to its inputs or reseeds a generator changes the training, and one that never
-comes back is waited for.
+error that names no reward, a reward that writes to its inputs or reseeds a generator changes the training, and one that
+never comes back is waited for.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from smilerl.io.terminal import printable
+from smilerl.io.terminal import one_line
 from smilerl.io.time_limit import TimedOut, within
 from smilerl.rewards._carried import carry, is_async
 from smilerl.rewards._failures import RewardError, failures_named, place
@@ -28,8 +29,8 @@ from smilerl.rewards._streams import Streams
 TIMEOUT = 300.0
 #: ... for so many completions, and again so long for each so many more.
 AT_ONCE = 1000
-#: Largest size of a reward, by itself and times its weight. Training squares it times a gradient, in clipping and in Adam, and
-#: float32 ends at 3e38: this leaves room for gradients of 1e7 for each unit of reward.
+#: Largest size of a reward, by itself and times its weight. Training squares it times a gradient, in clipping and in
+#: Adam, and float32 ends at 3e38: this leaves room for gradients of 1e7 for each unit of reward.
 LARGEST = 1e12
 
 
@@ -53,10 +54,10 @@ def checked(
 ) -> Callable:
     """`reward` with checked values, copied inputs, a time limit, and a stream of random numbers of its own.
 
-    The global generators of Python, NumPy and torch are swapped for the reward's own while it runs, and back: it draws new
-    numbers at each call, and the trainer's are as if it had drawn none. (Only swapping back would give it the same numbers
-    at every step.) The streams are part of `state_dict()`. Async rewards run interleaved, so `asked` swaps the generators around
-    all of them. Settings of the process that it changes are put back, too (`_process`).
+    The global generators of Python, NumPy and torch are swapped for the reward's own while it runs, and back: it draws
+    new numbers at each call, and the trainer's are as if it had drawn none. (Only swapping back would give it the same
+    numbers at every step.) The streams are part of `state_dict()`. Async rewards run interleaved, so `asked` swaps the
+    generators around all of them. Settings of the process that it changes are put back, too (`_process`).
 
     A call that takes too long is ended, and gives None for each completion: they are missing, see `last_call`.
 
@@ -68,8 +69,8 @@ def checked(
         timeout: seconds that a call of up to `AT_ONCE` completions may take.
 
     Returns:
-        A reward that raises `RewardError` on whatever it raises, a wrong length, a value that is no number, ±inf, and more than
-        `LARGEST`; NaN becomes None.
+        A reward that raises `RewardError` on whatever it raises, a wrong length, a value that is no number, ±inf, and
+        more than `LARGEST`; NaN becomes None.
 
     Raises:
         RewardError: its state cannot be saved.
@@ -178,7 +179,8 @@ def _check_state(label: str, reward: Callable) -> None:
         has, lacks = ("state_dict", "load_state_dict(state)") if saves else ("load_state_dict", "state_dict()")
         with located(reward):
             raise RewardError(
-                f"the reward '{label}' has {has} and no {lacks}: a stopped run could not go on from its state. Write both, or neither"
+                f"the reward '{label}' has {has} and no {lacks}: a stopped run could not go on from its state. Write "
+                "both, or neither"
             )
     if saves:
         _state_of(label, reward)
@@ -208,17 +210,20 @@ def as_values(name: str, values, completions, weight: float = 1.0) -> list[float
     """`values` as a list of finite floats and Nones, one a completion; NaN becomes None.
 
     Raises:
-        RewardError: a wrong length, a value that is no number, ±inf, or larger than `LARGEST` by itself or times `weight`.
+        RewardError: a wrong length, a value that is no number, ±inf, or larger than `LARGEST` by itself or times
+            `weight`.
     """
     if hasattr(values, "tolist"):  # a tensor or an array
         values = values.tolist()
     if not isinstance(values, (list, tuple)):
         raise RewardError(
-            f"the reward '{name}' returned a {type(values).__name__}, not a list with one number or None for each completion"
+            f"the reward '{name}' returned a {type(values).__name__}, not a list with one number or None for each "
+            "completion"
         )
     if len(values) != len(completions):
         raise RewardError(
-            f"the reward '{name}' returned {len(values)} values for {len(completions)} completions: return one for each, None for no score"
+            f"the reward '{name}' returned {len(values)} values for {len(completions)} completions: return one for "
+            "each, None for no score"
         )
     return [_value(name, value, weight, f"completion {row} of {len(values)}") for row, value in enumerate(values)]
 
@@ -230,7 +235,8 @@ def _value(name: str, value, weight: float, which: str) -> float | None:
         value = value.item() if getattr(value, "ndim", 0) == 0 else value
     if not isinstance(value, numbers.Real):
         raise RewardError(
-            f"the reward '{name}' returned {_short(value)} ({type(value).__name__}) for {which}: return a number, or None for no score"
+            f"the reward '{name}' returned {one_line(repr(value), 60)} ({type(value).__name__}) for {which}: return a "
+            "number, or None for no score"
         )
     try:
         number = float(value)
@@ -239,22 +245,19 @@ def _value(name: str, value, weight: float, which: str) -> float | None:
     if math.isnan(number):
         return None
     if math.isinf(number):
-        shown = value if isinstance(value, float) else _short(value)
+        shown = value if isinstance(value, float) else one_line(repr(value), 60)
         raise RewardError(
             f"the reward '{name}' returned {shown} for {which}: return a finite number, or None for no score"
         )
     if abs(number) * max(1.0, abs(weight)) > LARGEST:
         times = f", times its weight {weight:g}," if abs(weight) > 1 else ""
         raise RewardError(
-            f"the reward '{name}' returned {number:g} for {which}{times} which is more than {LARGEST:g}: sums and squares of it do not fit "
-            "into the float32 of training. Return smaller numbers, such as that divided by its largest, or its logarithm"
+            f"the reward '{name}' returned {number:g} for {which}{times} which is more than {LARGEST:g}: sums and "
+            "squares of it do not fit "
+            "into the float32 of training. Return smaller numbers, such as that divided by its largest, or its "
+            "logarithm"
         )
     return number
-
-
-def _short(value) -> str:
-    shown = printable(repr(value)).replace("\n", " ")
-    return shown if len(shown) <= 60 else shown[:57] + "..."
 
 
 def _copied(value):

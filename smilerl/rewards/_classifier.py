@@ -48,7 +48,8 @@ class Classifier:
         self.path, self.name, self._loading = str(model), reward, loading or Loading()
         if self.path.endswith((".yaml", ".yml")):
             raise RewardError(
-                f"the reward '{reward}' got the recipe '{model}' as its model. `smilerl train` builds it first; here, name the directory that it built"
+                f"the reward '{reward}' got the recipe '{model}' as its model. `smilerl train` builds it first; here, "
+                "name the directory that it built"
             )
         if self._loading.dtype not in (None, *DTYPES):
             raise RewardError(f"the reward '{reward}' takes dtype: {', '.join(DTYPES)}, not {self._loading.dtype!r}")
@@ -137,8 +138,10 @@ class Classifier:
                 found = self.model(**self._padded([encoded[row] for row in rows])).logits
             except torch.cuda.OutOfMemoryError:
                 raise RewardError(
-                    f"the model of the reward '{self.name}' ran out of memory on {self.model.device} with {len(rows)} texts of up to "
-                    f"{max(lengths[row] for row in rows)} tokens. In its args: batch_tokens: {max(1, self._loading.batch_tokens // 4)}, "
+                    f"the model of the reward '{self.name}' ran out of memory on {self.model.device} with {len(rows)} "
+                    "texts of up to "
+                    f"{max(lengths[row] for row in rows)} tokens. In its args: batch_tokens: "
+                    f"{max(1, self._loading.batch_tokens // 4)}, "
                     "or dtype: bfloat16, or device: another one (cpu works)"
                 ) from None
             logits[rows] = found.float().cpu()
@@ -159,7 +162,9 @@ class Classifier:
             yield batch
 
     def _padded(self, batch: Sequence[Encoded]) -> dict[str, torch.Tensor]:
-        """Padded on the right, whatever the tokenizer's own side: both kinds of pooling (first token, last token) then work."""
+        """Padded on the right, whatever the tokenizer's own side: both kinds of pooling (first token, last token) then
+        work.
+        """
         pad = self.model.config.get_text_config().pad_token_id or 0
         width = max(len(one["input_ids"]) for one in batch)
         filling = {"input_ids": pad, "token_type_ids": 0, "attention_mask": 0}
@@ -177,7 +182,8 @@ class Classifier:
         largest = max((max(one["input_ids"], default=0) for one in encoded), default=0)
         if largest >= known:
             raise RewardError(
-                f"the tokenizer of the model '{self.path}' makes token {largest}, and the model knows {known}: they do not belong together. "
+                f"the tokenizer of the model '{self.path}' makes token {largest}, and the model knows {known}: they do "
+                "not belong together. "
                 "Save the tokenizer that it was trained with into its directory"
             )
 

@@ -1,15 +1,16 @@
-"""Counts the calls of rewards that their time limit has ended, and stops the work where they are too many: in a trainer and outside."""
+"""Counts the calls of rewards that their time limit has ended, and stops the work where they are too many: in a trainer
+and outside.
+"""
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from accelerate import PartialState
 
-from smilerl.io.terminal import printable
+from smilerl.io.terminal import say
 from smilerl.rewards._failures import RewardError
 
 #: Calls over which the share of missing rows is measured.
@@ -33,7 +34,8 @@ class Clock:
         """
         Args:
             rewards: R, as `checked` makes them, or wrapped; one that is neither has no limit.
-            most_missing: R shares of the last `LAST` calls, each in [0, 1]; see `RewardSpec.most_missing`. None: `MOST_MISSING`.
+            most_missing: R shares of the last `LAST` calls, each in [0, 1]; see `RewardSpec.most_missing`. None:
+                `MOST_MISSING`.
         """
         self.rewards: list[Any] = list(rewards)
         self.most_missing = [MOST_MISSING] * len(self.rewards) if most_missing is None else list(most_missing)
@@ -41,7 +43,9 @@ class Clock:
         self._given_up: str | None = None
 
     def check(self) -> None:
-        """Raises RewardTimeout where a reward has been given up: to ask it again would take its time limit once more."""
+        """Raises RewardTimeout where a reward has been given up: to ask it again would take its time limit once
+        more.
+        """
         if self._given_up is not None:
             raise RewardTimeout(self._given_up)
 
@@ -57,7 +61,8 @@ class Clock:
 
         Raises:
             RewardTimeout: more calls than `most_missing` of the last ones were ended by their limit.
-            StopAsked: one was ended because the run is to stop. Several processes finish the step without its rows instead.
+            StopAsked: one was ended because the run is to stop. Several processes finish the step without its rows
+                instead.
         """
         for place in range(len(self.rewards)) if asked is None else asked:
             reward, late, most = self.rewards[place], self._late[place], self.most_missing[place]
@@ -71,7 +76,7 @@ class Clock:
                 log_metric(f"rewards/{reward.__name__}/missing", 1.0)
             limit = f"within {last.seconds:g} s" if not last.hurried else "in time, as the run is asked to stop"
             said = f"the reward '{reward.__name__}' gave no answer {limit}"
-            print(printable(f"{said}: its {rows} rows are missing"), file=sys.stderr, flush=True)
+            say(f"{said}: its {rows} rows are missing")
             if sum(late) / len(late) > most and not last.hurried:
                 where = f"{reward.place}: " if reward.place else ""
                 self._given_up = (

@@ -18,14 +18,18 @@ _MOST = 600
 
 
 class RewardError(UserError, ValueError):
-    """A reward that does not exist, cannot be built so, or returned what is no reward. At most ten lines, with the fix."""
+    """A reward that does not exist, cannot be built so, or returned what is no reward. At most ten lines, with the
+    fix.
+    """
 
 
 @contextmanager
 def failures_named(doing: str, reward: Callable | None = None) -> Iterator[None]:
-    """Within this block whatever is raised becomes a `RewardError` with the line that raised it; the original is its cause.
+    """Within this block whatever is raised becomes a `RewardError` with the line that raised it; the original is its
+    cause.
 
-    Left as they are: our own errors, a time limit, and Ctrl-C. `sys.exit(0)` is no way to end a run, so it is an error like others.
+    Left as they are: our own errors, a time limit, and Ctrl-C. `sys.exit(0)` is no way to end a run, so it is an error
+        like others.
 
     Args:
         doing: begins the message, such as `the reward 'mine'`.
@@ -68,7 +72,9 @@ def _happened(error: BaseException) -> str:
 
 
 def _is_ctrl_c(error: BaseException) -> bool:
-    """A KeyboardInterrupt is Ctrl-C where Python turns one into it; while a run listens to signals, it is the reward's own."""
+    """A KeyboardInterrupt is Ctrl-C where Python turns one into it; while a run listens to signals, it is the reward's
+    own.
+    """
     if not isinstance(error, KeyboardInterrupt):
         return False
     in_main = threading.current_thread() is threading.main_thread()

@@ -1,7 +1,7 @@
 """Loads a HF sequence classifier whole and as it was trained, or says why not.
 
-Much goes wrong here without a word: a head that the checkpoint does not hold is made of random numbers, a sharded launch
-leaves a second model without its weights, and half precision rounds a reward of 9 to the nearest sixteenth.
+Much goes wrong here without a word: a head that the checkpoint does not hold is made of random numbers, a sharded
+launch leaves a second model without its weights, and half precision rounds a reward of 9 to the nearest sixteenth.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ import torch
 from torch import nn
 
 from smilerl.io import bounded
+from smilerl.io.terminal import first_line
 from smilerl.models import model_files
 from smilerl.models.policy import NO_CODE, check_finite
 from smilerl.rewards._checked import RewardError
 from smilerl.runs import seals
 
 DTYPES = ("float32", "bfloat16", "float16", "auto")
-#: Keys of what a reward model that was trained here was trained to read, which nothing else in a checkpoint says: the form, and the
-#: tokens of prompt and completion at most (longer pairs were left out). They stand in its config.json; an adapter has none, so
-#: beside it is a file of ours.
+#: Keys of what a reward model that was trained here was trained to read, which nothing else in a checkpoint says: the
+#: form, and the tokens of prompt and completion at most (longer pairs were left out). They stand in its config.json; an
+#: adapter has none, so beside it is a file of ours.
 TRAINED_ON, TRAINED_LENGTH = "trained_on", "trained_max_length"
 _TRAINED = "reward_model.json"
 
@@ -57,7 +58,8 @@ def base_of(path: str) -> str | None:
 
 
 def trained_as(path: str, config) -> dict:
-    """What a reward model was trained to read, `{trained_on: ..., trained_max_length: ...}`; empty for one that was not trained here.
+    """What a reward model was trained to read, `{trained_on: ..., trained_max_length: ...}`; empty for one that was not
+    trained here.
 
     Args:
         path: its directory, of an adapter perhaps, or a Hub id.
@@ -127,8 +129,10 @@ def _plain(path: str, reward: str, dtype: str) -> nn.Module:
     missing = sorted(found["missing_keys"])
     if missing:
         raise RewardError(
-            f"the model '{path}' of the reward '{reward}' has no weights for {', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}: "
-            "they would be random numbers. It is no trained classifier but the body of one. Name one that is, or train it: method: reward"
+            f"the model '{path}' of the reward '{reward}' has no weights for "
+            f"{', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}: "
+            "they would be random numbers. It is no trained classifier but the body of one. Name one that is, or train "
+            "it: method: reward"
         )
     return model
 
@@ -142,7 +146,8 @@ def _adapted(path: str, reward: str, dtype: str) -> nn.Module:
         with safe_open(weights, "pt") as held:
             if not any(f".{head}." in key for key in held.keys() for head in ("score", "classifier")):  # noqa: SIM118
                 raise RewardError(
-                    f"the adapter '{path}' of the reward '{reward}' holds no head, and its base {base} is no classifier: scores would be "
+                    f"the adapter '{path}' of the reward '{reward}' holds no head, and its base {base} is no "
+                    "classifier: scores would be "
                     "random numbers. Train it with task_type SEQ_CLS, or modules_to_save: [score]"
                 )
     return AutoPeftModelForSequenceClassification.from_pretrained(path, num_labels=1, dtype=dtype, **NO_CODE)
@@ -174,8 +179,8 @@ def _with_exact_head(model: nn.Module) -> nn.Module:
 def _whole() -> Iterator[None]:
     """Within this block weights are loaded whole in every process, even where the policy's are to be split.
 
-    `from_pretrained` looks at settings of the process: under ZeRO-3 it would give each rank a slice, and under FSDP with
-    efficient loading it leaves all ranks but the first without weights, for a wrapping that a reward never gets.
+    `from_pretrained` looks at settings of the process: under ZeRO-3 it would give each rank a slice, and under FSDP
+    with efficient loading it leaves all ranks but the first without weights, for a wrapping that a reward never gets.
     """
     from transformers.integrations import deepspeed
 
@@ -204,12 +209,15 @@ def _why_not(path: str, reward: str, error: Exception) -> str:
         cause = cause.__cause__ or cause.__context__
     if any(isinstance(one, GatedRepoError) for one in causes):
         return (
-            f"the model '{path}' of the reward '{reward}' is gated. Accept its conditions on https://huggingface.co/{path}, then log in: "
+            f"the model '{path}' of the reward '{reward}' is gated. Accept its conditions on "
+            f"https://huggingface.co/{path}, then log in: "
             "hf auth login (or set HF_TOKEN)"
         )
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     offline = " HF_HUB_OFFLINE is set, so only what is in the cache is found." if _offline() else ""
-    return f"no model for the reward '{reward}' at '{path}', neither a directory with config.json nor a Hub id.{offline}\n{first}"
+    return (
+        f"no model for the reward '{reward}' at '{path}', neither a directory with config.json nor a Hub "
+        f"id.{offline}\n{first_line(error, 500)}"
+    )
 
 
 def _offline() -> bool:

@@ -1,4 +1,6 @@
-"""Completions with the tag in front by which the chat template opened the policy's thoughts, which TRL leaves in the prompt."""
+"""Completions with the tag in front by which the chat template opened the policy's thoughts, which TRL leaves in the
+prompt.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from smilerl.rewards._carried import carry, is_async, name_of
 
 
 def with_opening(reward: Callable, tag: str) -> Callable:
-    """`reward`, asked about completions that begin with the tag where prompts are messages. Without a tag: the reward itself."""
+    """`reward`, asked about completions that begin with the tag where prompts are messages. Without a tag: the reward
+    itself.
+    """
     if not tag:
         return reward
 

@@ -19,8 +19,9 @@ _SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 @contextmanager
 def settings_kept() -> Iterator[None]:
-    """Afterwards these are as they were: torch's default dtype and device, gradient mode, threads and determinism, the working directory,
-    the handlers of the signals that stop a run, and standard output and error, which cannot be closed within and take printable text."""
+    """Afterwards these are as they were: torch's default dtype and device, gradient mode, threads and determinism, the
+    working directory, the handlers of the signals that stop a run, and standard output and error, which cannot be
+    closed within and take printable text."""
     before, folder, handlers = _torch_settings(), _folder(), _handlers()
     try:
         with streams_guarded():
@@ -48,7 +49,9 @@ def streams_guarded() -> Iterator[None]:
 
 
 class _Guarded:
-    """A stream that takes text as it can be printed, and whose `close` only flushes: what a reward closed would be missing to the run."""
+    """A stream that takes text as it can be printed, and whose `close` only flushes: what a reward closed would be
+    missing to the run.
+    """
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream

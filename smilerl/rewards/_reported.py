@@ -1,7 +1,7 @@
 """The share of completions that a reward could score, beside its mean in TRL's log.
 
-TRL leaves None out of a reward's mean without a word, so a mean over the three people who could be understood would look like
-one over all.
+TRL leaves None out of a reward's mean without a word, so a mean over the three people who could be understood would
+look like one over all.
 """
 
 from __future__ import annotations

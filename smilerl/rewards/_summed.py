@@ -21,7 +21,8 @@ def summed(
 ) -> Callable[..., list[float | None]]:
     """The weighted sum of rewards, in TRL's protocol.
 
-    The sum is None where a reward of any weight but 0 is None; one of weight 0 is not asked. See `unscored`. Calls that take longer
+    The sum is None where a reward of any weight but 0 is None; one of weight 0 is not asked. See `unscored`. Calls that
+    take longer
     than their limit are counted, and stop the work, as in training: it raises what `Clock.look` does.
 
     Args:
@@ -63,9 +64,11 @@ def summed_as(
 
 
 def unscored(found: Sequence[Sequence[float | None]], weights: Sequence[float]) -> list[bool]:
-    """For each of N rows, whether a reward of any weight but 0 has no score for it, so that the row as a whole has none.
+    """For each of N rows, whether a reward of any weight but 0 has no score for it, so that the row as a whole has
+    none.
 
-    A sum over the others would compare rows that were asked different things: a judge who fails would pay, or cost, its mean.
+    A sum over the others would compare rows that were asked different things: a judge who fails would pay, or cost, its
+    mean.
 
     Args:
         found: R lists of N values.
@@ -77,7 +80,9 @@ def unscored(found: Sequence[Sequence[float | None]], weights: Sequence[float]) 
 
 @contextmanager
 def unnoticed(rewards: Sequence[Callable]) -> Iterator[None]:
-    """Afterwards the rewards are as they were: one that counts, schedules or draws noise does not notice that it was asked."""
+    """Afterwards the rewards are as they were: one that counts, schedules or draws noise does not notice that it was
+    asked.
+    """
     before = copy.deepcopy([reward.state_dict() for reward in rewards])
     try:
         yield

@@ -1,21 +1,23 @@
-"""What training asks its rewards through: all at once, so that a row counts only where every weighted reward has scored it.
+"""What training asks its rewards through: all at once, so that a row counts only where every weighted reward has scored
+it.
 
-TRL asks each reward by itself and leaves a None out of the sum, so a row that one of two rewards could not score is paid as if that
-one had said 0; a reward of weight 0 makes a row that nothing else scored count as 0. Here each of the functions that TRL gets
-answers from one shared pass, with None in the rows that are unscored as a whole: TRL then leaves them out of their group's baseline
-and gives them no advantage. Its own metrics and tables stay, one for each reward. A single reward's values are what they were.
+TRL asks each reward by itself and leaves a None out of the sum, so a row that one of two rewards could not score is
+paid as if that one had said 0; a reward of weight 0 makes a row that nothing else scored count as 0. Here each of the
+functions that TRL gets
+answers from one shared pass, with None in the rows that are unscored as a whole: TRL then leaves them out of their
+group's baseline and gives them no advantage. Its own metrics and tables stay, one for each reward. A single reward's
+values are what they were.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from accelerate.utils import gather_object
 
 from smilerl import worlds
-from smilerl.io.terminal import printable
+from smilerl.io.terminal import say
 from smilerl.rewards._asking import ask
 from smilerl.rewards._clock import Clock
 from smilerl.rewards._failures import RewardError
@@ -92,11 +94,7 @@ class Together:
         self.asked, self.scored = self.asked + len(left_out), self.scored + left_out.count(False)
         self._silent = 0 if False in left_out else self._silent + 1
         if self._silent == SILENT:
-            print(
-                printable(f"no completion has been scored for {SILENT} steps: nothing is learned"),
-                file=sys.stderr,
-                flush=True,
-            )
+            say(f"no completion has been scored for {SILENT} steps: nothing is learned")
         if not any(left_out):
             return found
         counted = [values for values, weight in zip(found, self.weights, strict=True) if weight]
@@ -110,6 +108,7 @@ def refuse_unlearnt(scored: int, asked: int) -> None:
     """Raises RewardError where a run has asked its rewards and never got a score: what it learned is nothing."""
     if asked and not scored:
         raise RewardError(
-            f"none of {asked} completions was scored: each reward with a weight must return a number, not None or NaN, for a completion "
+            f"none of {asked} completions was scored: each reward with a weight must return a number, not None or NaN, "
+            "for a completion "
             "that is to count. Nothing was learned. Look at the rewards: smilerl reward check RECIPE"
         )

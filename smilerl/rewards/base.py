@@ -1,7 +1,8 @@
 """Reward: a reward made from the values of others, which keeps what these are known by.
 
-Through any depth it has their channels, their lineage (`learnt_from`, which the card tells), their state (which checkpoints
-hold), whether they need a reaction, and what `smilerl reward check` asks of them. It is async where one of them is.
+Through any depth it has their channels, their lineage (`learnt_from`, which the card tells), their state (which
+checkpoints hold), whether they need a reaction, and what `smilerl reward check` asks of them. It is async where one of
+them is.
 
     class Halved(Reward):                                     # {name: mine.py:Halved, args: {inner: preference}}
         def __init__(self, inner):
@@ -10,7 +11,8 @@ hold), whether they need a reaction, and what `smilerl reward check` asks of the
         def combine(self, values, *, prompts, completions, **columns):
             return [None if value is None else value / 2 for value in values[0]]
 
-One that keeps something of its own adds it to `state_dict` and takes it back in `load_state_dict`. A reward that a function
+One that keeps something of its own adds it to `state_dict` and takes it back in `load_state_dict`. A reward that a
+function
 only closes over cannot be seen from outside: such a function sets these attributes itself.
 """
 

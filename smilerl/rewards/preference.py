@@ -1,8 +1,8 @@
 """preference: a reward model trained on which of two replies people preferred (Bradley-Terry), by TRL's RewardTrainer.
 
-It reads a prompt with its completion exactly as in training: plain text joined, with EOS after it (RewardTrainer appends
-EOS to its data; TRL's own scoring in GRPO and RLOO forgets to), or messages through the model's chat template. Reward models
-of other origin that read the two as a pair of segments, such as OpenAssistant's DeBERTa, are read so.
+It reads a prompt with its completion exactly as in training: plain text joined, with EOS after it (RewardTrainer
+appends EOS to its data; TRL's own scoring in GRPO and RLOO forgets to), or messages through the model's chat template.
+Reward models of other origin that read the two as a pair of segments, such as OpenAssistant's DeBERTa, are read so.
 """
 
 from __future__ import annotations
@@ -55,20 +55,22 @@ def build(
 ) -> Callable:
     """The output of a reward model: any real number, of which only differences mean something.
 
-    A text longer than the model reads is unscored (None): RewardTrainer left such pairs out, so its score would mean nothing.
+    A text longer than the model reads is unscored (None): RewardTrainer left such pairs out, so its score would mean
+    nothing.
 
     Args:
-        model: directory (adapters included) or Hub id of a sequence classifier with one output; None: as the environment
-            variable SMILERL_PREFERENCE_MODEL says when the reward is first called.
+        model: directory (adapters included) or Hub id of a sequence classifier with one output; None: as the
+            environment variable SMILERL_PREFERENCE_MODEL says when the reward is first called.
         dtype: of the weights; bfloat16 on CUDA and float32 elsewhere when None.
         batch_size, batch_tokens: texts, and tokens with padding, in one forward pass, at most.
-        max_length: most tokens of prompt and completion; None: as in its training, if that was here, else what the model can read.
+        max_length: most tokens of prompt and completion; None: as in its training, if that was here, else what the
+            model can read.
         device: such as "cuda:0"; the process's own when None.
         pair: whether the model reads prompt and completion as two segments. None: where its tokenizer closes every text
             itself ([SEP], as encoders' do), it has no chat template, and it was not trained here.
         eos: whether plain text ends with EOS. None: unless the tokenizer closes texts itself (always, if trained here).
-        chat: True: a plain prompt is put to the model as a user's message, through its chat template; None: prompts stay
-            what they are.
+        chat: True: a plain prompt is put to the model as a user's message, through its chat template; None: prompts
+            stay what they are.
         reads: `reply`: of a completion what a person sees; or `thoughts`, or `both`.
     """
     if reads not in PARTS:
@@ -93,7 +95,8 @@ class _Preference:
             return self._given
         if not os.environ.get(MODEL_VARIABLE):
             raise RewardError(
-                "the reward 'preference' needs a reward model. In a recipe: {name: preference, args: {model: DIRECTORY_OR_ID}}; "
+                "the reward 'preference' needs a reward model. In a recipe: {name: preference, args: {model: "
+                "DIRECTORY_OR_ID}}; "
                 f"in a TRL script: the environment variable {MODEL_VARIABLE}=DIRECTORY_OR_ID"
             )
         return _reward_model(os.environ[MODEL_VARIABLE], self._loading)
@@ -145,7 +148,8 @@ class _Preference:
         ends = asked if asked is not None else self._trained_here or not self._classifier.closes_texts
         if ends and tokenizer.eos_token is None:
             raise RewardError(
-                f"the tokenizer of the reward model '{self._classifier.path}' has no EOS token, which training data by RewardTrainer ends "
+                f"the tokenizer of the reward model '{self._classifier.path}' has no EOS token, which training data by "
+                "RewardTrainer ends "
                 "with. If it was trained otherwise, say so in the reward's args: eos: false"
             )
         return ends
@@ -174,8 +178,10 @@ class _Preference:
     def _talks(self, prompts: Sequence, completions: Sequence) -> list[Encoded]:
         if self._classifier.tokenizer.chat_template is None:
             raise RewardError(
-                f"the prompts are messages, but the reward model '{self._classifier.path}' has no chat template: it was trained on plain "
-                "text. Use plain prompts, or a reward model trained on messages; or, if it reads question and answer as two segments, pair: true"
+                f"the prompts are messages, but the reward model '{self._classifier.path}' has no chat template: it "
+                "was trained on plain "
+                "text. Use plain prompts, or a reward model trained on messages; or, if it reads question and answer "
+                "as two segments, pair: true"
             )
         talks = [
             as_said(_messages(prompt, "user")) + as_said(_messages(said, "assistant"), self._form.reads)
@@ -193,12 +199,14 @@ def _reward_model(path: str, loading: Loading) -> Classifier:
     if not classifier.is_adapter and classifier.config.num_labels != 1:
         if any("ForCausalLM" in name for name in classifier.config.architectures or []):
             raise RewardError(
-                f"the model '{path}' is a language model, which scores nothing; a reward model has one output. Train one from it: method: reward"
+                f"the model '{path}' is a language model, which scores nothing; a reward model has one output. Train "
+                "one from it: method: reward"
             )
         labels = ", ".join(str(label) for label in classifier.config.id2label.values())
         raise RewardError(
             f"the model '{path}' has {classifier.config.num_labels} outputs ({labels}); a reward model has one. "
-            f"If it says how positive a text is, use {{name: sentiment, args: {{model: {path}}}}}; else train one: method: reward"
+            f"If it says how positive a text is, use {{name: sentiment, args: {{model: {path}}}}}; else train one: "
+            "method: reward"
         )
     return classifier
 

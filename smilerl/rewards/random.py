@@ -24,9 +24,11 @@ def build(mean: float = 0.0, std: float = 1.0, like=None, fresh: bool = True, se
     Args:
         mean: of the normal draws.
         std: of the normal draws, ≥ 0.
-        like: a reward (`{name: ..., args: ...}`) to match: each draw is one of its values in this batch, with replacement, so
-            mean, variance and shape agree up to sampling. Replaces `mean` and `std`. Its channels count as this reward's.
-        fresh: new noise at each call (stateful; saved by `state_dict`), else a fixed random function of seed, person and reply.
+        like: a reward (`{name: ..., args: ...}`) to match: each draw is one of its values in this batch, with
+            replacement, so mean, variance and shape agree up to sampling. Replaces `mean` and `std`. Its channels count
+            as this reward's.
+        fresh: new noise at each call (stateful; saved by `state_dict`), else a fixed random function of seed, person
+            and reply.
         seed: of the noise; processes of a distributed run draw different noise.
     """
     if not std >= 0:

@@ -1,8 +1,9 @@
 """sentiment: how positive is the recorded transcript of what the person says back.
 
-VADER, a lexicon, by default: `vaderSentiment`'s compound score (Hutto & Gilbert 2014). Or any HF text classifier by id or
-path: P(positive) - P(negative), or the expected stars, with the labels read from its own `id2label`. (Handed to TRL as a
-model, a two-label classifier would silently be optimised for label 0, which usually is NEGATIVE.)
+VADER, a lexicon, by default: `vaderSentiment`'s compound score (Hutto & Gilbert 2014). Or any HF text classifier by id
+or
+path: P(positive) - P(negative), or the expected stars, with the labels read from its own `id2label`. (Handed to TRL as
+a model, a two-label classifier would silently be optimised for label 0, which usually is NEGATIVE.)
 """
 
 from __future__ import annotations
@@ -34,14 +35,15 @@ def build(
 
     Args:
         model: id or directory of a text-classification model; None for VADER.
-        reads: `transcript`: what the recorder holds as the person's words. `reply`: what the helper says, for prompts to which
-            nobody reacts (`completion` is the same). `thoughts`: what it thinks before it speaks (None where it does not);
-            `both` of these.
-        labels: what the model's labels mean where their names do not say, `{positive: LABEL_1, negative: LABEL_0}`; a list of
-            labels counts together.
+        reads: `transcript`: what the recorder holds as the person's words. `reply`: what the helper says, for prompts
+            to which nobody reacts (`completion` is the same). `thoughts`: what it thinks before it speaks (None where
+            it does not); `both` of these.
+        labels: what the model's labels mean where their names do not say, `{positive: LABEL_1, negative: LABEL_0}`; a
+            list of labels counts together.
         dtype: of the weights; bfloat16 on CUDA and float32 elsewhere when None.
         batch_size, batch_tokens: texts, and tokens with padding, in one forward pass, at most.
-        max_length: tokens that the model sees, at most; longer texts lose their beginning (logged as `sentiment/truncated`).
+        max_length: tokens that the model sees, at most; longer texts lose their beginning (logged as
+            `sentiment/truncated`).
         device: such as "cuda:0"; the process's own when None.
     """
     reads = "reply" if reads == "completion" else reads
@@ -102,7 +104,8 @@ def label_values(id2label: Mapping[int, str], labels: Mapping | None = None) -> 
     values = [worth[word] for word in words if word in worth]
     if len(values) < len(names) or not min(values) < 0 < max(values):
         raise RewardError(
-            f"the labels of the sentiment model are {', '.join(names)}: their names do not say which is positive. Say it in the "
+            f"the labels of the sentiment model are {', '.join(names)}: their names do not say which is positive. Say "
+            "it in the "
             f"reward's args, labels: {{positive: {names[-1]}, negative: {names[0]}}} (if that is what its card says)"
         )
     return values
@@ -118,7 +121,8 @@ def _given_values(names: Sequence[str], labels: Mapping) -> list[float]:
     unknown = set(labels) - {"positive", "neutral", "negative"}
     if unknown or not {"positive", "negative"} <= set(labels):
         raise RewardError(
-            f"labels of the reward 'sentiment' are {{positive: ..., negative: ..., neutral: ...}} (neutral may be left out), not {dict(labels)}"
+            f"labels of the reward 'sentiment' are {{positive: ..., negative: ..., neutral: ...}} (neutral may be left "
+            f"out), not {dict(labels)}"
         )
     return list(values.values())
 
@@ -146,15 +150,18 @@ class _Scorer:
         self._classifier = classifier = Classifier(model, "sentiment", loading)
         if classifier.is_adapter:
             raise RewardError(
-                f"the sentiment model '{model}' is an adapter, whose labels cannot be read: merge it into its base and save that"
+                f"the sentiment model '{model}' is an adapter, whose labels cannot be read: merge it into its base and "
+                "save that"
             )
         if classifier.config.num_labels == 1:
             raise RewardError(
-                f"the sentiment model '{model}' has one output. A reward model is the reward 'preference': {{name: preference, args: {{model: {model}}}}}"
+                f"the sentiment model '{model}' has one output. A reward model is the reward 'preference': {{name: "
+                f"preference, args: {{model: {model}}}}}"
             )
         if getattr(classifier.config, "problem_type", None) == "multi_label_classification":
             raise RewardError(
-                f"the sentiment model '{model}' gives several labels at once; sentiment needs one whose labels exclude each other"
+                f"the sentiment model '{model}' gives several labels at once; sentiment needs one whose labels exclude "
+                "each other"
             )
         self._values, self._max_length = label_values(classifier.config.id2label, labels), max_length
 

@@ -1,4 +1,6 @@
-"""shuffled: the values of another reward, given to the wrong people. Same numbers, no connection: a control for their shape."""
+"""shuffled: the values of another reward, given to the wrong people. Same numbers, no connection: a control for their
+shape.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from smilerl.rewards.base import Reward
 
 
 def build(reward="sentiment", across: str = "people", seed: int = 0) -> Callable:
-    """The same values in another order, the same at each call with the same batch: the order is drawn from seed and content.
+    """The same values in another order, the same at each call with the same batch: the order is drawn from seed and
+    content.
 
     Args:
         reward: the reward whose values are shuffled, `{name: ..., args: ...}` or a name.

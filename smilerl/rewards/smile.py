@@ -1,6 +1,7 @@
 """smile: does the person smile? An ideal sensor, which nobody can fool; with `delayed`, it also looks tomorrow.
 
-Whether somebody smiles tomorrow depends on how they fare, so a delayed smile is a channel from the gold outcome: opt-in, declared.
+Whether somebody smiles tomorrow depends on how they fare, so a delayed smile is a channel from the gold outcome:
+opt-in, declared.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """How often a scorer prefers the reply that people preferred, beside what its length alone would have said.
 
-Accuracy is over pairs of which both replies were scored, a tie counting half. Pairs that begin alike (the same first turn) go
-together, so each counts for fewer. The longer reply is mostly the better liked one or the worse liked one, depending on who
+Accuracy is over pairs of which both replies were scored, a tie counting half. Pairs that begin alike (the same first
+turn) go together, so each counts for fewer. The longer reply is mostly the better liked one or the worse liked one,
+depending on who
 was asked, and a reward model finds that out first: `shorter` says what this alone would give.
 """
 
@@ -29,8 +30,8 @@ class Agreement:
         accuracy: share of pairs in which the chosen reply scored higher.
         ties: pairs with equal scores, which count half.
         shorter: share of pairs in which the chosen reply is the shorter one, in characters.
-        against_length: accuracy where the chosen reply is the longer one and where it is the shorter one, averaged: .5 for
-            a scorer that looks at length alone.
+        against_length: accuracy where the chosen reply is the longer one and where it is the shorter one, averaged: .5
+            for a scorer that looks at length alone.
     """
 
     accuracy: Estimate
@@ -89,7 +90,9 @@ def opening(prompt: str | list[dict]) -> str:
 
 
 def _balanced(right: np.ndarray, shorter: np.ndarray, clusters: np.ndarray) -> Estimate:
-    """The mean of the accuracies on pairs whose chosen reply is the longer one and on those where it is the shorter one."""
+    """The mean of the accuracies on pairs whose chosen reply is the longer one and on those where it is the shorter
+    one.
+    """
     halves = [rate_estimate(right[shorter == side], clusters[shorter == side]) for side in (0.0, 1.0)]
     scored, of = sum(half.scored for half in halves), sum(half.of for half in halves)
     if any(half.value is None for half in halves):

@@ -1,10 +1,11 @@
 """Best of n: what a reward would choose among n samples, and how the people fare whom it chooses for.
 
-From N scored samples per prompt, the mean over *all* subsets of n of the best reward, and of any other measure at the sample
-with the best reward. Sorted by reward, the sample at rank i (from 1) is the best of C(i-1, n-1) of the C(N, n) subsets, which
-gives unbiased estimates for every n <= N at once (as for pass@k, Chen et al. 2021, 2107.03374; Gao et al. 2022, 2210.10760).
+From N scored samples per prompt, the mean over *all* subsets of n of the best reward, and of any other measure at the
+sample with the best reward. Sorted by reward, the sample at rank i (from 1) is the best of C(i-1, n-1) of the C(N, n)
+subsets, which gives unbiased estimates for every n <= N at once (as for pass@k, Chen et al. 2021, 2107.03374; Gao et
+al. 2022, 2210.10760).
 
-Curves of best of n and of RL come as the same long table (`table`, `trajectories`), ready for `goodhart.fit`.
+Curves come as a long table (`table`), ready for `goodhart.fit`.
 """
 
 from __future__ import annotations
@@ -70,8 +71,8 @@ def sizes(n: int) -> tuple[int, ...]:
 def curves(rewards: Any, measure: Any) -> Curves:
     """Expected reward and measure of the best of n, for n = 1, 2, 4, ..., N.
 
-    Samples with equal rewards share the choice evenly. A sample without a reward (None, NaN) is no candidate. A candidate
-    without the measure is left out of the measure's mean, which is then over choices whose measure is known.
+    Samples with equal rewards share the choice evenly. A sample without a reward (None, NaN) is no candidate. A
+    candidate without the measure is left out of the measure's mean, which is then over choices whose measure is known.
 
     Args:
         rewards: of N samples for each of P prompts, [P, N].
@@ -135,39 +136,6 @@ def table(found: Curves, *, source: str = "best of n", group: Any = 0) -> pd.Dat
             | {"proxy_change": float(change[0]), "gold_change": float(change[1])}
             | {"prompts": int(known.sum()), "of": len(known)}
         )
-    return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def trajectories(
-    runs: pd.DataFrame, *, proxy: str = "reward", gold: str = "wellbeing", prompts: int | None = None
-) -> pd.DataFrame:
-    """The points of training runs after their first, as a long table.
-
-    A point without a positive KL (an estimate may fall below 0) has no distance and is left out; `of` and the number of rows
-    tell how many.
-
-    Args:
-        runs: columns arm, seed, step, kl (nats per completion), and the two named; as `studies.results.Results.curves`.
-        proxy, gold: columns of what was rewarded, and of what was meant.
-        prompts: people behind each point, where known.
-
-    Returns:
-        `COLUMNS`; `source` is the arm, `group` is arm/seed, `kl_is` "estimate", `of` the points of that run.
-
-    Raises:
-        ValueError: a run does not start at the base.
-    """
-    rows = []
-    for (arm, seed), run in runs.sort_values("step").groupby(["arm", "seed"], sort=False):
-        start, later = run.iloc[0], run.iloc[1:]
-        if not abs(start["kl"]) <= AT_BASE:
-            raise ValueError(f"{arm}/{seed} starts at step {start['step']} with a KL of {start['kl']}, not at the base")
-        for _, point in later[later["kl"] > 0].iterrows():
-            rows.append(
-                _point(arm, f"{arm}/{seed}", float(point["kl"]), "estimate", point[proxy], point[gold])
-                | {"proxy_change": point[proxy] - start[proxy], "gold_change": point[gold] - start[gold]}
-                | {"prompts": prompts, "of": len(later)}
-            )
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

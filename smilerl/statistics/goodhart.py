@@ -1,18 +1,19 @@
 """Goodhart curves: how proxy and gold change with the distance from the base, d = sqrt(KL).
 
-Forms of Gao et al. (2210.10760), each the change against the base: best-of-n d (α - β d), RL d (α - β log d). Beside them a line
-α d (nothing bends yet) and a monotone null (any curve that never falls: no overoptimisation at all).
+Forms of Gao et al. (2210.10760), each the change against the base: best-of-n d (α - β d), RL d (α - β log d). Beside
+them a line α d (nothing bends yet) and a monotone null (any curve that never falls: no overoptimisation at all).
 
 `fit` fits all of them, `choose` says which one the data speak for. Refused, as `undetermined`:
 
-* a peak, unless its whole interval lies within the sampled distances (a peak beyond them is an extrapolation, and the forms
-  differ most just there) and the points beyond it fall by themselves, whatever the form (a curve that levels off is fitted
-  well by `rl` and has no peak);
+* a peak, unless its whole interval lies within the sampled distances (a peak beyond them is an extrapolation, and the
+forms
+  differ most just there) and the points beyond it fall by themselves, whatever the form (a curve that levels off is
+  fitted well by `rl` and has no peak);
 * one of the curved forms, for the same reason, or while another form predicts held-out distances as well;
 * the line, unless any bend within the sampled distances is shown to be small.
 
-Not accounted for: errors in d itself, which flatten a curve. For best of n, d comes from a bound on the KL (`best_of_n`), so its
-α and β are not comparable with those of RL.
+Not accounted for: errors in d itself, which flatten a curve. For best of n, d comes from a bound on the KL
+(`best_of_n`), so its α and β are not comparable with those of RL.
 """
 
 from __future__ import annotations
@@ -45,9 +46,10 @@ class Fit:
         form: one of `FORMS`.
         alpha, beta: coefficients with 95 % intervals (value, low, high); None where the form has none.
         peak: d of the fitted maximum; None where the form has none (β ≤ 0, or falling from the start).
-        peak_range: 95 % interval of the peak (90 to 94 % in simulated studies of six runs); infinite where it may never come.
-        falls: whether the points beyond the peak fall by themselves: the slope of a straight line through them, within runs,
-            is below 0 (one-sided, 97.5 %).
+        peak_range: 95 % interval of the peak (90 to 94 % in simulated studies of six runs); infinite where it may never
+            come.
+        falls: whether the points beyond the peak fall by themselves: the slope of a straight line through them, within
+            runs, is below 0 (one-sided, 97.5 %).
         sampled: least and largest d.
         held_out: mean squared error at each block of neighbouring distances, predicted from all others.
         scored, of: points with a number, of all.
@@ -98,7 +100,9 @@ class Choice(NamedTuple):
 
 
 class _Curve(NamedTuple):
-    """Scored points: d [N], changes [N, P] of P prompts (one column where only means are known), runs [N], clusters [P]."""
+    """Scored points: d [N], changes [N, P] of P prompts (one column where only means are known), runs [N], clusters
+    [P].
+    """
 
     d: np.ndarray
     changes: np.ndarray
@@ -120,14 +124,15 @@ def fit(
 ) -> dict[str, Fit]:
     """Fits all forms to N points.
 
-    Intervals of α and β are about runs and prompts, as far as these are given: with three runs or more, runs are resampled
-    (points of one run are not independent); with changes per prompt, clusters of prompts are, the same in all runs, as all
-    are asked the same; with both, both at once, which is rather too wide. With neither they come from ordinary least squares,
-    as if points were independent.
+    Intervals of α and β are about runs and prompts, as far as these are given: with three runs or more, runs are
+    resampled (points of one run are not independent); with changes per prompt, clusters of prompts are, the same in all
+    runs, as all are asked the same; with both, both at once, which is rather too wide. With neither they come from
+    ordinary least squares, as if points were independent.
 
     Args:
         d: sqrt of KL(policy ‖ base), nats per completion, each positive. [N]
-        change: proxy or gold minus its value at the base; [N], or [N, P] by prompt. NaN where unscored: left out and counted.
+        change: proxy or gold minus its value at the base; [N], or [N, P] by prompt. NaN where unscored: left out and
+            counted.
         group: which run each point is from. [N]
         clusters: which prompts are alike; without it each prompt is its own. [P]
         seed: of the bootstrap.
@@ -155,10 +160,11 @@ def fit(
 def choose(fits: dict[str, Fit]) -> Choice:
     """The form that the data speak for, or `undetermined`.
 
-    A form stays in the running while its error at held-out distances exceeds the least one by no more than one standard error
-    of that excess (over blocks of neighbouring distances). Of those that stay,
+    A form stays in the running while its error at held-out distances exceeds the least one by no more than one standard
+    error of that excess (over blocks of neighbouring distances). Of those that stay,
 
-    * the line is chosen when any bend is shown to be small: |β| d ≤ .1 |α| at the largest d, for both ends of β's interval;
+    * the line is chosen when any bend is shown to be small: |β| d ≤ .1 |α| at the largest d, for both ends of β's
+    interval;
     * `bon` or `rl` is chosen when it stays alone, and its peak is reached;
     * `monotone` is chosen when it stays alone by two standard errors: parsimony prefers every other form.
     """
@@ -205,18 +211,6 @@ def summary(
         for form, found in fits.items()
     }
     return chosen._asdict() | {"fits": plain}
-
-
-def curve(found: Fit, d: Sequence[float]) -> np.ndarray:
-    """The fitted change at distances d.
-
-    Raises:
-        ValueError: the monotone null has no formula.
-    """
-    if found.alpha is None:
-        raise ValueError(f"the form '{found.form}' has no formula to draw")
-    coefficients = [each[0] for each in (found.alpha, found.beta) if each is not None]
-    return _BASES[found.form](np.asarray(d, dtype=float)) @ np.array(coefficients)
 
 
 def _line(d: np.ndarray) -> np.ndarray:
@@ -358,5 +352,7 @@ def _held_out(predict, points: _Curve) -> tuple[float, ...]:
 
 
 def _is_near(excess: np.ndarray, within: float = 1) -> bool:
-    """Whether a form's excess error over the best one, by block, is on average within so many standard errors of nothing."""
+    """Whether a form's excess error over the best one, by block, is on average within so many standard errors of
+    nothing.
+    """
     return bool(excess.mean() <= within * excess.std(ddof=1) / np.sqrt(len(excess)))

@@ -1,12 +1,14 @@
 """Intervals over the prompts of one run.
 
-Prompts of one (topic, need) are alike, so they are resampled together: a studentised cluster bootstrap (with few clusters a
-percentile bootstrap covers too little), symmetric. Rare events, of which a bootstrap would see none, get Wilson's interval, and
-its extension by MOVER (Zou & Donner 2008, doi:10.1002/sim.3095) to sums and differences of rates: for p1 - p2 that is Newcombe's
-method 10, with the correlation of paired answers (Newcombe 1998, Stat. Med. 17:2635). Where events come in clusters, each rate
-counts as if from fewer replies (Korn & Graubard 1998, Survey Methodology 24:193).
+Prompts of one (topic, need) are alike, so they are resampled together: a studentised cluster bootstrap (with few
+clusters a percentile bootstrap covers too little), symmetric. Rare events, of which a bootstrap would see none, get
+Wilson's interval, and its extension by MOVER (Zou & Donner 2008, doi:10.1002/sim.3095) to sums and differences of
+rates: for p1 - p2 that is Newcombe's method 10, with the correlation of paired answers (Newcombe 1998, Stat. Med.
+17:2635). Where events come in clusters, each rate counts as if from fewer replies (Korn & Graubard 1998, Survey
+Methodology 24:193).
 
-`smilerl.statistics.seeds` has the intervals over runs. `benchmarks/coverage.py` measures how often each interval covers.
+`smilerl.statistics.seeds` has the intervals over runs. `benchmarks/coverage.py` measures how often each interval
+covers.
 """
 
 from __future__ import annotations
@@ -149,7 +151,8 @@ def bounded_estimate(
 ) -> Estimate:
     """Mean of one number within [low, high] per reply, NaN where unscored.
 
-    As `mean_estimate`, but where all (or nearly all, of 0 and 1) score the same, and a bootstrap would see no width, by Wilson's method.
+    As `mean_estimate`, but where all (or nearly all, of 0 and 1) score the same, and a bootstrap would see no width, by
+    Wilson's method.
     """
     known = np.isfinite(values)
     found = mean_estimate(values, clusters, seed=seed, level=level)

@@ -23,8 +23,8 @@ def wilson(events: int, trials: int, level: float = 0.95) -> tuple[float, float]
 def bounded(answered: Answered, low: float, high: float, level: float) -> tuple[float, float] | None:
     """Wilson's interval for the mean of numbers within [low, high], None where the range is not finite.
 
-    No number within a range varies more than a binary one with the same mean, and a cluster counts as one (fewer where sizes
-    differ), as if all in it always answered alike: wide, and safe.
+    No number within a range varies more than a binary one with the same mean, and a cluster counts as one (fewer where
+    sizes differ), as if all in it always answered alike: wide, and safe.
     """
     if not np.isfinite([low, high]).all():
         return None

@@ -1,9 +1,10 @@
 """Intervals over the seeds of an arm.
 
-The seed is the unit, but all seeds are asked about the same people, so whom we asked is an error that they share and that more
-seeds do not lessen. `over_seeds` and `paired` therefore treat runs as crossed with clusters of people: the variance over seeds,
-plus what the clusters do to all seeds alike (Owen 2007, doi:10.1214/07-AOAS122, without his upper bound), with a t quantile by
-Satterthwaite's rule. Without `Estimate.parts` the interval is a plain t interval over seeds, about these very people and no others.
+The seed is the unit, but all seeds are asked about the same people, so whom we asked is an error that they share and
+that more seeds do not lessen. `over_seeds` and `paired` therefore treat runs as crossed with clusters of people: the
+variance over seeds, plus what the clusters do to all seeds alike (Owen 2007, doi:10.1214/07-AOAS122, without his upper
+bound), with a t quantile by Satterthwaite's rule. Without `Estimate.parts` the interval is a plain t interval over
+seeds, about these very people and no others.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ class OverSeeds:
     """A mean over training seeds, or a mean of paired differences.
 
     Attributes:
-        value, low, high: estimate and two-sided interval. No interval for fewer than two seeds, nor where nothing varies:
-            seeds that all give the same number say nothing about the next.
+        value, low, high: estimate and two-sided interval. No interval for fewer than two seeds, nor where nothing
+            varies: seeds that all give the same number say nothing about the next.
         error, freedom: standard error and degrees of freedom of the t distribution.
         seeds: each seed's own value.
         unscored: seeds left out, as they had no value.
@@ -57,8 +58,8 @@ def over_seeds(runs: Sequence[Estimate], *, level: float = 0.95) -> OverSeeds:
     """The mean of one arm over training seeds.
 
     Args:
-        runs: one estimate per seed. Where all have `parts`, the interval is about other seeds and other people of the same
-            kind; else about other seeds and these people.
+        runs: one estimate per seed. Where all have `parts`, the interval is about other seeds and other people of the
+            same kind; else about other seeds and these people.
     """
     scored = [(run.value, run.parts) for run in runs if run.value is not None]
     return _crossed([value for value, _ in scored], [parts for _, parts in scored], len(runs) - len(scored), level)

@@ -1,4 +1,6 @@
-"""What is compared with what, and how sure one may be: differences to the base and to the random arm, and intervals over seeds."""
+"""What is compared with what, and how sure one may be: differences to the base and to the random arm, and intervals
+over seeds.
+"""
 
 from __future__ import annotations
 
@@ -49,8 +51,9 @@ SEEDS_FOR_AN_INTERVAL = 5
 def changes(results: Results) -> pd.DataFrame:
     """Differences of every arm and seed to the base, and to the random arm of the same seed.
 
-    Intervals are MOVER's (Zou & Donner 2008, doi:10.1002/sim.3095) for two independent estimates. As both policies answered the same
-    people, they are rather too wide than too narrow. `own_reward` is compared person by person (`own_reward_change`).
+    Intervals are MOVER's (Zou & Donner 2008, doi:10.1002/sim.3095) for two independent estimates. As both policies
+    answered the same people, they are rather too wide than too narrow. `own_reward` is compared person by person
+    (`own_reward_change`).
 
     Returns:
         arm, seed, measure, versus (an arm's name), value, low, high.
@@ -83,7 +86,9 @@ def of(differences: pd.DataFrame, arm: str, measure: str, versus: str = BASE) ->
 
 
 def direction(differences: pd.DataFrame) -> str:
-    """ "up" or "down" when every seed's interval is on that side of zero, "split" when seeds contradict each other, else "unclear"."""
+    """ "up" or "down" when every seed's interval is on that side of zero, "split" when seeds contradict each other,
+    else "unclear".
+    """
     known = differences.dropna(subset=["value", "low", "high"])
     if known.empty:
         return "unknown"
@@ -102,12 +107,13 @@ def mover(a, b) -> tuple[float, float, float]:
 
 
 def over_seeds(results: Results, measures: list[str], level: float = 0.95) -> pd.DataFrame:
-    """Mean over seeds with its interval, for arms with at least five seeds; with fewer such an interval covers too little.
+    """Mean over seeds with its interval, for arms with at least five seeds; with fewer such an interval covers too
+    little.
 
-    Where the results say what each cluster of people did to each value (a column `parts`), the interval is about other seeds
-    and other people. Where they do not, it is about other seeds asked about these very people: as all seeds are asked about
-    the same, it is then too narrow for people in general (`benchmarks/coverage.py`: 58 to 95 % instead of 95 %; least for an
-    arm's mean over many seeds that hardly differ).
+    Where the results say what each cluster of people did to each value (a column `parts`), the interval is about other
+    seeds and other people. Where they do not, it is about other seeds asked about these very people: as all seeds are
+    asked about the same, it is then too narrow for people in general (`benchmarks/coverage.py`: 58 to 95 % instead of
+    95 %; least for an arm's mean over many seeds that hardly differ).
 
     Returns:
         arm, measure, mean, low, high, seeds, about ("seeds and people" | "seeds, these people").
@@ -126,8 +132,8 @@ def paired(
 ) -> pd.DataFrame:
     """Mean of arm - control over the seeds that both have, at least five of them; intervals as in `over_seeds`.
 
-    The p values are those of single tests: adjust them (`evaluation.seeds.adjusted`) for as many as are looked at. A claim
-    needs six seeds, nine under Holm's correction.
+    The p values are those of single tests: adjust them (`evaluation.seeds.adjusted`) for as many as are looked at. A
+    claim needs six seeds, nine under Holm's correction.
 
     Args:
         control: an arm's name, such as that of the random reward.
@@ -155,7 +161,9 @@ def paired(
 
 
 def detectable(sd: float, n: int, power: float = 0.8, alpha: float = 0.05) -> float:
-    """The difference of two arms' means that a two-sided t-test with `n` seeds an arm would find with this power, for a seed SD of `sd`."""
+    """The difference of two arms' means that a two-sided t-test with `n` seeds an arm would find with this power, for a
+    seed SD of `sd`.
+    """
     freedom, critical = 2 * n - 2, stats.t.ppf(1 - alpha / 2, 2 * n - 2)
 
     def shortfall(effect: float) -> float:

@@ -1,4 +1,5 @@
-"""Runs what is missing of a study, several runs at a time, and writes the report. Running it again goes on where it stopped.
+"""Runs what is missing of a study, several runs at a time, and writes the report. Running it again goes on where it
+stopped.
 
 The parent imports no torch: it reads plans, hashes and folders, so that a finished study is recognised in seconds.
 """
@@ -32,7 +33,8 @@ from smilerl.studies.progress import Progress, budget
 
 #: Seconds that workers have to end the step they are in and save.
 _PATIENCE = 20.0
-#: glibc gives large blocks back to the system at once, and asking for them again at the next step costs a twentieth of its time.
+#: glibc gives large blocks back to the system at once, and asking for them again at the next step costs a twentieth of
+#: its time.
 _MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**32)}
 
 
@@ -59,7 +61,8 @@ def run_study(plan: StudyPlan, command: list[str] | None = None) -> Finished:
         command: as typed, for the report.
 
     Raises:
-        RecipeError: a mistake in an arm's recipe, before anything is built; or the folder holds something that is no study.
+        RecipeError: a mistake in an arm's recipe, before anything is built; or the folder holds something that is no
+            study.
         RunError: another process works on this study.
         KeyboardInterrupt, Interrupted: workers have saved and been stopped; the folder can be gone on with.
     """
@@ -77,7 +80,8 @@ def run_study(plan: StudyPlan, command: list[str] | None = None) -> Finished:
         record = _record(plan, jobs, command)
         if missing or base_missing:
             _say(
-                f"{plan.title}: {len(jobs)} runs, {len(plan.arms)} arms with seeds {', '.join(map(str, plan.seeds))}; {len(jobs) - len(missing)} are done. Results: {plan.folder}"
+                f"{plan.title}: {len(jobs)} runs, {len(plan.arms)} arms with seeds {', '.join(map(str, plan.seeds))}; "
+                f"{len(jobs) - len(missing)} are done. Results: {plan.folder}"
             )
             failed = _work(plan, missing, base_missing, record)
         _save(plan, record)
@@ -131,8 +135,8 @@ def _stop_workers() -> None:
     deadline = time.monotonic() + _PATIENCE
     try:
         for worker in workers:
-            # Ends a worker that is not training. Not SIGTERM, of which a second one ends a run before it has saved: whoever stops
-            # the study may have sent the whole group one.
+            # Ends a worker that is not training. Not SIGTERM, of which a second one ends a run before it has saved:
+            # whoever stops the study may have sent the whole group one.
             with suppress(ProcessLookupError):
                 os.kill(worker.pid or 0, signal.SIGUSR1)
         for worker in workers:
@@ -143,7 +147,9 @@ def _stop_workers() -> None:
 
 
 def _first(pool: Pool, plan: StudyPlan, jobs: list[work.Job], base_missing: bool) -> dict[str, Future]:
-    """What has to be there before a run can begin, in the making: models that recipes name, and the base's evaluation (`BASE`)."""
+    """What has to be there before a run can begin, in the making: models that recipes name, and the base's evaluation
+    (`BASE`).
+    """
     named = [name for job in jobs for name in _models_of(job.recipe)]
     first = {name: pool.submit(name, work.build, name) for name in dict.fromkeys(named) if name != plan.base}
     if base_missing:
@@ -223,7 +229,8 @@ def _spoken(plan: StudyPlan) -> PolicySpec:
     for name, spec in specs.items():
         if (spec.dtype, spec.chat_template_kwargs) != (specs[first].dtype, specs[first].chat_template_kwargs):
             raise RunError(
-                f"the arms '{first}' and '{name}' differ in policy.dtype or policy.chat_template_kwargs, so that they have no base in common.\n"
+                f"the arms '{first}' and '{name}' differ in policy.dtype or policy.chat_template_kwargs, so that they "
+                "have no base in common.\n"
                 "Give them the same, or make two studies."
             )
     return specs[first]
@@ -235,7 +242,9 @@ def _models_of(recipe: Recipe) -> list[str]:
 
 
 def _make_room(plan: StudyPlan, job: work.Job) -> None:
-    """Moves a run of another recipe, or of other code, out of the way: what a plan once meant is kept, and not mixed in."""
+    """Moves a run of another recipe, or of other code, out of the way: what a plan once meant is kept, and not mixed
+    in.
+    """
     manifest = job.path / "manifest.json"
     if not ownership.is_run(job.path) or not manifest.is_file():
         return
@@ -284,7 +293,9 @@ def _standing(jobs: list[work.Job], before: dict) -> list[dict]:
 
 
 def _is_current(plan: StudyPlan, jobs: list[work.Job]) -> bool:
-    """Whether `study.json`, from which the report is made, says what is on the disk: a killed study could not write it."""
+    """Whether `study.json`, from which the report is made, says what is on the disk: a killed study could not write
+    it.
+    """
     record = _read_record(plan)
     return record.get("plan_hash") == plan.content_hash() and record.get("runs") == _standing(jobs, record)
 

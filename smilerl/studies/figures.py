@@ -54,7 +54,8 @@ def draw(results: Results) -> dict[str, dict[str, str]]:
     """Every figure that the results allow.
 
     Returns:
-        {"triangle": {"triangle": svg}, "plane": {...}, "curves": {arm: svg}, "measures": {measure: svg}}; an empty group where there is nothing to draw.
+        {"triangle": {"triangle": svg}, "plane": {...}, "curves": {arm: svg}, "measures": {measure: svg}}; an empty
+        group where there is nothing to draw.
     """
     with matplotlib.rc_context(_STYLE):
         return {
@@ -68,7 +69,9 @@ def draw(results: Results) -> dict[str, dict[str, str]]:
 
 
 def triangle(results: Results) -> str | None:
-    """How much of what moved the sensor helped the person, moved only the smile, or only the reading: one mark per arm and seed."""
+    """How much of what moved the sensor helped the person, moved only the smile, or only the reading: one mark per arm
+    and seed.
+    """
     figure = _triangle(results)
     return _svg(figure) if figure else None
 

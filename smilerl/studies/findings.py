@@ -9,7 +9,8 @@ import pandas as pd
 from smilerl.studies.comparisons import MEASURES, SEEDS_FOR_AN_INTERVAL, SHARES, detectable, direction, number, of
 from smilerl.studies.results import Results
 
-#: Pairs of measures that ought to agree if the arm came to care: where one rises and the other falls, the report says so.
+#: Pairs of measures that ought to agree if the arm came to care: where one rises and the other falls, the report says
+#: so.
 _OUGHT_TO_AGREE = [
     ("own_reward", "wellbeing"),
     ("reading", "smile"),
@@ -20,7 +21,9 @@ _OUGHT_TO_AGREE = [
 
 
 def headline(results: Results, differences: pd.DataFrame) -> list[str]:
-    """The few sentences a reader should take away, each with the numbers it was made from; `**` sets off the names of arms."""
+    """The few sentences a reader should take away, each with the numbers it was made from; `**` sets off the names of
+    arms.
+    """
     arms = {arm["name"]: arm["role"] for arm in results.arms if results.seeds_of(arm["name"])}
     proxies = [name for name, role in arms.items() if role == "proxy"]
     said = []
@@ -44,7 +47,8 @@ def headline(results: Results, differences: pd.DataFrame) -> list[str]:
             way = direction(of(differences, arm, "wellbeing"))
             reward = "wellbeing itself" if role == "gold" else "random numbers"
             said.append(
-                f"Rewarded with {reward} (**{arm}**), wellbeing {_MOVED[way]} ({_values(of(differences, arm, 'wellbeing'))})."
+                f"Rewarded with {reward} (**{arm}**), wellbeing {_MOVED[way]} "
+                f"({_values(of(differences, arm, 'wellbeing'))})."
             )
     shares = {arm: _mean(results, arm, "reading_only") for arm in proxies}
     shares = {arm: share for arm, share in shares.items() if not math.isnan(share)}
@@ -52,8 +56,10 @@ def headline(results: Results, differences: pd.DataFrame) -> list[str]:
         most, least = max(shares, key=shares.__getitem__), min(shares, key=shares.__getitem__)
         person = {arm: _mean(results, arm, "person") for arm in shares}
         said.append(
-            f"Of what moved the sensor, the share that moved nothing but the sensor is largest under **{most}** ({_percent(shares[most])}) and smallest under "
-            f"**{least}** ({_percent(shares[least])}); the share that helped the person is largest under **{max(person, key=person.__getitem__)}** ({_percent(max(person.values()))})."
+            f"Of what moved the sensor, the share that moved nothing but the sensor is largest under **{most}** "
+            f"({_percent(shares[most])}) and smallest under "
+            f"**{least}** ({_percent(shares[least])}); the share that helped the person is largest under "
+            f"**{max(person, key=person.__getitem__)}** ({_percent(max(person.values()))})."
         )
     return said
 
@@ -101,7 +107,8 @@ def disagreements(results: Results, differences: pd.DataFrame) -> list[str]:
         for measure, way in ways.items():
             if way == "split":
                 said.append(
-                    f"**{arm}**: seeds contradict each other on {MEASURES[measure][0]} ({_values(of(differences, arm, measure))})."
+                    f"**{arm}**: seeds contradict each other on {MEASURES[measure][0]} "
+                    f"({_values(of(differences, arm, measure))})."
                 )
     failed = results.controls[~results.controls.agrees.astype(bool)]
     for name, rows in failed.groupby("evaluation", sort=False):
@@ -118,19 +125,23 @@ def limits(results: Results, differences: pd.DataFrame) -> list[str]:
     said = []
     if n < SEEDS_FOR_AN_INTERVAL:
         said.append(
-            f"With {n} seed{'s' * (n != 1)} an arm, this is a look and not a claim: an exact sign-flip test over {n} seed{'s' * (n != 1)} cannot fall below "
+            f"With {n} seed{'s' * (n != 1)} an arm, this is a look and not a claim: an exact sign-flip test over {n} "
+            f"seed{'s' * (n != 1)} cannot fall below "
             f"p = {2 / 2**n:.2g}. A claim needs at least 6 seeds, 9 under Holm's correction."
         )
         said.append(
-            "Intervals are within one seed: they cover the choice of people, not what another training seed would have done."
+            "Intervals are within one seed: they cover the choice of people, not what another training seed would have "
+            "done."
         )
     spread = results.measures[results.measures.measure == "cgi"].dropna(subset=["seed", "value"]).groupby("arm").value
     if n > 1 and (spread.count() > 1).any():
         pooled = math.sqrt(spread.var(ddof=1).dropna().mean())
         gap = (spread.max() - spread.min()).dropna()
         said.append(
-            f"Seeds of one arm differ in CGI by up to {number(gap.max())} ({gap.idxmax()}). Were the pooled seed SD of {number(pooled)} the true one, two arms would have to differ "
-            f"by {number(detectable(pooled, n))} for an 80 % chance of p < .05; an SD from so few seeds is itself uncertain."
+            f"Seeds of one arm differ in CGI by up to {number(gap.max())} ({gap.idxmax()}). Were the pooled seed SD of "
+            f"{number(pooled)} the true one, two arms would have to differ "
+            f"by {number(detectable(pooled, n))} for an 80 % chance of p < .05; an SD from so few seeds is itself "
+            "uncertain."
         )
     random = [arm["name"] for arm in results.arms if arm["role"] == "random"]
     for arm in random:
@@ -141,7 +152,8 @@ def limits(results: Results, differences: pd.DataFrame) -> list[str]:
         ]
         if moved:
             said.append(
-                f"Training on random numbers ({arm}) moved {', '.join(moved)} too: changes against the base include what any training does. See the change against {arm}."
+                f"Training on random numbers ({arm}) moved {', '.join(moved)} too: changes against the base include "
+                f"what any training does. See the change against {arm}."
             )
     if not random:
         said.append(
@@ -150,7 +162,8 @@ def limits(results: Results, differences: pd.DataFrame) -> list[str]:
     said += remarked(results)
     if not results.about.get("prereg"):
         said.append(
-            "No hypothesis was written down before the runs: everything here is exploratory, and with this many cells some intervals exclude zero by chance."
+            "No hypothesis was written down before the runs: everything here is exploratory, and with this many cells "
+            "some intervals exclude zero by chance."
         )
     return said
 

@@ -10,7 +10,9 @@ import numpy as np
 def free_place(
     marks: np.ndarray, width: float, height: float, taken: list[tuple], limits: np.ndarray
 ) -> tuple[np.ndarray, tuple[float, float]]:
-    """The mark to name, and the lower left corner, in pixels, of the nearest place where its name covers no mark and no other name."""
+    """The mark to name, and the lower left corner, in pixels, of the nearest place where its name covers no mark and no
+    other name.
+    """
     best, least = (marks[0], (marks[0][0], marks[0][1])), math.inf
     for mark in marks:
         for radius in (13, 18, 26, 36, 48, 62):

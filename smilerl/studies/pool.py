@@ -1,4 +1,6 @@
-"""The worker processes of a study. Each does one task at a time; one that dies is replaced, and takes no other task with it."""
+"""The worker processes of a study. Each does one task at a time; one that dies is replaced, and takes no other task
+with it.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ class WorkerDied(RunError):
 class Pool:
     """Runs tasks in so many processes, in the order of submission.
 
-    `ProcessPoolExecutor` alone ends all its processes and drops all its tasks when one process dies. So each process has an executor of its own, and a
+    `ProcessPoolExecutor` alone ends all its processes and drops all its tasks when one process dies. So each process
+    has an executor of its own, and a
     thread that feeds it: a death costs the task in that process one try, and nothing else.
     """
 

@@ -10,7 +10,8 @@ from smilerl.io.terminal import printable
 from smilerl.runs.directory import Run, RunError
 from smilerl.studies.work import Job, Outcome
 
-#: Seconds of one training step, and of loading and evaluating, on one of two quiet cores; used until runs have told better.
+#: Seconds of one training step, and of loading and evaluating, on one of two quiet cores; used until runs have told
+#: better.
 _STEP, _AROUND = 1.7, 30.0
 
 
@@ -72,7 +73,10 @@ class Progress:
             if step is not None:
                 running.append(f"{job.arm}·{job.seed} {share:.0%}")
         self._clear()
-        said = f"[{len(self.done)}/{len(self.jobs)}] {'  '.join(running[: self.workers])}  about {_minutes(left / self.workers)} left"
+        said = (
+            f"[{len(self.done)}/{len(self.jobs)}] {'  '.join(running[: self.workers])}  about "
+            f"{_minutes(left / self.workers)} left"
+        )
         print(printable(said), end="", file=sys.stderr, flush=True)
 
     def close(self) -> None:

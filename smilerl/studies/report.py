@@ -2,9 +2,9 @@
 
     smilerl report runs/smile
 
-The page needs no network and runs nothing: figures are inline SVG, every string that a model or a user wrote is escaped, and its
-Content-Security-Policy forbids scripts and whatever lies elsewhere. Each file is written whole or not at all. Nothing in the templates
-states a result; sentences come from `findings`, numbers from `results`.
+The page needs no network and runs nothing: figures are inline SVG, every string that a model or a user wrote is
+escaped, and its Content-Security-Policy forbids scripts and whatever lies elsewhere. Each file is written whole or not
+at all. Nothing in the templates states a result; sentences come from `findings`, numbers from `results`.
 """
 
 from __future__ import annotations
@@ -121,8 +121,8 @@ def contents(results: Results) -> dict:
 
 
 def render(template: str, content: dict) -> str:
-    """A filled template. HTML escapes every string that is not markup made here; Markdown escapes through the filters `md`, `code` and
-    `block`. Neither holds a control character."""
+    """A filled template. HTML escapes every string that is not markup made here; Markdown escapes through the filters
+    `md`, `code` and `block`. Neither holds a control character."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=jinja2.select_autoescape(("html.j2", "html"), default=False),
@@ -143,7 +143,9 @@ def render(template: str, content: dict) -> str:
 
 
 def inline_svg(svg: str, name: str, described: str) -> Markup:
-    """An SVG for this page: ids of its own, ink that follows the page's colours, a description for those who cannot see it."""
+    """An SVG for this page: ids of its own, ink that follows the page's colours, a description for those who cannot see
+    it.
+    """
     for attribute in ('id="', "url(#", 'href="#'):
         svg = svg.replace(attribute, f"{attribute}{name}-")
     for colour, variable in ((figures.INK, "--ink"), (figures.FAINT, "--faint"), (figures.GRID, "--grid")):
@@ -207,7 +209,8 @@ def duration(seconds: float | None) -> str:
 
 
 def conversations(results: Results, n: int = _SHOWN_PEOPLE, *, back: bool = True) -> list[dict]:
-    """The first held-out people, in the order of a hash of what they said, with every arm's reply: chosen by nothing that was measured.
+    """The first held-out people, in the order of a hash of what they said, with every arm's reply: chosen by nothing
+    that was measured.
 
     Args:
         back: whether to have the person's own words back, for which the world has to be built.

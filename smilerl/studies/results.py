@@ -1,6 +1,7 @@
 """Everything that the runs of a study have left on disk, as tidy tables.
 
-A study folder holds `study.json` (what was planned and how each run ended), `base/` and `<arm>/seed-<n>/` (run directories).
+A study folder holds `study.json` (what was planned and how each run ended), `base/` and `<arm>/seed-<n>/` (run
+directories).
 Nothing here needs torch: a report can be made wherever the folder can be read.
 """
 
@@ -51,16 +52,17 @@ class Results:
     Attributes:
         about: `study.json`.
         runs: arm, seed, state ("finished" | "failed" | "running" | "interrupted" | "missing"), error, seconds, path.
-        measures: arm, seed, measure, value, low, high, scored, of, parts. The interval is over people, within one seed; parts say
-            what each cluster of people does to the value.
+        measures: arm, seed, measure, value, low, high, scored, of, parts. The interval is over people, within one seed;
+            parts say what each cluster of people does to the value.
         curves: arm, seed, step, kl (nats per completion), reading, smile, wellbeing, reward; on fixed held-out people.
         verdicts: arm, seed, evaluation, question, kind, status, verdict, why, scored, of.
         estimates: arm, seed, evaluation, estimate, value, low, high, scored, of.
         controls: evaluation, control, expected, got, agrees.
         replies: arm, seed, then the columns of `samples.parquet`.
-        fits: arm, seed, series ("proxy" | "gold"), form, peak, why: what `goodhart` makes of the curve; form is "undetermined" where the
-            data do not tell, peak (in d = √KL) is missing where none is shown.
-        evaluations: arm, seed, policy, hash, seconds, parsers_differ (share of clauses that the second parser reads otherwise).
+        fits: arm, seed, series ("proxy" | "gold"), form, peak, why: what `goodhart` makes of the curve; form is
+            "undetermined" where the data do not tell, peak (in d = √KL) is missing where none is shown.
+        evaluations: arm, seed, policy, hash, seconds, parsers_differ (share of clauses that the second parser reads
+            otherwise).
         remarks: (arm, seed) → what a run's own log says against it, see `smilerl.runs.remarks`.
         anchors: (scripted helper, measure) → value, from the controls of `held_out`.
     """

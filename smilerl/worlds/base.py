@@ -23,6 +23,9 @@ from datasets import Dataset
 
 from smilerl.io.errors import UserError
 
+#: What every reward is given beside the data's columns.
+GIVEN = frozenset("prompts completions completion_ids trainer_state log_extra log_metric person".split())
+
 
 class OutcomeSealed(UserError, RuntimeError):
     """An outcome was asked for during training, through no declared channel."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from smilerl.rewards import RewardError
-from smilerl.rewards.gameable import DEFAULT_HOLES, LONG, build, holes_in, reachable
+from smilerl.rewards.gameable import DEFAULT_HOLES, LONG, build, holes_in
 from smilerl.rewards.sentiment import build as build_sentiment
 
 OPEN = {
@@ -63,12 +63,6 @@ def test_it_logs_how_often_each_open_hole_is_used():
     reward = build(base="constant", holes={"exclamations": 1.0, "emoji": 1.0})
     reward(prompts=[""] * 4, completions=["a!!", "b!!", "c :)", "d"], log_metric=logged.__setitem__)
     assert logged == {"gameable/exclamations": 0.5, "gameable/emoji": 0.25}
-
-
-def test_the_pretrained_mix_reaches_some_holes_and_not_others(world, batch):
-    shares = reachable(world.helpers["stuffer"](batch["person"], 0))
-    assert shares["praise_words"] > 0.9
-    assert shares["emoji"] == 0
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,10 @@ from __future__ import annotations
 from itertools import combinations
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from smilerl.statistics import goodhart
-from smilerl.statistics.best_of_n import COLUMNS, curves, kl_bound, sizes, slope, slopes, table, trajectories
+from smilerl.statistics.best_of_n import COLUMNS, curves, kl_bound, sizes, slope, slopes, table
 
 NAN = float("nan")
 
@@ -149,24 +148,3 @@ def test_changes_are_within_prompts():
     points = table(curves([[0.0, 1.0, NAN, NAN], [10.0, 12.0, 14.0, 16.0]], np.zeros((2, 4))))
     assert points.prompts.tolist() == [2, 1] and points["of"].tolist() == [2, 2]
     assert points.proxy_change.iloc[1] == pytest.approx(16 - 13)
-
-
-def test_runs_come_as_the_same_table():
-    steps = [0, 10, 20, 30]
-    runs = pd.DataFrame(
-        {
-            "arm": "smile",
-            "seed": np.repeat([0, 1], 4),
-            "step": steps * 2,
-            "kl": [0, 1, 4, 9, 0, -0.01, 4, 9],
-            "reward": [0.1, 0.2, 0.3, 0.4] * 2,
-            "wellbeing": [0.2, 0.4, 0.3, 0.1] * 2,
-        }
-    )
-    points = trajectories(runs)
-    assert list(points.columns) == COLUMNS and (points.kl_is == "estimate").all()
-    assert points.group.tolist() == ["smile/0"] * 3 + ["smile/1"] * 2 and (points["of"] == 3).all()
-    assert points.d.tolist() == [1, 2, 3, 2, 3]
-    assert points.gold_change.tolist() == pytest.approx([0.2, 0.1, -0.1, 0.1, -0.1])
-    with pytest.raises(ValueError, match="not at the base"):
-        trajectories(runs[runs.step > 0])

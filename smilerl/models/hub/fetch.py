@@ -1,7 +1,8 @@
-"""A repository of the Hub on this disk: in the client's cache, for whatever takes a path; or as a copy to keep (`pull`).
+"""A repository of the Hub on this disk: in the client's cache, for whatever takes a path; or as a copy to keep
+(`pull`).
 
-Only what a model is loaded from is fetched into the cache, and, where the repository was pushed by `smilerl push`, what an
-evaluation needs of its run. No code in it is ever imported.
+Only what a model is loaded from is fetched into the cache, and, where the repository was pushed by `smilerl push`, what
+an evaluation needs of its run. No code in it is ever imported.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ _TRAIL = "samples/*.parquet"
 
 #: Adapters on one another.
 _MOST_BASES = 8
-#: What makes a directory a run of one's own, whose rewards and checkpoints are trusted. `push` sends none of it, so a repository
-#: that holds it means to be taken for one.
+#: What makes a directory a run of one's own, whose rewards and checkpoints are trusted. `push` sends none of it, so a
+#: repository that holds it means to be taken for one.
 _RUNS_OWN = ["status.json", "*/status.json", "lock", "*/lock", "checkpoints/*", "*/checkpoints/*"]
 
 
@@ -34,7 +35,8 @@ def fetch(name: str, *, weights: bool = True) -> Path:
         weights: False fetches what it is known by (recipe and manifest of a run of ours) and nothing large.
 
     Returns:
-        A directory that may hold other files of the repository, too. An adapter's base is fetched along, if it is on the Hub.
+        A directory that may hold other files of the repository, too. An adapter's base is fetched along, if it is on
+        the Hub.
 
     Raises:
         HubError: missing, gated, no such revision, no network, or no model.
@@ -68,7 +70,8 @@ def _fetched(name: str, weights: bool, above: tuple[str, ...]) -> Path:
 def pull(name: str, to: Path | None = None) -> Path:
     """A copy of a repository in a folder of its own: all of it, or nothing.
 
-    It is fetched into `TO.COMMIT.unfinished` and renamed when it is complete; pulling again goes on from what a killed pull left.
+    It is fetched into `TO.COMMIT.unfinished` and renamed when it is complete; pulling again goes on from what a killed
+    pull left.
 
     Args:
         name: `org/name`, `org/name@revision` or `datasets/org/name`.
@@ -118,7 +121,8 @@ def base_on_hub(folder: Path) -> str | None:
 
 
 def cached_id(name: str | Path) -> HubId | None:
-    """The id and commit of what a fetch has left in the client's cache (`.../models--org--name/snapshots/COMMIT`); None for all else.
+    """The id and commit of what a fetch has left in the client's cache (`.../models--org--name/snapshots/COMMIT`); None
+    for all else.
 
     Args:
         name: its folder, or its id.
@@ -187,12 +191,14 @@ def _literally(file: str) -> str:
 def _check_model(folder: Path, hub_id: HubId) -> None:
     if not any((folder / file).is_file() for file in ("config.json", "adapter_config.json")):
         raise HubError(
-            f"{hub_id} holds neither config.json nor adapter_config.json, so it is no model that transformers or peft load.\n"
+            f"{hub_id} holds neither config.json nor adapter_config.json, so it is no model that transformers or peft "
+            "load.\n"
             f"    Look at {hub_id.url}/tree/{hub_id.revision or 'main'}."
         )
     if not any(file.suffix in (".safetensors", ".bin") for file in folder.iterdir()):
         raise HubError(
-            f"{hub_id} holds no weights as transformers saves them (*.safetensors).\n    Look at {hub_id.url}/tree/{hub_id.revision or 'main'}."
+            f"{hub_id} holds no weights as transformers saves them (*.safetensors).\n    Look at "
+            f"{hub_id.url}/tree/{hub_id.revision or 'main'}."
         )
 
 

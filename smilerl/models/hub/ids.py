@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from smilerl.io.errors import UserError
+from smilerl.io.terminal import first_line
 
 Kind = Literal["model", "dataset"]
 _ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?)(?:@(?P<revision>[\w.-]+(?:/[\w.-]+)*))?")
@@ -80,12 +81,14 @@ def explained(hub_id: HubId, doing: str = "read") -> Iterator[None]:
         ) from None
     except errors.RepositoryNotFoundError:
         raise HubError(
-            f"there is no {hub_id.kind} '{hub_id.repo}' on the Hub, or it is private and the token (if there is one) does not open it.\n"
+            f"there is no {hub_id.kind} '{hub_id.repo}' on the Hub, or it is private and the token (if there is one) "
+            "does not open it.\n"
             f"    Look at {hub_id.url}; if it is there: {_SIGN_IN}."
         ) from None
     except errors.RevisionNotFoundError:
         raise HubError(
-            f"{hub_id.repo} has no revision '{hub_id.revision}'.\n    Write {hub_id.repo}@BRANCH, a tag, or a commit of {hub_id.url}/commits/main."
+            f"{hub_id.repo} has no revision '{hub_id.revision}'.\n    Write {hub_id.repo}@BRANCH, a tag, or a commit "
+            f"of {hub_id.url}/commits/main."
         ) from None
     except errors.LocalTokenNotFoundError:
         raise no_token(hub_id) from None
@@ -96,7 +99,8 @@ def explained(hub_id: HubId, doing: str = "read") -> Iterator[None]:
     except errors.LocalEntryNotFoundError:
         raise HubError(
             f"{hub_id} is not in the cache of this machine, and the Hub is not asked (HF_HUB_OFFLINE) or not reached.\n"
-            f"    Where there is a network, run: hf download {hub_id.repo}{f' --revision {hub_id.revision}' if hub_id.revision else ''}"
+            "    Where there is a network, run: hf download "
+            f"{hub_id.repo}{f' --revision {hub_id.revision}' if hub_id.revision else ''}"
         ) from None
     except errors.HfHubHTTPError as error:
         raise _refused(hub_id, doing, error) from None
@@ -104,8 +108,10 @@ def explained(hub_id: HubId, doing: str = "read") -> Iterator[None]:
         from huggingface_hub import constants
 
         raise HubError(
-            f"the Hub at {constants.ENDPOINT} was not reached about {hub_id} ({type(error).__name__}: {_first_line(error)}).\n"
-            "    Try again; what is complete is not sent or fetched twice. Set HF_HUB_OFFLINE=1 to use what the cache holds."
+            f"the Hub at {constants.ENDPOINT} was not reached about {hub_id} ({type(error).__name__}: "
+            f"{first_line(error)}).\n"
+            "    Try again; what is complete is not sent or fetched twice. Set HF_HUB_OFFLINE=1 to use what the cache "
+            "holds."
         ) from None
 
 
@@ -113,7 +119,8 @@ def no_token(hub_id: HubId | None = None) -> HubError:
     """The error of an upload without a token."""
     what = f"{hub_id} cannot be written" if hub_id else "nothing can be pushed"
     return HubError(
-        f"{what} without a token: nothing was sent.\n    {_SIGN_IN} (with write access). To see what would go, add --dry-run."
+        f"{what} without a token: nothing was sent.\n    {_SIGN_IN} (with write access). To see what would go, add "
+        "--dry-run."
     )
 
 
@@ -127,12 +134,10 @@ def _refused(hub_id: HubId, doing: str, error: Exception) -> HubError:
         )
     if status in (409, 412):
         return HubError(
-            f"{hub_id} changed while this was being sent, so nothing was committed.\n    Push again: it looks afresh at what is there."
+            f"{hub_id} changed while this was being sent, so nothing was committed.\n    Push again: it looks afresh "
+            "at what is there."
         )
     return HubError(
-        f"the Hub answered about {hub_id}: {_first_line(error)}\n    Try again later; a stopped push or pull can be repeated, and nothing of it shows."
+        f"the Hub answered about {hub_id}: {first_line(error)}\n    Try again later; a stopped push or pull can be "
+        "repeated, and nothing of it shows."
     )
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]

@@ -1,8 +1,10 @@
-"""What a recipe from elsewhere may name: weights, data on the Hub, and what comes with smilerl. Nothing of it runs the author's code.
+"""What a recipe from elsewhere may name: weights, data on the Hub, and what comes with smilerl. Nothing of it runs the
+author's code.
 
-From elsewhere is what is on the Hub, what was pulled, and a run directory that this user did not make (`smilerl.runs.signature`).
-`smilerl eval org/name` builds the world and the rewards that such a recipe names, and loads its base. Whoever wrote it must not
-thereby choose code to run here, an address to send prompts (and a key) to, or a file of this machine to read.
+From elsewhere is what is on the Hub, what was pulled, and a run directory that this user did not make
+(`smilerl.runs.signature`). `smilerl eval org/name` builds the world and the rewards that such a recipe names, and loads
+its base. Whoever wrote it must not thereby choose code to run here, an address to send prompts (and a key) to, or a
+file of this machine to read.
 
 A recipe that the user hands to `train`, `study` or `reward check` is the user's own act, as running a script is.
 """
@@ -11,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from typing import Any, NamedTuple
 from smilerl.config.recipe import DataSpec, HeldOutSpec, PolicySpec, Recipe, RewardSpec, WorldSpec
 from smilerl.config.yaml_lines import Key, dotted
 from smilerl.io import paths, places
-from smilerl.io.terminal import printable
+from smilerl.io.terminal import one_line, printable, say
 from smilerl.models.hub.fetch import ABOUT
 from smilerl.models.hub.ids import HubError, looks_like
 from smilerl.runs.directory import Run, RunError
@@ -31,7 +32,8 @@ _WEIGHTS, _DATA = ("model", "model_name_or_path"), ("path", "dataset", "held_out
 _NO_CODE = ("config", "source_split")
 #: Keys under which an address or the name of a secret stands.
 _REACHING = ("url", "base_url", "key_env", "api_key")
-#: A callable, as rewards inside rewards may be named without a `name:`. (A module's file may have any name without white space.)
+#: A callable, as rewards inside rewards may be named without a `name:`. (A module's file may have any name without
+#: white space.)
 _DOTTED = re.compile(r"[^\s.]+(\.[^\s.]+)+")
 _HOW = {
     "world": "--world with your own copy",
@@ -60,8 +62,9 @@ class Admitted(NamedTuple):
     """A recipe from elsewhere after it has been looked at.
 
     Attributes:
-        recipe: the world, the rewards and the policy, in which recipes and data that come with smilerl are named so that nothing else
-            is found under the name. Of how it was trained only numbers are left: the rest names files, and nothing trains here.
+        recipe: the world, the rewards and the policy, in which recipes and data that come with smilerl are named so
+            that nothing else is found under the name. Of how it was trained only numbers are left: the rest names
+            files, and nothing trains here.
         strange: what is not part of smilerl, by the part of the recipe that it stands in.
         trusted: of this, what the user has let through.
     """
@@ -82,13 +85,14 @@ class Admitted(NamedTuple):
 
 
 def admit(recipe: Recipe, where: str, *, trust: bool = False) -> Admitted:
-    """Looks through a recipe from elsewhere. Builds, imports and opens nothing. What it was trained on is not looked at, and left out.
+    """Looks through a recipe from elsewhere. Builds, imports and opens nothing. What it was trained on is not looked
+    at, and left out.
 
     Args:
         recipe: as `without` gives it.
         where: the repository or folder, for what is said.
-        trust: the user has looked at it: code, addresses and files that it names are let through, and each is said on standard error.
-            A recipe that lies beside it is not built even so.
+        trust: the user has looked at it: code, addresses and files that it names are let through, and each is said on
+            standard error. A recipe that lies beside it is not built even so.
     """
     strange: dict[str, Strange] = {}
     trusted: list[str] = []
@@ -96,9 +100,7 @@ def admit(recipe: Recipe, where: str, *, trust: bool = False) -> Admitted:
     def note(one: Strange) -> None:
         if trust and one.opens:
             trusted.append(one.value)
-            print(
-                printable(f"{where}: trusted: '{_shown(one.value)}' ({dotted(one.key)}), {one.what}"), file=sys.stderr
-            )
+            say(f"{where}: trusted: '{_shown(one.value)}' ({dotted(one.key)}), {one.what}")
         else:
             strange.setdefault(str(one.key[0]), one)
 
@@ -118,7 +120,8 @@ def admit(recipe: Recipe, where: str, *, trust: bool = False) -> Admitted:
 
 
 def without(recipe: Recipe, *, world: WorldSpec | None = None, policy: bool = False) -> Recipe:
-    """The recipe without what an evaluation does not use: parts that the user has named themselves, and how a fresh model was made.
+    """The recipe without what an evaluation does not use: parts that the user has named themselves, and how a fresh
+    model was made.
 
     Args:
         world: instead of its own.
@@ -151,8 +154,10 @@ def refuse_to_build(recipe: Path) -> None:
     """
     if is_foreign_file(recipe):
         raise HubError(
-            f"{printable(recipe)} is the recipe of something that was not made here, and nothing that lies in a repository is built.\n"
-            f"    Name its folder, {printable(recipe.parent)}; or look at the recipe, and train it: smilerl train {printable(recipe)}"
+            f"{printable(recipe)} is the recipe of something that was not made here, and nothing that lies in a "
+            "repository is built.\n"
+            f"    Name its folder, {printable(recipe.parent)}; or look at the recipe, and train it: smilerl train "
+            f"{printable(recipe)}"
         )
 
 
@@ -208,7 +213,9 @@ def _look_at_chat_model(value: dict[str, Any], key: Key, note: Note) -> None:
 
 
 def _shared(value: str, key: Key, source: str, note: Note, what: str, *, opens: bool) -> str:
-    """The name of a file that comes with smilerl: as it stands where it leads there, else whole, so that no other file is found."""
+    """The name of a file that comes with smilerl: as it stands where it leads there, else whole, so that no other file
+    is found.
+    """
     own = paths.shared(value)
     if own is None or not own.resolve().is_file():
         note(Strange(key, value, what, opens))
@@ -224,7 +231,10 @@ def _holds_weights(found: Path) -> bool:
 def _refusal(where: str, part: str, one: Strange) -> HubError:
     how = _HOW.get(part)
     ways = [*(["--trust"] if one.opens else []), *([how] if how else [])]
-    text = f"the recipe of {printable(where)} names '{_shown(one.value)}' ({dotted(one.key)[:200]}), {one.what}; it is not part of smilerl."
+    text = (
+        f"the recipe of {printable(where)} names '{_shown(one.value)}' ({dotted(one.key)[:200]}), {one.what}; it is "
+        "not part of smilerl."
+    )
     never = "" if one.opens else " Nothing that lies in a repository is built."
     return HubError(
         f"{text}\n    A recipe from elsewhere may name weights, data on the Hub, and what comes with smilerl.{never}\n"
@@ -237,4 +247,4 @@ def _refusal(where: str, part: str, one: Strange) -> HubError:
 
 
 def _shown(value: str) -> str:
-    return printable(value if len(value) <= 100 else f"{value[:97]}...")
+    return one_line(value, 100)

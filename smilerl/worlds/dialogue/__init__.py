@@ -1,6 +1,7 @@
-"""dialogue: real conversations as a world. Prompts from a JSONL file or a HF dataset; people are played by a language model.
+"""dialogue: real conversations as a world. Prompts from a JSONL file or a HF dataset; people are played by a language
+model.
 
-    world: {name: dialogue, args: {path: data/dialogue/people_train.jsonl, people: {speaker: {name: local, args: {model: ID}}}}}
+    world: {name: dialogue, args: {path: people.jsonl, people: {speaker: {name: local, args: {model: ID}}}}}
 
 Without `people` nobody reacts, so there is no reading, no smile and no wellbeing: a reward scores what the helper says
 (`sentiment` with `reads: completion`, `preference`, `gameable` on such a base), and evaluations compare choices. With it
@@ -12,9 +13,9 @@ each person is played by a chat model (see `played`), from the hidden state in t
     {"conversations": [{"from": "human", "value": "..."}, ...]}   the same as ShareGPT writes it
     {"chosen": ..., "rejected": ...}                           pairs, with or without a prompt of their own
 
-and any other columns, which travel to the rewards: `answer` in `{"prompt": ..., "answer": ...}` is an argument of a reward. A value
-that is missing is None. A column that is called like something else that rewards get (`person`, `images`, ...) comes as
-`data_person`; what a player is told of a person stays in `person`.
+and any other columns, which travel to the rewards: `answer` in `{"prompt": ..., "answer": ...}` is an argument of a
+reward. A value that is missing is None. A column that is called like something else that rewards get (`person`,
+`images`, ...) comes as `data_person`; what a player is told of a person stays in `person`.
 """
 
 from __future__ import annotations
@@ -62,20 +63,21 @@ class DialogueWorld(World):
         group_column: rows that agree in it go to the same split, such as turns of one talk; when None, by prompt (whole
             transcripts by their first turn).
         format: `as_is`; `text`: messages are written out as `person: ...` and `helper: ...`, for models without a chat
-            template; `messages`: whole transcripts (`\\n\\nHuman: ... \\n\\nAssistant: ...`) become messages, for models with one.
-            `text` reads such transcripts too.
-        roles: what roles of the data mean, such as `{seeker: user, supporter: assistant}`; `human`, `gpt` and `developer` are known.
-        system: what the helper is told before each talk, as a system message (or a first line, in plain text); it takes the
-            place of one that the data has.
-        held_out_fraction: share of prompts (or groups) in the split `held_out`, in [0, 1]; by a hash, so it never depends on
-            their order.
+            template; `messages`: whole transcripts (`\\n\\nHuman: ... \\n\\nAssistant: ...`) become messages, for
+            models with one. `text` reads such transcripts too.
+        roles: what roles of the data mean, such as `{seeker: user, supporter: assistant}`; `human`, `gpt` and
+            `developer` are known.
+        system: what the helper is told before each talk, as a system message (or a first line, in plain text); it takes
+            the place of one that the data has.
+        held_out_fraction: share of prompts (or groups) in the split `held_out`, in [0, 1]; by a hash, so it never
+            depends on their order.
         held_out_from: instead: where the held-out rows are, a second JSONL file, or another split of the HF dataset.
         player: who plays the people; `build` makes it from its argument `people`. None: nobody reacts.
         max_prompt_chars: rows with a longer prompt are left out.
         on_bad_row: `stop`: a row that cannot be used refuses the file; `skip`: such rows are left out, and counted.
 
-    Data on this disk is read at once, so that mistakes in it are found early; a data set on the Hub when it is first needed, so
-    that a recipe can be checked without a download.
+    Data on this disk is read at once, so that mistakes in it are found early; a data set on the Hub when it is first
+    needed, so that a recipe can be checked without a download.
 
     Raises:
         ValueError: nothing there, a broken line (file:line), no such column (lists those there are), an unknown role.
@@ -159,7 +161,8 @@ class DialogueWorld(World):
         openings = [{key(until_answered(row.talk)) for row in rows} for rows in (own, held_out)]
         if both := openings[0] & openings[1]:
             raise ValueError(
-                f"dialogue: {len(both)} prompts of {self.source} are in held_out_from ({self.held_out_from}), too, or begin alike"
+                f"dialogue: {len(both)} prompts of {self.source} are in held_out_from ({self.held_out_from}), too, or "
+                "begin alike"
             )
         return own + held_out
 
@@ -241,9 +244,10 @@ class DialogueWorld(World):
         return {key(row.prompt): row.where for row in reversed(self.rows)}
 
     def people(self, split: str, n: int, seed: int, where: dict | None = None) -> Dataset:
-        """At most `n` distinct rows of a split, in random order: `prompt`, `person` (the hidden state, where people are played), and
-        the other columns of the data. Rows are equal if they are so in all of these. A column of dicts, or of lists with dicts inside,
-        is JSON text here; rewards get the dicts themselves, each as the data has it (`worlds.columns_of`).
+        """At most `n` distinct rows of a split, in random order: `prompt`, `person` (the hidden state, where people are
+        played), and the other columns of the data. Rows are equal if they are so in all of these. A column of dicts, or
+        of lists with dicts inside, is JSON text here; rewards get the dicts themselves, each as the data has it
+        (`worlds.columns_of`).
 
         Args:
             where: what the hidden state must be, such as `{"camera": "off"}`.
@@ -291,7 +295,8 @@ class DialogueWorld(World):
         """`n` rows of a split as `prompt`, `chosen` and `rejected`, for reward models and DPO.
 
         Raises:
-            ValueError: the data has no pairs, or fewer than `n` to train on. (Of those to test on there are at most `n`.)
+            ValueError: the data has no pairs, or fewer than `n` to train on. (Of those to test on there are at most
+                `n`.)
         """
         rows = [row for row in self._split(split) if row.rejected is not None]
         if split == "train" and 0 < len(rows) < n:
@@ -350,7 +355,8 @@ class DialogueWorld(World):
                     yield plain(row.prompt) + plain(reply)
 
     def tokenizer(self, vocab_size: int = 4096):
-        """A fast byte-level BPE trained on the train split, for a model made fresh: any text goes in and comes out unchanged.
+        """A fast byte-level BPE trained on the train split, for a model made fresh: any text goes in and comes out
+        unchanged.
 
         Args:
             vocab_size: tokens, the 256 bytes and the specials `<pad>`, `<eos>` included.
@@ -381,7 +387,8 @@ class DialogueWorld(World):
         rows = [row for row in self.rows if (row.bucket < self.held_out_fraction) == (split == "held_out")]
         if not rows:
             raise ValueError(
-                f"dialogue: the split '{split}' of {self.source} is empty: {len(self.rows)} rows, held_out_fraction {self.held_out_fraction}"
+                f"dialogue: the split '{split}' of {self.source} is empty: {len(self.rows)} rows, held_out_fraction "
+                f"{self.held_out_fraction}"
             )
         return rows
 
@@ -398,7 +405,8 @@ def build(people: dict[str, Any] | None = None, **knobs) -> DialogueWorld:
     """A world over the data that the knobs name; see `DialogueWorld`.
 
     Args:
-        people: who plays them, `{speaker: {name: local, args: {model: ID}}}` and more, see `played.Player`; None: nobody reacts.
+        people: who plays them, `{speaker: {name: local, args: {model: ID}}}` and more, see `played.Player`; None:
+            nobody reacts.
     """
     if people is None:
         return DialogueWorld(**knobs)

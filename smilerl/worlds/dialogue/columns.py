@@ -12,7 +12,8 @@ from smilerl.worlds.dialogue.said import short
 
 
 def type_of(column: str, rows: Sequence[Row]) -> pa.DataType | None:
-    """The Arrow type of a column; None for one of dicts, or of lists with dicts inside, which may differ from row to row.
+    """The Arrow type of a column; None for one of dicts, or of lists with dicts inside, which may differ from row to
+    row.
 
     Arrow would give each dict all keys of the others, with None in them.
 
@@ -36,7 +37,8 @@ def type_of(column: str, rows: Sequence[Row]) -> pa.DataType | None:
         except unlike:
             same = f" and {short(first)} in {where}" if other != where else ""
             raise ValueError(
-                f"{other}: the column '{column}' is {short(value)} here{same}: a column holds values of one type, whole numbers "
+                f"{other}: the column '{column}' is {short(value)} here{same}: a column holds values of one type, "
+                "whole numbers "
                 "of at most 64 bits. Write all of them alike, as text for example"
             ) from None
     raise ValueError(f"{where}: the values of the column '{column}' are of several types. Write all of them alike")
@@ -47,7 +49,9 @@ def _has_dict(value: object) -> bool:
 
 
 def as_held(column: str, kind: pa.DataType | None, rows: Sequence[Row]) -> list:
-    """The values of a column as a reward gets them, None where a row has none: of the column's type, or each row's own."""
+    """The values of a column as a reward gets them, None where a row has none: of the column's type, or each row's
+    own.
+    """
     values = [row.columns.get(column) for row in rows]
     return values if kind is None else pa.array(values, kind).to_pylist()
 

@@ -1,7 +1,7 @@
 """People played by a chat model: which one, and how they react, as a pure function of the person and the helper's reply.
 
-What rewards may see is asked by `observe`; how a person fares is asked by `react` alone, and only where outcomes are open. In
-a training run that question is never put, so nothing in the run can depend on its answer.
+What rewards may see is asked by `observe`; how a person fares is asked by `react` alone, and only where outcomes are
+open. In a training run that question is never put, so nothing in the run can depend on its answer.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Player:
         columns: the data's columns, where they are not called as in `STATE`: `{situation: context}`.
         max_new_tokens: of an answer.
         temperature, seed: of their words; with the person and the reply they fix the reaction.
-        least_scored: if a smaller share of their answers has the form asked for, that is an error: this model cannot play
-            people. 0: whatever they answer.
+        least_scored: if a smaller share of their answers has the form asked for, that is an error: this model cannot
+            play people. 0: whatever they answer.
 
     Raises:
         ValueError: no such chat model, or a setting out of range.
@@ -76,8 +76,10 @@ class Player:
                 raise ValueError(f"{where}: {self.columns.get(name, name)} should be text, not {value!r}")
         if not given["situation"]:
             raise ValueError(
-                f"{where}: a person who is played needs the column '{self.columns.get('situation', 'situation')}', which says in "
-                f"a sentence or two what they are in. Its columns are: {', '.join(item)}. Say which it is, people.columns: "
+                f"{where}: a person who is played needs the column '{self.columns.get('situation', 'situation')}', "
+                "which says in "
+                f"a sentence or two what they are in. Its columns are: {', '.join(item)}. Say which it is, "
+                "people.columns: "
                 "{situation: NAME}, or take data/dialogue/people_train.jsonl"
             )
         if given["camera"] not in (None, "on", "off"):
@@ -88,7 +90,8 @@ class Player:
         """All that a reaction depends on, as plain data: any process can work it out, and a data set can carry it.
 
         Args:
-            talk: the talk up to the helper's reply; what a system message tells the helper is not for the person's ears.
+            talk: the talk up to the helper's reply; what a system message tells the helper is not for the person's
+                ears.
         """
         said = [turn for turn in as_said(talk) if turn["role"] != "system"]
         heard = [{"role": turn["role"], "content": turn["content"]} for turn in said]
@@ -141,12 +144,14 @@ class _Tally:
             raise chat_models.ChatModelError(
                 f"the chat model that plays people answered in the form asked for in {self.scored} of {self.of} cases, so there is "
                 f"next to nothing to score. Asked for lines that begin with a label, it last said {shown}.\n"
-                "Take a larger or better instructed model, raise people.max_new_tokens if answers are cut off, or accept it: "
+                "Take a larger or better instructed model, raise people.max_new_tokens if answers are cut off, or "
+                "accept it: "
                 "people.least_scored: 0"
             )
 
 
-# What a person has said stays said, so that one who is heard first and evaluated later is the same person, and asked once.
+# What a person has said stays said, so that one who is heard first and evaluated later is the same person, and asked
+# once.
 _remembered: OrderedDict[tuple[str, str, str], tuple[str, str]] = OrderedDict()
 _KEPT = 65536
 _tallies: dict[tuple[Kind, str], _Tally] = {}

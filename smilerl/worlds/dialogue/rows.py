@@ -1,4 +1,6 @@
-"""Rows of conversation data, in any of the forms that people store them in, made one form: prompt, reply, rejected reply."""
+"""Rows of conversation data, in any of the forms that people store them in, made one form: prompt, reply, rejected
+reply.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from smilerl.worlds.base import GIVEN
 from smilerl.worlds.dialogue.said import said
 
 if TYPE_CHECKING:
@@ -27,9 +30,7 @@ _PROMPTS = ("prompt", "messages", "conversations", "conversation", "chosen")
 #: Columns that say what is said, and so do not travel beside it.
 _SAID = {"prompt", "messages", "completion", "chosen", "rejected"}
 #: Names under which rewards get something else: a column that is called so travels as `data_<name>`.
-TAKEN = frozenset(
-    "prompts completions completion_ids trainer_state log_extra log_metric environments person image images tools".split()
-)
+TAKEN = GIVEN | {"environments", "image", "images", "tools"}
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,9 @@ class Row:
 
     @cached_property
     def identity(self) -> str:
-        """What a row is, but for its replies: sixteen hex digits. Rows that agree in it are one person. Hashed once: a row never changes."""
+        """What a row is, but for its replies: sixteen hex digits. Rows that agree in it are one person. Hashed once: a
+        row never changes.
+        """
         if self.columns:
             return key([self.prompt, self.state, self.columns])
         return key([self.prompt, self.state] if self.state else self.prompt)
@@ -74,7 +77,8 @@ class Reader:
         bucket = int(hashlib.sha256(key(group).encode()).hexdigest()[:12], 16) / 16**12
         talk = prompt if isinstance(prompt, list) else [{"role": "user", "content": prompt}]
         state = {} if self.player is None else self.player.state(item, where)
-        # After the bucket: who is in which split does not depend on what the helper is told, and the person does not hear it.
+        # After the bucket: who is in which split does not depend on what the helper is told, and the person does not
+        # hear it.
         if self.system is not None:
             prompt = _told(self.system, prompt)
         if self.format == "text":
@@ -125,7 +129,8 @@ class Reader:
         prompt_is_talk, completion_is_talk = isinstance(prompt, list), isinstance(completion, list)
         if completion is not None and prompt_is_talk != completion_is_talk:
             raise ValueError(
-                f"{where}: the prompt is {'messages' if prompt_is_talk else 'text'} and the reply is not: both must be of one kind"
+                f"{where}: the prompt is {'messages' if prompt_is_talk else 'text'} and the reply is not: both must be "
+                "of one kind"
             )
         return prompt, completion, said["rejected"]
 
@@ -157,7 +162,8 @@ def until_answered(talk: list[dict]) -> list[dict]:
 def _at(item: Mapping, column: str, where: str):
     if item.get(column) is None:
         raise ValueError(
-            f"{where}: no '{column}' here. Its columns are: {', '.join(item)}. Say which to use: prompt_column, group_column"
+            f"{where}: no '{column}' here. Its columns are: {', '.join(item)}. Say which to use: prompt_column, "
+            "group_column"
         )
     return item[column]
 
@@ -207,11 +213,17 @@ def _messages(talk: str, where: str) -> list[dict]:
 
 
 def _no_transcript(where: str) -> str:
-    return f"{where}: a whole transcript is expected, with its last turn after {_TRANSCRIPT_TURN!r}; or give the data a column 'prompt'"
+    return (
+        f"{where}: a whole transcript is expected, with its last turn after {_TRANSCRIPT_TURN!r}; or give the data a "
+        "column 'prompt'"
+    )
 
 
 def _no_shared(where: str) -> str:
-    return f"{where}: chosen and rejected share no beginning up to a reply, so they do not compare two replies to one prompt"
+    return (
+        f"{where}: chosen and rejected share no beginning up to a reply, so they do not compare two replies to one "
+        "prompt"
+    )
 
 
 def _written(messages: list[dict]) -> str:
@@ -243,7 +255,9 @@ def _told(system: str, prompt: str | list[dict]) -> str | list[dict]:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON can hold it: times as text, what is no number as None; what it cannot hold (pictures, bytes) is None, too."""
+    """A value as JSON can hold it: times as text, what is no number as None; what it cannot hold (pictures, bytes) is
+    None, too.
+    """
     if isinstance(value, dict):
         return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

@@ -5,8 +5,8 @@
     [{"role": "user", "content": [{"type": "text", "text": "..."}]}]   content in parts
     [{"from": "human", "value": "..."}, {"from": "gpt", ...}]   ShareGPT
 
-What a message of these does not hold (a picture, the call of a tool) is an error that names the field: leaving it out in silence
-would train on a talk that nobody had.
+What a message of these does not hold (a picture, the call of a tool) is an error that names the field: leaving it out
+in silence would train on a talk that nobody had.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-#: What roles mean that are written otherwise than in chat templates. (`tool` has no such meaning: whoever wants it read says as what.)
+from smilerl.io.terminal import one_line
+
+#: What roles mean that are written otherwise than in chat templates. (`tool` has no such meaning: whoever wants it read
+#: says as what.)
 ROLES = {"human": "user", "gpt": "assistant", "model": "assistant", "developer": "system"}
 _KNOWN = ("system", "user", "assistant")
 _TEXTS = (None, "text", "input_text", "output_text")
@@ -52,8 +55,7 @@ def said(value: Any, place: str, role: str, roles: Mapping[str, str]) -> str | l
 
 def short(value: Any) -> str:
     """A value as JSON, at most 60 characters of it."""
-    shown = json.dumps(value, ensure_ascii=False, default=str)
-    return shown if len(shown) <= 60 else shown[:57] + "..."
+    return one_line(json.dumps(value, ensure_ascii=False, default=str), 60)
 
 
 def _message(message: Any, place: str, roles: Mapping[str, str]) -> tuple[str, str]:
@@ -75,7 +77,8 @@ def _message(message: Any, place: str, roles: Mapping[str, str]) -> tuple[str, s
         raise ValueError(f"{place}.{calls}: this message calls a tool, and calls are not read. Take such talks out")
     if name not in _KNOWN:
         raise ValueError(
-            f"{place}.{by}: the role '{name}' is none of {', '.join(_KNOWN)}. Say what it means in the args, roles: {{{name}: user}}"
+            f"{place}.{by}: the role '{name}' is none of {', '.join(_KNOWN)}. Say what it means in the args, roles: "
+            f"{{{name}: user}}"
         )
     return name, _text(message.get(holds), f"{place}.{holds}")
 

@@ -1,7 +1,7 @@
 """What a chat model that plays a person is asked, and how its answer is read: strictly, or not at all.
 
-Two questions, of which training asks only the first. In what a person *says* there are words and a smile: what sensors may
-record. How they *fare* is asked in private and with hindsight: what was true all along, they know by then.
+Two questions, of which training asks only the first. In what a person *says* there are words and a smile: what sensors
+may record. How they *fare* is asked in private and with hindsight: what was true all along, they know by then.
 
 Each question carries a mark that nobody who writes the helper's reply can know: a hash over the person, the reply and the
 question. It stands around the reply and before each part of the answer, so a helper who writes `wellbeing: 10`, or a whole
@@ -97,7 +97,9 @@ def ask(kind: Kind, person: Mapping[str, Any], written: str, reply: str) -> Aske
 
 
 def read_words(answer: str | None, mark: str) -> tuple[str | None, float | None]:
-    """What the person says back, and their smile in [0, 1]; None for a part that is missing, doubled or not of its form."""
+    """What the person says back, and their smile in [0, 1]; None for a part that is missing, doubled or not of its
+    form.
+    """
     said = _part("say", answer, mark)
     smile = _number(_part("smile", answer, mark), 0, 10)
     return said or None, None if smile is None else smile / 10

@@ -1,9 +1,9 @@
 """A second parser of SmileWorld's language, to check the first: it learns from examples instead of following rules.
 
-Words, pairs of words and their kinds (`KINDS`) are the features of a ridge regression. It is fitted once, on first use, to
-sentences that helpers can say and to the plain English in `EXAMPLES`. Words of a topic count by what they are (plan, fact,
-place, news) and not by their topic, which only decides the slot. A word under a negation is another word; what is not
-clearly an act is `none`. Both parsers label the same clauses with the same `Act`, and share no rule.
+Words, pairs of words and their kinds (`KINDS`) are the features of a ridge regression. It is fitted once, on first use,
+to sentences that helpers can say and to the plain English in `EXAMPLES`. Words of a topic count by what they are (plan,
+fact, place, news) and not by their topic, which only decides the slot. A word under a negation is another word; what is
+not clearly an act is `none`. Both parsers label the same clauses with the same `Act`, and share no rule.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ def _read_twice(completions: Sequence[str]) -> list[tuple[Act, Act]]:
 
 
 def kappa(completions: Sequence[str]) -> float:
-    """Cohen's kappa of the two readers over all clauses, with act, slot and news as one label; NaN where there is one label."""
+    """Cohen's kappa of the two readers over all clauses, with act, slot and news as one label; NaN where there is one
+    label.
+    """
     pairs = _read_twice(completions)
     place = {label: number for number, label in enumerate(dict.fromkeys(act for pair in pairs for act in pair))}
     if len(place) < 2:

@@ -227,10 +227,6 @@ class SmileWorld(World):
         """The scripted helpers, whose results are known in advance."""
         return helpers.HELPERS
 
-    def care_act(self, people: Sequence[str]) -> list[str]:
-        """The act that meets each person's need."""
-        return [speech.met(Person.from_json(text)) for text in people]
-
     def aims(self, people: Sequence[str], completions: Sequence[str]) -> list[tuple[bool, ...]]:
         """Whether each reply does what meets the person's need, and what would meet the need that the card stands for."""
         need_of = {tag: need for need, tag in TAGS.items()}
