@@ -74,7 +74,7 @@ def fitted(value: Any, hint: Any, key: Key) -> Checked:
     `.nan`, `.inf` (also as `1e400`) and whole numbers of more than 64 bits are refused, wherever in the value: no setting means them.
     """
     problems = [
-        Problem(at, f"{dotted(at)} is {number}, which no setting can be.", f"Write for example `{at[-1]}: 0.001`.")
+        Problem(at, f"{dotted(at)} is {number}, which no setting can be.", "Write a finite number, such as 0.001.")
         for at, number in _no_number(value, key)
     ]
     adapter = _adapter(hint)
@@ -204,6 +204,10 @@ def _problems(error: ValidationError, value: Any, hint: Any, key: Key) -> Iterat
     for one in error.errors(include_url=False):
         places.setdefault(_place(one["loc"], value)[: -1 if one["type"] in _UNKNOWN else None], []).append(one)
     for place, errors in places.items():
+        # A list of which an item is refused counts as too short; the item alone is told.
+        deeper = any(len(other) > len(place) and other[: len(place)] == place for other in places)
+        if deeper and all(one["type"] == "too_short" for one in errors):
+            continue
         at, of, there = (*key, *place), _hint_at(hint, place), _value_at(value, place)
         unknown = [one["loc"][-1] for one in errors if one["type"] in _UNKNOWN]
         yield from unknown_keys(dict.fromkeys(unknown), {*_keys_of(of)} - {*unknown}, at)
@@ -231,7 +235,11 @@ def _misfit(errors: Sequence[Any], value: Any, hint: Any, at: Key) -> Problem:
         wanted.append(*bounds or [known or one["msg"].partition(" should be ")[2] or f"so that {one['msg']}"])
         examples += choices[:1] if choices else [] if bounds else [example]
     said = next(_field(hint, "description"), " or ".join(dict.fromkeys(wanted)))
-    fix = f"Write for example `{at[-1]}: {examples[0]}`." if examples and examples[0] and at else ""
+    fix = (
+        f"Write for example `{at[-1]}: {examples[0]}`."
+        if at and isinstance(at[-1], str) and examples and examples[0]
+        else ""
+    )
     if any(one["type"].startswith("dataclass") for one in errors):
         fix = f"Its keys are {', '.join(_keys_of(hint))}."
     return Problem(at, f"{dotted(at)} is {_shown(value)}, but should be {said}.", fix)
@@ -296,6 +304,9 @@ def _keys_of(hint: Any) -> list[str]:
 
 def _field(hint: Any, name: str) -> Iterator[Any]:
     """What the `Field(...)` of an annotated type says under a name."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        for member in typing.get_args(hint):
+            yield from _field(member, name)
     for extra in getattr(hint, "__metadata__", ()):
         said = getattr(extra, name, None) if isinstance(extra, FieldInfo) else None
         yield from said if isinstance(said, list) else [said] if said is not None else []

@@ -34,7 +34,7 @@ class Inner:
 @dataclass(frozen=True)
 class Outer:
     count: Annotated[int, Field(ge=1)]
-    inner: tuple[Inner, ...] = ()
+    inner: Annotated[tuple[Inner, ...], Field(min_length=1)] = ()
     kind: Literal["a", "b"] | None = None
     args: dict[str, Any] = field(default_factory=dict)
 
@@ -60,6 +60,7 @@ def test_a_schema_gives_values_as_it_wants_them():
         ({"count": 1, "inner": [{"name": "x", "shar": 1}]}, ("inner", 0, "shar"), "Did you mean 'share'?"),
         ({"count": 1, "inner": [{"name": "x", "share": 2}]}, ("inner", 0, "share"), "should be a share, 0 to 1."),
         ({"count": 1, "inner": [{"name": "x", "even": 3}]}, ("inner", 0, "even"), "3 is odd."),
+        ({"count": 1, "inner": []}, ("inner",), "inner is [], but should be a list of at least 1."),
         ({"count": 1, "inner": "x"}, ("inner",), "inner is 'x', but should be a list."),
         ({"count": 1, "inner": ["x"]}, ("inner", 0), "a mapping"),
         ({"count": 1, "args": {"a": [1, float("nan")]}}, ("args", "a", 1), "args.a[1] is nan, which no setting can be"),
