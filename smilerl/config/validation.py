@@ -20,10 +20,10 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic.errors import PydanticUserError
 from pydantic.fields import FieldInfo
 
 from smilerl.config.yaml_lines import Key, Problem, did_you_mean, dotted
+from smilerl.io.terminal import named
 
 #: Of so many unknown keys it is worth finding out what was meant; an error shows fewer.
 _GUESSED = 8
@@ -89,6 +89,8 @@ def fitted(value: Any, hint: Any, key: Key) -> Checked:
     except ValidationError as error:
         told = {problem.key for problem in problems}
         problems += [problem for problem in _problems(error, value, hint, key) if problem.key not in told]
+    except Exception as error:  # noqa: BLE001 - the dataclass of a library or a user checks its settings in its own way
+        problems.append(Problem(key, f"{dotted(key)} is refused: {named(error)}"))
     return Checked(value, problems)
 
 
@@ -182,10 +184,13 @@ def _adapter(hint: Any) -> TypeAdapter | None:
     # `SchedulerType | str` is how transformers types a choice: a word must then be one of the choices.
     if str in members and any(inspect.isclass(one) and issubclass(one, enum.Enum) for one in members):
         hint = typing.Union[tuple(one for one in members if one is not str)]  # noqa: UP007 - of a tuple
+    if any(typing.get_origin(one) is Callable for one in members):
+        return None  # what makes the callable of plain data is the function's own affair
     for config in (ConfigDict(arbitrary_types_allowed=True), None):  # a dataclass brings its own, and takes no other
         try:
-            return TypeAdapter(hint, config=config)
-        except (PydanticUserError, NameError, TypeError, SyntaxError):
+            adapter = TypeAdapter(hint, config=config)
+            return adapter if adapter.pydantic_complete else None
+        except Exception:  # noqa: BLE001 - a user's annotation can be anything
             continue
     return None
 
@@ -230,6 +235,9 @@ def _misfit(errors: Sequence[Any], value: Any, hint: Any, at: Key) -> Problem:
         bounds = [f"{words} {context[name]}" for name, words in _BOUNDS.items() if name in context]
         choices = re.findall(r"'([^']*)'", context.get("expected", "")) if "expected" in context else []
         known, example = _WORDS.get(one["type"].partition("_")[0], ("", ""))
+        if one["type"] == "needs_python_object":
+            classes = [member for member in _members(hint) if getattr(member, "__module__", "") != "builtins"]
+            known = " or ".join(getattr(member, "__name__", str(member)) for member in classes)
         if choices:
             known = f"one of {', '.join(choices[:12])}{', ...' if len(choices) > 12 else ''}"
         wanted.append(*bounds or [known or one["msg"].partition(" should be ")[2] or f"so that {one['msg']}"])
