@@ -20,10 +20,10 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic.errors import PydanticUserError
 from pydantic.fields import FieldInfo
 
 from smilerl.config.yaml_lines import Key, Problem, did_you_mean, dotted
+from smilerl.io.terminal import named
 
 #: Of so many unknown keys it is worth finding out what was meant; an error shows fewer.
 _GUESSED = 8
@@ -74,7 +74,7 @@ def fitted(value: Any, hint: Any, key: Key) -> Checked:
     `.nan`, `.inf` (also as `1e400`) and whole numbers of more than 64 bits are refused, wherever in the value: no setting means them.
     """
     problems = [
-        Problem(at, f"{dotted(at)} is {number}, which no setting can be.", f"Write for example `{at[-1]}: 0.001`.")
+        Problem(at, f"{dotted(at)} is {number}, which no setting can be.", "Write a finite number, such as 0.001.")
         for at, number in _no_number(value, key)
     ]
     adapter = _adapter(hint)
@@ -89,6 +89,8 @@ def fitted(value: Any, hint: Any, key: Key) -> Checked:
     except ValidationError as error:
         told = {problem.key for problem in problems}
         problems += [problem for problem in _problems(error, value, hint, key) if problem.key not in told]
+    except Exception as error:  # noqa: BLE001 - the dataclass of a library or a user checks its settings in its own way
+        problems.append(Problem(key, f"{dotted(key)} is refused: {named(error)}"))
     return Checked(value, problems)
 
 
@@ -182,10 +184,13 @@ def _adapter(hint: Any) -> TypeAdapter | None:
     # `SchedulerType | str` is how transformers types a choice: a word must then be one of the choices.
     if str in members and any(inspect.isclass(one) and issubclass(one, enum.Enum) for one in members):
         hint = typing.Union[tuple(one for one in members if one is not str)]  # noqa: UP007 - of a tuple
+    if any(typing.get_origin(one) is Callable for one in members):
+        return None  # what makes the callable of plain data is the function's own affair
     for config in (ConfigDict(arbitrary_types_allowed=True), None):  # a dataclass brings its own, and takes no other
         try:
-            return TypeAdapter(hint, config=config)
-        except (PydanticUserError, NameError, TypeError, SyntaxError):
+            adapter = TypeAdapter(hint, config=config)
+            return adapter if adapter.pydantic_complete else None
+        except Exception:  # noqa: BLE001 - a user's annotation can be anything
             continue
     return None
 
@@ -204,6 +209,10 @@ def _problems(error: ValidationError, value: Any, hint: Any, key: Key) -> Iterat
     for one in error.errors(include_url=False):
         places.setdefault(_place(one["loc"], value)[: -1 if one["type"] in _UNKNOWN else None], []).append(one)
     for place, errors in places.items():
+        # A list of which an item is refused counts as too short; the item alone is told.
+        deeper = any(len(other) > len(place) and other[: len(place)] == place for other in places)
+        if deeper and all(one["type"] == "too_short" for one in errors):
+            continue
         at, of, there = (*key, *place), _hint_at(hint, place), _value_at(value, place)
         unknown = [one["loc"][-1] for one in errors if one["type"] in _UNKNOWN]
         yield from unknown_keys(dict.fromkeys(unknown), {*_keys_of(of)} - {*unknown}, at)
@@ -226,12 +235,19 @@ def _misfit(errors: Sequence[Any], value: Any, hint: Any, at: Key) -> Problem:
         bounds = [f"{words} {context[name]}" for name, words in _BOUNDS.items() if name in context]
         choices = re.findall(r"'([^']*)'", context.get("expected", "")) if "expected" in context else []
         known, example = _WORDS.get(one["type"].partition("_")[0], ("", ""))
+        if one["type"] == "needs_python_object":
+            classes = [member for member in _members(hint) if getattr(member, "__module__", "") != "builtins"]
+            known = " or ".join(getattr(member, "__name__", str(member)) for member in classes)
         if choices:
             known = f"one of {', '.join(choices[:12])}{', ...' if len(choices) > 12 else ''}"
         wanted.append(*bounds or [known or one["msg"].partition(" should be ")[2] or f"so that {one['msg']}"])
         examples += choices[:1] if choices else [] if bounds else [example]
     said = next(_field(hint, "description"), " or ".join(dict.fromkeys(wanted)))
-    fix = f"Write for example `{at[-1]}: {examples[0]}`." if examples and examples[0] and at else ""
+    fix = (
+        f"Write for example `{at[-1]}: {examples[0]}`."
+        if at and isinstance(at[-1], str) and examples and examples[0]
+        else ""
+    )
     if any(one["type"].startswith("dataclass") for one in errors):
         fix = f"Its keys are {', '.join(_keys_of(hint))}."
     return Problem(at, f"{dotted(at)} is {_shown(value)}, but should be {said}.", fix)
@@ -296,6 +312,9 @@ def _keys_of(hint: Any) -> list[str]:
 
 def _field(hint: Any, name: str) -> Iterator[Any]:
     """What the `Field(...)` of an annotated type says under a name."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        for member in typing.get_args(hint):
+            yield from _field(member, name)
     for extra in getattr(hint, "__metadata__", ()):
         said = getattr(extra, name, None) if isinstance(extra, FieldInfo) else None
         yield from said if isinstance(said, list) else [said] if said is not None else []

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import pytest
 from pydantic import AfterValidator, Field
@@ -16,6 +16,10 @@ from smilerl.config.validation import Mistake, bad_arguments, checked, fitted, m
 class Choice(Enum):
     LINEAR = "linear"
     COSINE = "cosine"
+
+
+class Unchecked(Protocol):
+    def __call__(self) -> None: ...
 
 
 def _even(number: int) -> int:
@@ -34,7 +38,7 @@ class Inner:
 @dataclass(frozen=True)
 class Outer:
     count: Annotated[int, Field(ge=1)]
-    inner: tuple[Inner, ...] = ()
+    inner: Annotated[tuple[Inner, ...], Field(min_length=1)] = ()
     kind: Literal["a", "b"] | None = None
     args: dict[str, Any] = field(default_factory=dict)
 
@@ -60,6 +64,7 @@ def test_a_schema_gives_values_as_it_wants_them():
         ({"count": 1, "inner": [{"name": "x", "shar": 1}]}, ("inner", 0, "shar"), "Did you mean 'share'?"),
         ({"count": 1, "inner": [{"name": "x", "share": 2}]}, ("inner", 0, "share"), "should be a share, 0 to 1."),
         ({"count": 1, "inner": [{"name": "x", "even": 3}]}, ("inner", 0, "even"), "3 is odd."),
+        ({"count": 1, "inner": []}, ("inner",), "inner is [], but should be a list of at least 1."),
         ({"count": 1, "inner": "x"}, ("inner",), "inner is 'x', but should be a list."),
         ({"count": 1, "inner": ["x"]}, ("inner", 0), "a mapping"),
         ({"count": 1, "args": {"a": [1, float("nan")]}}, ("args", "a", 1), "args.a[1] is nan, which no setting can be"),
@@ -79,7 +84,7 @@ def test_each_mistake_is_one_problem_at_its_key(said, at, words):
         ([1.0], tuple[float, float], "a longer list"),
         ([1.0, 2.0, 3.0], tuple[float, float], "a list of at most 2"),
         ({"a": "x"}, Mapping[str, float], "a number"),
-        (3, type("Library", (), {}), "k is 3"),  # a class of a library, which no YAML can say
+        (3, type("Library", (), {}), "k is 3, but should be Library."),  # a class of a library, which no YAML can say
     ],
 )
 def test_types_of_libraries(value, hint, words):
@@ -90,7 +95,21 @@ def test_types_of_libraries(value, hint, words):
 def test_what_is_no_json_is_checked_too_and_what_has_no_known_type_is_not():
     assert misfits({"make": print}, dict[str, Any], ("k",)) == []
     assert misfits({"make": print}, str, ("k",))
-    assert fitted(3, "a name of nothing", ("k",)).problems == []
+    for hint in ("a name of nothing", Unchecked, Callable[[int], str] | None, list["Nowhere"]):  # noqa: F821
+        assert fitted(3, hint, ("k",)).problems == []
+
+
+def test_what_the_dataclass_of_a_library_raises_is_told_at_its_key():
+    @dataclass
+    class Library:
+        size: int = 1
+
+        def __post_init__(self) -> None:
+            if self.size > 8:
+                raise RuntimeError("no more than 8 devices")
+
+    (problem,) = misfits({"size": 9}, Library | None, ("args", "library"))
+    assert problem == (("args", "library"), "args.library is refused: RuntimeError: no more than 8 devices", "")
 
 
 def test_a_function_that_passes_the_rest_on_takes_the_keys_of_what_it_makes():

@@ -313,6 +313,8 @@ def test_verdicts_are_kept_and_failures_are_asked_again():
         ("worth: [-2, 2]", "worth: [2, -2]", ("worth", "[-2, 2]")),
         ("low: 1 ", "low: one ", ("scale.low", "a whole number")),
         ("verdict: scale", "verdict: labels", ("has none",)),
+        ("criteria:", "labels: {hug: holds them}\ncriteria:", ("rubric.yaml:8", "at least 2 labels")),
+        ("criteria:", "labels: {Hug: holds them, nothing: none}\ncriteria:", ("rubric.yaml:8", "'Hug' is no label")),
     ],
 )
 def test_a_mistake_in_a_rubric_is_told_with_its_line(tmp_path, find, put, says):

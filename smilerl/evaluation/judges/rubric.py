@@ -19,14 +19,59 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from smilerl.config.located import Located, load
-from smilerl.config.yaml_lines import RecipeError, did_you_mean
+from pydantic import AfterValidator, Field
+
+from smilerl.config.validation import Mistake, checked
+from smilerl.config.yaml_lines import Problem, RecipeError, did_you_mean, read
 from smilerl.io import paths
 
-_KEYS = ("judges", "verdict", "question", "criteria", "scale", "labels")
-_SCALE = ("low", "worth", "anchors")
+
+def _rising(worth: tuple[float, float]) -> tuple[float, float]:
+    """Refuses a scale whose last anchor is not worth more than its first."""
+    if not worth[0] < worth[1]:
+        raise Mistake(
+            f"worth is {list(worth)}, but should rise from the first anchor to the last.", "Write `worth: [-2, 2]`."
+        )
+    return worth
+
+
+def _labels(labels: dict[str, str]) -> dict[str, str]:
+    """Refuses labels that a judge could not list on one line."""
+    for label in labels:
+        if label != label.strip().lower() or "," in label or label == "nothing":
+            text = f"'{label}' is no label: write small letters without a comma, and not `nothing`."
+            raise Mistake(text, at=(label,))
+    return labels
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """Scores from `low` on, one for each anchor, and what the ends are worth."""
+
+    low: Annotated[int, Field(examples=[1])]
+    worth: Annotated[tuple[float, float], AfterValidator(_rising), Field(examples=["[-2, 2]"])]
+    anchors: Annotated[
+        tuple[str, ...], Field(min_length=2, description="a list of at least 2 anchors, one for each score")
+    ]
+
+
+@dataclass(frozen=True)
+class _File:
+    """What a rubric's file holds."""
+
+    judges: Annotated[str, Field(examples=["wellbeing"])]
+    verdict: Annotated[Literal["scale", "labels"], Field(description="scale or labels", examples=["scale"])]
+    question: str
+    criteria: tuple[str, ...]
+    scale: _Scale | None = None
+    labels: (
+        Annotated[
+            dict[str, str], Field(min_length=2, description="a mapping of at least 2 labels"), AfterValidator(_labels)
+        ]
+        | None
+    ) = None
 
 
 @dataclass(frozen=True)
@@ -131,45 +176,18 @@ def load_rubric(name: str | Path) -> Rubric:
     path = ours if ours.is_file() else paths.find(name)
     if path is None or not path.is_file():
         raise RecipeError(f"no rubric '{name}' in {ours.parent}. {did_you_mean(str(name), names())}")
-    located = load(path)
-    data = located.check_keys(located.data, _KEYS, required=("judges", "verdict", "question", "criteria"))
-    if data["verdict"] not in ("scale", "labels"):
-        located.fail(("verdict",), f"verdict is {data['verdict']!r}, but should be scale or labels.")
-    if data["verdict"] not in data:
-        located.fail(
-            ("verdict",), f"the verdict is by {data['verdict']}, and the file has none.", f"Add `{data['verdict']}:`."
-        )
-    located.check_type(data["question"], str, ("question",))
-    located.check_type(data["criteria"], list[str], ("criteria",))
-    parts = _labels(located) if data["verdict"] == "labels" else _scale(located)
-    return Rubric(str(data["judges"]), data["question"], tuple(data["criteria"]), data=data, **parts)
-
-
-def _labels(located: Located) -> dict[str, Any]:
-    labels = located.check_type(located.data["labels"], dict[str, str], ("labels",))
-    if len(labels) < 2:
-        located.fail(("labels",), "a rubric by labels needs two of them at least.")
-    for label in labels:
-        if label != label.strip().lower() or "," in label or label == "nothing":
-            located.fail(
-                ("labels", label), f"'{label}' is no label: write small letters without a comma, and not `nothing`."
-            )
-    return {"labels": labels}
-
-
-def _scale(located: Located) -> dict[str, Any]:
-    scale = located.check_keys(located.data["scale"], _SCALE, ("scale",), required=_SCALE)
-    low = located.check_type(scale["low"], int, ("scale", "low"))
-    anchors = located.check_type(scale["anchors"], list[str], ("scale", "anchors"))
-    if len(anchors) < 2:
-        located.fail(
-            ("scale", "anchors"), f"the scale has {len(anchors)} anchors, but needs one for each score, two at least."
-        )
-    worth = located.check_type(scale["worth"], list[float], ("scale", "worth"))
-    if len(worth) != 2 or not worth[0] < worth[1]:
-        located.fail(
-            ("scale", "worth"),
-            f"worth is {worth}: what the first and last anchor stand for.",
-            "Write `worth: [-2, 2]`.",
-        )
-    return {"worth": (float(worth[0]), float(worth[1])), "anchors": dict(enumerate(anchors, low))}
+    data, lines = read(path)
+    if not isinstance(data, dict):
+        raise lines.error(Problem((), "a rubric is a mapping with the keys judges, verdict, question, criteria."))
+    values, problems = checked(_File, data)
+    if problems:
+        raise lines.error(*problems)
+    file = _File(**values)
+    if getattr(file, file.verdict) is None:
+        text = f"the verdict is by {file.verdict}, and the file has none."
+        raise lines.error(Problem(("verdict",), text, f"Add `{file.verdict}:`."))
+    if file.verdict == "labels":
+        return Rubric(file.judges, file.question, file.criteria, labels=file.labels or {}, data=data)
+    assert file.scale is not None
+    anchors = dict(enumerate(file.scale.anchors, file.scale.low))
+    return Rubric(file.judges, file.question, file.criteria, anchors, file.scale.worth, data=data)
