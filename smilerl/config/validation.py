@@ -242,7 +242,11 @@ def _misfit(errors: Sequence[Any], value: Any, hint: Any, at: Key) -> Problem:
             known = f"one of {', '.join(choices[:12])}{', ...' if len(choices) > 12 else ''}"
         wanted.append(*bounds or [known or one["msg"].partition(" should be ")[2] or f"so that {one['msg']}"])
         examples += choices[:1] if choices else [] if bounds else [example]
-    said = next(_field(hint, "description"), " or ".join(dict.fromkeys(wanted)))
+    if "a number" in wanted:
+        wanted = [words for words in wanted if words != "a whole number"]
+    said = " or ".join(dict.fromkeys(wanted))
+    if any("ctx" in one for one in errors):  # a type that fits, and a bound or choice that does not
+        said = next(_field(hint, "description"), said)
     fix = (
         f"Write for example `{at[-1]}: {examples[0]}`."
         if at and isinstance(at[-1], str) and examples and examples[0]

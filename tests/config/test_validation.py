@@ -63,6 +63,11 @@ def test_a_schema_gives_values_as_it_wants_them():
         ({"count": 1, "inner": [{"name": "x"}, {}]}, ("inner", 1), "inner[1] lacks 'name'"),
         ({"count": 1, "inner": [{"name": "x", "shar": 1}]}, ("inner", 0, "shar"), "Did you mean 'share'?"),
         ({"count": 1, "inner": [{"name": "x", "share": 2}]}, ("inner", 0, "share"), "should be a share, 0 to 1."),
+        (
+            {"count": 1, "inner": [{"name": "x", "share": "2"}]},
+            ("inner", 0, "share"),
+            "is '2', but should be a number.",
+        ),
         ({"count": 1, "inner": [{"name": "x", "even": 3}]}, ("inner", 0, "even"), "3 is odd."),
         ({"count": 1, "inner": []}, ("inner",), "inner is [], but should be a list of at least 1."),
         ({"count": 1, "inner": "x"}, ("inner",), "inner is 'x', but should be a list."),
