@@ -104,6 +104,8 @@ def build(spec: Mapping[str, Any] | str) -> ChatModel:
     written: dict[str, Any] = {"name": spec} if isinstance(spec, str) else dict(spec)
     if set(written) - {"name", "args"} or not isinstance(written.get("name"), str):
         raise ChatModelError(f"a chat model is written {{name: local, args: {{model: ...}}}}, not {spec!r}")
+    if written["name"] != "local":
+        elsewhere.refuse(written["name"], "asked")  # also one that this process has built for somebody else
     key = json.dumps(written, sort_keys=True)
     if key not in _shared:
         _shared[key] = _made(written["name"], written.get("args") or {})
@@ -167,8 +169,6 @@ def _made(name: str, args: Mapping[str, Any]) -> ChatModel:
 
 def _maker(name: str) -> Callable[..., Any]:
     """What makes the chat model: `build` of a module here, or the class or function at the user's dotted path."""
-    if name != "local":
-        elsewhere.refuse(name, "asked")
     if ".py:" in name:
         file, attribute = name.rsplit(":", 1)
         found = paths.find(file)

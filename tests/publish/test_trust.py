@@ -126,6 +126,15 @@ def test_the_bolt_holds_whatever_was_let_through(reach):
         reach()
 
 
+def test_the_bolt_holds_for_what_this_process_has_built_before():
+    spec = {"name": "endpoint", "args": {"url": "http://127.0.0.1:1/v1", "model": "bolted"}}
+    built = chat_models.build(spec)
+    with elsewhere.from_elsewhere(), pytest.raises(elsewhere.NotFromElsewhere):
+        chat_models.build(spec)
+    with elsewhere.from_elsewhere(["endpoint"]):
+        assert chat_models.build(spec) is built
+
+
 @pytest.mark.parametrize(
     ("beside", "foreign"),
     [(("config.json",), False), ((), False), (("config.json", "model.safetensors"), True), (("recipe.yaml", "manifest.json"), True), (("status.json", "recipe.yaml"), True)],
