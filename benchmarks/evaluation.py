@@ -33,7 +33,7 @@ from smilerl.models import sampling
 from smilerl.models.policy import Policy, load_policy
 from smilerl.rewards import build_reward
 from smilerl.runs.cache import Cache
-from smilerl.training import run
+from smilerl.training.models import model_dir
 
 clock = time.perf_counter
 BASE = "recipes/smileworld/pretrain.yaml"
@@ -42,7 +42,7 @@ BASE = "recipes/smileworld/pretrain.yaml"
 def suites(given: argparse.Namespace) -> None:
     """Seconds that each suite takes, and each of its questions, for the embedded model and for a policy tuned from it."""
     world = worlds.build("smileworld")
-    base = load_policy(run.model_dir(BASE))
+    base = load_policy(model_dir(BASE))
     policies = [base, clones.clone(language_model(base, {}), base, "smile_maximiser", world)]
     known = paths.cache_dir() / "clones"
     reward, trail = build_reward("sentiment"), curves.synthetic("overoptimised")
@@ -82,7 +82,7 @@ def against_lm_eval(given: argparse.Namespace) -> None:
     from lm_eval.api.instance import Instance
     from lm_eval.models.huggingface import HFLM
 
-    base = load_policy(run.model_dir(BASE))
+    base = load_policy(model_dir(BASE))
     prompts, options = _offers(base, given.people)
     theirs = HFLM(
         pretrained=base.model, tokenizer=base.tokenizer, batch_size=given.batch_size, device="cpu", max_length=256

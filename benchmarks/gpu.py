@@ -42,8 +42,9 @@ from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
 from smilerl import worlds
 from smilerl.config.recipe import Recipe
-from smilerl.training import methods, run
+from smilerl.training import methods
 from smilerl.training.recipe_check import load_recipe
+from smilerl.training.run import run_recipe
 
 ROWS = ("rloo", "rloo_lora", "grpo", "grpo_lora")
 TRL = {"rloo": (RLOOConfig, RLOOTrainer), "grpo": (GRPOConfig, GRPOTrainer)}
@@ -214,7 +215,7 @@ def ours(recipe: Recipe, size: Size) -> Clock:
     methods.make_trainer = with_clock
     try:
         with tempfile.TemporaryDirectory() as folder:
-            run.run_recipe(dataclasses.replace(recipe, output_dir=f"{folder}/run"), progress=False)
+            run_recipe(dataclasses.replace(recipe, output_dir=f"{folder}/run"), progress=False)
     finally:
         methods.make_trainer = make
     return clock

@@ -27,8 +27,9 @@ from smilerl import worlds
 from smilerl.config.recipe import Recipe, parse_overrides
 from smilerl.rewards import resolve
 from smilerl.training import methods
-from smilerl.training import run as pipeline
+from smilerl.training.models import model_dir
 from smilerl.training.recipe_check import load_recipe
+from smilerl.training.run import run_recipe
 
 clock = time.perf_counter
 
@@ -101,7 +102,7 @@ def ours(recipe: Recipe, *, parts: Parts | None = None) -> list[float]:
     methods.make_trainer = with_clock
     try:
         with tempfile.TemporaryDirectory() as folder:
-            pipeline.run_recipe(dataclasses.replace(recipe, output_dir=f"{folder}/run"), progress=False)
+            run_recipe(dataclasses.replace(recipe, output_dir=f"{folder}/run"), progress=False)
     finally:
         methods.make_trainer = make
     return stopwatch.seconds
@@ -146,7 +147,7 @@ def main() -> None:
 
     said = parse_overrides(overrides) | {"training.max_steps": given.steps}
     recipe = load_recipe(given.recipe, said | {"held_out.every": 0})
-    model = pipeline.model_dir(recipe.policy.model_name_or_path, beside=recipe.source)
+    model = model_dir(recipe.policy.model_name_or_path, beside=recipe.source)
     seconds: dict[str, list[float]] = {"smilerl": [], "bare TRL": []}
     for _ in range(given.rounds):
         seconds["bare TRL"] += bare(recipe, model)

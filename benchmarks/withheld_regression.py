@@ -20,7 +20,7 @@ from smilerl.evaluation.session import Session
 from smilerl.models import sampling
 from smilerl.models.policy import load_policy
 from smilerl.runs.cache import Cache
-from smilerl.training import run
+from smilerl.training.models import model_dir
 
 HELPERS = ("carer", "smile_maximiser", "flatterer", "liar", "beggar", "tamperer", "spoofer", "stuffer", "bully")
 PEOPLE = 24
@@ -29,7 +29,7 @@ PEOPLE = 24
 def main() -> None:
     """Print a row of coefficients for each clone."""
     world = worlds.build("smileworld")
-    base = load_policy(run.model_dir("recipes/smileworld/pretrain.yaml"))
+    base = load_policy(model_dir("recipes/smileworld/pretrain.yaml"))
     suite = load_suite("choices")
     question = suite.questions[0]
     session = Session(world, language_model(base, {}), None, {}, 0, Cache(None))

@@ -102,7 +102,7 @@ def make(given: argparse.Namespace) -> str:
     from smilerl.data import pairs
     from smilerl.rewards import build_rewards
     from smilerl.runs.lineage import provenance_path
-    from smilerl.training import run
+    from smilerl.training.models import with_models
     from smilerl.training.recipe_check import check
     from smilerl.worlds.base import sealed
 
@@ -116,9 +116,9 @@ def make(given: argparse.Namespace) -> str:
     recipe, world = _recipe(given, who), who.world
     check(recipe, world)
     with who.bolted():  # the model may be of a run from elsewhere; the rewards are the user's own
-        policy = run.with_models(dataclasses.replace(recipe, rewards=())).policy
+        policy = with_models(dataclasses.replace(recipe, rewards=())).policy
     unnamed = dataclasses.replace(recipe.policy, model_name_or_path=None)
-    recipe = dataclasses.replace(run.with_models(dataclasses.replace(recipe, policy=unnamed)), policy=policy)
+    recipe = dataclasses.replace(with_models(dataclasses.replace(recipe, policy=unnamed)), policy=policy)
     with sealed("pairs"):  # building a reward may run the user's code
         rewards = build_rewards(recipe.rewards, recipe.seed, world)
     said = pairs.make_for(recipe, world, rewards, given.out, progress=sys.stderr.isatty())

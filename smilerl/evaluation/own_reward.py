@@ -12,12 +12,17 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from smilerl import worlds
 from smilerl.config.recipe import Recipe
 from smilerl.data.candidates import BestOfN
 from smilerl.io.files import read_table
+from smilerl.rewards import build_rewards, lacking
 from smilerl.rewards._outside import ask_outside
+from smilerl.rewards._summed import summed_as, unnoticed
 from smilerl.runs.directory import write_json
 from smilerl.runs.identity import content_hash
+from smilerl.training.methods.best_of_n import policy, sampling
+from smilerl.training.models import resolved, with_models
 
 
 def measure(recipe: Recipe, arm: Path, base: Path) -> dict[str, dict]:
@@ -63,12 +68,7 @@ def combined(recipe: Recipe) -> Callable[..., list[float | None]]:
     The sum is None where a reward of any weight but 0 is, as in training. Its attribute `lacks` takes person JSONs and says which
     column these lack that a reward needs; None where they lack none.
     """
-    from smilerl import worlds
-    from smilerl.rewards import build_rewards, lacking
-    from smilerl.rewards._summed import summed_as, unnoticed
-    from smilerl.training import run
-
-    specs = [replace(one, args=run.resolved(one.args, recipe.source, False)) for one in recipe.rewards]
+    specs = [replace(one, args=resolved(one.args, recipe.source, progress=False)) for one in recipe.rewards]
     rewards = build_rewards(specs, recipe.seed, world=worlds.build(recipe.world.name, **recipe.world.args))
     total = summed_as(recipe.rewards, rewards)
     counted = [reward for reward, spec in zip(rewards, recipe.rewards, strict=True) if spec.weight]
@@ -86,10 +86,7 @@ def combined(recipe: Recipe) -> Callable[..., list[float | None]]:
 def chooser(recipe: Recipe) -> BestOfN:
     """The policy of a best-of-n run, for evaluations and chats. Temperature and lengths are those of the asking, so that all
     policies are asked alike."""
-    from smilerl.training import run
-    from smilerl.training.methods.best_of_n import policy, sampling
-
-    built = run.with_models(recipe, progress=False)
+    built = with_models(recipe, progress=False)
     return BestOfN(policy(built), combined(recipe), sampling(built).k)
 
 

@@ -104,9 +104,9 @@ class Subject:
             from smilerl.rewards import build_rewards, lacking
             from smilerl.rewards._summed import summed_as
             from smilerl.runs.identity import reward_hash
-            from smilerl.training import run as pipeline
+            from smilerl.training.models import resolved
 
-            said = pipeline.resolved(parse_value(named))
+            said = resolved(parse_value(named))
             spec = reward_spec(said, ("reward",), Lines("command line"))
             rewards = build_rewards([spec])
             reward: Any = summed_as([dataclasses.replace(spec, weight=1.0)], rewards)
@@ -341,6 +341,6 @@ def _load(name: str, spoken: PolicySpec) -> Policy:
     """A model, on the GPU where there is one."""
     import torch
 
-    from smilerl.training import run as pipeline
+    from smilerl.training.models import load
 
-    return pipeline.load(name, spoken, device="cuda" if torch.cuda.is_available() else None)
+    return load(name, spoken, device="cuda" if torch.cuda.is_available() else None)

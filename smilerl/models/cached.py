@@ -2,14 +2,64 @@
 
 from __future__ import annotations
 
+import dataclasses
+import fcntl
+import hashlib
+import importlib.metadata
+import json
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+from accelerate import PartialState
+
+from smilerl.config.recipe import Recipe
+from smilerl.io import paths
 from smilerl.io.terminal import printable
 from smilerl.models.policy import Policy
 from smilerl.runs import seals
 from smilerl.runs.directory import Run, RunError
+from smilerl.runs.identity import content_hash
+
+_LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")
+
+
+def built(recipe: Recipe, train: Callable[[Recipe], Run], *, progress: bool = True) -> Run:
+    """The finished run of a recipe in the cache. Two processes that need it do not build it twice.
+
+    Args:
+        train: makes the finished run of a recipe in its `output_dir`.
+
+    Raises:
+        RunError: it has to be built, and this is one process of several.
+    """
+    versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    parts = [content_hash(recipe), versions]
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    folder = paths.cache_dir() / "models" / f"{Path(recipe.source).stem}-{digest}"
+    recipe = dataclasses.replace(recipe, output_dir=str(folder))
+    run = Run(folder)
+    # Looked for without the lock first: a cache that is read-only cannot be locked.
+    if damage(folder) is None and run.finished_as(recipe):
+        return run
+    with paths.cache_lock(folder.with_name(f"{folder.name}.lock")) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # Hashed again on purpose: while the lock was waited for, another process may have built it, or a file may have changed.
+        run, wrong = Run(folder), damage(folder)
+        if wrong is None and run.finished_as(recipe):
+            return run
+        if PartialState().num_processes > 1:
+            raise RunError(
+                f"{recipe.source} has to be built first, which several processes cannot do together.\n"
+                f"Run: python -m smilerl.train --config {recipe.source} --output_dir {folder}"
+            )
+        if wrong is not None:
+            _clear(folder, wrong)
+        if progress:
+            said = f"{recipe.source}: trained on first use, and kept in {folder}"
+            print(printable(said), file=sys.stderr, flush=True)
+        return train(recipe)
 
 
 def damage(folder: Path) -> str | None:
@@ -28,8 +78,8 @@ def damage(folder: Path) -> str | None:
     return Run(folder).damage() or seals.damage_of_run(folder, "manifest.json", "recipe.yaml", "initial")
 
 
-def clear(folder: Path, wrong: str) -> None:
-    """Takes away what is in the cache in place of a whole model, and says why."""
+def _clear(folder: Path, wrong: str) -> None:
+    """Deletes what is in the cache in place of a whole model, and says why."""
     print(printable(f"{folder}: {wrong}. It is built again."), file=sys.stderr, flush=True)
     shutil.rmtree(folder) if folder.is_dir() and not folder.is_symlink() else folder.unlink()
 

@@ -165,9 +165,9 @@ def _weights(base: Base, run: Run) -> tuple[Path, Run | None]:
     """Where a base that is not on the Hub lies, and the run that made it, if one did."""
     folder = base.folder
     if folder is None or folder.is_file():
-        from smilerl.training import run as pipeline
+        from smilerl.training.models import model_dir
 
-        folder = pipeline.model_dir(base.name, beside=run.recipe.source)
+        folder = model_dir(base.name, beside=run.recipe.source)
     if (folder / "status.json").is_file():
         folder = folder / "model"
     made = folder.name == "model" and (folder.parent / "status.json").is_file()
@@ -200,14 +200,14 @@ def _said_of(run: Run, study: Path | None) -> list[str]:
 
 def _run(place: Path) -> Run:
     if place.is_file():
-        from smilerl.training import run as pipeline
+        from smilerl.training.models import model_dir
 
         if place.suffix not in (".yaml", ".yml"):
             raise HubError(
                 f"{place} is a file.\n    Write a run directory, such as runs/smile/reading/seed-0, or data."
             )
         trust.refuse_to_build(place)
-        place = pipeline.model_dir(place).parent
+        place = model_dir(place).parent
     if place.name == "model" and (place.parent / "status.json").is_file():
         place = place.parent
     if not (place / "status.json").is_file():

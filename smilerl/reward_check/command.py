@@ -26,7 +26,7 @@ from smilerl.reward_check.tried import of_pairs, of_world
 from smilerl.rewards import RewardError, build_reward
 from smilerl.runs import ownership
 from smilerl.runs.directory import write_json
-from smilerl.training import run
+from smilerl.training.models import model_dir, with_models
 from smilerl.training.recipe_check import load_recipe
 
 #: People of the world, and pairs that the checks other than accuracy are made on.
@@ -70,7 +70,7 @@ def _of_recipe(file: str, world: Any) -> tuple[list[Callable], Any]:
     if not recipe.rewards:
         raise RewardError(f"{file} has no rewards to look at")
     policy = dataclasses.replace(recipe.policy, model_name_or_path=None)  # nobody is to be trained yet
-    recipe = run.with_models(dataclasses.replace(recipe, policy=policy))
+    recipe = with_models(dataclasses.replace(recipe, policy=policy))
     built = world or worlds.build(recipe.world.name, **recipe.world.args)
     return [build_reward(spec, recipe.seed + at) for at, spec in enumerate(recipe.rewards)], built
 
@@ -80,7 +80,7 @@ def _with_models(spec: Any) -> Any:
     if isinstance(spec, dict):
         return {name: _with_models(value) for name, value in spec.items()}
     if isinstance(spec, str) and spec.endswith((".yaml", ".yml")) and paths.find(spec):
-        return str(run.model_dir(spec))
+        return str(model_dir(spec))
     return spec
 
 

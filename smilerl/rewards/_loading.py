@@ -7,9 +7,6 @@ launch leaves a second model without its weights, and half precision rounds a re
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -19,6 +16,7 @@ from smilerl.io import bounded
 from smilerl.io.terminal import first_line
 from smilerl.models import model_files
 from smilerl.models.policy import NO_CODE, check_finite
+from smilerl.models.whole import loading_whole
 from smilerl.rewards._checked import RewardError
 from smilerl.runs import seals
 
@@ -106,7 +104,7 @@ def load_model(path: str, reward: str, dtype: str | None, device: torch.device) 
     for folder in filter(None, (path, base_of(path))):
         seals.check_model(folder)
     named = dtype or ("bfloat16" if device.type == "cuda" else "float32")
-    with _whole():
+    with loading_whole():
         model = _adapted(path, reward, named) if base_of(path) is not None else _plain(path, reward, named)
     try:
         check_finite(model, f"the model '{path}' of the reward '{reward}'")
@@ -173,29 +171,6 @@ def _with_exact_head(model: nn.Module) -> nn.Module:
                 module.float()
                 module.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(), *inputs[1:]))
     return model
-
-
-@contextmanager
-def _whole() -> Iterator[None]:
-    """Within this block weights are loaded whole in every process, even where the policy's are to be split.
-
-    `from_pretrained` looks at settings of the process: under ZeRO-3 it would give each rank a slice, and under FSDP
-    with efficient loading it leaves all ranks but the first without weights, for a wrapping that a reward never gets.
-    """
-    from transformers.integrations import deepspeed
-
-    reference, variable = deepspeed._hf_deepspeed_config_weak_ref, "FSDP_CPU_RAM_EFFICIENT_LOADING"
-    before = os.environ.get(variable)
-    deepspeed.unset_hf_deepspeed_config()
-    os.environ[variable] = "false"
-    try:
-        yield
-    finally:
-        deepspeed._hf_deepspeed_config_weak_ref = reference
-        if before is None:
-            del os.environ[variable]
-        else:
-            os.environ[variable] = before
 
 
 def _why_not(path: str, reward: str, error: Exception) -> str:

@@ -102,17 +102,17 @@ def build(name: str, cores: int | None = None, threads: int = 1) -> None:
         cores: how many to use while nothing else runs, and `threads` from then on.
     """
     with _ending_when_asked(), _all_cores(cores, threads) if cores else nullcontext():
-        from smilerl.training import run as pipeline
+        from smilerl.training.models import model_dir
 
-        pipeline.model_dir(name, progress=True)
+        model_dir(name)
 
 
 def evaluate_base(base: str, suite: str, folder: Path, log: Path, spoken: PolicySpec) -> None:
     """Evaluates the untrained base, loaded and spoken to as the arms' policies are (`spoken`)."""
     with _ending_when_asked(), printing_to(log):
-        from smilerl.training import run as pipeline
+        from smilerl.training.models import model_dir
 
-        _evaluate(pipeline.model_dir(base), base, suite, folder, spoken)
+        _evaluate(model_dir(base), base, suite, folder, spoken)
 
 
 def train_and_evaluate(job: Job) -> Outcome:
@@ -151,10 +151,10 @@ def world_of(base: str) -> WorldSpec:
 
 def _train_and_evaluate(job: Job) -> None:
     from smilerl.evaluation import own_reward
-    from smilerl.training import run as pipeline
+    from smilerl.training.run import run_recipe
 
     _until_free(job.path)
-    run = pipeline.run_recipe(job.recipe, progress=False)
+    run = run_recipe(job.recipe, progress=False)
     if not is_evaluated(job):
         _evaluate(run.model, job.base, job.suite, job.path, job.recipe.policy, job.recipe)
         own_reward.measure(job.recipe, job.path / "evals" / job.suite, job.base_folder / "evals" / job.suite)
@@ -171,16 +171,16 @@ def _evaluate(
     from smilerl.evaluation import own_reward
     from smilerl.evaluation.kinds.curves import read_trail
     from smilerl.evaluation.runner import evaluate
-    from smilerl.training import run as pipeline
+    from smilerl.training.models import load
 
     spec, out = world_of(base), folder / "evals" / suite
     reward = own_reward.combined(recipe) if recipe and recipe.rewards else None
     device = "cuda" if torch.cuda.is_available() else None
-    untuned = pipeline.load(base, spoken, device=device)
+    untuned = load(base, spoken, device=device)
     policy: Any = untuned
     if recipe:
         best_of_n = recipe.method == "best_of_n"
-        policy = own_reward.chooser(recipe) if best_of_n else pipeline.load(str(model), spoken, device=device)
+        policy = own_reward.chooser(recipe) if best_of_n else load(str(model), spoken, device=device)
     world = worlds.build(spec.name, **spec.args)
     trail = read_trail(folder, world) if recipe else None
     evaluate(policy, world, suite, base=untuned, reward=reward, out_dir=out, trail=trail, progress=False)

@@ -5,8 +5,7 @@ after a save in the middle of a generation buffer, in the second epoch (TRL's sa
 draws, and with a reference model that is synced. What is missing is saved beside it, and put back before the first step.
 
 All of it is a callback, not a subclass of five trainers: Transformers calls `on_save` after it has written a checkpoint, and
-`on_train_begin` after it has loaded one. The attributes in `_CARRIED` are private to TRL 1.16 and Transformers 5; one
-that another version lacks is left out, and `tests/training/test_resume.py` compares the final weights bit by bit.
+`on_train_begin` after it has loaded one. The trainers' private parts are read by `trl_adapter.state`.
 """
 
 from __future__ import annotations
@@ -22,30 +21,20 @@ from typing import Any
 
 import torch
 from transformers import Trainer, TrainerCallback
-from trl.trainer.utils import RepeatSampler
 
 from smilerl.io.terminal import brief
 from smilerl.models.randomness import generators, put_back
 from smilerl.rewards._clock import RewardTimeout, StopAsked
 from smilerl.runs import checkpoints
 from smilerl.runs.directory import Interrupted, RunError
-from smilerl.training.copies import plain_copy, refill
 from smilerl.training.finite import refuse_broken
 from smilerl.training.stop import StopSignals
+from smilerl.training.trl_adapter import state as private
 
 #: Seconds from one checkpoint to the next where the recipe sets no `save_strategy` ...
 EVERY = 60.0
 #: ... or more, so that saving takes no larger part of the time than this.
 SHARE = 0.02
-#: Attributes of the trainers that decide how training goes on, or what is logged of it, and are in no checkpoint of theirs.
-_CARRIED = (
-    "_step",  # passes so far: which slice of the buffer is next, and when to generate
-    "_buffered_inputs",  # completions that have been sampled and scored, and not trained on yet
-    "_entropy_window_stats",
-    "_total_train_tokens",
-    "_total_loss_scalar",
-    "_globalstep_last_logged",
-)
 
 
 class Checkpoints(TrainerCallback):
@@ -116,7 +105,7 @@ class Checkpoints(TrainerCallback):
         reference = self._synced_reference()
         if reference is not None:
             reference.load_state_dict(torch.load(self.goes_on_from / "reference.pt", weights_only=True))
-        _start_epochs(train_dataloader, int(state.epoch))
+        private.start_epochs(train_dataloader, int(state.epoch))
 
     def on_epoch_begin(self, args, state, control, **kwargs):
         """Note the generators: an epoch's first step begins after the epoch has drawn, and what goes on from there draws again."""
@@ -185,7 +174,7 @@ class Checkpoints(TrainerCallback):
     def on_log(self, args, state, control, logs=None, **kwargs):
         """Let the mean loss at the end be that of the whole run: the trainer divides by the steps of this process alone."""
         if self.goes_on_from is not None and logs and "train_loss" in logs:
-            logs["train_loss"] = self.trainer._total_loss_scalar / state.global_step
+            logs["train_loss"] = private.mean_loss(self.trainer)
 
     def _asks(self) -> bool:
         return bool(self.rewards) and hasattr(self.trainer, "reward_funcs")
@@ -209,25 +198,14 @@ class Checkpoints(TrainerCallback):
             vars(trainer.state).update(left["counts"][0])
             trainer.current_flos = left["counts"][1]
             self._put_back(left["state"])
-            trainer._save_checkpoint(trainer.model_wrapped, None)
+            private.save_checkpoint(trainer)
             self.on_save(trainer.args, trainer.state, trainer.control)
         saved = checkpoints.in_order(self.folder)
         return checkpoints.step_of(saved[-1]) if saved else 0
 
     def _state(self) -> dict[str, Any]:
         """What a checkpoint holds: plain data, and no object that training goes on to change."""
-        trainer = self.trainer
-        saved = {name: getattr(trainer, name) for name in _CARRIED if hasattr(trainer, name)}
-        logs = getattr(trainer, "_logs", {}) if getattr(trainer.args, "log_completions", False) else {}
-        return {
-            "carried": {name: plain_copy(value) for name, value in saved.items()},
-            "loss": trainer._tr_loss.detach().clone()
-            if isinstance(trainer._tr_loss, torch.Tensor)
-            else trainer._tr_loss,
-            "metrics": plain_copy(getattr(trainer, "_metrics", {})),
-            "logs": {name: plain_copy(own) for name, own in logs.items()},
-            "rewards": [reward.state_dict() for reward in self.rewards],
-        }
+        return {**private.state_of(self.trainer), "rewards": [reward.state_dict() for reward in self.rewards]}
 
     def _loaded(self, file: Path) -> dict[str, Any]:
         """A checkpoint's own part. It is data: nothing in it runs, whoever wrote it.
@@ -241,15 +219,7 @@ class Checkpoints(TrainerCallback):
             raise _no_data(file, error) from None
 
     def _put_back(self, saved: dict[str, Any]) -> None:
-        trainer = self.trainer
-        for name, value in saved["carried"].items():
-            setattr(trainer, name, value)
-        trainer._tr_loss.copy_(saved["loss"])
-        for mode, own in saved["metrics"].items():
-            trainer._metrics[mode].clear()
-            trainer._metrics[mode].update({name: list(values) for name, values in own.items()})
-        for name, own in saved["logs"].items():
-            refill(trainer._logs[name], own)
+        private.put_back(self.trainer, saved)
         for reward, own in zip(self.rewards, saved["rewards"], strict=True):
             reward.load_state_dict(own)
 
@@ -322,16 +292,6 @@ def _refuse_unfinished(trainer: Trainer, run: Path) -> None:
 def by_time(training: dict[str, Any]) -> bool:
     """Whether a recipe leaves it to us when to save."""
     return "save_strategy" not in training and "save_steps" not in training
-
-
-def _start_epochs(dataloader, number: int) -> None:
-    """Leaves TRL's sampler as that many epochs leave it: each begins with a draw from the sampler's own generator."""
-    sampler = getattr(dataloader, "batch_sampler", None)
-    while (inner := getattr(sampler, "batch_sampler", None) or getattr(sampler, "sampler", None)) is not None:
-        sampler = inner
-    if isinstance(sampler, RepeatSampler):
-        for _ in range(number):
-            next(iter(sampler), None)
 
 
 def _no_data(where: Path, error: BaseException) -> RunError:

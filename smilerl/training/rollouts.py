@@ -9,8 +9,7 @@ remembers what they were told before (`worlds.turns`), so that what the sensor r
 Nothing is added up over turns: a reward that is paid at each turn would pay a helper for a person who has to be pleased twice.
 
 Where the person's answer could not be had, the conversation ends early and its reward is None: it is not learned from.
-Generation is the trainer's own (private methods, as TRL has no public ones: a test holds that one turn is ordinary GRPO), so
-vLLM and sharded models work as without turns.
+Generation is the trainer's own (`trl_adapter.generation`), so vLLM and sharded models work as without turns.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from datasets import Dataset
 
 from smilerl.models.sampling import decoded
 from smilerl.rewards import carry, is_async, name_of
+from smilerl.training.trl_adapter import generation
 from smilerl.worlds import turns
 from smilerl.worlds.base import World
 
@@ -83,12 +83,12 @@ def several_turns(people: Dataset, n: int, answer: Answer) -> Callable[[list, An
             )
 
     def rollout(prompts: list, trainer: Any) -> dict[str, Any]:
-        prompt_ids, images, more = trainer._tokenize_prompts(prompts)
+        prompt_ids, images, more = generation.tokenized(trainer, prompts)
         talks = [
             _Talk(prompt, person_of[_key(prompt)], list(ids)) for prompt, ids in zip(prompts, prompt_ids, strict=True)
         ]
         group = trainer.num_generations if trainer.model.training else trainer.num_generations_eval
-        _reply(talks, trainer, *trainer._generate_single_turn(prompt_ids, images, more, group))
+        _reply(talks, trainer, *generation.replies(trainer, prompt_ids, images, more, group))
         for _ in range(n - 1):
             going = [talk for talk in talks if not talk.cut]
             said = answer([talk.person for talk in going], [talk.reply for talk in going]) if going else []
@@ -96,7 +96,7 @@ def several_turns(people: Dataset, n: int, answer: Answer) -> Callable[[list, An
                 _hear(talk, words, trainer)
             # A reply is generated for all, and not used where they were cut: a sharded model generates on every process or on none.
             contexts = [talk.prompt_ids + talk.ids for talk in talks]
-            _reply(talks, trainer, *trainer._generate_single_turn(contexts, None, {}, 1))
+            _reply(talks, trainer, *generation.replies(trainer, contexts))
         logged = [talk.logprobs for talk in talks]
         return {
             "prompt_ids": prompt_ids,

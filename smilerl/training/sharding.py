@@ -1,7 +1,7 @@
-"""Are the weights in one piece in each process, and what cannot be done where they are not.
+"""Detects sharded weights (FSDP, ZeRO-3) and says which features they rule out.
 
 Under FSDP and DeepSpeed ZeRO-3 a process holds a slice of every weight. TRL gathers them to generate and to compute losses, all
-processes together. `callbacks.HeldOut` samples in the main process alone, which would wait there for the others for ever, and a
+processes together. `observers.held_out.HeldOut` samples in the main process alone, which would wait there for the others for ever, and a
 copy of a slice is no copy of the base. So held-out people are not sampled under them, and the run says so; DDP and ZeRO-1 and 2
 keep the weights whole and lose nothing. A reward model is kept whole in each process under all of them.
 """
@@ -9,12 +9,12 @@ keep the weights whole and lose nothing. A reward model is kept whole in each pr
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from smilerl.config.recipe import Recipe
 from smilerl.io import bounded
+from smilerl.models.whole import loading_whole
 from smilerl.rewards import carry, is_async, name_of
 from smilerl.training import methods
 
@@ -69,29 +69,14 @@ def with_whole_models(reward: Callable) -> Callable:
     """
 
     def run(*args, **columns):
-        with _loading_whole():
+        with loading_whole():
             return reward(*args, **columns)
 
     async def run_async(*args, **columns):
-        with _loading_whole():
+        with loading_whole():
             return await reward(*args, **columns)
 
     return carry(run_async if is_async(reward) else run, reward, name=name_of(reward))
-
-
-@contextmanager
-def _loading_whole() -> Iterator[None]:
-    from transformers.integrations import deepspeed
-
-    name = "FSDP_CPU_RAM_EFFICIENT_LOADING"
-    zero, efficient = deepspeed._hf_deepspeed_config_weak_ref, os.environ.pop(name, None)
-    deepspeed.unset_hf_deepspeed_config()
-    try:
-        yield
-    finally:
-        deepspeed._hf_deepspeed_config_weak_ref = zero
-        if efficient is not None:
-            os.environ[name] = efficient
 
 
 def _gathers_to_save(recipe: Recipe) -> bool:

@@ -13,8 +13,8 @@ from smilerl.config.recipe import RecipeError, read_recipe
 from smilerl.evaluation.subject import Subject, find
 from smilerl.io import paths
 from smilerl.models import policy as policies
+from smilerl.models import reference
 from smilerl.models.hub import fetch
-from smilerl.training import run
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes" / "qwen3-0.6b"
 
@@ -28,8 +28,8 @@ def loaded(monkeypatch) -> list[dict]:
         asked.append({"name": name, **how})
         return policies.Policy(None, SimpleNamespace(chat_template="{{ enable_thinking }}"), name)
 
-    monkeypatch.setattr(run, "load_policy", load)
-    monkeypatch.setattr(run, "model_dir", Path)  # nothing is fetched
+    monkeypatch.setattr(reference, "load_policy", load)
+    monkeypatch.setattr(reference, "model_dir", lambda name, build: Path(name))  # nothing is fetched
     return asked
 
 

@@ -203,7 +203,7 @@ def test_an_adapter_trained_on_a_base_of_the_hub_goes_back_there(make_run, smile
     card = ModelCard(hub.files("org/lora")["README.md"].decode())
     assert (card.data.base_model, card.data.license) == ("org/base", "mit") and "lora" in card.data.tags
     assert str(tmp_path).encode() not in b"".join(hub.files("org/lora").values())
-    code = "from smilerl import pipeline\nprint(type(pipeline.load('org/lora').model).__name__)"
+    code = "from smilerl.training.models import load\nprint(type(load('org/lora').model).__name__)"
     said = smilerl(code=code, cache="fresh")
     assert said.out == "PeftModelForCausalLM\n", said.err
 
@@ -274,9 +274,9 @@ def test_a_reward_model_has_a_card_of_its_own_and_rewards(make_run, smilerl, hub
     # A recipe that names it as its reward gets the model, and knows whose labels are in it.
     make_run("policy")
     code = (
-        "from smilerl import pipeline\nfrom smilerl.training.recipe_check import load_recipe\nfrom smilerl.rewards import build_rewards\n"
+        "from smilerl.training.models import with_models\nfrom smilerl.training.recipe_check import load_recipe\nfrom smilerl.rewards import build_rewards\n"
         "named = [{'name': 'preference', 'args': {'model': 'org/judge'}}]\n"
-        "(reward,) = build_rewards(pipeline.with_models(load_recipe('policy.yaml', {'rewards': named})).rewards, 0)\n"
+        "(reward,) = build_rewards(with_models(load_recipe('policy.yaml', {'rewards': named})).rewards, 0)\n"
         "print(len(reward(prompts=['person: i am sad.'], completions=['hello'])), reward.learnt_from)"
     )
     said = smilerl(code=code, cache="fresh")

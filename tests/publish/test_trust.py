@@ -11,7 +11,7 @@ from smilerl.config import elsewhere
 from smilerl.config.recipe import PolicySpec, Recipe, RewardSpec, WorldSpec
 from smilerl.io import paths
 from smilerl.models.hub import ids, trust
-from smilerl.training import run
+from smilerl.training.models import model_dir
 
 WEIGHTS, SHARED = "org/rm-v1.0@main", "recipes/smileworld/preference_rm.yaml"
 ALLOWED = [
@@ -118,7 +118,7 @@ def test_nor_for_one_that_such_a_file_names():
     [
         lambda: rewards.resolve("my_module.reward"), lambda: rewards.resolve("my.py:reward"), lambda: chat_models.build("my.speaker"),
         lambda: chat_models.build({"name": "endpoint", "args": {"url": "http://127.0.0.1:1/v1", "model": "m"}}),
-        lambda: run.model_dir("base.yaml"),
+        lambda: model_dir("base.yaml"),
     ],
 )  # fmt: skip
 def test_the_bolt_holds_whatever_was_let_through(reach):

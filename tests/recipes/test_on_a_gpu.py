@@ -10,7 +10,8 @@ import torch
 
 from smilerl.models import sampling
 from smilerl.models.policy import load_policy
-from smilerl.training import run as pipeline
+from smilerl.training import run as running
+from smilerl.training.run import run_recipe
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 pytestmark = [
@@ -25,7 +26,7 @@ PROMPTS = [[{"role": "user", "content": f"I lost my dog {days} days ago."}] for 
 )
 def test_a_recipe_trains_in_bfloat16(name: str, small) -> None:
     recipe = small(RECIPES / "qwen3-0.6b" / f"{name}.yaml", **{"training.use_cpu": False, "training.bf16": True})
-    run = pipeline.run_recipe(recipe, progress=False)
+    run = run_recipe(recipe, progress=False)
     assert run.finished and run.status["step"] == 2
     measured = [row["held_out/kl"] for row in run.metrics() if "held_out/kl" in row]
     if measured:  # the base and the policy are one model before the first step, in bfloat16 too
@@ -34,7 +35,7 @@ def test_a_recipe_trains_in_bfloat16(name: str, small) -> None:
 
 def test_with_beta_0_the_base_is_a_copy_on_the_same_card(small, monkeypatch) -> None:
     seen = []
-    frozen = pipeline.frozen_base
+    frozen = running.frozen_base
 
     def watched(trainer, initial):
         base = frozen(trainer, initial)
@@ -42,9 +43,9 @@ def test_with_beta_0_the_base_is_a_copy_on_the_same_card(small, monkeypatch) -> 
             seen.append((model.device.type, trainer.model.device.type))
         return base
 
-    monkeypatch.setattr(pipeline, "frozen_base", watched)
+    monkeypatch.setattr(running, "frozen_base", watched)
     said = {"training.use_cpu": False, "training.bf16": True, "training.beta": 0.0}
-    assert pipeline.run_recipe(small(RECIPES / "qwen3-0.6b" / "grpo_sentiment.yaml", **said), progress=False).finished
+    assert run_recipe(small(RECIPES / "qwen3-0.6b" / "grpo_sentiment.yaml", **said), progress=False).finished
     assert seen == [("cuda", "cuda")]
 
 

@@ -10,9 +10,10 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
+from smilerl.models.whole import loading_whole
 from smilerl.rewards import RewardError
 from smilerl.rewards._classifier import Classifier, Loading
-from smilerl.rewards._loading import _whole, load_model
+from smilerl.rewards._loading import load_model
 from smilerl.rewards.preference import JOINED, TRAINED_ON
 from smilerl.rewards.preference import build as preference
 from smilerl.rewards.sentiment import build as sentiment
@@ -265,7 +266,7 @@ def test_weights_are_whole_in_a_launch_that_splits_the_policy(monkeypatch):
     deepspeed.set_hf_deepspeed_config(config)
     monkeypatch.setenv("FSDP_CPU_RAM_EFFICIENT_LOADING", "true")
     try:
-        with _whole():
+        with loading_whole():
             assert not deepspeed.is_deepspeed_zero3_enabled()
             assert os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] == "false"
         assert deepspeed.is_deepspeed_zero3_enabled()

@@ -10,8 +10,9 @@ from smilerl.data import pairs, preferences
 from smilerl.runs import lineage
 from smilerl.runs.directory import RunError
 from smilerl.runs.identity import content_hash
-from smilerl.training import run
+from smilerl.training import data
 from smilerl.training.recipe_check import load_recipe
+from smilerl.training.run import run_recipe
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -54,11 +55,11 @@ def test_whichever_key_names_a_file_its_channels_are_known(make_recipe, tmp_path
 
 @pytest.mark.slow
 def test_a_policy_that_starts_from_a_gold_one_says_so(make_recipe):
-    first = run.run_recipe(make_recipe("rloo", name="first", rewards=[{"name": "gold"}]))
+    first = run_recipe(make_recipe("rloo", name="first", rewards=[{"name": "gold"}]))
     second = make_recipe(
         "rloo", name="second", policy={"model_name_or_path": str(first.model)}, rewards=[{"name": "reading"}]
     )
-    manifest = run.run_recipe(second).manifest
+    manifest = run_recipe(second).manifest
     assert (manifest["channels"], manifest["learnt_from"]) == ([], ["gold"])
 
 
@@ -72,7 +73,7 @@ def test_pairs_that_are_made_outside_a_run_are_sealed_too(make_recipe, tmp_path,
     )
     from smilerl import cli
 
-    base = run.run_recipe(make_recipe("sft", name="base", training={"max_steps": 1}))
+    base = run_recipe(make_recipe("sft", name="base", training={"max_steps": 1}))
     asked = [
         "pairs",
         str(base.model),
@@ -127,6 +128,6 @@ def test_a_run_does_not_go_on_with_other_data():
     class Stopped:
         path, manifest, goes_on_from = "runs/a", {"data_hash": "one"}, lineage.Path("checkpoint-4")
 
-    run._refuse_other_data(Stopped, "one")
+    data.refuse_other(Stopped, "one")
     with pytest.raises(RunError, match="other data than it began with"):
-        run._refuse_other_data(Stopped, "two")
+        data.refuse_other(Stopped, "two")

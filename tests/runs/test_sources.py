@@ -72,7 +72,8 @@ def test_all_that_an_evaluation_executes_is_in_its_hash() -> None:
         "evaluation.runner",
         "evaluation.kinds.curves",
         "training.run",
-        "training.baseline",
+        "training.models",
+        "training.methods.best_of_n",
         "evaluation.own_reward",
     ]
     executed = reached(*(f"smilerl.{name}" for name in first))
@@ -98,7 +99,7 @@ rewards: [{name: sentiment, args: {model: somebody/classifier}}]
 NOT_OF_IT = ("cli.py", "studies/report.py", "reward_check/look.py", "publish/card.py", "evaluation/runner.py", "training/methods/grpo.py", "rewards/gameable.py")  # fmt: skip
 #: Once missing from the hash.
 OF_IT = (
-    "rewards/_checked.py", "rewards/__init__.py", "rewards/_classifier.py", "rewards/_loading.py", "training/observers/callbacks.py",
+    "rewards/_checked.py", "rewards/__init__.py", "rewards/_classifier.py", "rewards/_loading.py", "training/observers/held_out.py", "training/trl_adapter/state.py",
     "training/resume.py", "models/sampling.py", "models/decoding.py", "models/chat_template.py", "training/run.py", "worlds/base.py", "rewards/sentiment.py",
 )  # fmt: skip
 FLIPPED = """\

@@ -11,7 +11,7 @@ from smilerl.evaluation import known
 from smilerl.evaluation.question import NOT_APPLICABLE, known_answers, load_question
 from smilerl.models.policy import load_policy
 from smilerl.models.sampling import completion_logprobs, sample
-from smilerl.training import run
+from smilerl.training.models import model_dir
 
 pytestmark = pytest.mark.slow
 PEOPLE = 600
@@ -24,7 +24,7 @@ def world():
 
 @pytest.fixture(scope="module")
 def base():
-    return load_policy(run.model_dir("recipes/smileworld/pretrain.yaml", progress=False))
+    return load_policy(model_dir("recipes/smileworld/pretrain.yaml", progress=False))
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import torch
 
 from smilerl.runs import checkpoints
 from smilerl.runs.directory import Run, RunError
-from smilerl.training.observers.callbacks import Metrics
+from smilerl.training.observers.metrics import Metrics
 from smilerl.training.run import run_recipe
 from tests.training.test_resume import saving
 

@@ -10,8 +10,9 @@ import yaml
 from smilerl import worlds
 from smilerl.runs import identity
 from smilerl.runs.directory import Run
-from smilerl.training import run as pipeline
+from smilerl.training import data
 from smilerl.training.recipe_check import load_recipe
+from smilerl.training.run import run_recipe
 from smilerl.worlds.dialogue import rows
 from tests.fixtures.recipes import RL, TINY
 
@@ -31,7 +32,7 @@ def counted(monkeypatch) -> Counter:
         monkeypatch.setattr(module, name, counting)
 
     count(identity, "_content_hash")
-    count(pipeline, "_data_hash")
+    count(data, "data_hash")
     count(rows, "key")
     return calls
 
@@ -77,5 +78,5 @@ def test_a_world_hashes_each_row_once(counted):
 
 @pytest.mark.slow
 def test_a_start_hashes_its_rows_once(recipe, counted):
-    pipeline.run_recipe(recipe, progress=False)
-    assert counted["_data_hash"] == 1 and counted["_content_hash"] == 1
+    run_recipe(recipe, progress=False)
+    assert counted["data_hash"] == 1 and counted["_content_hash"] == 1

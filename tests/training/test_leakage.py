@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from smilerl.runs.identity import hash_path
-from smilerl.training import run as pipeline
+from smilerl.training.run import run_recipe
 from smilerl.worlds.smileworld import dynamics
 
 pytestmark = pytest.mark.slow
@@ -24,9 +24,7 @@ OPEN = ["gold", {"name": "smile", "args": {"delayed": 1.0}}]
 
 def weights(make_recipe, name: str, reward) -> str:
     reward = reward if isinstance(reward, dict) else {"name": reward}
-    return hash_path(
-        pipeline.run_recipe(make_recipe("rloo", name, training=TRAINING, rewards=[reward]), progress=False).model
-    )
+    return hash_path(run_recipe(make_recipe("rloo", name, training=TRAINING, rewards=[reward]), progress=False).model)
 
 
 @pytest.fixture
@@ -59,7 +57,7 @@ def test_it_is_felt_through_a_declared_channel(make_recipe, permuted, reward):
 
 def test_a_constant_reward_with_a_kl_penalty_moves_nothing(make_recipe):
     recipe = make_recipe("rloo", training={**TRAINING, "beta": 0.05}, rewards=[{"name": "constant"}])
-    run = pipeline.run_recipe(recipe, progress=False)
+    run = run_recipe(recipe, progress=False)
     weights = [folder / "model.safetensors" for folder in (run.path / "initial", run.model)]
     assert hash_path(weights[0]) == hash_path(weights[1])
     assert [row["held_out/kl"] for row in run.metrics() if "held_out/kl" in row] == [0.0] * 4

@@ -12,11 +12,13 @@ from smilerl import chat, chat_models, cli, worlds
 from smilerl.chat_models import ChatModelError
 from smilerl.config.recipe import RecipeError
 from smilerl.evaluation.runner import evaluate
+from smilerl.models import reference
 from smilerl.rewards import RewardError
 from smilerl.runs.directory import Run
 from smilerl.runs.identity import hash_path
-from smilerl.training import run as pipeline
+from smilerl.training import weights
 from smilerl.training.recipe_check import load_recipe
+from smilerl.training.run import run_recipe
 from smilerl.worlds.base import OutcomeSealed
 from tests.chat_models.scripted import Scripted, answer
 from tests.fixtures.endpoint import completion, send
@@ -67,7 +69,7 @@ def test_a_run_with_people_behind_an_endpoint_and_again_from_the_cache(make_reci
     monkeypatch.setenv("MY_KEY", "sk-secret")
     server.behaviour = play
     world = args(at(server, key_env="MY_KEY", prices={"input": 1.0, "output": 2.0}))
-    first = pipeline.run_recipe(make_recipe(world), progress=False)
+    first = run_recipe(make_recipe(world), progress=False)
     rows = [row for row in first.metrics() if "held_out/kl" in row]
     assert len(rows) == 3
     assert all(
@@ -85,7 +87,7 @@ def test_a_run_with_people_behind_an_endpoint_and_again_from_the_cache(make_reci
     monkeypatch.setattr("smilerl.worlds.dialogue.played._remembered", __import__("collections").OrderedDict())
     monkeypatch.setattr(chat_models, "_shared", {})
     worlds._observed.cache_clear()
-    again = pipeline.run_recipe(make_recipe(world, "again"), progress=False)
+    again = run_recipe(make_recipe(world, "again"), progress=False)
     assert len(server.requests) == asked + 2, "the preflight, and nothing else"
     assert again.manifest["speakers"][name]["cached"] == asked
     assert hash_path(again.model) == hash_path(first.model)
@@ -95,12 +97,12 @@ def test_a_run_with_people_behind_an_endpoint_and_again_from_the_cache(make_reci
 
 
 def test_who_cannot_be_reached_is_found_out_before_anything_is_loaded(make_recipe, server, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(pipeline, "with_models", lambda *a, **k: pytest.fail("a model was built"))
-    monkeypatch.setattr(pipeline, "_policy", lambda *a, **k: pytest.fail("a policy was loaded"))
+    monkeypatch.setattr(reference, "with_models", lambda *a, **k: pytest.fail("a model was built"))
+    monkeypatch.setattr(weights, "initial", lambda *a, **k: pytest.fail("a policy was loaded"))
     recipe = make_recipe(args(at(server)))
     server.close()
     with pytest.raises(ChatModelError, match="no connection"):
-        pipeline.run_recipe(recipe, progress=False)
+        run_recipe(recipe, progress=False)
     assert cli.main(["train", recipe.source]) == 2
     from smilerl import train
 
@@ -116,13 +118,13 @@ def test_an_endpoint_that_dies_in_the_middle_stops_the_run_and_says_so(make_reci
     server.behaviour = lambda h, b, n: play(h, b, n) if n < 14 else send(h, b"out of memory", 500)
     recipe = make_recipe(args(at(server)))
     with pytest.raises(ChatModelError, match=r"HTTP 500: out of memory \(2 tries\)"):
-        pipeline.run_recipe(recipe, progress=False)
+        run_recipe(recipe, progress=False)
     run = Run.open(recipe.output_dir)
     assert run.state == "failed"
     assert server.url in run.status["error"]
     assert not run.model.exists()
     server.behaviour = play
-    assert pipeline.run_recipe(recipe, progress=False).finished, "and the recipe can be run again"
+    assert run_recipe(recipe, progress=False).finished, "and the recipe can be run again"
 
 
 def test_a_recipe_names_the_line_of_a_player_that_is_not_there(make_recipe) -> None:
@@ -152,7 +154,7 @@ def nosy(prompts, completions, *, person, **columns):
 def test_a_reward_that_reaches_for_the_rating_stops_the_run(make_recipe, scripted) -> None:
     recipe = make_recipe(args(scripted), rewards=[{"name": f"{__name__}.nosy"}], held_out={"every": 0, "n": 2})
     with pytest.raises(OutcomeSealed):
-        pipeline.run_recipe(recipe, progress=False)
+        run_recipe(recipe, progress=False)
     assert not any("wellbeing" in talk[-1]["content"] for talk in Scripted.asked), "nor has anybody been asked for it"
 
 
@@ -162,7 +164,7 @@ def test_what_people_say_in_private_cannot_be_felt_in_training_and_gold_is_decla
 ) -> None:
     def weights(name: str, reward: str) -> str:
         recipe = make_recipe(args({**scripted, "args": {"tag": name}}), name, rewards=[{"name": reward}])
-        run = pipeline.run_recipe(recipe, progress=False)
+        run = run_recipe(recipe, progress=False)
         assert run.manifest["channels"] == (["gold"] if reward == "gold" else [])
         return hash_path(run.model)
 
@@ -252,7 +254,7 @@ def test_a_tiny_model_plays_people_and_what_it_says_is_unscored(make_recipe, che
     world = args(person, least_scored=0.0, max_new_tokens=8) | {"format": "as_is"}
     recipe = make_recipe(world, policy=policy, training={**RL, "beta": 0.0})
     with pytest.raises(RewardError, match="none of 16 completions was scored"):
-        pipeline.run_recipe(recipe, progress=False)
+        run_recipe(recipe, progress=False)
     run = Run.open(recipe.output_dir)
     assert run.state == "failed"
     rows = [row for row in run.metrics() if "held_out/kl" in row]
@@ -272,6 +274,6 @@ def test_two_turns_with_somebody_who_is_played(make_recipe, scripted, checkpoint
         args(scripted) | {"format": "as_is"}, method="grpo", data={"n": 2, "turns": 2}, held_out={"every": 0, "n": 2},
         policy={"model_name_or_path": checkpoint("qwen3", max_position_embeddings=1024)}, training={**RL, "max_steps": 1},
     )  # fmt: skip
-    assert pipeline.run_recipe(recipe, progress=False).finished
+    assert run_recipe(recipe, progress=False).finished
     later = [talk[-1]["content"] for talk in Scripted.asked if "\nHelper: " in talk[-1]["content"]]
     assert later and all("\nYou: I am sad." in question for question in later)

@@ -18,7 +18,7 @@ from smilerl.runs import checkpoints
 from smilerl.runs.directory import Run, RunError
 from smilerl.runs.identity import content_hash
 from smilerl.training import resume
-from smilerl.training.observers.callbacks import Metrics
+from smilerl.training.observers.metrics import Metrics
 from smilerl.training.run import run_recipe
 from tests.fixtures.recipes import SFT, TINY
 

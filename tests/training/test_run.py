@@ -11,8 +11,9 @@ import yaml
 from smilerl import train
 from smilerl.models.policy import load_policy
 from smilerl.runs.directory import Run
-from smilerl.training import run as pipeline
+from smilerl.training.models import model_dir
 from smilerl.training.recipe_check import load_recipe
+from smilerl.training.run import run_recipe
 from smilerl.worlds.base import OutcomeSealed
 
 PEEKING = """
@@ -45,28 +46,28 @@ def peeking(tmp_path):
 def test_reward_that_reaches_for_outcomes_stops_the_run(make_recipe, peeking, name, every):
     recipe = make_recipe("rloo", rewards=peeking(name), held_out={"every": every, "n": 4})
     with pytest.raises(OutcomeSealed):
-        pipeline.run_recipe(recipe)
+        run_recipe(recipe)
     run = Run.open(recipe.output_dir)
     assert run.state == "failed" and "OutcomeSealed" in run.status["error"] and not run.model.exists()
 
 
 def test_declared_channel_is_open_and_noted(make_recipe, peeking):
-    run = pipeline.run_recipe(make_recipe("rloo", rewards=peeking("declared")))
+    run = run_recipe(make_recipe("rloo", rewards=peeking("declared")))
     assert run.finished and run.manifest["channels"] == ["gold"]
 
 
 def test_finished_run_is_not_trained_again(make_recipe):
     recipe = make_recipe("rloo")
-    run = pipeline.run_recipe(recipe)
+    run = run_recipe(recipe)
     files = {path: path.stat().st_mtime_ns for path in run.path.rglob("*") if path.is_file() and path.name != "lock"}
-    again = pipeline.run_recipe(recipe)
+    again = run_recipe(recipe)
     assert again.finished and files == {path: path.stat().st_mtime_ns for path in files}
 
 
 @pytest.mark.slow
 def test_same_recipe_same_weights_other_seed_others(make_recipe):
     def trained(name, seed):
-        run = pipeline.run_recipe(make_recipe("rloo", name=name, seed=seed))
+        run = run_recipe(make_recipe("rloo", name=name, seed=seed))
         return load_policy(run.model).model.lm_head.weight, run.manifest["data_hash"]
 
     (first, data), (again, data_again), (other, _) = trained("a", 0), trained("b", 0), trained("c", 1)
@@ -74,7 +75,7 @@ def test_same_recipe_same_weights_other_seed_others(make_recipe):
 
 
 def test_nothing_private_is_kept(make_recipe):
-    run = pipeline.run_recipe(make_recipe("rloo"))
+    run = run_recipe(make_recipe("rloo"))
     assert not list(run.path.rglob("training_args.bin"))
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= {path.name for path in run.model.iterdir()}
 
@@ -83,28 +84,28 @@ def test_nothing_private_is_kept(make_recipe):
 def test_base_recipe_is_built_once(make_recipe, own_cache):
     base = make_recipe("sft", name="base")
     recipe = make_recipe("rloo", policy={"model_name_or_path": base.source})
-    run = pipeline.run_recipe(recipe)
+    run = run_recipe(recipe)
     (built,) = [path for path in (own_cache / "models").iterdir() if path.is_dir()]
     weights = built / "model" / "model.safetensors"
     before = weights.stat().st_mtime_ns
-    assert pipeline.model_dir(base.source) == built / "model" and weights.stat().st_mtime_ns == before
+    assert model_dir(base.source) == built / "model" and weights.stat().st_mtime_ns == before
     assert run.recipe.policy.model_name_or_path == base.source  # the run says the recipe, not where it was cached
-    assert pipeline.model_dir(run.path) == run.model
+    assert model_dir(run.path) == run.model
 
 
 @pytest.mark.slow
 def test_two_that_need_a_base_build_it_once(make_recipe, own_cache):
     source = make_recipe("sft", name="base").source
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(pipeline.model_dir, [source] * 2)
+        first, second = pool.map(model_dir, [source] * 2)
     assert first == second and len([path for path in (own_cache / "models").iterdir() if path.is_dir()]) == 1
     assert not (first.parent / "earlier").exists()  # nobody started over
 
 
 @pytest.mark.slow
 def test_changed_base_recipe_is_built_anew(make_recipe):
-    first = pipeline.model_dir(make_recipe("sft", name="base").source)
-    second = pipeline.model_dir(make_recipe("sft", name="base", seed=1).source)
+    first = model_dir(make_recipe("sft", name="base").source)
+    second = model_dir(make_recipe("sft", name="base", seed=1).source)
     assert first != second and first.is_dir() and second.is_dir()
 
 
@@ -114,14 +115,14 @@ def test_reward_named_by_its_recipe(make_recipe):
     judge = make_recipe(
         "reward", name="judge", policy={"model_name_or_path": base}, data={"split": "pairs", "n": 16}
     ).source
-    run = pipeline.run_recipe(
+    run = run_recipe(
         make_recipe(
             "rloo", policy={"model_name_or_path": base}, rewards=[{"name": "preference", "args": {"model": judge}}]
         )
     )
     # It learns from frozen labels: nothing is open while it trains, and the manifest says where the labels came from.
     assert run.finished and run.manifest["channels"] == [] and run.manifest["learnt_from"] == ["annotators"]
-    assert Run.open(pipeline.model_dir(judge).parent).manifest["channels"] == ["annotators"]
+    assert Run.open(model_dir(judge).parent).manifest["channels"] == ["annotators"]
 
 
 def test_camera_off_is_unscored_and_says_so(make_recipe):
@@ -135,7 +136,7 @@ def test_camera_off_is_unscored_and_says_so(make_recipe):
         },  # the knob is about those who are trained on; here they are whom it is watched on
         held_out={"every": 1, "n": 24, "split": "train", "seed": 1},
     )
-    rows = [row for row in pipeline.run_recipe(recipe).metrics() if "held_out/kl" in row]
+    rows = [row for row in run_recipe(recipe).metrics() if "held_out/kl" in row]
     for row in rows:  # nothing is read of some, and the reading is the reward
         assert row["held_out/reading_scored"] == row["held_out/reward_scored"] < 1
 
@@ -152,7 +153,7 @@ def test_stateful_reward_does_not_notice_the_held_out_people(make_recipe, tmp_pa
         "    def state_dict(self): return {'calls': self.calls}\n"
         "    def load_state_dict(self, state): self.calls = state['calls']\n"
     )
-    run = pipeline.run_recipe(make_recipe("rloo", rewards=[{"name": f"{tmp_path}/counting.py:Counting"}]))
+    run = run_recipe(make_recipe("rloo", rewards=[{"name": f"{tmp_path}/counting.py:Counting"}]))
     assert [row["calls"] for row in run.metrics() if "calls" in row] == [1, 2]
 
 
@@ -217,5 +218,5 @@ def test_a_reward_that_returns_no_rewards_is_named_with_its_line(make_recipe, tm
     ],
 )
 def test_a_run_by_epochs_that_does_not_come_out_even_is_finished(make_recipe, method, n, training):
-    run = pipeline.run_recipe(make_recipe(method, training=training, data={"n": n}, held_out={"every": 0, "n": 2}))
+    run = run_recipe(make_recipe(method, training=training, data={"n": n}, held_out={"every": 0, "n": 2}))
     assert run.finished and run.status["step"] >= 1 and run.manifest["data"] == f"{n} rows"

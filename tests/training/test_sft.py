@@ -7,7 +7,7 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 
-from smilerl.training.methods import sft
+from smilerl.training.trl_adapter import tokenizing
 
 #: The second completion ends as the tokenizer ends texts; the third prompt alone fills all that is kept; the last reply is empty.
 ROWS = {
@@ -34,8 +34,11 @@ def test_rows_are_those_of_trl(checkpoint, tmp_path, completion_only_loss, trunc
     )  # fmt: skip
     model = AutoModelForCausalLM.from_pretrained(folder)
     theirs = SFTTrainer(model=model, processing_class=tokenizer, args=args, train_dataset=rows).train_dataset
-    assert sft.can_be_tokenized_at_once(rows, args)
-    assert sft.tokenized(rows, tokenizer, args).to_dict() == theirs.select_columns(["input_ids", "labels"]).to_dict()
+    assert tokenizing.can_be_tokenized_at_once(rows, args)
+    assert (
+        tokenizing.tokenized(rows, tokenizer, args).to_dict()
+        == theirs.select_columns(["input_ids", "labels"]).to_dict()
+    )
     assert any(-100 in labels for labels in theirs["labels"]) == (completion_only_loss is not False)
 
 
@@ -53,4 +56,4 @@ def test_rows_are_those_of_trl(checkpoint, tmp_path, completion_only_loss, trunc
 )
 def test_anything_else_is_left_to_trl(rows, settings, tmp_path):
     args = SFTConfig(output_dir=str(tmp_path), use_cpu=True, bf16=False, report_to="none", **settings)
-    assert not sft.can_be_tokenized_at_once(Dataset.from_dict(rows), args)
+    assert not tokenizing.can_be_tokenized_at_once(Dataset.from_dict(rows), args)

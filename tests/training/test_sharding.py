@@ -14,10 +14,11 @@ from transformers.distributed.fsdp import is_fsdp_enabled
 from transformers.integrations import deepspeed
 
 from smilerl.config.recipe import Recipe, RecipeError
-from smilerl.training import run as pipeline
 from smilerl.training import sharding
-from smilerl.training.observers.callbacks import HeldOut, is_whole
+from smilerl.training.observers.base import is_whole
+from smilerl.training.observers.held_out import HeldOut
 from smilerl.training.recipe_check import load_recipe
+from smilerl.training.run import run_recipe
 
 FSDP = {"ACCELERATE_USE_FSDP": "true"}
 ZERO2 = {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "2"}
@@ -96,7 +97,7 @@ def test_why_nobody_is_sampled_is_said(recipe, launched, environment) -> None:
 def test_a_sharded_run_samples_nobody_and_notes_why(recipe, capsys, monkeypatch) -> None:
     """On one process with whole weights, where sampling would work: so it is the launcher's word that is heard."""
     monkeypatch.setattr(sharding, "sharded", lambda recipe: "FSDP")
-    run = pipeline.run_recipe(recipe(training={"beta": 0.1}), progress=False)
+    run = run_recipe(recipe(training={"beta": 0.1}), progress=False)
     assert run.finished and not [row for row in run.metrics() if "held_out/kl" in row]
     assert run.manifest["unwatched"].startswith("held-out people are not sampled under FSDP")
     assert "held-out people are not sampled under FSDP" in capsys.readouterr().err

@@ -6,9 +6,9 @@ A method's file has
 * `policy(recipe, world)`: what is trained;
 * `dataset(recipe, world)`: what it is trained on; where this needs a declared channel, `CHANNELS` names it, or `channels(recipe)`;
 * `make_trainer(recipe, *, policy, dataset, reward_funcs, callbacks, output_dir)`;
-* `RENAMED`, where TRL logs something under a name that means something else here.
-
-`best_of_n` alone trains nothing: it is the baseline that chooses, and its run is made by `smilerl.training.baseline`.
+* `RENAMED`, where TRL logs something under a name that means something else here;
+* `evaluate(trainer, dataset)` and `told(found)`, where it measures the data to test on itself, and says so on the screen;
+* `measure(recipe, run, world, dataset, rewards, key)` in place of `make_trainer`, where it trains nothing (`best_of_n`).
 """
 
 from __future__ import annotations
@@ -45,6 +45,11 @@ def method(name: str) -> ModuleType:
     return importlib.import_module(f"{__name__}.{name}")
 
 
+def optional(recipe: Recipe, part: str) -> Any:
+    """A part of the method's file that not every method has, such as `evaluate`; None where it has none."""
+    return getattr(method(recipe.method), part, None)
+
+
 def make_trainer(recipe: Recipe, **parts) -> Trainer:
     """The TRL trainer of a recipe, ready for `train()`; `parts` as in the method's `make_trainer`.
 
@@ -59,7 +64,7 @@ def make_trainer(recipe: Recipe, **parts) -> Trainer:
         supply.refuse_rest(recipe, parts["dataset"], 0)
         raise
     supply.refuse_rest(recipe, parts["dataset"], len(trainer.train_dataset))
-    trainer.remove_callback(PrinterCallback)  # it prints every log as a dict; `callbacks.Progress` speaks instead
+    trainer.remove_callback(PrinterCallback)  # it prints every log as a dict; `progress.Progress` speaks instead
     return trainer
 
 

@@ -104,6 +104,19 @@ def evaluate(trainer: RewardTrainer, dataset: DatasetDict) -> dict[str, float | 
     }
 
 
+def told(found: dict[str, float | None]) -> str:
+    """What `evaluate` found, for the screen."""
+    value, low, high = (found[f"eval_accuracy{end}"] for end in ("", "_low", "_high"))
+    if value is None:
+        return (
+            f"none of {found['eval_pairs_of']} held-out pairs is short enough to be scored: raise training.max_length"
+        )
+    return (
+        f"accuracy {value:.3f} [{low:.3f}, {high:.3f}] on {found['eval_pairs']} of {found['eval_pairs_of']} held-out pairs; "
+        f"preferring the shorter reply: {found['eval_shorter']:.3f}"
+    )
+
+
 def _paired(logits: torch.Tensor, labels) -> torch.Tensor:
     """A batch's scores [2B, 1], chosen above rejected, as one row a pair, [B, 2]."""
     return torch.stack(logits.squeeze(-1).float().chunk(2), dim=1)

@@ -1,6 +1,6 @@
 """How held-out people fare while a policy trains: the one place where outcomes are looked at during training.
 
-The entry point makes the function and hands it to `training.callbacks.HeldOut` together with nothing else: what it gives back are
+The entry point makes the function and hands it to `held_out.HeldOut` together with nothing else: what it gives back are
 numbers to log, and only it holds the run's key.
 """
 
@@ -16,7 +16,7 @@ from smilerl.rewards._clock import Clock, StopAsked
 from smilerl.rewards._outside import ask_outside
 from smilerl.rewards._summed import summed_as, unnoticed
 from smilerl.runs.directory import Run
-from smilerl.training.observers.callbacks import Sampled
+from smilerl.training.observers.held_out import Sampled
 from smilerl.worlds.base import EvaluationKey, World, opened
 
 

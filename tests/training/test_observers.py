@@ -14,7 +14,8 @@ from smilerl.io.errors import UserError
 from smilerl.models import sampling
 from smilerl.models.policy import load_policy
 from smilerl.models.randomness import unmoved_randomness
-from smilerl.training.observers.callbacks import HeldOut, Metrics
+from smilerl.training.observers.held_out import HeldOut
+from smilerl.training.observers.metrics import Metrics
 from smilerl.training.run import run_recipe
 
 LORA = {"r": 2, "lora_alpha": 4, "target_modules": "all-linear"}

@@ -1,0 +1,27 @@
+"""All that reads private parts of TRL's and Transformers' trainers. A new TRL breaks here, in `tests/training/test_trl_adapter.py`.
+
+`state` saves and restores what no checkpoint of theirs holds; `generation` samples as the trainer does; `adapters` finds the
+base under an adapter; `tokenizing` does TRL's preparation of rows at once.
+
+No trainer is subclassed. Five subclasses would have to follow every change of five trainers; callbacks and the parts named here
+do the same from outside. Below training one private name more is read, by `smilerl.models.whole`.
+"""
+
+from __future__ import annotations
+
+_TRAINER = ("_metrics", "_total_train_tokens")
+_ONLINE = (*_TRAINER, "_logs", "_step", "_buffered_inputs")
+
+#: What is read of each class or module, all of it known to be there in TRL 1.16 and Transformers 5.
+PRIVATE = {
+    "transformers.Trainer": ("_tr_loss", "_total_loss_scalar", "_globalstep_last_logged", "_save_checkpoint"),
+    "transformers.integrations.deepspeed": ("_hf_deepspeed_config_weak_ref",),
+    "trl.SFTTrainer": _TRAINER,
+    "trl.DPOTrainer": _TRAINER,
+    "trl.KTOTrainer": _TRAINER,
+    "trl.RewardTrainer": _TRAINER,
+    "trl.RLOOTrainer": _ONLINE,
+    "trl.GRPOTrainer": (*_ONLINE, "_entropy_window_stats", "_tokenize_prompts", "_generate_single_turn"),
+    "trl.trainer.utils": ("RepeatSampler", "use_adapter"),
+    "trl.data_utils": ("common_prefix_length",),
+}

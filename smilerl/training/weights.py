@@ -1,0 +1,69 @@
+"""The weights of a run: what it begins with, and what is kept of it at the end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from accelerate import PartialState
+from accelerate.utils import is_peft_model
+from transformers import Trainer
+
+from smilerl.config.recipe import Recipe
+from smilerl.config.trl_refusals import REFUSALS, telling
+from smilerl.models import cached
+from smilerl.models.chat_template import set_defaults
+from smilerl.models.hub import fetch
+from smilerl.models.policy import Policy, load_policy
+from smilerl.rewards._loading import save_trained_as
+from smilerl.runs.directory import Run
+from smilerl.training import methods
+from smilerl.worlds.base import World
+
+#: What to write instead of a base that cannot be loaded.
+MODEL_FIX = "Write a directory, a recipe or a Hub id (org/name); a gated one is asked for on its page and wants `hf auth login`."
+
+
+def initial(recipe: Recipe, run: Run, world: World) -> Policy:
+    """The policy that is trained. TRL's reference model and an adapter's base are found by path, so a fresh policy gets one.
+
+    Raises:
+        RecipeError: it cannot be built or loaded.
+    """
+    key, fix = ("policy.config", "") if recipe.policy.config else ("policy.model_name_or_path", MODEL_FIX)
+    with telling(recipe, key, fix, also=(*REFUSALS, KeyError)):
+        policy = methods.method(recipe.method).policy(recipe, world)
+        words, tokens = policy.model.get_input_embeddings().num_embeddings, len(policy.tokenizer)
+        if recipe.policy.config and words < tokens:
+            raise ValueError(f"vocab_size is {words}, and the tokenizer has {tokens} tokens: leave vocab_size out")
+    with telling(recipe, "policy.chat_template_kwargs"):
+        set_defaults(policy.tokenizer, recipe.policy.chat_template_kwargs)
+    if recipe.policy.config is None or not (methods.has_base(recipe) or recipe.policy.peft):
+        return policy
+    folder = run.path / "initial"
+    if PartialState().is_main_process:
+        cached.keep_initial(policy, run, folder)
+    PartialState().wait_for_everyone()
+    return load_policy(folder, dtype=recipe.policy.dtype)
+
+
+def save(trainer: Trainer, run: Run) -> None:
+    """The final model or adapter with its tokenizer; not by `save_model`, which adds training_args.bin and its Hub token."""
+    weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if trainer.is_world_process_zero():
+        # TRL's copy of a starting adapter is not part of the result.
+        adapters = {"selected_adapters": ["default"]} if is_peft_model(model) else {}
+        model.save_pretrained(run.model, state_dict=weights, **adapters)
+        _name_base(run.model / "adapter_config.json")
+        save_trained_as(run.model, model.config)
+        trainer.processing_class.save_pretrained(run.model)
+
+
+def _name_base(path: Path) -> None:
+    """Writes an adapter's base as its Hub id and commit into its configuration, in place of a folder in this machine's cache."""
+    config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    base = fetch.cached_id(config.get("base_model_name_or_path") or "")
+    if base is not None:
+        config |= {"base_model_name_or_path": base.repo, "revision": base.revision}
+        path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
