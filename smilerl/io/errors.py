@@ -99,7 +99,13 @@ def run(command: Callable[[], int]) -> int:
 
 
 def _quiet() -> None:
-    """What libraries log, threads raise and destructors raise reaches the screen as text, in a line, and not as a traceback."""
+    """What libraries log, threads raise and destructors raise reaches the screen as text, in a line, and not as a traceback.
+
+    The Hub's client, and the trainers of TRL, report no use over the network; bars are for terminals.
+    """
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     logging.setLogRecordFactory(_PrintableRecord)
     threading.excepthook = lambda failed: _aside("a thread failed", failed.exc_value)
     sys.unraisablehook = lambda failed: _aside("something that was cleaned up failed", failed.exc_value)

@@ -4,11 +4,12 @@ ours.
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
+
+from smilerl.io.errors import UserError
 
 #: Bytes that a file's name may have, and its whole path, on the file systems that people use.
 _LONGEST_NAME, _LONGEST_PATH = 255, 4096
@@ -57,14 +58,14 @@ def no_path(text: str | os.PathLike[str]) -> str | None:
 
 
 def written(text: str) -> Path:
-    """A path from the command line, expanded; as argparse wants a type.
+    """A path from the command line, expanded.
 
     Raises:
-        argparse.ArgumentTypeError: a part of it means nothing.
+        UserError: a part of it means nothing.
     """
     wrong = no_path(text)
     if wrong is not None:
-        raise argparse.ArgumentTypeError(f"{text!r} {wrong}")
+        raise UserError(f"{text!r} {wrong}")
     return Path(expanded(text))
 
 

@@ -55,7 +55,7 @@ def built(recipe: Recipe, train: Callable[[Recipe], Run], *, progress: bool = Tr
                 f"Run: python -m smilerl.train --config {recipe.source} --output_dir {folder}"
             )
         if wrong is not None:
-            _clear(folder, wrong)
+            clear(folder, wrong)
         if progress:
             said = f"{recipe.source}: trained on first use, and kept in {folder}"
             print(printable(said), file=sys.stderr, flush=True)
@@ -78,7 +78,7 @@ def damage(folder: Path) -> str | None:
     return Run(folder).damage() or seals.damage_of_run(folder, "manifest.json", "recipe.yaml", "initial")
 
 
-def _clear(folder: Path, wrong: str) -> None:
+def clear(folder: Path, wrong: str) -> None:
     """Deletes what is in the cache in place of a whole model, and says why."""
     print(printable(f"{folder}: {wrong}. It is built again."), file=sys.stderr, flush=True)
     shutil.rmtree(folder) if folder.is_dir() and not folder.is_symlink() else folder.unlink()

@@ -65,22 +65,25 @@ def prepare(name: str, options: Options) -> Prepared:
     return _prepare_run(_run(place), options)
 
 
-def listing(prepared: Prepared) -> list[str]:
-    """The lines of a dry run: every file with its size, and what stays."""
+def dry_run(prepared: Prepared) -> str:
+    """What would go, file by file with sizes, and what stays; of a run the card is written into runs/cards to look at."""
     lines = []
     for one in (*prepared.before, prepared):
-        lines.append(
-            f"{one.hub_id.kind} {one.hub_id}: {len(one.parcel.items)} files, {contents.readable(one.parcel.size)}"
-        )
+        files = len(one.parcel.items)
+        lines.append(f"{one.hub_id.kind} {one.hub_id}: {files} files, {contents.readable(one.parcel.size)}")
         lines += [f"  {contents.readable(item.size):>9}  {item.name}" for item in sorted(one.parcel.items)]
         if one.parcel.left:
-            lines.append("stays here:")
-            lines += [f"  {left.path}: {left.why}" for left in one.parcel.left]
+            lines += ["stays here:", *(f"  {left.path}: {left.why}" for left in one.parcel.left)]
         lines.append("")
-    return lines[:-1]
+    if prepared.content_hash is not None:
+        card_file = _write_card(prepared, Path("runs", "cards", prepared.hub_id.repo.split("/")[-1]))
+        lines.append(f"The card: {card_file}")
+    else:
+        lines.pop()
+    return "\n".join([*lines, "Nothing was sent."])
 
 
-def write_card(prepared: Prepared, folder: Path) -> Path:
+def _write_card(prepared: Prepared, folder: Path) -> Path:
     """Writes the card and its picture into a folder, to look at, and returns the card's path."""
     readme = folder / "README.md"
     if readme.exists() and "smilerl" not in readme.read_text(encoding="utf-8", errors="replace"):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import copy
 import dataclasses
 from collections.abc import Callable
 from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 from smilerl import worlds
@@ -33,8 +33,12 @@ from smilerl.training.recipe_check import load_recipe
 PEOPLE, SOME_PAIRS = 32, 64
 
 
-def check(given: argparse.Namespace) -> int:
-    """Runs the command; its exit code."""
+def check(given: SimpleNamespace) -> int:
+    """Runs the command; its exit status: 1 where a check failed.
+
+    Args:
+        given: the command's options.
+    """
     if given.out is not None:
         ownership.check_results(given.out, "passed")
     rewards, world = _meant(given)
@@ -50,7 +54,7 @@ def check(given: argparse.Namespace) -> int:
     return 0 if all(one.passed for one in found) else 1
 
 
-def _meant(given: argparse.Namespace) -> tuple[list[Callable], Any]:
+def _meant(given: SimpleNamespace) -> tuple[list[Callable], Any]:
     """The rewards, each built, and the world of a recipe or of --world, or None."""
     if given.reward.endswith((".yaml", ".yml")):
         world = subject.world_of(given.world) if given.world else None
@@ -84,7 +88,7 @@ def _with_models(spec: Any) -> Any:
     return spec
 
 
-def _one(reward: Callable, world: Any, given: argparse.Namespace) -> Findings:
+def _one(reward: Callable, world: Any, given: SimpleNamespace) -> Findings:
     pairs = None if given.pairs is None else read_pairs(given.pairs, _format(reward, world, given))
     if world is None and (pairs is None or getattr(reward, "needs_reaction", False)):
         world = worlds.build(DEFAULT_WORLD)
@@ -108,7 +112,7 @@ def _one(reward: Callable, world: Any, given: argparse.Namespace) -> Findings:
     )
 
 
-def _format(reward: Callable, world: Any, given: argparse.Namespace) -> str:
+def _format(reward: Callable, world: Any, given: SimpleNamespace) -> str:
     """How the pairs are written for this reward: as the world's prompts are, else as its model reads."""
     if given.format is not None:
         return given.format

@@ -7,10 +7,6 @@ from shutil import copytree
 
 import pytest
 
-from tests.rewards import conftest as made
-
-classifier_dir, reward_model, tokenizer, world = made.classifier_dir, made.reward_model, made.tokenizer, made.world
-
 pytestmark = pytest.mark.slow
 
 # ---- thoughts ---------------------------------------------------------------------------------------------------------------
