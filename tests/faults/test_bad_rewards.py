@@ -163,7 +163,7 @@ def test_it_trains_to_the_weights_of_a_good_one(train, tmp_path, weights, name):
     def trained(code: str) -> bytes:
         ended = train(code, timeout=60).wait()
         assert ended.code == 0, ended.err[-2000:]
-        assert ended.out.rstrip().endswith("runs/recipe") and state(tmp_path) == "finished"
+        assert "\nruns/recipe " in f"\n{ended.out}" and state(tmp_path) == "finished"
         return (tmp_path / "runs/recipe/model/model.safetensors").read_bytes()
 
     if not weights:

@@ -87,7 +87,7 @@ def test_a_signal_in_the_last_step_is_too_late(recipe, monkeypatch):
 )
 def test_a_second_signal_ends_at_once(sent, ends):
     code = (
-        "import os, signal\nfrom smilerl.training.methods.stop import StopSignals\n"
+        "import os, signal\nfrom smilerl.training.stop import StopSignals\n"
         f"with StopSignals() as stop:\n    for name in {sent}:\n        os.kill(os.getpid(), signal.Signals[name])\n"
         "    print(stop.asked.name)"
     )
@@ -98,7 +98,7 @@ def test_a_second_signal_ends_at_once(sent, ends):
 @pytest.mark.slow
 def test_a_signal_that_is_ignored_stays_ignored():
     code = (
-        "import os, signal\nfrom smilerl.training.methods.stop import StopSignals\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "import os, signal\nfrom smilerl.training.stop import StopSignals\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
         "with StopSignals() as stop:\n    os.kill(os.getpid(), signal.SIGINT)\n    print(stop.asked)"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment())
