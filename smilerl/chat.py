@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from smilerl import worlds
+from smilerl.io.errors import UserError
 from smilerl.io.terminal import printable
 from smilerl.models.messages import text
 from smilerl.models.replies import visible
@@ -111,7 +112,7 @@ class Conversation:
                 Dataset.from_dict({"prompt": [self.prompt], "person": [self.person]}),
                 {field.strip(): value.strip() or None},
             )[0]
-        except ValueError as error:
+        except UserError as error:
             self.show(str(error))
             return
         self.prompt, self.person = row["prompt"], row["person"]

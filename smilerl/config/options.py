@@ -10,7 +10,7 @@ import typer
 from typer import Argument, Option
 from typer.core import TyperCommand
 
-from smilerl.config.recipe import MOST_ROWS, MOST_SEED
+from smilerl.config.limits import MOST_ROWS, MOST_SEED
 from smilerl.config.yaml_lines import parse_value
 from smilerl.io import places
 from smilerl.io.errors import UserError

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from smilerl.config.limits import MOST_ROWS, MOST_SEED
 from smilerl.config.validation import Mistake, checked, fitted
 from smilerl.config.yaml_lines import Key, Lines, Problem, RecipeError, parse_value, read
 from smilerl.io import paths
@@ -29,10 +30,6 @@ __all__ = [
 
 #: The world where nobody names one.
 DEFAULT_WORLD = "smileworld"
-#: The largest seed, which all libraries take, also with the number of a process or a reward added.
-MOST_SEED = 2**31 - 1
-#: The most people, pairs or conversations.
-MOST_ROWS = 10_000_000
 Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
 Rows = Annotated[int, Field(ge=1, le=MOST_ROWS)]
 #: What transformers itself brings. `org/name` would load a kernel from the Hub and run it.

@@ -27,6 +27,10 @@ from smilerl.io.errors import UserError
 GIVEN = frozenset("prompts completions completion_ids trainer_state log_extra log_metric person".split())
 
 
+class WorldError(UserError, ValueError):
+    """A world cannot do what it was asked; says what it can."""
+
+
 class OutcomeSealed(UserError, RuntimeError):
     """An outcome was asked for during training, through no declared channel."""
 
@@ -359,9 +363,9 @@ class World:
         """The same people with fields of their state changed.
 
         Raises:
-            ValueError: nobody can be changed, or not so.
+            WorldError: nobody can be changed, or not so.
         """
-        raise ValueError(f"Nobody in the world '{self.name}' can be changed.")
+        raise WorldError(f"Nobody in the world '{self.name}' can be changed.")
 
     def saying(self, person: str, words: str) -> str:
         """The same person, who has said these words last; as they are, where a reaction does not depend on it."""

@@ -13,7 +13,7 @@ from functools import cached_property
 from datasets import Dataset
 
 from smilerl.models.replies import all_visible, visible
-from smilerl.worlds.base import Acts, Observation, Outcome, Reaction, World
+from smilerl.worlds.base import Acts, Observation, Outcome, Reaction, World, WorldError
 from smilerl.worlds.smileworld import dynamics, helpers, replies, speech
 from smilerl.worlds.smileworld import people as crowd
 from smilerl.worlds.smileworld.acts import CARE, GAMING, SLOTTED, sentences
@@ -341,9 +341,9 @@ def _tagged(person: Person, mismatch: float, rng: random.Random) -> Person:
 def _checked(change: dict) -> dict:
     for key, value in change.items():
         if key not in _FIELDS:
-            raise ValueError(f"smileworld: people have no field '{key}' to fix. There are: {', '.join(_FIELDS)}")
+            raise WorldError(f"smileworld: people have no field '{key}' to fix. There are: {', '.join(_FIELDS)}")
         if value not in _FIELDS[key]:
-            raise ValueError(f"smileworld: {key} is {value!r}; it is one of {json.dumps(_FIELDS[key])}")
+            raise WorldError(f"smileworld: {key} is {value!r}; it is one of {json.dumps(_FIELDS[key])}")
     return change
 
 
