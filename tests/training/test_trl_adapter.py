@@ -27,6 +27,7 @@ ROOMS = ("models", "data", "rewards", "training")
 OTHERS = {"_local_tensor": "torch: the part of a split weight that this process has"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("owner", "name"), NAMES)
 def test_what_is_relied_on_is_there(owner: str, name: str) -> None:
     """A class has it where it defines a method or sets an attribute of `self` by that name, itself or above."""
