@@ -41,7 +41,7 @@ def ask(rewards: Sequence[Callable], **given: Any) -> list[list[float | None]]:
 
 
 def _ask_async(rewards: list[Any], given: dict[str, Any]) -> list[list[float | None]]:
-    """The loop runs in this thread, not in one of its own as TRL's does: see `_patience`."""
+    """The loop runs in this thread, not in one of its own as TRL's does: see `io.time_limit`."""
     global _loop
     found: list[list[float | None] | None] = [None] * len(rewards)
 

@@ -143,7 +143,7 @@ def test_hurry_ends_what_runs_and_what_begins_later():
 @pytest.mark.slow
 def test_a_process_that_cannot_be_ended_is_ended_as_a_whole():
     code = (
-        "import ctypes\nfrom smilerl.rewards import _patience\n_patience.STUCK = _patience.AGAIN = 0.2\n"
+        "import ctypes\nfrom smilerl.io import time_limit as _patience\n_patience.STUCK = _patience.AGAIN = 0.2\n"
         "c = ctypes.CDLL(None)\nlock = ctypes.create_string_buffer(64)\nc.pthread_mutex_lock(lock)\n"
         "_patience.within(0.2, lambda: c.pthread_mutex_lock(lock), \"the reward 'mine'\")"
     )
