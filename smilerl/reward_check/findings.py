@@ -1,4 +1,4 @@
-"""What a preflight finds, and how it is shown."""
+"""The findings of a reward check, and how they are shown."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Findings:
-    """All that a preflight found.
+    """All findings of a reward check.
 
     Attributes:
         reward: its name.
