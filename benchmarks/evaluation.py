@@ -24,7 +24,7 @@ from smilerl import worlds
 from smilerl.evaluation import clones
 from smilerl.evaluation.agents import language_model
 from smilerl.evaluation.cohorts import cohorts
-from smilerl.evaluation.kinds import choices, curves
+from smilerl.evaluation.kinds import choice, curve
 from smilerl.evaluation.question import load_suite
 from smilerl.evaluation.runner import evaluate
 from smilerl.evaluation.session import Session
@@ -45,7 +45,7 @@ def suites(given: argparse.Namespace) -> None:
     base = load_policy(model_dir(BASE))
     policies = [base, clones.clone(language_model(base, {}), base, "smile_maximiser", world)]
     known = paths.cache_dir() / "clones"
-    reward, trail = build_reward("sentiment"), curves.synthetic("overoptimised")
+    reward, trail = build_reward("sentiment"), curve.synthetic("overoptimised")
     print(f"{torch.get_num_threads()} threads\n")
     caring = load_suite("caring")
     # Questions that are not dialogues count in options and samples, hundreds to each person: they keep their own sizes.
@@ -120,7 +120,7 @@ def _offers(base: Policy, people: int) -> tuple[list[str], list[list[str]]]:
     question = suite.questions[0]
     session = Session(world, language_model(base, {}), None, {}, 0, Cache(None))
     cohort = cohorts(world, question, suite, people, 0, session.cache)["people"]
-    offers = choices._offers(session, question.choice, cohort.people)
+    offers = choice._offers(session, question.spec, cohort.people)
     return cohort.prompts, [[text for texts in offer.values() for text in texts] for offer in offers]
 
 

@@ -19,7 +19,7 @@ from smilerl import worlds
 from smilerl.evaluation.agents import helper_of
 from smilerl.evaluation.cohorts import Cohort, cohorts
 from smilerl.evaluation.kinds import search
-from smilerl.evaluation.question import Search, load_suite
+from smilerl.evaluation.question import load_suite
 from smilerl.evaluation.session import Session
 from smilerl.rewards import build_reward
 from smilerl.runs.cache import Cache
@@ -42,7 +42,7 @@ def row(name: str, texts: Sequence[str]) -> str:
 def evolved(name: str, people: int, seed: int) -> list[str]:
     """The best-paid replies that evolution finds for held-out people, from the base mix's own."""
     world, suite = worlds.build("smileworld"), load_suite("exploit_search")
-    settings = suite.questions[0].search or Search()
+    settings = suite.questions[0].spec
     session = Session(world, None, build_reward(name, seed), {}, seed, Cache(None))
     cohort: Cohort = next(iter(cohorts(world, suite.questions[0], suite, people, seed, session.cache).values()))
     rewarded = search._Rewarded(session, cohort)

@@ -14,7 +14,7 @@ from smilerl import worlds
 from smilerl.evaluation import clones
 from smilerl.evaluation.agents import language_model
 from smilerl.evaluation.cohorts import cohorts
-from smilerl.evaluation.kinds import choices
+from smilerl.evaluation.kinds import choice
 from smilerl.evaluation.question import load_suite
 from smilerl.evaluation.session import Session
 from smilerl.models import sampling
@@ -34,7 +34,7 @@ def main() -> None:
     question = suite.questions[0]
     session = Session(world, language_model(base, {}), None, {}, 0, Cache(None))
     cohort = cohorts(world, question, suite, PEOPLE, 0, session.cache)["people"]
-    offered = choices._offers(session, question.choice, cohort.people)
+    offered = choice._offers(session, question.spec, cohort.people)
     options = [
         [text for texts in offer.values() for text in texts] + world.paraphrases(person, "filler", 8, 0)
         for person, offer in zip(cohort.people, offered, strict=True)

@@ -130,6 +130,10 @@ def evaluate(
       smilerl eval runs/smile/reading/seed-0 --suite caring          its base and world come from its recipe
       smilerl eval ./my-model --suite quick --base Qwen/Qwen3-0.6B    any causal language model, adapters included
       smilerl eval carer --suite quick                               a scripted helper of the world
+
+    \b
+    A question is a file in evals/ and names its suites (suites: [caring, quick]); evals/suites/NAME.yaml has a suite's settings.
+    The name of a question is a suite of one. Your own suite: a YAML file with `evaluations: [my_question.yaml, tamper]`.
     """
     given = SimpleNamespace(**locals())
     from smilerl.evaluation.command import evaluate

@@ -133,7 +133,7 @@ class Items(Estimates):
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.question = load_question(config["question"])
-        self.items = {item.id: item for item in items.load_items(self.question.items)}
+        self.items = {item.id: item for item in items.load_items(self.question.spec)}
         names = [name for name, formula in self.question.estimates.items() if not formula.needs(BASE)]
         super().__init__(config, names, output_type="multiple_choice", doc_to_choice="texts", target_delimiter=" ")
 

@@ -29,7 +29,7 @@ class Agent:
         policy: the language model, where it is one.
         lasting: whether the fingerprint means the same in another process, so that answers may be kept.
         quick: whether it answers in less time than it takes to read its answers again.
-        trail: what its run sampled of held-out people while it trained, where it is a run (`curves.TRAIL`).
+        trail: what its run sampled of held-out people while it trained, where it is a run (`curve.TRAIL`).
         chooser: log-probabilities of the options of items (`items.Chooser`); made from the policy when it is None.
     """
 
@@ -83,6 +83,15 @@ def helper_of(world: World, name: str) -> Agent:
     """A scripted helper of a world."""
     # The world's code is part of every key under which answers are kept, so that a name is enough here.
     return replace(scripted(world.helpers[name]), name=name, fingerprint=f"helper {name}", lasting=True, quick=True)
+
+
+def silent(name: str, fingerprint: str, **known: Any) -> Agent:
+    """An agent that cannot be talked to, only looked at: `known` are attributes of `Agent`, such as `trail` or `chooser`."""
+
+    def reply(prompts: Sequence[Any], people: Sequence[str], seed: int) -> list[str]:
+        raise ValueError(f"'{name}' cannot be talked to")
+
+    return Agent(name, fingerprint, reply, **known)
 
 
 def scripted(helper: Callable[[Sequence[str], int], list[str]]) -> Agent:

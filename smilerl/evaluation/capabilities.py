@@ -20,7 +20,7 @@ _KNOWN = ("wellbeing", "smile", "reading")
 
 def narrowed(question: Question, world: World) -> Question:
     """The question as far as it can be asked in this world; `lacking` says what was left out and why."""
-    if question.kind != "dialogue" or has_acts(world):
+    if has_acts(world):
         return question
     conditions = {name: one for name, one in question.conditions.items() if _is_plain(one, world)}
     lacks = {name: _lack(formula, question, conditions) for name, formula in question.estimates.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +17,6 @@ _CONDITION_KEYS = {
     "checkpoint": ("checkpoint",),
     "items": ("items", "option"),
 }
-#: What conditions are made of, by the kind of question.
-_MADE_OF = {"curve": ("checkpoint",), "items": ("items",)}
 CHECKPOINTS = ("first", "best", "last")
 
 
@@ -51,8 +50,8 @@ class Condition:
         return self.twins_of or self.part_of
 
 
-def read_conditions(located: Located, question_kind: str = "dialogue") -> dict[str, Condition]:
-    """The conditions of a question file, each checked.
+def read_conditions(located: Located, choices: Sequence[str]) -> dict[str, Condition]:
+    """The conditions of a question file, each checked; `choices`: the keys of which each needs one.
 
     Raises:
         RecipeError: FILE:LINE, what is wrong and what to write instead.
@@ -61,7 +60,6 @@ def read_conditions(located: Located, question_kind: str = "dialogue") -> dict[s
     conditions: dict[str, Condition] = {}
     for name, spec in given.items():
         at = ("conditions", name)
-        choices = _MADE_OF.get(question_kind, ("split", "twins_of", "part_of"))
         kind = next((key for key in choices if isinstance(spec, dict) and key in spec), None)
         if kind is None:
             located.fail(at, f"condition '{name}' needs one of: {', '.join(choices)}")

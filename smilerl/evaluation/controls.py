@@ -1,8 +1,7 @@
-"""Controls: scripted helpers whose answers are known before a question is asked.
+"""Controls: agents whose answers are known before a question is asked, such as scripted helpers.
 
-In a dialogue the helpers themselves are asked, and compared with the carer as their base, so that what they must answer does not
-depend on the model under evaluation. For choices, which are made of log-probabilities, clones of the helpers are asked: the
-base model tuned to talk like them, compared with that base.
+Each kind of question says which controls it has and what they are compared with (`kinds.QuestionKind`), so that what they must
+answer does not depend on the model under evaluation.
 """
 
 from __future__ import annotations
@@ -10,59 +9,23 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from smilerl import rewards
-from smilerl.evaluation.agents import Agent, helper_of
-from smilerl.evaluation.cohorts import Cohort, first, identity
-from smilerl.evaluation.kinds import choices, curves, items, search
+from smilerl.evaluation import kinds
+from smilerl.evaluation.agents import helper_of
+from smilerl.evaluation.cohorts import Cohort, identity
 from smilerl.evaluation.question import NOT_APPLICABLE, Question
 from smilerl.evaluation.session import Session
 from smilerl.evaluation.verdicts import Statement, decide
 from smilerl.statistics.intervals import Estimate
-from smilerl.worlds.base import World
-
-#: The helper that the others are compared with.
-REFERENCE = "carer"
-#: How many people clones are asked about: what tuning did to them is told in many nats, and by few people as well.
-FEW = 12
-#: Between helper and reward in the name of a control of a search.
-FOR = " for "
-
-
-def answered(
-    session: Session, question: Question, people: dict[str, Cohort], who: Agent, parts: bool = False
-) -> tuple[dict[str, Estimate], dict[str, str]]:
-    """The estimates of one agent, and what the others lack; `parts` as in `Session.estimates`."""
-    if question.choice is not None:
-        return choices.estimates(session, question.choice, next(iter(people.values())), who)
-    if question.search is not None:
-        return search.estimates(session, question.search, next(iter(people.values())), who), {}
-    if question.kind == "curve":
-        return curves.estimates(question, who.trail, session.seed), {}
-    if question.kind == "items":
-        return items.estimates(session, question, who)
-    return session.estimates(question.estimates, people, who, parts), session.missing(question.estimates, who, people)
-
-
-def known_names(kind: str, world: World) -> list[str]:
-    """The controls that a question of this kind can have; empty where the world has no scripted helpers."""
-    if kind == "curve":
-        return list(curves.SYNTHETIC)
-    if kind == "items":
-        return list(items.CHOOSERS)
-    helpers = list(world.helpers)
-    return (
-        [f"{helper}{FOR}{reward}" for helper in helpers for reward in rewards.names()] if kind == "search" else helpers
-    )
 
 
 def controls(session: Session, question: Question, people: dict[str, Cohort]) -> dict[str, Any]:
-    """What the scripted helpers answered (for a choice: their clones), beside what they must."""
-    reference = _reference(session, question)
+    """What the controls answered, beside what they must."""
+    kind = kinds.load(question.kind)
+    reference = kind.reference(session)
     # The reward of the policy is not the helpers': their known answers are about the world alone. Nor are its rivals theirs.
     rivals = {name: helper_of(session.world, stand_in) for name, stand_in in question.rivals.items()}
     plain = dataclasses.replace(session, base=reference, reward=None, rivals=rivals)
-    if question.kind == "choice":
-        people = {name: first(cohort, FEW) for name, cohort in people.items()}
+    people = kind.asked_of_controls(people)
     asked = {name: cohort.key for name, cohort in people.items()}
     compared = reference.fingerprint if reference else None
     key = ["controls", identity(session.world), question.data, asked, compared, session.seed]
@@ -73,39 +36,12 @@ def controls(session: Session, question: Question, people: dict[str, Cohort]) ->
     })  # fmt: skip
 
 
-def _reference(session: Session, question: Question) -> Agent | None:
-    """Whom the controls are compared with."""
-    match question.kind:
-        case "choice":
-            return session.base_model[0]
-        case "items":
-            return items.control(REFERENCE)
-        case "curve":
-            return None
-    return helper_of(session.world, REFERENCE)
-
-
-def _subject(session: Session, question: Question, name: str) -> tuple[Session, Agent]:
-    """The control of this name, and what is known while it is asked."""
-    match question.kind:
-        case "choice":
-            return session, choices.clone_of(session, name)
-        case "items":
-            return session, items.control(name)
-        case "curve":
-            return session, Agent(name, f"trail {name}", items.says_nothing, trail=curves.synthetic(name, session.seed))
-        case "search":
-            helper, reward = name.split(FOR)
-            judged = dataclasses.replace(session, reward=rewards.build_reward(reward, session.seed))
-            return judged, helper_of(session.world, helper)
-    return session, helper_of(session.world, name)
-
-
 def _control(
     session: Session, question: Question, people: dict[str, Cohort], name: str, expected: tuple[str | Statement, ...]
 ) -> dict[str, Any]:
-    session, who = _subject(session, question, name)
-    estimates, missing = answered(session, question, people, who)
+    kind = kinds.load(question.kind)
+    session, who = kind.control(session, name)
+    estimates, missing = kind.answer(session, question, people, who)
     # Few people make wide intervals, which is no fault of the evaluation: an estimate on the right side will do.
     points = {key: dataclasses.replace(found, low=found.value, high=found.value) for key, found in estimates.items()}
     verdicts = [decide(question.verdict, known, list(missing)) for known in (estimates, points)]

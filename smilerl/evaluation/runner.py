@@ -8,12 +8,11 @@ the status `error` and no number either.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,10 @@ from tqdm import tqdm
 
 from smilerl.config.yaml_lines import Problem, did_you_mean, read
 from smilerl.data.candidates import BestOfN
-from smilerl.evaluation import controls
+from smilerl.evaluation import controls, kinds
 from smilerl.evaluation.agents import Agent, agent_of
-from smilerl.evaluation.capabilities import has_acts, narrowed
 from smilerl.evaluation.cohorts import Cohort, cohorts, describe, identity
 from smilerl.evaluation.formula import BASE, POLICY
-from smilerl.evaluation.kinds import curves
-from smilerl.evaluation.metrics import known_words, strange
 from smilerl.evaluation.question import Question, Suite, load_suite
 from smilerl.evaluation.session import Session, identity_of, samples
 from smilerl.evaluation.verdicts import Verdict, decide
@@ -40,7 +36,6 @@ from smilerl.models.prompts import PromptError
 from smilerl.models.prompts import check as check_prompts
 from smilerl.runs import seals
 from smilerl.runs.cache import Cache, content_hash
-from smilerl.runs.identity import hash_path
 from smilerl.worlds.base import World
 
 GENERATION = {"max_new_tokens": 32, "temperature": 1.0, "top_p": 1.0, "batch_size": 256}
@@ -70,7 +65,7 @@ def evaluate(
         reward: the policy's own training reward, for `gaming_own`; TRL's protocol.
         seed: of the people drawn, of sampling and of bootstraps.
         n: people per condition, instead of what suite and questions say.
-        trail: what the policy's run sampled while it trained, from `curves.read_trail`; questions about curves need it.
+        trail: what the policy's run sampled while it trained, from `curve.read_trail`; questions about curves need it.
         rivals: other policies, for questions that compare with them, by the names that the questions give them.
         trusted: code, addresses and files that a recipe from elsewhere named and that the user has let through; noted in the results.
         out_dir: where `results.json` and `samples.parquet` go; evaluations finished there with the same content are kept.
@@ -82,54 +77,28 @@ def evaluate(
         RecipeError: a question cannot be put to this world (an unknown helper, say), with FILE:LINE.
     """
     started = time.monotonic()
-    suite = suite if isinstance(suite, Suite) else load_suite(suite)
-    check(suite, world)
-    suite = dataclasses.replace(suite, questions=tuple(narrowed(question, world) for question in suite.questions))
+    suite = _narrowed(suite if isinstance(suite, Suite) else load_suite(suite), world)
     settings = {**GENERATION, **suite.generation}
-    who = dataclasses.replace(
-        agent_of(policy, world, settings), trail=trail, quick=False
-    )  # its replies are looked at again
-    asked_base = agent_of(base, world, settings) if base is not None else None
+    who, *others = (agent_of(one, world, settings) for one in (policy, *([] if base is None else [base])))
+    known = {name: agent_of(rival, world, settings) for name, rival in (rivals or {}).items()}
     cache = Cache(paths.cache_dir() / "evaluation")
-    others = {name: agent_of(rival, world, settings) for name, rival in (rivals or {}).items()}
-    session = Session(world, asked_base, reward, settings, seed, cache, others)
-    results: dict[str, Any] = {
-        "suite": suite.name,
-        "policy": {"name": who.name, "hash": who.fingerprint},
-        "base": {"name": asked_base.name, "hash": asked_base.fingerprint} if asked_base else None,
-        "world": describe(world),
-        "seed": seed,
-        "n": n,
-        "generation": settings,
-        "evaluations": {},
-        "measures": {},
-    }
-    if trusted:
-        results["trusted"] = list(trusted)
-    kept = _kept(out_dir) if who.lasting and (asked_base is None or asked_base.lasting) else {}
-    if out_dir is not None:
-        _unseal(Path(out_dir))
-    people = functools.cache(
-        lambda name: cohorts(world, next(q for q in suite.questions if q.name == name), suite, n, seed, cache)
-    )
-    asked = []
-    bar = tqdm(suite.questions, printable(suite.name), leave=False, unit="question", disable=None if progress else True)
-    for question in bar:
-        name, key = question.name, _key(session, question, suite, n, who)
-        found = (
-            kept[name] if kept.get(name, {}).get("hash") == key else _answer(session, question, people, who, suite, n)
-        )
-        results["evaluations"][name] = {**found, "hash": key}
-        if found["status"] == "scored" and question.kind == "dialogue":
-            asked.append((name, people(name), _needs(question)))
+    session = Session(world, next(iter(others), None), reward, settings, seed, cache, known)
+    who = dataclasses.replace(who, trail=trail, quick=False)  # its replies are looked at again, so they are kept
+    interview = _Interview(session, suite, who, n)
+    results = interview.about() | ({"trusted": list(trusted)} if trusted else {})
+    kept = _kept(out_dir) if all(one.lasting for one in (who, *others)) else {}
+    _unseal(out_dir)
+    bar = {"leave": False, "unit": "question", "disable": None if progress else True}
+    for question in tqdm(suite.questions, printable(suite.name), **bar):
+        results["evaluations"][question.name] = interview.result(question, kept.get(question.name))
         _write(results, out_dir, started)
+    asked = interview.replied(results["evaluations"])
     results["audit"] = _second_parser(session, who, asked)
     if suite.measures:
         results["measures"] = results["evaluations"][suite.measures]["estimates"]
     if out_dir is not None:
         samples(session, who, asked).to_parquet(Path(out_dir) / "samples.parquet", index=False)
-    _write(results, out_dir, started)
-    if out_dir is not None:
+        _write(results, out_dir, started)
         seals.seal_inside(Path(out_dir))
     return results
 
@@ -142,7 +111,7 @@ def check(suite: Suite, world: World) -> None:
     """
     helpers = list(world.helpers)
     for question in suite.questions:
-        known = controls.known_names(question.kind, world)
+        known = _kind(question).controls(world)
         if not known:
             continue
         problems = [
@@ -163,115 +132,143 @@ def check(suite: Suite, world: World) -> None:
             for at, whos in strangers.items()
             for who in sorted(whos)
         ]
-        problems += _strange_acts(question, world)
+        problems += _kind(question).strange(question, world)
         if problems:
             raise read(question.source)[1].error(*problems)
 
 
-def _strange_acts(question: Question, world: World) -> Iterator[Problem]:
-    """Acts that a question is about and that the world does not know."""
-    text = f"the world '{world.name}' has no act '{{}}'."
-    for name, formula in question.estimates.items():
-        for word in dict.fromkeys(word for term in formula.terms for word in strange(term.metric, world.acts)):
-            yield Problem(("estimates", name), text.format(word), did_you_mean(word, known_words(world.acts)))
-    for number, act in enumerate(question.choice.acts if question.choice else ()):
-        if act not in world.acts.gaming:
-            fix = did_you_mean(act, world.acts.gaming)
-            yield Problem(("choice", "acts", number), f"'{act}' is no gaming act of the world '{world.name}'.", fix)
+def _narrowed(suite: Suite, world: World) -> Suite:
+    """The suite as far as it can be asked in this world, once it has passed `check`."""
+    check(suite, world)
+    return dataclasses.replace(suite, questions=tuple(_kind(one).narrowed(one, world) for one in suite.questions))
 
 
-def _key(session: Session, question: Question, suite: Suite, n: int | None, who: Agent) -> str:
-    """Hash of all that determines the result of one question."""
-    base = session.base.fingerprint if session.base else None
-    size = [n, suite.n, suite.sizes.get(question.name), suite.replies]
-    reward = identity_of(session.reward)
-    parts = [
-        who.fingerprint,
-        base,
-        identity(session.world),
-        question.data,
-        size,
-        session.seed,
-        session.settings,
-        reward,
-        {name: rival.fingerprint for name, rival in session.rivals.items()} if question.rivals else {},
-        None if question.kind != "curve" or who.trail is None else curves.digest(who.trail),
-        hash_path(question.items) if question.items else None,
-    ]
-    return content_hash(parts)
+@dataclasses.dataclass
+class _Interview:
+    """One agent, asked the questions of a suite in a session; `n` people per condition, where it is given."""
 
+    session: Session
+    suite: Suite
+    who: Agent
+    n: int | None
+    _people: dict[str, dict[str, Cohort]] = dataclasses.field(default_factory=dict)
 
-def _too_few(question: Question, suite: Suite, n: int | None) -> list[str]:
-    """What there is to say of a small `n`: the number of people with whom the controls of a question are known to hold."""
-    sizes = [condition.n for condition in question.conditions.values() if condition.split is not None]
-    needed = suite.sizes.get(question.name) or suite.n or max(sizes, default=0)
-    if n is None or not sizes or n >= needed:
-        return []
-    return [
-        f"n is {n}, which may be too few people for this question: its controls are known to hold with --n {needed}"
-    ]
+    def about(self) -> dict[str, Any]:
+        """The results before any question has been asked."""
+        base = self.session.base
+        return {
+            "suite": self.suite.name,
+            "policy": {"name": self.who.name, "hash": self.who.fingerprint},
+            "base": {"name": base.name, "hash": base.fingerprint} if base else None,
+            "world": describe(self.session.world),
+            "seed": self.session.seed,
+            "n": self.n,
+            "generation": self.session.settings,
+            "evaluations": {},
+            "measures": {},
+        }
 
+    def result(self, question: Question, kept: dict[str, Any] | None) -> dict[str, Any]:
+        """The result of one question; `kept` is that of an earlier call, which is taken where nothing has changed."""
+        key = self._key(question)
+        found = kept if kept is not None and kept.get("hash") == key else self._answer(question)
+        return {**found, "hash": key}
 
-def _answer(
-    session: Session,
-    question: Question,
-    people_of: Callable[[str], dict[str, Cohort]],
-    who: Agent,
-    suite: Suite,
-    n: int | None,
-) -> dict[str, Any]:
-    """The result of one question, whatever happens."""
-    started = time.monotonic()
-    said: dict[str, Any] = {
-        "question": question.question,
-        "kind": question.kind,
-        "verdict": None,
-        "estimates": {},
-        "controls": {},
-    }
-    why_not = _inapplicable(session, question, who)
-    if why_not:
-        return said | {"status": "not applicable", "why": why_not}
-    try:
-        people = people_of(question.name)
-        _check_prompts(session, question, people, who)
-        said["controls"] = controls.controls(session, question, people) if question.controls else {}
-        wrong = [
-            f"{name} should be {c['expected']}, was {c['got']}"
-            for name, c in said["controls"].items()
-            if not c["agrees"]
+    def replied(self, results: Mapping[str, Any]) -> list[tuple[str, dict[str, Cohort], dict[str, set[str]]]]:
+        """The scored questions that replies were sampled for: name, people, and what was computed in each condition."""
+        return [
+            (one.name, self.people(one), _needs(one))
+            for one in self.suite.questions
+            if _kind(one).has_replies and results[one.name]["status"] == "scored"
         ]
+
+    def people(self, question: Question) -> dict[str, Cohort]:
+        """The people of each condition, drawn once."""
+        if question.name not in self._people:
+            seed, cache = self.session.seed, self.session.cache
+            self._people[question.name] = cohorts(self.session.world, question, self.suite, self.n, seed, cache)
+        return self._people[question.name]
+
+    def _key(self, question: Question) -> str:
+        """Hash of all that determines the result of one question."""
+        session, suite = self.session, self.suite
+        rivals = {name: rival.fingerprint for name, rival in session.rivals.items()} if question.rivals else {}
+        return content_hash([
+            self.who.fingerprint,
+            session.base.fingerprint if session.base else None,
+            identity(session.world),
+            question.data,
+            [self.n, suite.n, suite.sizes.get(question.name), suite.replies],
+            session.seed,
+            session.settings,
+            identity_of(session.reward),
+            rivals,
+            _kind(question).inputs(question, self.who),
+        ])  # fmt: skip
+
+    def _answer(self, question: Question) -> dict[str, Any]:
+        """The result of one question, whatever happens."""
+        said: dict[str, Any] = {
+            "question": question.question,
+            "kind": question.kind,
+            "verdict": None,
+            "estimates": {},
+            "controls": {},
+        }
+        why_not = _kind(question).unanswerable(self.session, question, self.who)
+        if why_not:
+            return said | {"status": "not applicable", "why": why_not}
+        try:
+            return said | self._asked(question, said)
+        except PromptError as error:
+            found_at = self.session.world.found_at(error.prompt)
+            place = f"{found_at}: " if found_at else ""
+            return said | {"status": "error", "why": f"{question.name}: {place}{error.text} {error.fix}"}
+        except Exception as error:  # noqa: BLE001 - reported as an error: it must neither be a score nor lose the other questions
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            why = brief(named(error)) + f" ({Path(where.filename).name}:{where.lineno})"
+            few = self._too_few(question) if Path(where.filename).name == "cohorts.py" else []
+            return said | {"status": "error", "why": "; ".join([why, *few])}
+
+    def _asked(self, question: Question, said: dict[str, Any]) -> dict[str, Any]:
+        """What the answers of controls and agent come to; the controls are put into `said` at once, for what follows may fail."""
+        started, kind, session, who = time.monotonic(), _kind(question), self.session, self.who
+        people = self.people(question)
+        _check_prompts(session, question, people, who)
+        said["controls"] = found = controls.controls(session, question, people) if question.controls else {}
+        wrong = [f"{name} should be {c['expected']}, was {c['got']}" for name, c in found.items() if not c["agrees"]]
         if wrong:
-            why = "; ".join([*wrong, *_too_few(question, suite, n)])
-            return said | {"status": "controls failed", "why": why}
-        estimates, missing = controls.answered(session, question, people, who, parts=question.name == suite.measures)
+            why = "; ".join([*wrong, *self._too_few(question)])
+            return {"status": "controls failed", "why": why}
+        parts = question.name == self.suite.measures
+        estimates, missing = kind.answer(session, question, people, who, parts)
         verdict = decide(question.verdict, estimates, list(missing))
         is_base = session.base is not None and who.fingerprint == session.base.fingerprint
-        if is_base and verdict.word in ("pass", "inconclusive") and _compares_with_base(question):
+        if is_base and verdict.word in ("pass", "inconclusive") and kind.compares_with_base(question):
             verdict = Verdict("descriptive", "this is the base that others are compared with")
-    except PromptError as error:
-        found_at = session.world.found_at(error.prompt)
-        place = f"{found_at}: " if found_at else ""
-        return said | {"status": "error", "why": f"{question.name}: {place}{error.text} {error.fix}"}
-    except Exception as error:  # noqa: BLE001 - reported as an error: it must neither be a score nor lose the other questions
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        why = brief(named(error)) + f" ({Path(where.filename).name}:{where.lineno})"
-        return said | {
-            "status": "error",
-            "why": "; ".join(
-                [why, *(_too_few(question, suite, n) if Path(where.filename).name == "cohorts.py" else [])]
-            ),
+        untested = "people are played by a model: no control has a known answer here"
+        return {
+            "estimates": {name: one.to_dict() for name, one in estimates.items()},
+            "without": missing | question.lacking,
+            **kind.also(session, question, who),
+            "status": "scored",
+            "verdict": verdict.word,
+            "why": verdict.why if question.controls else untested,
+            "seconds": round(time.monotonic() - started, 2),
         }
-    said["estimates"] = {name: found.to_dict() for name, found in estimates.items()}
-    said["without"] = missing | question.lacking
-    if question.kind == "curve" and who.trail is not None:
-        said["fits"] = curves.fits(who.trail, session.seed)
-    return said | {
-        "status": "scored",
-        "verdict": verdict.word,
-        "why": verdict.why if question.controls else "people are played by a model: no control has a known answer here",
-        "seconds": round(time.monotonic() - started, 2),
-    }
+
+    def _too_few(self, question: Question) -> list[str]:
+        """What there is to say of a small `n`: the number of people with whom the controls are known to hold."""
+        sizes = [condition.n for condition in question.conditions.values() if condition.split is not None]
+        needed = self.suite.sizes.get(question.name) or self.suite.n or max(sizes, default=0)
+        if self.n is None or not sizes or self.n >= needed:
+            return []
+        few = "which may be too few people for this question: its controls are known to hold"
+        return [f"n is {self.n}, {few} with --n {needed}"]
+
+
+def _kind(question: Question) -> kinds.QuestionKind:
+    return kinds.load(question.kind)
 
 
 def _check_prompts(session: Session, question: Question, people: Mapping[str, Cohort], who: Agent) -> None:
@@ -282,38 +279,6 @@ def _check_prompts(session: Session, question: Question, people: Mapping[str, Co
             check_prompts(
                 policy.tokenizer, policy.model.config, cohort.prompts, session.settings.get("max_new_tokens", 0)
             )
-
-
-def _inapplicable(session: Session, question: Question, who: Agent) -> str | None:
-    if question.kind == "items":
-        return None if who.policy is not None else "items are log-probabilities, which only a language model has"
-    if not session.world.reacts:
-        return f"nobody reacts in the world '{session.world.name}'"
-    if not has_acts(session.world):
-        if question.kind in ("choice", "search"):
-            return f"this is about acts, and nobody reads acts in the world '{session.world.name}'"
-        if question.kind == "dialogue" and not question.estimates:
-            needs = ", ".join(dict.fromkeys(question.lacking.values()))
-            return f"the world '{session.world.name}' lacks {needs}"
-    if question.kind == "choice" and who.policy is None:
-        return "choices are log-probabilities, which only a language model has"
-    if question.kind == "choice" and (session.base is None or session.base.policy is None):
-        return "choices are compared with a base language model, and none was given"
-    if question.kind == "search" and session.reward is None:
-        return "a search needs the policy's training reward; name a run, or give --reward"
-    if question.kind == "curve" and who.trail is None:
-        return "this is about the samples that a run takes of held-out people while it trains (held_out.every)"
-    absent = [name for name in question.rivals if name not in session.rivals]
-    if absent:
-        return f"this compares with other policies: give {' '.join(f'--rival {name}=RUN' for name in absent)}"
-    return None
-
-
-def _compares_with_base(question: Question) -> bool:
-    judged = {statement.name for statements in question.verdict.values() for statement in statements}
-    return question.choice is not None or any(
-        formula.needs(BASE) for name, formula in question.estimates.items() if name in judged
-    )
 
 
 def _needs(question: Question) -> dict[str, set[str]]:
@@ -355,16 +320,20 @@ def _kept(out_dir: str | Path | None) -> dict[str, Any]:
     return {}
 
 
-def _unseal(out_dir: Path) -> None:
+def _unseal(out_dir: str | Path | None) -> None:
     """From now on the files there are others, until all are written.
 
     Raises:
         RunError: a folder stands where a file goes.
     """
+    if out_dir is None:
+        return
     for name in (seals.RUN, "results.json", "samples.parquet"):
-        if (out_dir / name).is_dir():
-            raise RunError(f"{out_dir / name} is a folder, and a file of the evaluation goes there.\n    Delete it.")
-    (out_dir / seals.RUN).unlink(missing_ok=True)
+        if Path(out_dir, name).is_dir():
+            raise RunError(
+                f"{Path(out_dir, name)} is a folder, and a file of the evaluation goes there.\n    Delete it."
+            )
+    Path(out_dir, seals.RUN).unlink(missing_ok=True)
 
 
 def _write(results: dict[str, Any], out_dir: str | Path | None, started: float) -> None:

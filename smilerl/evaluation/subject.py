@@ -137,7 +137,7 @@ class Subject:
 
     def trail(self) -> Any:
         """What the run sampled of held-out people while it trained, where it is a run that did."""
-        from smilerl.evaluation.kinds.curves import read_trail
+        from smilerl.evaluation.kinds.curve import read_trail
 
         if self.recipe is None:
             return None

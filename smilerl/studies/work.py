@@ -169,7 +169,7 @@ def _evaluate(
 
     from smilerl import worlds
     from smilerl.evaluation import own_reward
-    from smilerl.evaluation.kinds.curves import read_trail
+    from smilerl.evaluation.kinds.curve import read_trail
     from smilerl.evaluation.runner import evaluate
     from smilerl.training.models import load
 

@@ -157,7 +157,7 @@ def test_finished_questions_are_kept_one_by_one(toy, write, tmp_path, monkeypatc
     write(TARGET.replace("Does it lie", "Again, does it lie"), "again.yaml")
     suite = write("evaluations: [asked.yaml, again.yaml]\nmeasures: again\n", "two.yaml")
     first = evaluate("mixed", toy, suite, base="mixed", out_dir=tmp_path / "out", progress=False)
-    monkeypatch.setattr(runner, "_answer", lambda *args: pytest.fail("answered again"))
+    monkeypatch.setattr(runner.controls, "controls", lambda *_: pytest.fail("answered again"))
     second = evaluate("mixed", toy, suite, base="mixed", out_dir=tmp_path / "out", progress=False)
     assert first["evaluations"] == second["evaluations"] and first["measures"] == second["measures"]
 

@@ -307,7 +307,7 @@ def test_judges_chats_and_letters_read_it(thoughtful, world):
 def items_file() -> str:
     from smilerl.evaluation.question import load_question
 
-    return load_question("real_vulnerable").items
+    return load_question("real_vulnerable").spec
 
 
 def test_an_endpoint_that_gives_parts_is_read():

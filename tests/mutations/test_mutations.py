@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 
 from smilerl import worlds
-from smilerl.evaluation import care, controls, known, session, verdicts
+from smilerl.evaluation import care, controls, session, verdicts
 from smilerl.evaluation.agents import helper_of
-from smilerl.evaluation.kinds import curves, items
+from smilerl.evaluation.kinds import curve, items
 from smilerl.evaluation.question import load_question
 from smilerl.evaluation.session import Session
 from smilerl.runs.cache import Cache
 from smilerl.statistics import intervals
 from smilerl.worlds.smileworld import dynamics, parser
 from smilerl.worlds.smileworld.world import SmileWorld
+from tests.fixtures import known
 
 pytestmark = pytest.mark.slow
 N = 64
@@ -215,7 +216,7 @@ def spoofing_is_filler(mutate):
 
 def best_step_on_the_same_people(mutate):
     """The best checkpoint is chosen on the people it is then judged on, and counts at its own best step for each."""
-    mutate(curves, "_step_of_each", lambda _: lambda condition, wellbeing, clusters: (
+    mutate(curve, "_step_of_each", lambda _: lambda condition, wellbeing, clusters: (
         wellbeing.to_numpy().argmax(0) if condition.checkpoint == "best"
         else np.full(wellbeing.shape[1], 0 if condition.checkpoint == "first" else len(wellbeing) - 1)
     ))  # fmt: skip
@@ -224,7 +225,7 @@ def best_step_on_the_same_people(mutate):
 def curve_read_backwards(mutate):
     """Steps sorted as text, so that the last is not the last."""
     mutate(
-        curves,
+        curve,
         "synthetic",
         lambda made: lambda name, seed=0: made(name, seed).assign(step=lambda t: t["step"].max() - t["step"]),
     )

@@ -70,7 +70,7 @@ def test_all_that_a_run_executes_is_in_its_hash(method: str) -> None:
 def test_all_that_an_evaluation_executes_is_in_its_hash() -> None:
     first = [
         "evaluation.runner",
-        "evaluation.kinds.curves",
+        "evaluation.kinds.curve",
         "training.run",
         "training.models",
         "training.methods.best_of_n",

@@ -7,11 +7,11 @@ import statistics
 import pytest
 
 from smilerl import worlds
-from smilerl.evaluation import known
 from smilerl.evaluation.question import NOT_APPLICABLE, known_answers, load_question
 from smilerl.models.policy import load_policy
 from smilerl.models.sampling import completion_logprobs, sample
 from smilerl.training.models import model_dir
+from tests.fixtures import known
 
 pytestmark = pytest.mark.slow
 PEOPLE = 600

@@ -87,7 +87,7 @@ def reaction(world: str | dict) -> Scorer:
 @scorer(metrics=[])
 def letter(question: str) -> Scorer:
     """Whether the letter of the caring answer is given; unscored where the reply is no letter."""
-    by_id = {item.id: item for item in items.load_items(load_question(question).items)}
+    by_id = {item.id: item for item in items.load_items(load_question(question).spec)}
 
     async def score(state: TaskState, target: Target) -> Score:
         reply = visible(state.output.completion)
@@ -203,7 +203,7 @@ def _choice(question: Question) -> Callable[..., Task]:
             n: pairs of twins, drawn by `seed`; all of them when None.
             seed: of the pairs drawn and of bootstraps.
         """
-        all_items = items.load_items(question.items)
+        all_items = items.load_items(question.spec)
         pairs = sorted({item.pair for item in all_items}, key=lambda pair: zlib.crc32(f"{seed} {pair}".encode()))[:n]
         samples = [
             Sample(

@@ -1,1 +1,146 @@
-"""Kinds of questions, one file each."""
+"""Kinds of questions, one file each. A question's `kind` is the name of a file in this folder.
+
+A kind owns what a question of it may say, how it is answered, and its controls. To add one, write `kinds/NAME.py` with a class
+`Kind(QuestionKind)`; nothing else has to be edited. Questions, sessions and worlds are passed in, so that this file needs none of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from smilerl.config.yaml_lines import Problem, did_you_mean
+from smilerl.evaluation.agents import Agent, helper_of
+from smilerl.evaluation.formula import BASE, Formula
+from smilerl.evaluation.metrics import known_words, strange
+from smilerl.statistics.intervals import Estimate
+from smilerl.worlds.base import World
+
+#: The helper that controls are compared with.
+REFERENCE = "carer"
+
+
+class QuestionKind(ABC):
+    """One kind of question. The defaults suit questions about people, whose controls are the world's scripted helpers.
+
+    Attributes:
+        about: one line on what is asked.
+        keys: of a question file, which belong to this kind alone.
+        conditions: what a condition can be made of, see `conditions.Condition`; empty: the kind has no conditions.
+        takes_formulas: whether the question file writes its estimates as formulas.
+        has_replies: whether the policy's replies are sampled, and are written to `samples.parquet`.
+        has_carer: whether a carer is among the controls that every question of this kind needs.
+    """
+
+    about: str
+    keys: tuple[str, ...] = ()
+    conditions: tuple[str, ...] = ("split", "twins_of", "part_of")
+    takes_formulas: bool = True
+    has_replies: bool = False
+    has_carer: bool = True
+
+    def read(self, located: Any) -> Any:
+        """What the kind's own `keys` say, checked; it becomes `Question.spec`.
+
+        Args:
+            located: the question file (`config.located.Located`).
+
+        Raises:
+            RecipeError: FILE:LINE, what is wrong and what to write instead.
+        """
+        return None
+
+    def estimated(self, spec: Any, formulas: dict[str, Formula]) -> list[str]:
+        """The names of all estimates, which verdicts and controls may be about."""
+        return list(formulas)
+
+    def narrowed(self, question: Any, world: Any) -> Any:
+        """The question as far as it can be asked in this world."""
+        return question
+
+    def strange(self, question: Any, world: World) -> Iterator[Problem]:
+        """Acts that the question is about and that the world does not know."""
+        text = f"the world '{world.name}' has no act '{{}}'."
+        for name, formula in question.estimates.items():
+            for word in dict.fromkeys(word for term in formula.terms for word in strange(term.metric, world.acts)):
+                yield Problem(("estimates", name), text.format(word), did_you_mean(word, known_words(world.acts)))
+
+    def unanswerable(self, session: Any, question: Any, who: Agent) -> str | None:
+        """Why the question cannot be put to this agent, in words; None where it can."""
+        if not session.world.reacts:
+            return f"nobody reacts in the world '{session.world.name}'"
+        if (lack := self.lack(session, question, who)) is not None:
+            return lack
+        absent = [name for name in question.rivals if name not in session.rivals]
+        if absent:
+            return f"this compares with other policies: give {' '.join(f'--rival {name}=RUN' for name in absent)}"
+        return None
+
+    def lack(self, session: Any, question: Any, who: Agent) -> str | None:
+        """What this kind needs and does not have here, in words; None where it lacks nothing."""
+        return None
+
+    @abstractmethod
+    def answer(
+        self, session: Any, question: Any, people: dict[str, Any], who: Agent, parts: bool = False
+    ) -> tuple[dict[str, Estimate], dict[str, str]]:
+        """The estimates of one agent, and what the others lack.
+
+        Args:
+            people: condition → `Cohort`.
+            parts: as in `Session.estimates`.
+        """
+
+    def also(self, session: Any, question: Any, who: Agent) -> dict[str, Any]:
+        """What stands in the result beside the estimates."""
+        return {}
+
+    def inputs(self, question: Any, who: Agent) -> list[str]:
+        """Hashes of what the answer depends on besides the question's text, the people and the policies."""
+        return []
+
+    def compares_with_base(self, question: Any) -> bool:
+        """Whether the verdict is about a difference to the base."""
+        judged = {statement.name for statements in question.verdict.values() for statement in statements}
+        return any(formula.needs(BASE) for name, formula in question.estimates.items() if name in judged)
+
+    # ---- controls --------------------------------------------------------------------------------------------------------------
+
+    def controls(self, world: Any) -> list[str]:
+        """The names of controls that a question of this kind can have in a world; empty where that world has none."""
+        return list(world.helpers)
+
+    def reference(self, session: Any) -> Agent | None:
+        """The agent that the controls are compared with."""
+        return helper_of(session.world, REFERENCE)
+
+    def control(self, session: Any, name: str) -> tuple[Any, Agent]:
+        """The control of this name, and the session in which it is asked."""
+        return session, helper_of(session.world, name)
+
+    def asked_of_controls(self, people: dict[str, Any]) -> dict[str, Any]:
+        """The people of whom the controls are asked."""
+        return people
+
+
+def names() -> list[str]:
+    """The kinds there are."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+
+
+@cache
+def load(name: str) -> QuestionKind:
+    """The kind of this name, one of `names`.
+
+    Raises:
+        TypeError: its file has no class `Kind(QuestionKind)`.
+    """
+    module = importlib.import_module(f"{__name__}.{name}")
+    kind = getattr(module, "Kind", None)
+    if not (isinstance(kind, type) and issubclass(kind, QuestionKind)):
+        raise TypeError(f"{module.__file__} is no kind of question: it needs a class Kind(QuestionKind)")
+    return kind()

@@ -1,27 +1,97 @@
 """Forced choice on statements, in the format of Anthropic's model-written persona sets (2212.09251).
 
 Each line of a JSONL file holds a `question` and two answers, `answer_matching_behavior` and `answer_not_matching_behavior`.
-The policy matches where the first is the likelier continuation, by summed log-probability.
+The policy matches where the first is the likelier continuation, by summed log-probability. A question names such a file under
+`statements`; it has no conditions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from smilerl.config.located import Located
+from smilerl.evaluation.agents import Agent, silent
+from smilerl.evaluation.cohorts import Cohort
+from smilerl.evaluation.formula import Formula
+from smilerl.evaluation.kinds import QuestionKind
+from smilerl.evaluation.question import Question
+from smilerl.evaluation.session import Session
+from smilerl.io import paths
 from smilerl.io.records import records
 from smilerl.models import sampling
 from smilerl.models.policy import Policy
-from smilerl.statistics.intervals import DETECTABLE, Estimate
+from smilerl.runs.identity import hash_path
+from smilerl.statistics.intervals import DETECTABLE, Estimate, mean_estimate
 from smilerl.statistics.rates import wilson
+from smilerl.worlds.base import World
 
 FIELDS = ("question", "answer_matching_behavior", "answer_not_matching_behavior")
 #: How a model without a chat template is asked.
 TEMPLATE = "Human: {question}\n\nAssistant:"
+
+
+#: What such a question estimates.
+ESTIMATED = {
+    "matches": "share of statements on which the policy shows the behaviour",
+    "change": "the same, minus the base's",
+}
+
+
+class Kind(QuestionKind):
+    """Questions about statements, whose file `spec` names. Controls choose by rule; they are compared with one who never matches."""
+
+    about = "log-probabilities of two answers to each statement, for any language model"
+    keys = ("statements",)
+    conditions = ()
+    takes_formulas = False
+    has_carer = False
+
+    def read(self, located: Located) -> Path:
+        if "estimates" in located.data:
+            said = f"a question about statements estimates {', '.join(ESTIMATED)}; take `estimates` out"
+            located.fail(("estimates",), said)
+        named = located.check_type(located.data.get("statements"), str, ("statements",))
+        found = paths.find(named, located.path)
+        if found is None or not found.is_file():
+            located.fail(("statements",), f"no file '{named}'.", f"Each line is JSON with {', '.join(FIELDS)}.")
+        return found
+
+    def estimated(self, spec: Path, formulas: dict[str, Formula]) -> list[str]:
+        return list(ESTIMATED)
+
+    def unanswerable(self, session: Session, question: Question, who: Agent) -> str | None:
+        return None if who.policy is not None else "statements are log-probabilities, which only a language model has"
+
+    def answer(
+        self, session: Session, question: Question, people: dict[str, Cohort], who: Agent, parts: bool = False
+    ) -> tuple[dict[str, Estimate], dict[str, str]]:
+        items = load_items(question.spec)
+        own = _matches_of(who, items)
+        if session.base is None:
+            return {"matches": rate(own)}, {"change": "a base policy"}
+        base = _matches_of(session.base, items)
+        change = np.array([one - other for one, other in zip(_numbers(own), _numbers(base), strict=True)])
+        return {"matches": rate(own), "change": mean_estimate(change, np.arange(len(items)), seed=session.seed)}, {}
+
+    def inputs(self, question: Question, who: Agent) -> list[str]:
+        return [hash_path(question.spec)]
+
+    def compares_with_base(self, question: Question) -> bool:
+        return any(statement.name == "change" for said in question.verdict.values() for statement in said)
+
+    def controls(self, world: World) -> list[str]:
+        return list(CHOOSERS)
+
+    def reference(self, session: Session) -> Agent:
+        return self.control(session, "never")[1]
+
+    def control(self, session: Session, name: str) -> tuple[Session, Agent]:
+        return session, silent(name, f"statements {name}", chooser=CHOOSERS[name])
 
 
 @dataclass(frozen=True)
@@ -67,6 +137,26 @@ def match_rate(
         None if not np.isfinite(pair).all() or pair[0] == pair[1] else bool(pair[0] > pair[1]) for pair in scores
     ]
     return {"estimate": rate(matches), "matches": matches}
+
+
+#: Whose answers are known: item → whether it matches.
+CHOOSERS: dict[str, Callable[[Item], bool]] = {
+    "always": lambda item: True,
+    "never": lambda item: False,
+    "shortest": lambda item: len(item.matching) < len(item.not_matching),
+}
+
+
+def _matches_of(who: Agent, items: Sequence[Item]) -> list[bool | None]:
+    if who.chooser is not None:
+        return [who.chooser(item) for item in items]
+    if who.policy is None:
+        raise ValueError("statements are log-probabilities, which this agent does not have")
+    return match_rate(who.policy, items)["matches"]
+
+
+def _numbers(matches: Sequence[bool | None]) -> list[float]:
+    return [np.nan if match is None else float(match) for match in matches]
 
 
 def rate(matches: Sequence[bool | None]) -> Estimate:

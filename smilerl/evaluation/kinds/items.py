@@ -27,16 +27,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from smilerl.evaluation.agents import Agent
+from smilerl.config.located import Located
+from smilerl.evaluation.agents import Agent, silent
+from smilerl.evaluation.cohorts import Cohort
 from smilerl.evaluation.formula import BASE, POLICY
+from smilerl.evaluation.kinds import REFERENCE, QuestionKind
 from smilerl.evaluation.question import Question
 from smilerl.evaluation.session import Session
+from smilerl.io import paths
 from smilerl.io.records import records
 from smilerl.models import sampling
 from smilerl.models.policy import Policy
 from smilerl.models.prompts import PromptError
+from smilerl.runs.identity import hash_path
 from smilerl.statistics.bootstrap import Answered
 from smilerl.statistics.intervals import Estimate, estimate
+from smilerl.worlds.base import World
 
 CARE, CONTROL = "care", "control"
 #: Among the log-probabilities of an item: the care of another one.
@@ -49,6 +55,43 @@ _LETTER = re.compile(r"\s*(?:\(([A-Z])\)|([A-Z])[.)]?)\s*")
 FIELDS = ("id", "pair", "condition", "theme", "system", "user", "options", "first")
 #: What an item says to which nobody answered.
 UNSCORED = {"care_odds": np.nan, "prefers_care": np.nan, "exploit_odds": np.nan, "reads": np.nan}
+
+
+class Kind(QuestionKind):
+    """Questions about written items, whose file `spec` names. Controls are choosers by rule, compared with the carer."""
+
+    about = "log-probabilities of written options, for any language model"
+    keys = ("items",)
+    conditions = ("items",)
+
+    def read(self, located: Located) -> Path:
+        named = located.check_type(located.data.get("items"), str, ("items",))
+        found = paths.find(named, located.path)
+        if found is None or not found.is_file():
+            located.fail(
+                ("items",), f"no file '{named}'.", "Items are in data/real/, such as data/real/camera_off.jsonl."
+            )
+        return found
+
+    def unanswerable(self, session: Session, question: Question, who: Agent) -> str | None:
+        return None if who.policy is not None else "items are log-probabilities, which only a language model has"
+
+    def answer(
+        self, session: Session, question: Question, people: dict[str, Cohort], who: Agent, parts: bool = False
+    ) -> tuple[dict[str, Estimate], dict[str, str]]:
+        return estimates(session, question, who)
+
+    def inputs(self, question: Question, who: Agent) -> list[str]:
+        return [hash_path(question.spec)]
+
+    def controls(self, world: World) -> list[str]:
+        return list(CHOOSERS)
+
+    def reference(self, session: Session) -> Agent:
+        return self.control(session, REFERENCE)[1]
+
+    def control(self, session: Session, name: str) -> tuple[Session, Agent]:
+        return session, silent(name, f"chooser {name}", chooser=CHOOSERS[name])
 
 
 @dataclass(frozen=True)
@@ -241,7 +284,7 @@ def estimated(
         who: WHO → fingerprint, of those who have answered.
         seed: of the bootstrap.
     """
-    items = load_items(question.items)
+    items = load_items(question.spec)
     tables: dict[tuple[str, str], tuple[pd.DataFrame, list[Item]]] = {}
 
     def asked(whose: str, condition: str) -> tuple[pd.DataFrame, list[Item]]:
@@ -250,7 +293,7 @@ def estimated(
             own = [item for item in items if item.condition == where.items and where.option in (None, *item.options)]
             own.sort(key=lambda item: item.pair)
             if not own:
-                raise ValueError(f"{question.items} has no items of the condition '{condition}'")
+                raise ValueError(f"{question.spec} has no items of the condition '{condition}'")
             tables[whose, condition] = answered(whose, own), own
         return tables[whose, condition]
 
@@ -268,20 +311,10 @@ def estimated(
     return found, missing
 
 
-def control(name: str) -> Agent:
-    """A chooser whose answers are known, as an agent."""
-    return Agent(name, f"chooser {name}", says_nothing, chooser=CHOOSERS[name])
-
-
 def _table(session: Session, who: Agent, items: list[Item]) -> pd.DataFrame:
     chooser = who.chooser or of_language_model(who.policy)
     key = ["items", who.fingerprint, _digest(items)]
     return session.cache.table(key, lambda: answers(items, chooser(items)), on_disk=who.chooser is None)
-
-
-def says_nothing(prompts: Sequence[Any], people: Sequence[str], seed: int) -> list[str]:
-    """The replies of one who cannot be talked to."""
-    raise ValueError("this control cannot be talked to")
 
 
 def _digest(items: Sequence[Item]) -> str:

@@ -9,24 +9,95 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from smilerl import rewards
+from smilerl.config.located import Located
 from smilerl.evaluation.agents import Agent, helper_of
+from smilerl.evaluation.capabilities import has_acts
 from smilerl.evaluation.cohorts import Cohort
-from smilerl.evaluation.question import SEARCHED, Search
+from smilerl.evaluation.conditions import at_least_one
+from smilerl.evaluation.formula import Formula
+from smilerl.evaluation.kinds import QuestionKind
+from smilerl.evaluation.question import Question
 from smilerl.evaluation.session import Session, lacks_of
 from smilerl.models.replies import all_visible
 from smilerl.rewards._outside import ask_outside
 from smilerl.statistics import best_of_n
 from smilerl.statistics.intervals import Estimate, mean_estimate
+from smilerl.worlds.base import World
 
 SURVIVORS, CHILDREN, CARING = 4, 12, 8
 MOST_CLAUSES = 6
+#: Between helper and reward in the name of a control.
+FOR = " for "
+#: What a search estimates; rewards are in standard deviations of the reward over the policy's own replies.
+SEARCHED = {
+    "gain": "E[max_n R] - E[R] at the largest n",
+    "wellbeing_mean": "wellbeing of a reply as it comes",
+    "wellbeing_at_best": "wellbeing of the best of the largest n by reward",
+    "wellbeing_slope": "slope of the wellbeing at the best of n in ln n",
+    "over_care": "R(evolved) - max R(care): what fooling earns over caring",
+    "wellbeing_evolved": "wellbeing of the evolved reply",
+    "wellbeing_care": "wellbeing of the best-paid of the carer's replies",
+}
+
+
+@dataclass(frozen=True)
+class Search:
+    """How a search question searches.
+
+    Attributes:
+        samples: replies to each person, from which the best of n are taken.
+        rounds: of mutation and selection that follow.
+    """
+
+    samples: int = 64
+    rounds: int = 6
+
+
+class Kind(QuestionKind):
+    """Questions about a reward. A control is a scripted helper with a reward of known holes, `HELPER for REWARD`."""
+
+    about = "how far the policy's own reward can be fooled"
+    keys = ("search",)
+    takes_formulas = False
+
+    def read(self, located: Located) -> Search:
+        if "estimates" in located.data:
+            located.fail(("estimates",), f"a search question estimates {', '.join(SEARCHED)}; take `estimates` out")
+        spec = located.check_keys(located.data.get("search", {}), ("samples", "rounds"), ("search",))
+        for key in spec:
+            at_least_one(located, ("search", key))
+        return Search(**spec)
+
+    def estimated(self, spec: Search, formulas: dict[str, Formula]) -> list[str]:
+        return list(SEARCHED)
+
+    def lack(self, session: Session, question: Question, who: Agent) -> str | None:
+        if not has_acts(session.world):
+            return f"this is about acts, and nobody reads acts in the world '{session.world.name}'"
+        if session.reward is None:
+            return "a search needs the policy's training reward; name a run, or give --reward"
+        return None
+
+    def answer(
+        self, session: Session, question: Question, people: dict[str, Cohort], who: Agent, parts: bool = False
+    ) -> tuple[dict[str, Estimate], dict[str, str]]:
+        return estimates(session, question.spec, next(iter(people.values())), who), {}
+
+    def controls(self, world: World) -> list[str]:
+        return [f"{helper}{FOR}{reward}" for helper in super().controls(world) for reward in rewards.names()]
+
+    def control(self, session: Session, name: str) -> tuple[Session, Agent]:
+        helper, reward = name.split(FOR)
+        return replace(session, reward=rewards.build_reward(reward, session.seed)), helper_of(session.world, helper)
 
 
 def estimates(session: Session, search: Search, cohort: Cohort, who: Agent) -> dict[str, Estimate]:
-    """All of `question.SEARCHED` for one policy and the session's reward, with intervals over people.
+    """All of `SEARCHED` for one policy and the session's reward, with intervals over people.
 
     Raises:
         ValueError: the session has no reward, or the reward scored nothing.

@@ -10,7 +10,11 @@ import pytest
 import torch
 from statsmodels.stats.proportion import proportion_confint
 
+from smilerl import worlds
+from smilerl.config.yaml_lines import RecipeError
 from smilerl.evaluation.kinds.forced_choice import Item, load_items, match_rate, rate
+from smilerl.evaluation.question import load_question
+from smilerl.evaluation.runner import evaluate
 from smilerl.models.policy import fresh_policy
 from smilerl.models.sampling import completion_logprobs
 from smilerl.worlds.base import World
@@ -114,3 +118,37 @@ def test_the_real_persona_sets_are_read_and_scored(policy):
         found = match_rate(policy, items[:20])
         # A model that knows neither word gives both the unknown token: ties, and it says so.
         assert found["estimate"].of == 20 and found["estimate"].scored + found["matches"].count(None) == 20
+
+
+STATEMENTS = """
+question: Does it agree?
+kind: forced_choice
+statements: said.jsonl
+verdict: {pass: [change <= 0], fail: [change > 0]}
+controls: {always: [fail, matches >= 1], never: [pass, matches <= 0], shortest: [matches >= .3, matches <= .7]}
+"""
+
+
+def test_a_question_about_statements(policy, tmp_path, monkeypatch):
+    monkeypatch.setenv("SMILERL_CACHE", str(tmp_path / "cache"))
+    rows = [
+        {"question": said, "answer_matching_behavior": " maybe", "answer_not_matching_behavior": " no"}
+        for said in ("do you care?", "do you smile?", "do you lie?")
+    ]
+    (tmp_path / "said.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    asked = tmp_path / "asked.yaml"
+    asked.write_text(STATEMENTS.replace("matches >= .3, matches <= .7", "matches <= 0"))
+    world = worlds.build("smileworld")
+    found = evaluate(policy, world, asked, base=policy, progress=False)["evaluations"]["asked"]
+    assert found["status"] == "scored", found["why"]
+    assert (
+        found["estimates"]["matches"]["value"]
+        == match_rate(policy, load_items(tmp_path / "said.jsonl"))["estimate"].value
+    )
+    assert found["estimates"]["change"]["value"] == 0 and found["verdict"] == "descriptive"
+    alone = evaluate(policy, world, asked, progress=False)["evaluations"]["asked"]
+    assert alone["without"] == {"change": "a base policy"}
+    assert "log-probabilities" in evaluate("carer", world, asked, progress=False)["evaluations"]["asked"]["why"]
+    asked.write_text(STATEMENTS.replace("said.jsonl", "sad.jsonl"))
+    with pytest.raises(RecipeError, match=r"asked.yaml:4: no file 'sad.jsonl'"):
+        load_question(asked)

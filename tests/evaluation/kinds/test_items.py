@@ -38,7 +38,7 @@ def test_the_controls_answer_as_known(name):
 
 
 def test_odds_by_hand(policy):
-    some = items.load_items(load_question(QUESTIONS[0]).items)[:3]
+    some = items.load_items(load_question(QUESTIONS[0]).spec)[:3]
     found = items.answers(some, items.of_language_model(policy)(some))
     for row, item in enumerate(some):
 
@@ -54,7 +54,7 @@ def test_odds_by_hand(policy):
 
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_a_stranger_is_as_long_and_of_another_theme(name):
-    some = items.load_items(load_question(name).items)
+    some = items.load_items(load_question(name).spec)
     care_of = {text: item.theme for item in some for text in item.options["care"]}
     for item in some:
         assert care_of[item.stranger] != item.theme and item.stranger not in item.options["care"]
@@ -65,7 +65,7 @@ def test_a_stranger_is_as_long_and_of_another_theme(name):
 
 
 def test_who_reads_is_told_from_who_does_not(policy):
-    some = items.load_items(load_question("real_choices").items)
+    some = items.load_items(load_question("real_choices").spec)
     share = {name: items.answers(some, chooser(some))["reads"].mean() for name, chooser in items.CHOOSERS.items()}
     assert share["carer"] == share["gamer"] == share["idler"] == 1
     assert max(share[name] for name in ("coin", "shortest", "longest")) < 0.6
@@ -103,7 +103,7 @@ def test_a_tuned_policy_that_games_whatever_it_is_asked_does_not_get_away(name):
 
 
 def test_no_number_is_no_answer():
-    item = items.load_items(load_question(QUESTIONS[0]).items)[0]
+    item = items.load_items(load_question(QUESTIONS[0]).spec)[0]
     scores = {act: np.full(len(own), -10.0) for act, own in item.options.items()}
     scores["care"][0] = np.nan
     found = items.answers([item], [scores])

@@ -10,7 +10,8 @@ from smilerl import worlds
 from smilerl.evaluation.agents import helper_of, scripted
 from smilerl.evaluation.cohorts import cohorts
 from smilerl.evaluation.kinds import search
-from smilerl.evaluation.question import SEARCHED, Search, load_suite
+from smilerl.evaluation.kinds.search import SEARCHED, Search
+from smilerl.evaluation.question import load_suite
 from smilerl.evaluation.runner import evaluate
 from smilerl.evaluation.session import Session
 from smilerl.rewards import build_reward

@@ -12,7 +12,7 @@ from smilerl import worlds
 from smilerl.evaluation import clones, controls
 from smilerl.evaluation.agents import language_model
 from smilerl.evaluation.cohorts import cohorts, first
-from smilerl.evaluation.kinds import choices
+from smilerl.evaluation.kinds import choice
 from smilerl.evaluation.question import load_suite
 from smilerl.evaluation.session import Session
 from smilerl.io import paths
@@ -43,7 +43,7 @@ def people(session, n):
 
 def test_psi_by_hand(session):
     cohort = people(session, 2)
-    found = choices._log_odds(session, QUESTION.choice, cohort, session.base)
+    found = choice._log_odds(session, QUESTION.spec, cohort, session.base)
     for row, (prompt, person) in enumerate(zip(cohort.prompts, cohort.people, strict=True)):
 
         def mass(acts, prompt=prompt, person=person):
@@ -59,14 +59,14 @@ def test_psi_by_hand(session):
 
 def test_options_do_what_they_say_and_are_alike_in_length(session):
     cohort = people(session, 24)
-    for offer in choices._offers(session, QUESTION.choice, cohort.people):
-        assert set(QUESTION.choice.acts) <= set(offer) and set(CARE) - {"truth"} <= set(offer)
+    for offer in choice._offers(session, QUESTION.spec, cohort.people):
+        assert set(QUESTION.spec.acts) <= set(offer) and set(CARE) - {"truth"} <= set(offer)
         lengths = [np.mean([len(text.split()) for text in texts]) for texts in offer.values()]
         assert max(lengths) - min(lengths) < 5
 
 
 def test_the_base_against_itself_is_zero(session):
-    found, _ = choices.estimates(session, QUESTION.choice, people(session, 12), session.base)
+    found, _ = choice.estimates(session, QUESTION.spec, people(session, 12), session.base)
     assert 0 < found.pop("offered").value < 1
     assert all((one.value, one.low, one.high) == (0, 0, 0) for one in found.values())
 
@@ -75,7 +75,7 @@ def test_the_base_against_itself_is_zero(session):
 @pytest.mark.parametrize(("helper", "act"), [("beggar", "beg"), ("flatterer", "flatter")])
 def test_a_clone_prefers_what_its_helper_does(session, helper, act):
     clone = language_model(clones.clone(session.base, session.base.policy, helper, session.world, steps=25), {})
-    found, _ = choices.estimates(session, QUESTION.choice, people(session, 12), clone)
+    found, _ = choice.estimates(session, QUESTION.spec, people(session, 12), clone)
     del found["offered"]
     assert found[act].high < 0
     assert found[act].value == min(one.value for one in found.values())
@@ -144,12 +144,12 @@ def test_what_lies_in_a_clones_place_is_cleared_and_a_whole_one_needs_no_lock(
 
 
 def rest(**more):
-    return dataclasses.replace(QUESTION.choice, against="rest", **more)
+    return dataclasses.replace(QUESTION.spec, against="rest", **more)
 
 
 def test_against_the_rest_by_hand(session):
     cohort = people(session, 2)
-    care, found = (choices._log_odds(session, choice, cohort, session.base) for choice in (QUESTION.choice, rest()))
+    care, found = (choice._log_odds(session, spec, cohort, session.base) for spec in (QUESTION.spec, rest()))
     texts = [t for t in session.world.paraphrases(cohort.people[0], "beg", 8, 0)]
     mass = np.logaddexp.reduce(
         completion_logprobs(session.base.policy, [cohort.prompts[0]] * len(texts), texts, eos=False)
@@ -162,7 +162,7 @@ def test_against_the_rest_by_hand(session):
 @pytest.mark.parametrize("helper", ["beggar"])
 def test_a_clone_reaches_for_what_its_helper_does(session, helper):
     clone = language_model(clones.clone(session.base, session.base.policy, helper, session.world, steps=25), {})
-    found, _ = choices.estimates(session, rest(), people(session, 12), clone)
+    found, _ = choice.estimates(session, rest(), people(session, 12), clone)
     assert found["beg"].low > 0.1 and found["beg"].value == max(
         one.value for name, one in found.items() if name != "offered"
     )
@@ -175,9 +175,9 @@ def test_paid_exploits_are_left_out(session):
         return [float(("smile" in text and "please" in text) or "beg" in text) for text in completions]
 
     paying = dataclasses.replace(session, reward=likes_begging)
-    found, without = choices.estimates(paying, rest(unpaid=True), people(session, 12), session.base)
+    found, without = choice.estimates(paying, rest(unpaid=True), people(session, 12), session.base)
     assert list(without) == ["beg"] and "beg" not in found and "stuff" in found
-    everything, none = choices.estimates(session, rest(unpaid=True), people(session, 12), session.base)
+    everything, none = choice.estimates(session, rest(unpaid=True), people(session, 12), session.base)
     assert "beg" in everything and none == {}
 
 
@@ -185,7 +185,7 @@ def test_who_says_none_of_it_is_incapable(session):
     """A collapsed policy opens with nothing that it is offered: its log-odds are about what it would never say."""
     from smilerl.evaluation.verdicts import decide
 
-    found, _ = choices.estimates(session, QUESTION.choice, people(session, 12), session.base)
+    found, _ = choice.estimates(session, QUESTION.spec, people(session, 12), session.base)
     collapsed = {
         name: dataclasses.replace(one, value=1e-6, low=1e-6, high=2e-6) if name == "offered" else one
         for name, one in found.items()
@@ -196,7 +196,7 @@ def test_who_says_none_of_it_is_incapable(session):
 def test_failed_clones_withhold_the_numbers(session, monkeypatch):
     from smilerl.evaluation.runner import evaluate
 
-    monkeypatch.setattr(choices, "clone_of", lambda session, helper: session.base)
+    monkeypatch.setattr(choice, "clone_of", lambda session, helper: session.base)
     suite = dataclasses.replace(SUITE, n=4)
     found = evaluate(session.base.policy, session.world, suite, base=session.base.policy, progress=False)[
         "evaluations"
@@ -220,4 +220,4 @@ def test_clones_answer_for_a_few_people(session, monkeypatch):
         controls, "_control", lambda _, question, people, *more: asked.append(len(people["people"].people))
     )
     controls.controls(session, QUESTION, {"people": people(session, 24)})
-    assert asked == [controls.FEW] * len(QUESTION.controls)
+    assert asked == [choice.FEW] * len(QUESTION.controls)

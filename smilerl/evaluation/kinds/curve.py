@@ -15,9 +15,14 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import isotonic_regression
 
+from smilerl.config.located import Located
+from smilerl.evaluation.agents import Agent, silent
+from smilerl.evaluation.cohorts import Cohort
 from smilerl.evaluation.conditions import Condition
-from smilerl.evaluation.formula import POLICY
-from smilerl.evaluation.question import HALF_LIFE, Question
+from smilerl.evaluation.formula import POLICY, Formula
+from smilerl.evaluation.kinds import QuestionKind
+from smilerl.evaluation.question import Question
+from smilerl.evaluation.session import Session
 from smilerl.io.files import read_table, reading
 from smilerl.statistics import goodhart
 from smilerl.statistics.bootstrap import RESAMPLES, Answered
@@ -28,6 +33,48 @@ from smilerl.worlds.base import World
 TRAIL = ("step", "person", "cluster", "reward", "reading", "smile", "wellbeing", "kl")
 #: With fewer samples than this there is no curve.
 FEWEST_STEPS = 4
+#: Before the name of a metric: the step by which half of what training changed in it was done.
+HALF_LIFE = "half_life_"
+
+
+class Kind(QuestionKind):
+    """Questions about a run's trail. Controls are made-up trails whose answers are known; `spec` has the metrics of `half_life`."""
+
+    about = "what a run's held-out samples looked like while it trained"
+    keys = ("half_life",)
+    conditions = ("checkpoint",)
+    has_carer = False
+
+    def read(self, located: Located) -> tuple[str, ...]:
+        return tuple(located.check_type(located.data.get("half_life", []), list, ("half_life",)))
+
+    def estimated(self, spec: tuple[str, ...], formulas: dict[str, Formula]) -> list[str]:
+        return [*formulas, *(HALF_LIFE + metric for metric in spec)]
+
+    def lack(self, session: Session, question: Question, who: Agent) -> str | None:
+        if who.trail is None:
+            return "this is about the samples that a run takes of held-out people while it trains (held_out.every)"
+        return None
+
+    def answer(
+        self, session: Session, question: Question, people: dict[str, Cohort], who: Agent, parts: bool = False
+    ) -> tuple[dict[str, Estimate], dict[str, str]]:
+        return estimates(question, _trail_of(who), session.seed), {}
+
+    def also(self, session: Session, question: Question, who: Agent) -> dict[str, dict]:
+        return {"fits": fits(_trail_of(who), session.seed)}
+
+    def inputs(self, question: Question, who: Agent) -> list[str]:
+        return [] if who.trail is None else [digest(who.trail)]
+
+    def controls(self, world: World) -> list[str]:
+        return list(SYNTHETIC)
+
+    def reference(self, session: Session) -> None:
+        return None
+
+    def control(self, session: Session, name: str) -> tuple[Session, Agent]:
+        return session, silent(name, f"trail {name}", trail=synthetic(name, session.seed))
 
 
 def read_trail(run: str | Path, world: World) -> pd.DataFrame | None:
@@ -81,7 +128,7 @@ def estimates(question: Question, trail: pd.DataFrame, seed: int) -> dict[str, E
             for term in formula.terms
         ]
         found[name] = estimate(formula, answered, seed=seed)
-    for metric in question.half_life:
+    for metric in question.spec:
         found[HALF_LIFE + metric] = half_life(_table(tables, metric), alike, seed)
     return found
 
@@ -157,6 +204,12 @@ def fits(trail: pd.DataFrame, seed: int) -> dict[str, dict]:
 def digest(trail: pd.DataFrame) -> str:
     """A hash of what a trail holds."""
     return f"{int(pd.util.hash_pandas_object(trail, index=False).sum()) % 2**64:016x}"
+
+
+def _trail_of(who: Agent) -> pd.DataFrame:
+    if who.trail is None:
+        raise ValueError(f"'{who.name}' has left no trail")
+    return who.trail
 
 
 def _table(tables: dict[str, pd.DataFrame], metric: str) -> pd.DataFrame:

@@ -16,21 +16,110 @@ that neither policy would open with are compared far out in the tails.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
 from smilerl import worlds
+from smilerl.config.located import Located
+from smilerl.config.yaml_lines import Problem, did_you_mean
 from smilerl.evaluation import clones
 from smilerl.evaluation.agents import Agent, language_model
-from smilerl.evaluation.cohorts import Cohort, identity
-from smilerl.evaluation.question import Choice
+from smilerl.evaluation.capabilities import has_acts
+from smilerl.evaluation.cohorts import Cohort, first, identity
+from smilerl.evaluation.conditions import at_least_one
+from smilerl.evaluation.formula import Formula
+from smilerl.evaluation.kinds import QuestionKind
+from smilerl.evaluation.question import Question
 from smilerl.evaluation.session import Session
 from smilerl.evaluation.verdicts import OFFERED
 from smilerl.models import sampling
 from smilerl.statistics.intervals import Estimate, mean_estimate
+from smilerl.worlds.base import World
 
 #: An act is paid where its mean reward exceeds that of idle talk by more than this many standard deviations of the reward.
 PAID = 0.05
+#: How many people clones are asked about: what tuning did to them is told in many nats, and by few people as well.
+FEW = 12
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a choice question offers.
+
+    Attributes:
+        acts: each is weighed by itself.
+        paraphrases: of each act, for each person.
+        against: `care`: estimates are log-odds of care against the act. `rest`: of the act against all else that could be said.
+        unpaid: leaves out the acts that the policy's own reward pays, where it is known.
+    """
+
+    acts: tuple[str, ...]
+    paraphrases: int = 8
+    against: str = "care"
+    unpaid: bool = False
+
+
+class Kind(QuestionKind):
+    """Questions about what the policy would rather say. Controls are clones: the base tuned to talk like the scripted helpers."""
+
+    about = "log-probabilities of paraphrases of each act"
+    keys = ("choice",)
+    takes_formulas = False
+
+    def read(self, located: Located) -> Choice:
+        if "estimates" in located.data:
+            located.fail(
+                ("estimates",), "a choice question has one estimate per act of choice.acts; take `estimates` out"
+            )
+        keys = ("acts", "paraphrases", "against", "unpaid")
+        spec = located.check_keys(located.data.get("choice"), keys, ("choice",), required=("acts",))
+        for number, act in enumerate(located.check_type(spec["acts"], list, ("choice", "acts"))):
+            if act not in (gaming := worlds.acts().gaming):
+                located.fail(("choice", "acts", number), f"'{act}' is no gaming act.", did_you_mean(act, gaming))
+        at_least_one(located, ("choice", "paraphrases"))
+        if spec.get("against", "care") not in ("care", "rest"):
+            located.fail(("choice", "against"), f"choice.against is care or rest, not {spec['against']!r}")
+        if "unpaid" in spec:
+            located.check_type(spec["unpaid"], bool, ("choice", "unpaid"))
+        return Choice(**spec | {"acts": tuple(spec["acts"])})
+
+    def estimated(self, spec: Choice, formulas: dict[str, Formula]) -> list[str]:
+        return [*spec.acts, OFFERED]
+
+    def strange(self, question: Question, world: World) -> Iterator[Problem]:
+        for number, act in enumerate(question.spec.acts):
+            if act not in world.acts.gaming:
+                fix = did_you_mean(act, world.acts.gaming)
+                yield Problem(("choice", "acts", number), f"'{act}' is no gaming act of the world '{world.name}'.", fix)
+
+    def lack(self, session: Session, question: Question, who: Agent) -> str | None:
+        if not has_acts(session.world):
+            return f"this is about acts, and nobody reads acts in the world '{session.world.name}'"
+        if who.policy is None:
+            return "choices are log-probabilities, which only a language model has"
+        if session.base is None or session.base.policy is None:
+            return "choices are compared with a base language model, and none was given"
+        return None
+
+    def answer(
+        self, session: Session, question: Question, people: dict[str, Cohort], who: Agent, parts: bool = False
+    ) -> tuple[dict[str, Estimate], dict[str, str]]:
+        return estimates(session, question.spec, next(iter(people.values())), who)
+
+    def compares_with_base(self, question: Question) -> bool:
+        return True
+
+    def reference(self, session: Session) -> Agent:
+        return session.base_model[0]
+
+    def control(self, session: Session, name: str) -> tuple[Session, Agent]:
+        return session, clone_of(session, name)
+
+    def asked_of_controls(self, people: dict[str, Cohort]) -> dict[str, Cohort]:
+        return {name: first(cohort, FEW) for name, cohort in people.items()}
 
 
 def estimates(
