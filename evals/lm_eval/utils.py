@@ -25,8 +25,8 @@ from smilerl import worlds
 from smilerl.evaluation.cohorts import cohorts
 from smilerl.evaluation.formula import BASE, POLICY
 from smilerl.evaluation.kinds import forced_choice, items
-from smilerl.evaluation.question import Suite, load_question
-from smilerl.evaluation.runner import GENERATION, evaluate
+from smilerl.evaluation.question import GENERATION, Suite, load_question
+from smilerl.evaluation.runner import evaluate
 from smilerl.models.replies import opened, opening_of
 from smilerl.runs.cache import Cache
 from smilerl.statistics.intervals import DETECTABLE, Estimate

@@ -94,11 +94,6 @@ def fitted(value: Any, hint: Any, key: Key) -> Checked:
     return Checked(value, problems)
 
 
-def misfits(value: Any, hint: Any, key: Key) -> list[Problem]:
-    """What is wrong with a value that should be of this type."""
-    return fitted(value, hint, key).problems
-
-
 def checked(schema: Callable, said: Mapping[str, Any], key: Key = (), hidden: Iterable[str] = ()) -> Checked:
     """The keyword arguments of a call of `schema` checked: unknown, missing and wrongly typed ones are problems.
 

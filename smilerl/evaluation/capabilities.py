@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from smilerl.evaluation.conditions import Condition
 from smilerl.evaluation.formula import BASE, POLICY, Formula
 from smilerl.evaluation.question import Question
+from smilerl.evaluation.schema import Condition
 from smilerl.worlds.base import World
 
 #: What a reaction itself says.

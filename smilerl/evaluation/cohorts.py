@@ -10,8 +10,8 @@ from typing import Any
 
 from datasets import Dataset
 
-from smilerl.evaluation.conditions import Condition
 from smilerl.evaluation.question import Question, Suite
+from smilerl.evaluation.schema import Condition
 from smilerl.runs.cache import Cache
 from smilerl.runs.identity import hash_path
 from smilerl.worlds.base import World

@@ -12,7 +12,8 @@ from typing import Any
 from smilerl.evaluation import kinds
 from smilerl.evaluation.agents import helper_of
 from smilerl.evaluation.cohorts import Cohort, identity
-from smilerl.evaluation.question import NOT_APPLICABLE, Question
+from smilerl.evaluation.question import Question
+from smilerl.evaluation.schema import NOT_APPLICABLE
 from smilerl.evaluation.session import Session
 from smilerl.evaluation.verdicts import Statement, decide
 from smilerl.statistics.intervals import Estimate

@@ -22,24 +22,24 @@ real_model: How to ask a real model the same thing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from smilerl.config.located import Located, load
-from smilerl.config.yaml_lines import Key, RecipeError, did_you_mean
+from smilerl.config.recipe import Rows
+from smilerl.config.validation import Mistake, checked, unknown_keys
+from smilerl.config.yaml_lines import Key, Lines, Problem, RecipeError, did_you_mean, read
 from smilerl.evaluation import kinds
-from smilerl.evaluation.conditions import Condition, at_least_one, read_conditions
 from smilerl.evaluation.formula import Formula, parse
-from smilerl.evaluation.verdicts import OTHER_VERDICTS, VERDICTS, Statement, parse_statement
+from smilerl.evaluation.schema import WORDS, Condition, Generation, QuestionFile, condition_problems
+from smilerl.evaluation.verdicts import VERDICTS, Statement, parse_statement
 from smilerl.io import paths
 
-NOT_APPLICABLE = "n/a"
-#: What a question of any kind may say; its kind adds its own keys.
-_KEYS = tuple(
-    "question kind suites conditions estimates rivals verdict detects controls known_answers real_model known_failures".split()
-)
+#: How replies are sampled where a suite says nothing else.
+GENERATION = dataclasses.asdict(Generation())
 #: What decides where a question is asked, and not what its answer is.
 _ABOUT_IT = ("suites", "known_answers")
 
@@ -80,7 +80,7 @@ class Suite:
         sizes: n of single questions, before `n`.
         replies: replies per person, when given.
         measures: the question whose estimates are the policy's measures.
-        generation: keyword arguments of `smilerl.models.sampling.sample`.
+        generation: as `schema.Generation`.
     """
 
     name: str
@@ -89,7 +89,7 @@ class Suite:
     sizes: dict[str, int] = field(default_factory=dict)
     replies: int | None = None
     measures: str | None = None
-    generation: dict[str, Any] = field(default_factory=dict)
+    generation: dict[str, Any] = field(default_factory=lambda: dict(GENERATION))
 
 
 def names() -> list[str]:
@@ -117,100 +117,157 @@ def load_question(name: str | Path) -> Question:
     Raises:
         RecipeError: FILE:LINE, what is wrong and what to write instead.
     """
-    located = load(_found(name, _folder(), names()))
-    kind = _kind(located)
-    owner_of = {key: name for name in kinds.names() for key in kinds.load(name).keys}
-    required = ["question", "kind", "controls", *(["conditions"] if kind.conditions else [])]
-    data = located.check_keys(located.data, (*_KEYS, *owner_of), required=required)
-    for key in data:
-        if owner_of.get(key, data["kind"]) != data["kind"]:
-            said = f"'{key}' belongs to a question of the kind {owner_of[key]}; this one is of the kind {data['kind']}"
-            located.fail((key,), said)
-    conditions = read_conditions(located, kind.conditions) if kind.conditions else {}
-    spec = kind.read(located)
-    estimates = _estimates(located, conditions) if kind.takes_formulas else {}
+    path = _found(name, _folder(), names())
+    data, lines = read(path)
+    kind = _kind(data, lines)
+    _raise(lines, _keys_of_others(data, kind))
+    values, problems = checked(kind.file, data)
+    _raise(lines, problems)
+    file = kind.file(**values)
+    problems = [*condition_problems(data.get("conditions", {}), file.conditions, kind.conditions)]
+    formula = partial(parse, conditions=list(file.conditions))
+    estimates = {
+        name: _read(formula, text, ("estimates", name), problems, f"estimate '{name}': ")
+        for name, text in file.estimates.items()
+    }
+    try:
+        spec = kind.read(file, path)
+    except Mistake as mistake:
+        raise lines.error(Problem(mistake.at, str(mistake), mistake.fix)) from None
+    _raise(lines, problems)
     estimated = kind.estimated(spec, estimates)
+    statement = partial(_statement, estimated=estimated)
+    problems += [
+        *unknown_keys(file.verdict, VERDICTS, ("verdict",)),
+        *unknown_keys(file.detects, estimated, ("detects",)),
+    ]
+    verdict = {
+        word: tuple(_read(statement, text, ("verdict", word, n), problems) for n, text in enumerate(texts))
+        for word, texts in file.verdict.items()
+    }
+    expects = partial(_expected, estimated=estimated)
+    controls = {
+        helper: (_read(expects, said, ("controls", helper), problems),) if isinstance(said, str)
+        else tuple(_read(expects, one, ("controls", helper, n), problems) for n, one in enumerate(said))
+        for helper, said in file.controls.items()
+    }  # fmt: skip
+    _raise(lines, [*problems, *_no_suites(file)])
     return Question(
-        name=located.path.stem,
-        question=located.check_type(data["question"], str, ("question",)).strip(),
-        kind=data["kind"],
-        conditions=conditions,
+        name=path.stem,
+        question=file.question.strip(),
+        kind=file.kind,
+        conditions=file.conditions,
         estimates=estimates,
-        rivals=located.check_type(data.get("rivals", {}), dict[str, str], ("rivals",)),
+        rivals=file.rivals,
         spec=spec,
-        verdict=_verdict(located, estimated),
-        detects=_detects(located, estimated),
-        controls=_controls(located, estimated),
-        known_answers=_known_answers(located),
-        suites=_suites(located),
-        real_model=str(data.get("real_model", "")).strip(),
-        known_failures=str(data.get("known_failures", "")).strip(),
-        source=located.path,
+        verdict=verdict,
+        detects={name: float(effect) for name, effect in file.detects.items()},
+        controls=controls,
+        known_answers=file.known_answers,
+        suites=file.suites,
+        real_model=file.real_model.strip(),
+        known_failures=file.known_failures.strip(),
+        source=path,
         data={key: said for key, said in data.items() if key not in _ABOUT_IT},
     )
 
 
+@dataclass(frozen=True)
+class _SuiteFile:
+    about: str = ""
+    evaluations: tuple[str, ...] | None = None
+    n: Rows | None = None
+    sizes: dict[str, Rows] = field(default_factory=dict)
+    replies: Rows | None = None
+    measures: str | None = None
+    generation: Generation = field(default_factory=Generation)
+
+
 def load_suite(name: str | Path) -> Suite:
-    """Reads a suite by its short name or path; a question's name or file is a suite of one."""
-    if str(name) in names() or (
-        Path(name).suffix == ".yaml" and Path(name).is_file() and "question" in (load(name).data or {})
-    ):
+    """Reads a suite by its short name or path; a question's name or file is a suite of one.
+
+    Raises:
+        RecipeError: FILE:LINE, what is wrong and what to write instead.
+    """
+    path = Path(name)
+    if str(name) in names() or (path.suffix == ".yaml" and path.is_file() and "question" in (read(path)[0] or {})):
         question = load_question(name)
         return Suite(question.name, (question,), measures=question.name)
-    located = load(_found(name, _folder() / "suites", suites()))
-    keys = ("about", "evaluations", "n", "sizes", "replies", "measures", "generation")
-    data = located.check_keys(located.data, keys)
-    questions = _listed(located) if "evaluations" in data else _members(located)
+    path = _found(name, _folder() / "suites", suites())
+    data, lines = read(path)
+    if not isinstance(data, dict):
+        raise lines.error(Problem((), "a suite is a mapping.", "Write, say, `evaluations: [tamper]`."))
+    values, problems = checked(_SuiteFile, data)
+    _raise(lines, problems)
+    file = _SuiteFile(**values)
+    questions = _members(path, file, lines) if file.evaluations is None else _listed(path, file.evaluations, lines)
     own = [question.name for question in questions]
-    for at, word in [(("measures",), data.get("measures")), *((("sizes", key), key) for key in data.get("sizes", {}))]:
-        if word is not None and word not in own:
-            located.fail(at, f"'{word}' is not among this suite's evaluations.", did_you_mean(word, own))
-    generation = located.check_keys(
-        data.get("generation", {}), ("max_new_tokens", "temperature", "top_p", "batch_size"), ("generation",)
-    )
-    for at in [("n",), ("replies",), *(("sizes", key) for key in data.get("sizes", {}))]:
-        at_least_one(located, at)
+    named = {("measures",): file.measures} | {("sizes", key): key for key in file.sizes}
+    _raise(lines, [
+        Problem(at, f"'{word}' is not among this suite's evaluations.", did_you_mean(word, own))
+        for at, word in named.items() if word is not None and word not in own
+    ])  # fmt: skip
     return Suite(
-        name=located.path.stem,
-        questions=tuple(questions),
-        n=data.get("n"),
-        sizes=data.get("sizes", {}),
-        replies=data.get("replies"),
-        measures=data.get("measures"),
-        generation=generation,
+        path.stem,
+        tuple(questions),
+        file.n,
+        file.sizes,
+        file.replies,
+        file.measures,
+        dataclasses.asdict(file.generation),
     )
 
 
-def _listed(located: Located) -> list[Question]:
+def _listed(path: Path, entries: Sequence[str], lines: Lines) -> list[Question]:
     """The questions that a suite lists itself: in its order, files of the user's own among them."""
-    questions = []
-    for number, entry in enumerate(located.check_type(located.data["evaluations"], list, ("evaluations",))):
-        found = entry if entry in names() else paths.find(str(entry), located.path)
-        if found is None:
-            located.fail(("evaluations", number), f"no evaluation '{entry}'.", did_you_mean(entry, names()))
-        questions.append(load_question(found))
-    return questions
+    found = [entry if entry in names() else paths.find(entry, path) for entry in entries]
+    _raise(lines, [
+        Problem(("evaluations", number), f"no evaluation '{entry}'.", did_you_mean(entry, names()))
+        for number, entry in enumerate(entries) if found[number] is None
+    ])  # fmt: skip
+    return [load_question(one) for one in found if one is not None]
 
 
-def _members(located: Located) -> list[Question]:
+def _members(path: Path, file: _SuiteFile, lines: Lines) -> list[Question]:
     """The questions that name this suite: first the one whose estimates are the policy's measures, then by name."""
-    suite = located.path.stem
-    questions = [question for question in map(load_question, names()) if suite in question.suites]
+    questions = [question for question in map(load_question, names()) if path.stem in question.suites]
     if not questions:
-        located.fail((), f"no question in evals/ names the suite '{suite}': write `suites: [{suite}]` in its file.")
-    return sorted(questions, key=lambda question: question.name != located.data.get("measures"))
+        text = f"no question in evals/ names the suite '{path.stem}': write `suites: [{path.stem}]` in its file."
+        raise lines.error(Problem((), text))
+    return sorted(questions, key=lambda question: question.name != file.measures)
 
 
-def _kind(located: Located) -> kinds.QuestionKind:
-    if not isinstance(located.data, dict) or "kind" not in located.data:
-        located.check_keys(located.data, located.data or (), required=("question", "kind", "controls"))
-    kind = located.data["kind"]
-    if kind not in kinds.names():
-        there_are = kinds.names()
-        located.fail(
-            ("kind",), f"kind is {kind!r}, but is one of: {', '.join(there_are)}", did_you_mean(str(kind), there_are)
-        )
-    return kinds.load(kind)
+def _raise(lines: Lines, problems: Iterable[Problem]) -> None:
+    if problems := list(problems):
+        raise lines.error(*problems)
+
+
+def _kind(data: Any, lines: Lines) -> kinds.QuestionKind:
+    if not isinstance(data, dict) or "kind" not in data:
+        raise lines.error(Problem((), "a question is a mapping with the keys question, kind, controls, ..."))
+    if data["kind"] in (there_are := kinds.names()):
+        return kinds.load(data["kind"])
+    text = f"kind is {data['kind']!r}, but is one of: {', '.join(there_are)}"
+    raise lines.error(Problem(("kind",), text, did_you_mean(str(data["kind"]), there_are)))
+
+
+def _keys_of_others(data: Mapping[str, Any], kind: kinds.QuestionKind) -> Iterator[Problem]:
+    """Keys that questions of other kinds alone have."""
+    own = kinds.keys(kind)
+    for key in data:
+        having = [name for name in kinds.names() if key in kinds.keys(kinds.load(name))]
+        if having and key not in own:
+            said = (
+                f"'{key}' belongs to questions of the kind {', '.join(having)}; this one is of the kind {data['kind']}."
+            )
+            yield Problem((key,), said, f"Take `{key}` out.")
+
+
+def _no_suites(file: QuestionFile) -> Iterator[Problem]:
+    for number, suite in enumerate(file.suites):
+        if suite not in suites():
+            text = f"no suite '{suite}' in {_folder() / 'suites'}."
+            yield Problem(("suites", number), text, did_you_mean(suite, suites()))
 
 
 def _folder() -> Path:
@@ -226,75 +283,20 @@ def _found(name: str | Path, folder: Path, there_are: Sequence[str]) -> Path:
     return path
 
 
-def _estimates(located: Located, conditions: dict[str, Condition]) -> dict[str, Formula]:
-    if not isinstance(located.data.get("estimates"), dict) or not located.data["estimates"]:
-        located.fail(("estimates",), "this question needs estimates, such as care: policy(care, people)")
-    formulas = {}
-    for name, text in located.data["estimates"].items():
-        try:
-            formulas[name] = parse(str(text), list(conditions))
-        except ValueError as error:
-            located.fail(("estimates", name), f"estimate '{name}': {error}")
-    return formulas
-
-
-def _statement(located: Located, text: Any, estimated: Sequence[str], at: Key) -> Statement:
+def _read(parser: Callable[[str], Any], text: str, at: Key, problems: list[Problem], about: str = "") -> Any:
+    """What `parser` makes of a text; what it refuses is added to `problems`."""
     try:
-        statement = parse_statement(str(text))
+        return parser(text)
     except ValueError as error:
-        located.fail(at, str(error))
+        problems.append(Problem(at, f"{about}{error}"))
+
+
+def _statement(text: str, estimated: Sequence[str]) -> Statement:
+    statement = parse_statement(text)
     if statement.name != "each" and statement.name not in estimated:
-        located.fail(at, f"no estimate '{statement.name}'.", did_you_mean(statement.name, estimated))
+        raise ValueError(f"no estimate '{statement.name}'. {did_you_mean(statement.name, estimated)}")
     return statement
 
 
-def _verdict(located: Located, estimated: Sequence[str]) -> dict[str, tuple[Statement, ...]]:
-    rules = located.check_keys(located.data.get("verdict", {}), VERDICTS, ("verdict",))
-    return {
-        word: tuple(
-            _statement(located, text, estimated, ("verdict", word, number))
-            for number, text in enumerate(located.check_type(texts, list, ("verdict", word)))
-        )
-        for word, texts in rules.items()
-    }
-
-
-def _detects(located: Located, estimated: Sequence[str]) -> dict[str, float]:
-    effects = located.check_keys(located.data.get("detects", {}), estimated, ("detects",))
-    return {name: float(located.check_type(effect, float, ("detects", name))) for name, effect in effects.items()}
-
-
-def _controls(located: Located, estimated: Sequence[str]) -> dict[str, tuple[str | Statement, ...]]:
-    controls = {}
-    for helper, expected in located.check_type(located.data["controls"], dict, ("controls",)).items():
-        known: list[str | Statement] = []
-        for number, item in enumerate(expected if isinstance(expected, list) else [expected]):
-            at = ("controls", helper, number) if isinstance(expected, list) else ("controls", helper)
-            is_word = item in (*VERDICTS, *OTHER_VERDICTS, NOT_APPLICABLE)
-            known.append(item if is_word else _statement(located, item, estimated, at))
-        controls[helper] = tuple(known)
-    if not controls:
-        located.fail(
-            ("controls",), "every evaluation has controls: scripted helpers whose answer is known, such as carer: pass"
-        )
-    return controls
-
-
-def _known_answers(located: Located) -> dict[str, str]:
-    words = (*VERDICTS, *OTHER_VERDICTS, NOT_APPLICABLE)
-    known = located.check_type(located.data.get("known_answers", {}), dict[str, str], ("known_answers",))
-    for helper, word in known.items():
-        if word not in words:
-            at = ("known_answers", helper)
-            located.fail(at, f"'{word}' is no verdict. There are: {', '.join(words)}.", did_you_mean(word, words))
-    return known
-
-
-def _suites(located: Located) -> tuple[str, ...]:
-    named = located.check_type(located.data.get("suites", []), list[str], ("suites",))
-    for number, suite in enumerate(named):
-        if suite not in suites():
-            located.fail(
-                ("suites", number), f"no suite '{suite}' in {_folder() / 'suites'}.", did_you_mean(suite, suites())
-            )
-    return tuple(named)
+def _expected(text: str, estimated: Sequence[str]) -> str | Statement:
+    return text if text in WORDS else _statement(text, estimated)

@@ -38,8 +38,6 @@ from smilerl.runs import seals
 from smilerl.runs.cache import Cache, content_hash
 from smilerl.worlds.base import World
 
-GENERATION = {"max_new_tokens": 32, "temperature": 1.0, "top_p": 1.0, "batch_size": 256}
-
 
 def evaluate(
     policy: Policy | BestOfN | str | Callable,
@@ -78,11 +76,10 @@ def evaluate(
     """
     started = time.monotonic()
     suite = _narrowed(suite if isinstance(suite, Suite) else load_suite(suite), world)
-    settings = {**GENERATION, **suite.generation}
-    who, *others = (agent_of(one, world, settings) for one in (policy, *([] if base is None else [base])))
-    known = {name: agent_of(rival, world, settings) for name, rival in (rivals or {}).items()}
+    who, *others = (agent_of(one, world, suite.generation) for one in (policy, *([] if base is None else [base])))
+    known = {name: agent_of(rival, world, suite.generation) for name, rival in (rivals or {}).items()}
     cache = Cache(paths.cache_dir() / "evaluation")
-    session = Session(world, next(iter(others), None), reward, settings, seed, cache, known)
+    session = Session(world, next(iter(others), None), reward, suite.generation, seed, cache, known)
     who = dataclasses.replace(who, trail=trail, quick=False)  # its replies are looked at again, so they are kept
     interview = _Interview(session, suite, who, n)
     results = interview.about() | ({"trusted": list(trusted)} if trusted else {})

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Protocol
 import pytest
 from pydantic import AfterValidator, Field
 
-from smilerl.config.validation import Mistake, bad_arguments, checked, fitted, misfits
+from smilerl.config.validation import Mistake, bad_arguments, checked, fitted
 
 
 class Choice(Enum):
@@ -93,13 +93,13 @@ def test_each_mistake_is_one_problem_at_its_key(said, at, words):
     ],
 )
 def test_types_of_libraries(value, hint, words):
-    (problem,) = misfits(value, hint, ("k",))
+    (problem,) = fitted(value, hint, ("k",)).problems
     assert words in problem.text
 
 
 def test_what_is_no_json_is_checked_too_and_what_has_no_known_type_is_not():
-    assert misfits({"make": print}, dict[str, Any], ("k",)) == []
-    assert misfits({"make": print}, str, ("k",))
+    assert fitted({"make": print}, dict[str, Any], ("k",)).problems == []
+    assert fitted({"make": print}, str, ("k",)).problems
     for hint in ("a name of nothing", Unchecked, Callable[[int], str] | None, list["Nowhere"]):  # noqa: F821
         assert fitted(3, hint, ("k",)).problems == []
 
@@ -113,7 +113,7 @@ def test_what_the_dataclass_of_a_library_raises_is_told_at_its_key():
             if self.size > 8:
                 raise RuntimeError("no more than 8 devices")
 
-    (problem,) = misfits({"size": 9}, Library | None, ("args", "library"))
+    (problem,) = fitted({"size": 9}, Library | None, ("args", "library")).problems
     assert problem == (("args", "library"), "args.library is refused: RuntimeError: no more than 8 devices", "")
 
 

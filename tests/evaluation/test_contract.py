@@ -10,8 +10,9 @@ import pytest
 from smilerl import worlds
 from smilerl.config.yaml_lines import RecipeError
 from smilerl.evaluation import kinds
-from smilerl.evaluation.question import NOT_APPLICABLE, known_answers, load_question, load_suite, names, suites
+from smilerl.evaluation.question import known_answers, load_question, load_suite, names, suites
 from smilerl.evaluation.runner import check, evaluate
+from smilerl.evaluation.schema import NOT_APPLICABLE
 from smilerl.evaluation.verdicts import Statement
 from smilerl.io import paths
 from tests.fixtures import known
@@ -155,17 +156,23 @@ def test_a_suite_of_nobody_is_refused(shelf):
 
 
 KIND = """
+from dataclasses import dataclass
 from smilerl.evaluation.kinds import QuestionKind
+from smilerl.evaluation.schema import Conditions, QuestionFile
 from smilerl.statistics.intervals import mean_estimate
 import numpy as np
 
+@dataclass(frozen=True, kw_only=True)
+class File(QuestionFile):
+    conditions: Conditions
+    letters: int
+
 class Kind(QuestionKind):
     about = "how long replies are"
-    keys = ("letters",)
-    takes_formulas = False
+    file = File
 
-    def read(self, located):
-        return located.check_type(located.data.get("letters"), int, ("letters",))
+    def read(self, file, path):
+        return file.letters
 
     def estimated(self, spec, formulas):
         return ["long"]
@@ -200,14 +207,14 @@ def test_a_kind_is_one_file(tmp_path, monkeypatch, world):
     with pytest.raises(RecipeError, match=r"asked.yaml:4: .*whole number"):
         load_question(asked)
     asked.write_text(LENGTH.replace("length\nletters: 10", "dialogue\nletters: 10"))
-    with pytest.raises(RecipeError, match=r"asked.yaml:4: 'letters' belongs to a question of the kind length"):
+    with pytest.raises(RecipeError, match=r"asked.yaml:4: 'letters' belongs to questions of the kind length"):
         load_question(asked)
 
 
 @pytest.mark.parametrize("name", kinds.names())
 def test_every_kind_says_what_it_asks(name):
     kind = kinds.load(name)
-    assert kind.about and not set(kind.keys) & {"question", "kind", "suites", "conditions", "estimates", "controls"}
+    assert kind.about and not kinds.keys(kind) & {"question", "kind", "suites", "controls", "verdict", "known_answers"}
 
 
 def test_a_file_that_is_no_kind_is_named(tmp_path, monkeypatch):

@@ -7,7 +7,8 @@ import statistics
 import pytest
 
 from smilerl import worlds
-from smilerl.evaluation.question import NOT_APPLICABLE, known_answers, load_question
+from smilerl.evaluation.question import known_answers, load_question
+from smilerl.evaluation.schema import NOT_APPLICABLE
 from smilerl.models.policy import load_policy
 from smilerl.models.sampling import completion_logprobs, sample
 from smilerl.training.models import model_dir

@@ -29,8 +29,8 @@ from smilerl.evaluation import care
 from smilerl.evaluation.cohorts import cohorts
 from smilerl.evaluation.formula import POLICY
 from smilerl.evaluation.kinds import items
-from smilerl.evaluation.question import Question, Suite, load_question, names
-from smilerl.evaluation.runner import GENERATION, evaluate
+from smilerl.evaluation.question import GENERATION, Question, Suite, load_question, names
+from smilerl.evaluation.runner import evaluate
 from smilerl.models.replies import visible
 from smilerl.runs.cache import Cache
 from smilerl.statistics.intervals import Estimate

@@ -7,16 +7,19 @@ A kind owns what a question of it may say, how it is answered, and its controls.
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from smilerl.config.yaml_lines import Problem, did_you_mean
 from smilerl.evaluation.agents import Agent, helper_of
 from smilerl.evaluation.formula import BASE, Formula
 from smilerl.evaluation.metrics import known_words, strange
+from smilerl.evaluation.schema import QuestionFile
 from smilerl.statistics.intervals import Estimate
 from smilerl.worlds.base import World
 
@@ -29,28 +32,27 @@ class QuestionKind(ABC):
 
     Attributes:
         about: one line on what is asked.
-        keys: of a question file, which belong to this kind alone.
+        file: the schema of such a question's file.
         conditions: what a condition can be made of, see `conditions.Condition`; empty: the kind has no conditions.
-        takes_formulas: whether the question file writes its estimates as formulas.
         has_replies: whether the policy's replies are sampled, and are written to `samples.parquet`.
         has_carer: whether a carer is among the controls that every question of this kind needs.
     """
 
     about: str
-    keys: tuple[str, ...] = ()
+    file: type[QuestionFile] = QuestionFile
     conditions: tuple[str, ...] = ("split", "twins_of", "part_of")
-    takes_formulas: bool = True
     has_replies: bool = False
     has_carer: bool = True
 
-    def read(self, located: Any) -> Any:
-        """What the kind's own `keys` say, checked; it becomes `Question.spec`.
+    def read(self, file: Any, path: Path) -> Any:
+        """What `Question.spec` should be: the file's keys that are this kind's own, looked up where they name something.
 
         Args:
-            located: the question file (`config.located.Located`).
+            file: of the type `self.file`.
+            path: of the question file.
 
         Raises:
-            RecipeError: FILE:LINE, what is wrong and what to write instead.
+            Mistake: what is wrong, what to write instead, and at which key.
         """
         return None
 
@@ -144,3 +146,8 @@ def load(name: str) -> QuestionKind:
     if not (isinstance(kind, type) and issubclass(kind, QuestionKind)):
         raise TypeError(f"{module.__file__} is no kind of question: it needs a class Kind(QuestionKind)")
     return kind()
+
+
+def keys(kind: QuestionKind) -> set[str]:
+    """The keys that questions of this kind have and not all questions: those that its `file` declares itself."""
+    return set(inspect.get_annotations(kind.file)) if kind.file is not QuestionFile else set()

@@ -18,21 +18,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import AfterValidator, Field
 
 from smilerl import worlds
-from smilerl.config.located import Located
+from smilerl.config.recipe import Rows
+from smilerl.config.validation import Mistake
 from smilerl.config.yaml_lines import Problem, did_you_mean
 from smilerl.evaluation import clones
 from smilerl.evaluation.agents import Agent, language_model
 from smilerl.evaluation.capabilities import has_acts
 from smilerl.evaluation.cohorts import Cohort, first, identity
-from smilerl.evaluation.conditions import at_least_one
 from smilerl.evaluation.formula import Formula
 from smilerl.evaluation.kinds import QuestionKind
 from smilerl.evaluation.question import Question
+from smilerl.evaluation.schema import Conditions, QuestionFile
 from smilerl.evaluation.session import Session
 from smilerl.evaluation.verdicts import OFFERED
 from smilerl.models import sampling
@@ -43,6 +47,12 @@ from smilerl.worlds.base import World
 PAID = 0.05
 #: How many people clones are asked about: what tuning did to them is told in many nats, and by few people as well.
 FEW = 12
+
+
+def _gaming(act: str) -> str:
+    if act not in (known := worlds.acts().gaming):
+        raise Mistake(f"'{act}' is no gaming act.", did_you_mean(act, known))
+    return act
 
 
 @dataclass(frozen=True)
@@ -56,35 +66,30 @@ class Choice:
         unpaid: leaves out the acts that the policy's own reward pays, where it is known.
     """
 
-    acts: tuple[str, ...]
-    paraphrases: int = 8
-    against: str = "care"
+    acts: Annotated[
+        tuple[Annotated[str, AfterValidator(_gaming)], ...], Field(min_length=1, examples=["[flatter, beg]"])
+    ]
+    paraphrases: Rows = 8
+    against: Literal["care", "rest"] = "care"
     unpaid: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class File(QuestionFile):
+    """The keys of such a question."""
+
+    conditions: Conditions
+    choice: Choice
 
 
 class Kind(QuestionKind):
     """Questions about what the policy would rather say. Controls are clones: the base tuned to talk like the scripted helpers."""
 
     about = "log-probabilities of paraphrases of each act"
-    keys = ("choice",)
-    takes_formulas = False
+    file = File
 
-    def read(self, located: Located) -> Choice:
-        if "estimates" in located.data:
-            located.fail(
-                ("estimates",), "a choice question has one estimate per act of choice.acts; take `estimates` out"
-            )
-        keys = ("acts", "paraphrases", "against", "unpaid")
-        spec = located.check_keys(located.data.get("choice"), keys, ("choice",), required=("acts",))
-        for number, act in enumerate(located.check_type(spec["acts"], list, ("choice", "acts"))):
-            if act not in (gaming := worlds.acts().gaming):
-                located.fail(("choice", "acts", number), f"'{act}' is no gaming act.", did_you_mean(act, gaming))
-        at_least_one(located, ("choice", "paraphrases"))
-        if spec.get("against", "care") not in ("care", "rest"):
-            located.fail(("choice", "against"), f"choice.against is care or rest, not {spec['against']!r}")
-        if "unpaid" in spec:
-            located.check_type(spec["unpaid"], bool, ("choice", "unpaid"))
-        return Choice(**spec | {"acts": tuple(spec["acts"])})
+    def read(self, file: File, path: Path) -> Choice:
+        return file.choice
 
     def estimated(self, spec: Choice, formulas: dict[str, Formula]) -> list[str]:
         return [*spec.acts, OFFERED]

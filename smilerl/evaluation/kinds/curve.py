@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import isotonic_regression
 
-from smilerl.config.located import Located
 from smilerl.evaluation.agents import Agent, silent
 from smilerl.evaluation.cohorts import Cohort
-from smilerl.evaluation.conditions import Condition
 from smilerl.evaluation.formula import POLICY, Formula
 from smilerl.evaluation.kinds import QuestionKind
 from smilerl.evaluation.question import Question
+from smilerl.evaluation.schema import Condition, Conditions, Formulas, QuestionFile
 from smilerl.evaluation.session import Session
 from smilerl.io.files import read_table, reading
 from smilerl.statistics import goodhart
@@ -37,16 +37,25 @@ FEWEST_STEPS = 4
 HALF_LIFE = "half_life_"
 
 
+@dataclass(frozen=True, kw_only=True)
+class File(QuestionFile):
+    """The keys of such a question."""
+
+    conditions: Conditions
+    estimates: Formulas
+    half_life: tuple[str, ...] = ()
+
+
 class Kind(QuestionKind):
     """Questions about a run's trail. Controls are made-up trails whose answers are known; `spec` has the metrics of `half_life`."""
 
     about = "what a run's held-out samples looked like while it trained"
-    keys = ("half_life",)
+    file = File
     conditions = ("checkpoint",)
     has_carer = False
 
-    def read(self, located: Located) -> tuple[str, ...]:
-        return tuple(located.check_type(located.data.get("half_life", []), list, ("half_life",)))
+    def read(self, file: File, path: Path) -> tuple[str, ...]:
+        return file.half_life
 
     def estimated(self, spec: tuple[str, ...], formulas: dict[str, Formula]) -> list[str]:
         return [*formulas, *(HALF_LIFE + metric for metric in spec)]

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from smilerl.evaluation.agents import Agent
 from smilerl.evaluation.capabilities import has_acts, narrowed
 from smilerl.evaluation.cohorts import Cohort
 from smilerl.evaluation.kinds import QuestionKind
 from smilerl.evaluation.question import Question
+from smilerl.evaluation.schema import Conditions, Formulas, QuestionFile
 from smilerl.evaluation.session import Session
 from smilerl.statistics.intervals import Estimate
 from smilerl.worlds.base import World
+
+
+@dataclass(frozen=True, kw_only=True)
+class File(QuestionFile):
+    """The keys of such a question."""
+
+    conditions: Conditions
+    estimates: Formulas
 
 
 class Kind(QuestionKind):
     """Questions about replies. Controls are the scripted helpers, compared with the carer as their base."""
 
     about = "replies are sampled, and people react"
+    file = File
     has_replies = True
 
     def narrowed(self, question: Question, world: World) -> Question:

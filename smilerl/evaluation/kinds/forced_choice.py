@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from smilerl.config.located import Located
+from smilerl.config.validation import Mistake
 from smilerl.evaluation.agents import Agent, silent
 from smilerl.evaluation.cohorts import Cohort
 from smilerl.evaluation.formula import Formula
 from smilerl.evaluation.kinds import QuestionKind
 from smilerl.evaluation.question import Question
+from smilerl.evaluation.schema import QuestionFile
 from smilerl.evaluation.session import Session
 from smilerl.io import paths
 from smilerl.io.records import records
@@ -42,23 +43,27 @@ ESTIMATED = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class File(QuestionFile):
+    """The keys of such a question."""
+
+    statements: str
+
+
 class Kind(QuestionKind):
     """Questions about statements, whose file `spec` names. Controls choose by rule; they are compared with one who never matches."""
 
     about = "log-probabilities of two answers to each statement, for any language model"
-    keys = ("statements",)
+    file = File
     conditions = ()
-    takes_formulas = False
     has_carer = False
 
-    def read(self, located: Located) -> Path:
-        if "estimates" in located.data:
-            said = f"a question about statements estimates {', '.join(ESTIMATED)}; take `estimates` out"
-            located.fail(("estimates",), said)
-        named = located.check_type(located.data.get("statements"), str, ("statements",))
-        found = paths.find(named, located.path)
+    def read(self, file: File, path: Path) -> Path:
+        found = paths.find(file.statements, path)
         if found is None or not found.is_file():
-            located.fail(("statements",), f"no file '{named}'.", f"Each line is JSON with {', '.join(FIELDS)}.")
+            raise Mistake(
+                f"no file '{file.statements}'.", f"Each line is JSON with {', '.join(FIELDS)}.", ("statements",)
+            )
         return found
 
     def estimated(self, spec: Path, formulas: dict[str, Formula]) -> list[str]:

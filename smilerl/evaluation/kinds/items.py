@@ -27,12 +27,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from smilerl.config.located import Located
+from smilerl.config.validation import Mistake
 from smilerl.evaluation.agents import Agent, silent
 from smilerl.evaluation.cohorts import Cohort
 from smilerl.evaluation.formula import BASE, POLICY
 from smilerl.evaluation.kinds import REFERENCE, QuestionKind
 from smilerl.evaluation.question import Question
+from smilerl.evaluation.schema import Conditions, Formulas, QuestionFile
 from smilerl.evaluation.session import Session
 from smilerl.io import paths
 from smilerl.io.records import records
@@ -57,19 +58,27 @@ FIELDS = ("id", "pair", "condition", "theme", "system", "user", "options", "firs
 UNSCORED = {"care_odds": np.nan, "prefers_care": np.nan, "exploit_odds": np.nan, "reads": np.nan}
 
 
+@dataclass(frozen=True, kw_only=True)
+class File(QuestionFile):
+    """The keys of such a question."""
+
+    conditions: Conditions
+    estimates: Formulas
+    items: str
+
+
 class Kind(QuestionKind):
     """Questions about written items, whose file `spec` names. Controls are choosers by rule, compared with the carer."""
 
     about = "log-probabilities of written options, for any language model"
-    keys = ("items",)
+    file = File
     conditions = ("items",)
 
-    def read(self, located: Located) -> Path:
-        named = located.check_type(located.data.get("items"), str, ("items",))
-        found = paths.find(named, located.path)
+    def read(self, file: File, path: Path) -> Path:
+        found = paths.find(file.items, path)
         if found is None or not found.is_file():
-            located.fail(
-                ("items",), f"no file '{named}'.", "Items are in data/real/, such as data/real/camera_off.jsonl."
+            raise Mistake(
+                f"no file '{file.items}'.", "Items are in data/real/, such as data/real/camera_off.jsonl.", ("items",)
             )
         return found
 

@@ -10,18 +10,19 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from smilerl import rewards
-from smilerl.config.located import Located
+from smilerl.config.recipe import Rows
 from smilerl.evaluation.agents import Agent, helper_of
 from smilerl.evaluation.capabilities import has_acts
 from smilerl.evaluation.cohorts import Cohort
-from smilerl.evaluation.conditions import at_least_one
 from smilerl.evaluation.formula import Formula
 from smilerl.evaluation.kinds import QuestionKind
 from smilerl.evaluation.question import Question
+from smilerl.evaluation.schema import Conditions, QuestionFile
 from smilerl.evaluation.session import Session, lacks_of
 from smilerl.models.replies import all_visible
 from smilerl.rewards._outside import ask_outside
@@ -54,24 +55,26 @@ class Search:
         rounds: of mutation and selection that follow.
     """
 
-    samples: int = 64
-    rounds: int = 6
+    samples: Rows = 64
+    rounds: Rows = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class File(QuestionFile):
+    """The keys of such a question."""
+
+    conditions: Conditions
+    search: Search = Search()
 
 
 class Kind(QuestionKind):
     """Questions about a reward. A control is a scripted helper with a reward of known holes, `HELPER for REWARD`."""
 
     about = "how far the policy's own reward can be fooled"
-    keys = ("search",)
-    takes_formulas = False
+    file = File
 
-    def read(self, located: Located) -> Search:
-        if "estimates" in located.data:
-            located.fail(("estimates",), f"a search question estimates {', '.join(SEARCHED)}; take `estimates` out")
-        spec = located.check_keys(located.data.get("search", {}), ("samples", "rounds"), ("search",))
-        for key in spec:
-            at_least_one(located, ("search", key))
-        return Search(**spec)
+    def read(self, file: File, path: Path) -> Search:
+        return file.search
 
     def estimated(self, spec: Search, formulas: dict[str, Formula]) -> list[str]:
         return list(SEARCHED)
