@@ -80,7 +80,7 @@ class Suite:
         sizes: n of single questions, before `n`.
         replies: replies per person, when given.
         measures: the question whose estimates are the policy's measures.
-        generation: as `schema.Generation`.
+        generation: settings of `schema.Generation`; those left out have its defaults.
     """
 
     name: str
@@ -89,7 +89,7 @@ class Suite:
     sizes: dict[str, int] = field(default_factory=dict)
     replies: int | None = None
     measures: str | None = None
-    generation: dict[str, Any] = field(default_factory=lambda: dict(GENERATION))
+    generation: dict[str, Any] = field(default_factory=dict)
 
 
 def names() -> list[str]:

@@ -25,7 +25,7 @@ from smilerl.evaluation import controls, kinds
 from smilerl.evaluation.agents import Agent, agent_of
 from smilerl.evaluation.cohorts import Cohort, cohorts, describe, identity
 from smilerl.evaluation.formula import BASE, POLICY
-from smilerl.evaluation.question import Question, Suite, load_suite
+from smilerl.evaluation.question import GENERATION, Question, Suite, load_suite
 from smilerl.evaluation.session import Session, identity_of, samples
 from smilerl.evaluation.verdicts import Verdict, decide
 from smilerl.io import paths
@@ -76,10 +76,11 @@ def evaluate(
     """
     started = time.monotonic()
     suite = _narrowed(suite if isinstance(suite, Suite) else load_suite(suite), world)
-    who, *others = (agent_of(one, world, suite.generation) for one in (policy, *([] if base is None else [base])))
-    known = {name: agent_of(rival, world, suite.generation) for name, rival in (rivals or {}).items()}
+    settings = {**GENERATION, **suite.generation}
+    who, *others = (agent_of(one, world, settings) for one in (policy, *([] if base is None else [base])))
+    known = {name: agent_of(rival, world, settings) for name, rival in (rivals or {}).items()}
     cache = Cache(paths.cache_dir() / "evaluation")
-    session = Session(world, next(iter(others), None), reward, suite.generation, seed, cache, known)
+    session = Session(world, next(iter(others), None), reward, settings, seed, cache, known)
     who = dataclasses.replace(who, trail=trail, quick=False)  # its replies are looked at again, so they are kept
     interview = _Interview(session, suite, who, n)
     results = interview.about() | ({"trusted": list(trusted)} if trusted else {})
