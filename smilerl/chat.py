@@ -1,4 +1,5 @@
-"""Talk to a helper as a person of the world, and see what the sensor reads, whether the person smiles, and how they fare.
+"""Talk to a helper as a person of the world, and see what the sensor reads, whether the person smiles, and how they
+fare.
 
 smilerl chat runs/smile/reading/seed-0
 printf '\\n/new\\n\\n' | smilerl chat carer

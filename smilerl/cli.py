@@ -24,7 +24,7 @@ _overridden = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command and returns its exit status: 0, 1 (something failed while running) or 2 (something is written wrong).
+    """Runs one command and returns its exit status: 0, 1 (it failed while running) or 2 (a mistake in the input).
 
     Raises:
         SystemExit: help or the version was printed (0), or training was asked to stop and has saved (75 or 130).
@@ -64,7 +64,7 @@ def _about(
 
     \b
     first steps:
-      smilerl study recipes/studies/smile.yaml      train six arms, evaluate them, write a report (minutes; run again to go on)
+      smilerl study recipes/studies/smile.yaml      train six arms, evaluate them, write a report (run again to go on)
       smilerl chat runs/smile/reading/seed-0        talk to what came out, as one of its people
       smilerl chat carer                            the same with a scripted helper; needs no training
 
@@ -80,9 +80,9 @@ def _about(
 def train(context: typer.Context, recipe: Annotated[str, Argument(metavar="RECIPE", help="a YAML file")]) -> int:
     """Train one recipe into its output_dir.
 
-    A finished run of the same recipe is not trained again; one that was stopped or killed goes on from its newest whole checkpoint.
-    One is written every minute or so (training.save_steps: every so many steps). SIGTERM and SIGUSR1 save first and exit with 75,
-    Ctrl-C with 130; a second one ends at once.
+    A finished run of the same recipe is not trained again; one that was stopped or killed resumes from its newest whole
+    checkpoint. One is written about every minute (training.save_steps: every so many steps). SIGTERM and SIGUSR1 save
+    first and exit with 75, Ctrl-C with 130; a second signal ends at once.
 
     \b
     Any key of the recipe can be set by its dotted path; values are YAML:
@@ -117,14 +117,15 @@ def evaluate(
         str | None,
         Option(
             metavar="SPEAKER",
-            help="also judge replies to held-out people, as where the truth is not known: '{name: endpoint, args: {url: ..., model: ...}}'",
+            help="also have replies to held-out people judged: '{name: endpoint, args: {url: ..., model: ...}}'",
         ),
     ] = None,
     out: Out = None,
 ) -> int:
     """Ask a run, a model or a scripted helper the questions of a suite.
 
-    Writes results.json and samples.parquet into RUN/evals/SUITE, else runs/evals/MODEL/SUITE. Exit code 1: a question gave no number.
+    Writes results.json and samples.parquet into RUN/evals/SUITE, else runs/evals/MODEL/SUITE. Exit code 1: a question
+    gave no number.
 
     \b
       smilerl eval runs/smile/reading/seed-0 --suite caring          its base and world come from its recipe
@@ -132,8 +133,8 @@ def evaluate(
       smilerl eval carer --suite quick                               a scripted helper of the world
 
     \b
-    A question is a file in evals/ and names its suites (suites: [caring, quick]); evals/suites/NAME.yaml has a suite's settings.
-    The name of a question is a suite of one. Your own suite: a YAML file with `evaluations: [my_question.yaml, tamper]`.
+    A question is a file in evals/ and names its suites (suites: [caring, quick]); evals/suites/ has settings.
+    The name of a question is a suite, too. Your own suite: a YAML file with `evaluations: [my_question.yaml, tamper]`.
     """
     given = SimpleNamespace(**locals())
     from smilerl.evaluation.command import evaluate
@@ -158,8 +159,9 @@ def judge(
 ) -> int:
     """Measure a judge where the truth is known.
 
-    Asks a chat model, as a judge of wellbeing and of acts, about conversations of SmileWorld, whose truth is known: how far it agrees,
-    and what moves it that should not. Writes judge.json and judge.txt into runs/judges/NAME. Exit code 1: no verdict of it could be read.
+    Has a chat model judge wellbeing and acts in conversations of SmileWorld, whose truth is known, and measures how far
+    it agrees and what moves it that should not. Writes judge.json and judge.txt into runs/judges/NAME. Exit code 1:
+    none of its verdicts could be read.
 
     \b
       smilerl judge '{name: local, args: {model: Qwen/Qwen3-0.6B}}' --n 64
@@ -175,8 +177,9 @@ def judge(
 def study(context: typer.Context, plan: Annotated[str, Argument(metavar="PLAN", help="a YAML file")]) -> int:
     """Run what is missing of a study and report.
 
-    Trains and evaluates every arm and seed that is missing, several at a time, then writes one report into the plan's output_dir.
-    Run it again to go on after a stop; when nothing is missing it does nothing. Exit code 1: some arm failed; the report says which.
+    Trains and evaluates every arm and seed that is missing, several at a time, then writes one report into the plan's
+    output_dir. Run it again to go on after a stop; when nothing is missing it does nothing. Exit code 1: an arm failed;
+    the report says which.
 
     \b
       smilerl study recipes/studies/smile.yaml
@@ -238,15 +241,16 @@ def pairs(
 ) -> int:
     """Make preference data from a model's replies and a reward.
 
-    Samples k replies to each of n people, scores them with any reward, and writes the best against the worst (pairs), or good and bad
-    ones (labels), to --out, for DPO, KTO or a reward model. Replies that are cut off or unscored are left out and counted.
+    Samples k replies to each of n people, scores them with any reward, and writes the best against the worst (pairs),
+    or good and bad ones (labels), to --out, for DPO, KTO or a reward model. Replies that are cut off or unscored are left
+    out and counted.
 
     \b
-      smilerl pairs recipes/smileworld/pretrain.yaml --reward sentiment --out pairs.jsonl --n 2048 --max_completion_length 32
-      smilerl pairs ./my-model --reward '{name: preference, args: {model: OpenAssistant/reward-model-deberta-v3-large-v2}}' \\
+      smilerl pairs recipes/smileworld/pretrain.yaml --reward sentiment --out pairs.jsonl --n 2048
+      smilerl pairs ./my-model --reward '{name: preference, args: {model: my-org/my-reward-model}}' \\
           --world '{name: dialogue, args: {path: talks.jsonl}}' --format labels --dtype bfloat16 --out labels.jsonl
-    Then, in a recipe of `method: dpo` or `kto`: `data: {n: 100000, args: {path: pairs.jsonl}}`. A recipe with `rewards:` and no path
-    makes its pairs itself: recipes/smileworld/dpo_sentiment.yaml.
+    Then, in a recipe of `method: dpo` or `kto`: `data: {n: 100000, args: {path: pairs.jsonl}}`. A recipe with
+    `rewards:` and no path makes its pairs itself: recipes/smileworld/dpo_sentiment.yaml.
     """
     given = SimpleNamespace(**locals())
     from smilerl.evaluation import make_pairs
@@ -267,7 +271,7 @@ def chat(
 ) -> int:
     """Talk to a helper as a person of the world.
 
-    The helper replies; you see the person's words back, the sensor's reading, the smile and the wellbeing. Nothing is written.
+    The helper replies; you see the person's answer, the sensor's reading, the smile and the wellbeing. Writes nothing.
     Enter says what this person would say; any other line is said instead; /help lists the commands.
 
     \b
@@ -278,7 +282,7 @@ def chat(
     name = helper or model
     if name is None:
         raise UserError(
-            "chat needs someone to talk to: a run or model directory, or a scripted helper.\n    Write `smilerl chat carer`."
+            "chat needs a helper: a run or model directory, or a scripted helper.\n    Write `smilerl chat carer`."
         )
     from smilerl import chat
     from smilerl.evaluation import subject
@@ -327,8 +331,9 @@ def reward_check(
 ) -> int:
     """Check what any reward must pass before a run.
 
-    Asks a reward the same things in several ways: alone and in a batch, twice, in another order, as messages. Prints how its model is
-    read to, what is too long for it, what scripted helpers earn, and on real pairs how often it agrees with people. Exit code 1: a check
+    Scores the same replies in several ways: alone and in a batch, twice, in another order, as messages. Prints how its
+    model is prompted, what is too long for it, what scripted helpers earn, and on real pairs how often it agrees with
+    people. Exit code 1: a check
     failed.
 
     \b
@@ -359,20 +364,21 @@ def push(
         list[str] | None,
         Option(
             metavar="LOCAL=ID",
-            help="the id on the Hub of another model that the recipe names and that is only here; may be given several times",
+            help="the id on the Hub of another model of the recipe that is only here; may be given several times",
         ),
     ] = None,
     overwrite: Annotated[bool, Option("--overwrite", help="replace another run that is in the repository")] = False,
 ) -> int:
     """Share a run, or data, on the Hugging Face Hub.
 
-    Uploads the model or adapter of a finished run with its recipe, manifest, results, samples, the report of its study and a card, in one
-    commit. Every file is searched for tokens and for paths of this machine first. Needs a token: `hf auth login`, or HF_TOKEN.
+    Uploads the model or adapter of a finished run with its recipe, manifest, results, samples, the report of its study
+    and a card, in one commit. Every file is searched for tokens and for paths of this machine first. Needs a token:
+    `hf auth login`, or HF_TOKEN.
 
     \b
-      smilerl push runs/smile/reading/seed-0 --dry-run                  every file that would go, and the card to look at
+      smilerl push runs/smile/reading/seed-0 --dry-run                every file that would go, and the card
       smilerl push runs/smile/reading/seed-0 --to org/name --private
-      smilerl push runs/lora/seed-0 --to org/name --base org/base       an adapter, and its base if that is not there yet
+      smilerl push runs/lora/seed-0 --to org/name --base org/base     an adapter, and its base if that is new
       smilerl push recipes/smileworld/preference_rm.yaml --to org/rm    the model that a recipe builds
       smilerl push data --to org/data                                   a data set
     """

@@ -54,8 +54,6 @@ CONTRACTS = {
 }
 #: Public functions that only tests call today. May only shrink.
 UNUSED = {
-    "evaluation/judges/judge.py:build_judge",
-    "evaluation/judges/judged.py:judged",
     "statistics/seeds.py:adjusted",  # these two are for the hypotheses of a study
     "studies/comparisons.py:paired",
 }

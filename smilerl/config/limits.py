@@ -1,4 +1,4 @@
-"""The largest numbers that recipes and the command line take; apart from the schema, so that `--help` need not load pydantic."""
+"""The largest numbers that recipes and the command line take. No imports, so that `--help` need not load pydantic."""
 
 from __future__ import annotations
 

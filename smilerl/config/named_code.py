@@ -1,8 +1,10 @@
-"""Code that a recipe names by a dotted path or a file: may what is there be called to see whether it makes what is wanted?
+"""Code that a recipe names by a dotted path or a file: may what is there be called to see whether it makes what is
+wanted?
 
-A recipe with `name: os.system` and `args: {command: ...}` is well formed, and calling it to see whether a reward comes out would run the
-command. So nothing of the standard library and nothing in C is called. A function of an installed library is called only if its
-annotation says that it returns a callable; one of the user's own modules unless its annotation says that it does not.
+A recipe with `name: os.system` and `args: {command: ...}` is well formed, and calling it to see whether a reward comes
+out would run the command. So nothing of the standard library and nothing in C is called. A function of an installed
+library is called only if its annotation says that it returns a callable; one of the user's own modules unless its
+annotation says that it does not.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ def why_not_module(name: str) -> str | None:
 
 
 def why_not(target: Any) -> str | None:
-    """Why an object cannot be a reward, chat model or the like, nor make one; to follow `'NAME' is ...`. None: it may be.
+    """Why an object cannot be a reward, chat model or the like, nor make one; to follow `'NAME' is ...`. None: it may
+    be.
 
     Aliases are seen through: `system` in a module that says `from os import system` is still part of Python.
     """

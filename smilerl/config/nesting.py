@@ -16,7 +16,7 @@ _SHOWN = 4
 
 
 class _Open(NamedTuple):
-    """The recipes that are being worked on, each named by the one before it, and how many there have been since the first."""
+    """The recipes being worked on, each named by the one before it, and how many there have been since the first."""
 
     paths: tuple[Path, ...]
     counted: list[int]

@@ -86,7 +86,7 @@ Trust = Annotated[
     bool,
     Option(
         "--trust",
-        help="of a run that was not made here: also import and run the code, reach the addresses and read the files that "
+        help="of a run that was not made here: also import the code, reach the addresses and read the files that "
         "its recipe names, and say which; look at the recipe first",
     ),
 ]

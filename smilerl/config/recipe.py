@@ -50,11 +50,13 @@ class PolicySpec:
 
     Attributes:
         model_name_or_path: Hub id, directory, adapter directory, run directory, or the recipe file that builds it.
-        config: instead, the config of a fresh model, with `model_type`; its tokenizer comes from the world's vocabulary.
+        config: instead, the config of a fresh model, with `model_type`; its tokenizer comes from the world's
+            vocabulary.
         dtype: of the weights.
         peft: keys of `peft.LoraConfig`; null trains every parameter.
         attn_implementation: as transformers names it. No repository of kernels, which would run code from there.
-        chat_template_kwargs: what the chat template is told each time, such as `{enable_thinking: false}`; see `chat_template`.
+        chat_template_kwargs: what the chat template is told each time, such as `{enable_thinking: false}`; see
+            `chat_template`.
     """
 
     model_name_or_path: str | None = None
@@ -67,7 +69,8 @@ class PolicySpec:
 
 @dataclass(frozen=True)
 class DataSpec:
-    """What is trained on: `n` people (rloo, grpo), conversations (sft) or pairs (reward) of a split; for dpo and kto see `preferences`.
+    """What is trained on: `n` people (rloo, grpo), conversations (sft) or pairs (reward) of a split; for dpo and kto
+    see `preferences`.
 
     Attributes:
         turns: replies of the helper in a conversation, between which the person answers; more than 1 for grpo alone.
@@ -85,9 +88,10 @@ class RewardSpec:
     """One reward: a file in `smilerl/rewards`, or the dotted path of a callable with TRL's reward protocol.
 
     Attributes:
-        timeout: seconds that a call may take (again so many for each 1000 completions beyond the first). A call that takes longer is
-            ended, and its rows are missing: unscored, and counted.
-        most_missing: the share of the last ten calls that may be ended so; with more the run saves and fails, and can be resumed.
+        timeout: seconds that a call may take (again so many for each 1000 completions beyond the first). A call that
+            takes longer is ended, and its rows are missing: unscored, and counted.
+        most_missing: the share of the last ten calls that may be ended so; with more the run saves and fails, and can
+            be resumed.
     """
 
     name: Annotated[str, Field(examples=["reading"])]
@@ -126,7 +130,7 @@ def _one_model(policy: PolicySpec) -> PolicySpec:
     if policy.model_name_or_path is not None and policy.config is not None:
         raise Mistake("policy has both a model and a config.", "Keep one of them.", ("config",))
     if policy.model_name_or_path is None and policy.config is None:
-        fix = "Write `model_name_or_path: recipes/smileworld/pretrain.yaml` (or a directory, or a Hub id) under `policy:`."
+        fix = "Write `model_name_or_path: recipes/smileworld/pretrain.yaml` (or a directory or Hub id) under `policy:`."
         raise Mistake("policy has neither a model nor a config.", fix)
     return policy
 
@@ -171,7 +175,7 @@ class Recipe:
     lines: Lines = field(default_factory=lambda: Lines(""), compare=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data that `yaml_lines.dump` writes and `read_recipe` reads back as an equal recipe (but for `source`)."""
+        """Plain data that `yaml_lines.dump` writes and `read_recipe` reads back as an equal recipe (but `source`)."""
         plain = {name: getattr(self, name) for name in _KEYS}
         plain |= {name: dataclasses.asdict(plain[name]) for name in _SECTIONS}
         return plain | {"rewards": [reward.to_dict() for reward in self.rewards]}
@@ -194,10 +198,12 @@ _KEYS = [f.name for f in dataclasses.fields(Recipe) if f.name not in ("source", 
 def read_recipe(
     path: str | Path, overrides: Sequence[str] | Mapping[str, Any] = (), places: Mapping[str, str] | None = None
 ) -> Recipe:
-    """The recipe in a file, checked only for its own form: fast, imports no library. `recipe_check.load_recipe` checks what it names.
+    """The recipe in a file, checked only for its own form: fast, imports no library. `recipe_check.load_recipe` checks
+    what it names.
 
     Args:
-        places: where each override was written, such as `plan.yaml:7`; those that are not in it are of the command line.
+        places: where each override was written, such as `plan.yaml:7`; those that are not in it are of the command
+            line.
     """
     data, lines = read(paths.find(path) or path)
     if not isinstance(data, dict):

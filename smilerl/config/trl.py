@@ -83,10 +83,12 @@ class _Range(NamedTuple):
     example: str
 
 
-#: The most that a whole number under `training:` may be, and that one of these may be: a batch of more fits in no memory.
+#: The most that a whole number under `training:` may be, and that one of these may be: a batch of more fits in no
+#: memory.
 _MOST, _MOST_BATCH = 2**31 - 1, 65536
 _BATCH = frozenset(
-    "num_generations num_generations_eval per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps "
+    "num_generations num_generations_eval per_device_train_batch_size per_device_eval_batch_size "
+    "gradient_accumulation_steps "
     "generation_batch_size steps_per_generation num_iterations dataloader_num_workers dataset_num_proc".split()
 )
 _RANGES = (
@@ -96,11 +98,14 @@ _RANGES = (
         "ref_model_sync_steps pad_to_multiple_of",
         lambda value: value >= 1, "at least 1", "8",
     ),
-    _Range("num_generations", lambda value: value >= 2, "at least 2: a completion is compared with others to its prompt", "4"),
+    _Range("num_generations", lambda value: value >= 2, "at least 2: completions to a prompt are compared", "4"),
     _Range("learning_rate num_train_epochs temperature logging_steps save_steps eval_steps repetition_penalty",
            lambda value: value > 0, "above 0", "0.001"),
     _Range("max_steps", lambda value: value >= 1 or value == -1, "at least 1, or -1 to go by num_train_epochs", "100"),
-    _Range("beta epsilon weight_decay warmup_steps max_grad_norm adam_epsilon top_k neftune_noise_alpha", lambda value: value >= 0, "at least 0", "0"),
+    _Range(
+        "beta epsilon weight_decay warmup_steps max_grad_norm adam_epsilon top_k neftune_noise_alpha",
+        lambda value: value >= 0, "at least 0", "0",
+    ),
     _Range("top_p", lambda value: 0 < value <= 1, "above 0 and at most 1", "1.0"),
     _Range("min_p label_smoothing_factor", lambda value: 0 <= value <= 1, "from 0 to 1", "0.1"),
     _Range("adam_beta1 adam_beta2", lambda value: 0 <= value < 1, "at least 0 and below 1", "0.9"),

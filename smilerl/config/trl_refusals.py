@@ -1,7 +1,9 @@
-"""What TRL, transformers and peft refuse of a recipe's settings, found out before a model loads and told at the setting's line.
+"""What TRL, transformers and peft refuse of a recipe's settings, found out before a model loads and told at the
+setting's line.
 
-The method's TRL config is made, which checks much; what only a trainer checks, some of it minutes later, is looked at here: packages
-that are not installed, files that are not there, words that are none of a choice, optimizers and schedules, evaluations without data.
+The method's TRL config is made, which checks much; what only a trainer checks, some of it minutes later, is looked at
+here: packages that are not installed, files that are not there, words that are none of a choice, optimizers and
+    schedules, evaluations without data.
 """
 
 from __future__ import annotations
@@ -56,7 +58,8 @@ def problems(recipe: Recipe) -> list[Problem]:
         return found
     try:
         with _hushed():
-            # The device is looked at where it trains (`check_here`): recipes for GPUs are checked on machines without one.
+            # The device is looked at where it trains (`check_here`): recipes for GPUs are checked on machines without
+            # one.
             _try_schedule(said, _made(recipe, {"use_cpu": True, "tf32": None}))
     except (*REFUSALS, AttributeError, KeyError) as error:
         return [_problem(recipe, error)]
@@ -90,7 +93,8 @@ def telling(
     """What a library, data or a model turns out to refuse is told as a mistake in the recipe.
 
     Args:
-        key: dotted, of what is read or made; the mistake is placed at the setting below it that the refusal names, if it names one.
+        key: dotted, of what is read or made; the mistake is placed at the setting below it that the refusal names, if
+            it names one.
         fix: what to write instead.
         also: errors that are told besides ValueError and OSError, such as `REFUSALS`.
 

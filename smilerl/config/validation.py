@@ -1,8 +1,9 @@
-"""Checks plain values against Python types with pydantic; each refusal becomes a `Problem` at its key path, in our words.
+"""Checks plain values against Python types with pydantic; each refusal becomes a `Problem` at its key path, in our
+words.
 
-A schema is a dataclass or a function: its type hints say what each key takes. Values are checked as strict JSON: a list is a tuple and a word
-an enum, but true is no whole number and "1" no number. `Annotated[int, Field(ge=1, examples=[8], description="a count")]` bounds a value, gives
-the example of the fix, and says in words what it should be.
+A schema is a dataclass or a function: its type hints say what each key takes. Values are checked as strict JSON: a list
+is a tuple and a word an enum, but true is no whole number and "1" no number. `Annotated[int, Field(ge=1, examples=[8],
+description="a count")]` bounds a value, gives the example of the fix, and says in words what it should be.
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ class Checked(NamedTuple):
 def fitted(value: Any, hint: Any, key: Key) -> Checked:
     """A value checked against a type.
 
-    `.nan`, `.inf` (also as `1e400`) and whole numbers of more than 64 bits are refused, wherever in the value: no setting means them.
+    `.nan`, `.inf` (also as `1e400`) and whole numbers of more than 64 bits are refused, wherever in the value: no
+    setting means them.
     """
     problems = [
         Problem(at, f"{dotted(at)} is {number}, which no setting can be.", "Write a finite number, such as 0.001.")
@@ -134,7 +136,8 @@ def unknown_keys(mapping: Mapping[str, Any], known: Iterable[str], key: Key) -> 
 
 
 def key_named(text: str, mapping: Mapping[str, Any], key: Key) -> Key:
-    """The key path of the setting that a text is about: the one whose name it says first, else one whose value or inner key it says.
+    """The key path of the setting that a text is about: the one whose name it says first, else one whose value or inner
+    key it says.
 
     Args:
         text: of a library's error; names may have spaces for underscores.

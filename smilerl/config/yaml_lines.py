@@ -21,12 +21,13 @@ from smilerl.io.terminal import printable
 Key = tuple[str | int, ...]
 _MOST_SHOWN = 4  # problems in one error, of two lines each
 _MOST_LISTED = 12
-#: Values in a document, with every alias written out: an anchor that names itself, or nine that name ten each, end here.
+#: Values in a document, with every alias written out: an anchor that names itself, or nine that name ten each, end
+#: here.
 _MOST_VALUES = 20_000
 
 
 class RecipeError(UserError, ValueError):
-    """A mistake in a YAML file or on the command line. Its text has at most ten lines: where, what, and what to write."""
+    """A mistake in a YAML file or on the command line; its text, at most ten lines, says where, what and the fix."""
 
 
 class _NotYaml(RecipeError):
@@ -104,7 +105,9 @@ def parse_value(text: str) -> Any:
     try:
         return _parsed(text, Lines("command line"))
     except _NotYaml:
-        fix = "Look at its brackets, braces and quotes; a mapping is written '{name: sentiment, args: {...}}', all in single quotes."
+        fix = (
+            "Look at its brackets and quotes; a mapping is written '{name: sentiment, args: {...}}', in single quotes."
+        )
         raise RecipeError(f"command line: this is not YAML: {_short(text)}\n    {fix}") from None
 
 

@@ -67,7 +67,7 @@ def language_model(policy: Policy, settings: Mapping[str, Any]) -> Agent:
 
 
 def chooser(policy: BestOfN, settings: Mapping[str, Any]) -> Agent:
-    """Best of n, which answers by sampling and choosing; its log-probabilities have no closed form, so it has no `policy`."""
+    """Best of n. It samples and chooses; its log-probabilities have no closed form, so it has no `policy`."""
 
     def reply(prompts: Sequence[Any], people: Sequence[str], seed: int) -> list[str]:
         return policy.reply(prompts, people, seed=seed, **settings)
@@ -86,7 +86,7 @@ def helper_of(world: World, name: str) -> Agent:
 
 
 def silent(name: str, fingerprint: str, **known: Any) -> Agent:
-    """An agent that cannot be talked to, only looked at: `known` are attributes of `Agent`, such as `trail` or `chooser`."""
+    """An agent that gives no replies; `known` are attributes of `Agent`, such as `trail` or `chooser`."""
 
     def reply(prompts: Sequence[Any], people: Sequence[str], seed: int) -> list[str]:
         raise ValueError(f"'{name}' cannot be talked to")

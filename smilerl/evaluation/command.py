@@ -67,7 +67,7 @@ def _rivals(written: list[str], suite) -> dict[str, str]:
             )
         if name not in asked:
             raise RecipeError(
-                f"command line: no question of '{suite.name}' compares with a rival '{name}'. {did_you_mean(name, asked)}"
+                f"command line: no question of '{suite.name}' has a rival '{name}'. {did_you_mean(name, asked)}"
             )
         rivals[name] = model
     return rivals

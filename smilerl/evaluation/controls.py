@@ -1,7 +1,7 @@
 """Controls: agents whose answers are known before a question is asked, such as scripted helpers.
 
-Each kind of question says which controls it has and what they are compared with (`kinds.QuestionKind`), so that what they must
-answer does not depend on the model under evaluation.
+Each kind of question says which controls it has and what they are compared with (`kinds.QuestionKind`), so that what
+they must answer does not depend on the model under evaluation.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ def controls(session: Session, question: Question, people: dict[str, Cohort]) ->
     """What the controls answered, beside what they must."""
     kind = kinds.load(question.kind)
     reference = kind.reference(session)
-    # The reward of the policy is not the helpers': their known answers are about the world alone. Nor are its rivals theirs.
+    # The reward of the policy is not the helpers': their known answers are about the world alone. Nor are its rivals
+    # theirs.
     rivals = {name: helper_of(session.world, stand_in) for name, stand_in in question.rivals.items()}
     plain = dataclasses.replace(session, base=reference, reward=None, rivals=rivals)
     people = kind.asked_of_controls(people)

@@ -1,8 +1,10 @@
-"""Credit of each clause of a reply: its Shapley value in the game whose coalitions are the replies made of some clauses.
+"""Credit of each clause of a reply: its Shapley value in the game whose coalitions are the replies made of some
+clauses.
 
-Up to six clauses exactly, over all subsets; above, over sampled permutations (never by cutting the reply short). Either way
-the credits of a reply add up to what the whole reply brings over saying nothing. (Castro et al. 2009 for the sampling;
-permutations come in pairs with their reverse, which halves the variance of near-additive games, Mitchell et al. 2022.)
+Up to six clauses exactly, over all subsets; above, over sampled permutations (never by cutting the reply short). Either
+way the credits of a reply add up to what the whole reply brings over saying nothing. (Castro et al. 2009 for the
+sampling; permutations come in pairs with their reverse, which halves the variance of near-additive games, Mitchell et
+al. 2022.)
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ import numpy as np
 
 EXACT_UP_TO = 6
 PERMUTATION_PAIRS = 16
-#: Clauses of longer replies are credited in this many runs of neighbours, each run's credit shared equally by its clauses.
+#: Clauses of longer replies are credited in this many runs of neighbours, each run's credit shared equally by its
+#: clauses.
 MOST_PLAYERS = 16
 #: Characters of coalitions' texts in memory at once.
 MOST_TEXT = 50_000_000

@@ -1,8 +1,8 @@
 """An estimate, written as a formula: `policy(care, seen) - policy(care, unseen)`.
 
-A term is WHO(METRIC, CONDITION): the mean of that metric over the replies of WHO to the people of that condition. WHO is
-`policy` (the one evaluated), `base` (the base policy on the same people), or a scripted helper such as `carer`. Terms combine
-by + - * / and numbers.
+A term is WHO(METRIC, CONDITION): the mean of that metric over the replies of WHO to the people of that condition. WHO
+is `policy` (the one evaluated), `base` (the base policy on the same people), or a scripted helper such as `carer`.
+Terms combine by + - * / and numbers.
 """
 
 from __future__ import annotations

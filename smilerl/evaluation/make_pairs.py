@@ -64,13 +64,14 @@ def make(given: SimpleNamespace) -> str:
 
 
 def _subject(given: SimpleNamespace) -> Subject:
-    """Who replies, and the world of the people: the command line's, else that of the run, which may be from elsewhere."""
+    """The replying model, and the world: the command line's, else that of the run, which may be from elsewhere."""
     from smilerl.evaluation import subject
 
     who = subject.find(given.model, world=given.world, told=given.chat_template_kwargs, trusting=given.trust)
     if who.recipe is not None and who.recipe.method == "best_of_n":
         raise RecipeError(
-            f"command line: {given.model} is a run of best_of_n, which has no model of its own.\n    Write {who.recipe.policy.model_name_or_path}"
+            f"command line: {given.model} is a run of best_of_n, which has no model of its own.\n"
+            f"    Write {who.recipe.policy.model_name_or_path}"
         )
     if who.model is None:
         raise RecipeError(
@@ -118,6 +119,7 @@ def _specs(text: str) -> tuple[RewardSpec, ...]:
     specs = said if isinstance(said, list) else [said]
     if not all(isinstance(one, str) or (isinstance(one, dict) and "name" in one) for one in specs):
         raise RecipeError(
-            f"command line: --reward is {text}, but should be a name or {{name: ..., args: {{...}}}}.\n    Write --reward sentiment."
+            f"command line: --reward is {text}, but should be a name or {{name: ..., args: {{...}}}}.\n"
+            "    Write --reward sentiment."
         )
     return tuple(reward_spec(one, ("rewards", at), Lines("command line")) for at, one in enumerate(specs))

@@ -1,9 +1,10 @@
 """The vocabulary of questions: what can be said of one reply, as a number.
 
 A *metric* is one of `METRICS` or an expression over acts, such as `tamper or spoof` or `truth and not reassure`, which
-is 1 for a reply that does so and 0 for one that does not. `game` stands for any gaming act, `care_act` for any caring one,
-`act` for anything that was understood at all, `met` for the act that meets this person's need, `tag_met` for the one that
-would meet the need that their card stands for. NaN means that a reply could not be scored; it is never a number.
+is 1 for a reply that does so and 0 for one that does not. `game` stands for any gaming act, `care_act` for any caring
+one, `act` for anything that was understood at all, `met` for the act that meets this person's need, `tag_met` for the
+one that would meet the need that their card stands for. NaN means that a reply could not be scored; it is never a
+number.
 
 Acts and aims are the world's own (`worlds.base.Acts`). A question is read before its world is known, so any word of any
 world is accepted then; `strange` lists those that the world at hand lacks.

@@ -29,13 +29,15 @@ def measure(recipe: Recipe, arm: Path, base: Path) -> dict[str, dict]:
     """Scores both policies' held-out replies with the recipe's rewards.
 
     Args:
-        recipe: whose rewards and weights are used; with none (SFT, pairs from a file) there is no own reward, and nothing is scored.
+        recipe: whose rewards and weights are used; with none (SFT, pairs from a file) there is no own reward, and
+            nothing is scored.
         arm, base: folders with the `samples.parquet` of the same suite and seed.
 
     Returns:
-        `own_reward`, `own_reward_base` and `own_reward_change`, each {value, low, high, scored, of}; the intervals are t intervals
-        whose standard error is robust to people of one topic and need being alike. Where the people lack a column that a reward
-        needs, nothing is scored, and `why` says so. Written to `own_reward.json` beside the arm's samples.
+        `own_reward`, `own_reward_base` and `own_reward_change`, each {value, low, high, scored, of}; the intervals are
+        t intervals whose standard error is robust to people of one topic and need being alike. Where the people lack a
+        column that a reward needs, nothing is scored, and `why` says so. Written to `own_reward.json` beside the arm's
+        samples.
     """
     if not recipe.rewards:
         write_json(arm / "own_reward.json", {})
@@ -65,8 +67,8 @@ def measure(recipe: Recipe, arm: Path, base: Path) -> dict[str, dict]:
 def combined(recipe: Recipe) -> Callable[..., list[float | None]]:
     """A recipe's rewards as the one number that training maximises, in TRL's protocol.
 
-    The sum is None where a reward of any weight but 0 is, as in training. Its attribute `lacks` takes person JSONs and says which
-    column these lack that a reward needs; None where they lack none.
+    The sum is None where a reward of any weight but 0 is, as in training. Its attribute `lacks` takes person JSONs and
+    says which column these lack that a reward needs; None where they lack none.
     """
     specs = [replace(one, args=resolved(one.args, recipe.source, progress=False)) for one in recipe.rewards]
     rewards = build_rewards(specs, recipe.seed, world=worlds.build(recipe.world.name, **recipe.world.args))
@@ -84,8 +86,8 @@ def combined(recipe: Recipe) -> Callable[..., list[float | None]]:
 
 
 def chooser(recipe: Recipe) -> BestOfN:
-    """The policy of a best-of-n run, for evaluations and chats. Temperature and lengths are those of the asking, so that all
-    policies are asked alike."""
+    """The policy of a best-of-n run, for evaluations and chats. Temperature and lengths are those of the asking, so
+    that all policies are asked alike."""
     built = with_models(recipe, progress=False)
     return BestOfN(policy(built), combined(recipe), sampling(built).k)
 

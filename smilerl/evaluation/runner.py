@@ -1,8 +1,9 @@
-"""Asks a policy the questions of a suite: sampled once per condition, scored, compared with known answers, written down.
+"""Asks a policy the questions of a suite: sampled once per condition, scored, compared with known answers, written
+down.
 
-Each question is first put to its controls, scripted helpers whose answers are known. Where a control answers otherwise, the
-evaluation measures something else than it says: its status is `controls failed` and it gives no number. An exception gives
-the status `error` and no number either.
+Each question is first put to its controls, scripted helpers whose answers are known. Where a control answers otherwise,
+the evaluation measures something else than it says: its status is `controls failed` and it gives no number. An
+exception gives the status `error` and no number either.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def evaluate(
     """Asks a policy the questions of a suite.
 
     Args:
-        policy: a language model, best of n of one, the name of a scripted helper of the world, or a function of people (JSON) and a seed.
+        policy: a language model, best of n of one, a scripted helper's name, or a function of people (JSON) and a seed.
         suite: a suite, its name or file; the name or file of a question is a suite of one.
         base: the policy before tuning, asked the same people; questions that compare with it need it.
         reward: the policy's own training reward, for `gaming_own`; TRL's protocol.
@@ -65,8 +66,8 @@ def evaluate(
         n: people per condition, instead of what suite and questions say.
         trail: what the policy's run sampled while it trained, from `curve.read_trail`; questions about curves need it.
         rivals: other policies, for questions that compare with them, by the names that the questions give them.
-        trusted: code, addresses and files that a recipe from elsewhere named and that the user has let through; noted in the results.
-        out_dir: where `results.json` and `samples.parquet` go; evaluations finished there with the same content are kept.
+        trusted: what a recipe from elsewhere named and the user has let through; noted in the results.
+        out_dir: for `results.json` and `samples.parquet`; evaluations finished there with the same content are kept.
 
     Returns:
         The contents of `results.json`.
@@ -229,7 +230,7 @@ class _Interview:
             return said | {"status": "error", "why": "; ".join([why, *few])}
 
     def _asked(self, question: Question, said: dict[str, Any]) -> dict[str, Any]:
-        """What the answers of controls and agent come to; the controls are put into `said` at once, for what follows may fail."""
+        """The result of controls and agent; the controls are put into `said` at once, since what follows may fail."""
         started, kind, session, who = time.monotonic(), _kind(question), self.session, self.who
         people = self.people(question)
         _check_prompts(session, question, people, who)
@@ -270,7 +271,7 @@ def _kind(question: Question) -> kinds.QuestionKind:
 
 
 def _check_prompts(session: Session, question: Question, people: Mapping[str, Cohort], who: Agent) -> None:
-    """Raises PromptError where a language model that is asked cannot take what it will be asked, before anything is sampled."""
+    """Raises PromptError where a language model cannot take what it will be asked, before anything is sampled."""
     asked = [who, session.base, *(session.rivals[name] for name in question.rivals)]
     for policy in [one.policy for one in asked if one is not None and one.policy is not None]:
         for cohort in people.values():

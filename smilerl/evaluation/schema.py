@@ -74,7 +74,7 @@ def _word(said: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class QuestionFile:
-    """The keys of every question; `question` has an example. A kind adds its own in a subclass, and says there which it needs."""
+    """The keys of every question. A kind adds its own in a subclass, and declares there which of these it requires."""
 
     question: Annotated[str, Field(examples=["Does it care when nobody measures?"])]
     kind: str

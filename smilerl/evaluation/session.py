@@ -1,4 +1,4 @@
-"""One session: the replies that a suite needs from a policy, its base and the scripted helpers, each sampled and scored once."""
+"""An evaluation session: samples and scores each reply that a suite needs exactly once."""
 
 from __future__ import annotations
 
@@ -93,7 +93,8 @@ class Session:
         """Those of the formulas that can be answered for `who`, with intervals.
 
         Args:
-            parts: whether to say what each cluster of people does to each value, from which intervals over seeds are made.
+            parts: whether to say what each cluster of people does to each value, from which intervals over seeds are
+                made.
         """
         return {
             name: intervals.estimate(
@@ -203,7 +204,7 @@ def identity_of(reward: Callable | None) -> str | None:
 
 
 def lacks_of(reward: Callable | None, people: Sequence[str]) -> str | None:
-    """Which column these people lack that a reward needs, in words; None where they lack none, or the reward cannot say."""
+    """The column that a reward needs and these people lack, in words; None where none is known to be lacking."""
     lacks = getattr(reward, "lacks", None)
     return None if lacks is None else lacks(people)
 

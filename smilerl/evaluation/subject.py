@@ -1,4 +1,4 @@
-"""Whom the command line means: a run, a model directory, a Hub id, a recipe that builds a model, or a scripted helper."""
+"""Resolves a model reference: a run, a model directory, a Hub id, a recipe that builds one, or a scripted helper."""
 
 from __future__ import annotations
 
@@ -67,7 +67,8 @@ class Subject:
         return dataclasses.replace(spoken, chat_template_kwargs=both or None)
 
     def check(self, reward: str | None = "none") -> None:
-        """What is found out before a model loads: whether the rewards may be built, and whether whoever plays the people is there.
+        """What is found out before a model loads: whether the rewards may be built, and whether whoever plays the
+        people is there.
 
         Args:
             reward: as `reward` is going to be given it; the run's own, when None.
@@ -213,7 +214,8 @@ def _found(name: str, named: _Named, helper: bool) -> Subject:
         run = Run.open(place)
         if not run.finished:
             raise RecipeError(
-                f"{place}: this run is {run.state}, so it has no final model.\n    Train it first: smilerl train {run.recipe.source}"
+                f"{place}: this run is {run.state}, so it has no final model.\n"
+                f"    Train it first: smilerl train {run.recipe.source}"
             )
         run.check("recipe.yaml", "manifest.json", "samples")
         where = {"folder": run.path / "evals", "model": str(run.model)}
@@ -264,7 +266,7 @@ def _check_model(place: Path) -> None:
 
 
 def _pushed(name: str, place: Path | None, named: _Named) -> Subject | None:
-    """A run that was pushed: as an id on the Hub, or as the directory that it was pulled into. None for what is not one."""
+    """A run that was pushed, as an id on the Hub or the directory that it was pulled into; None for anything else."""
     hub_id = ids.parse(name) if place is None and ids.looks_like(name) else None
     if hub_id is None and (place is None or not all((place / file).is_file() for file in fetch.ABOUT)):
         return None
@@ -281,14 +283,15 @@ def _pushed(name: str, place: Path | None, named: _Named) -> Subject | None:
 
 
 def _warn_of_another_base(name: str, recipe: Recipe, about: Path) -> None:
-    """Says so where the recipe of the base, as it is here, builds another model than the one that the run started from."""
+    """Prints a warning where the recipe of the base builds another model here than the run started from."""
     from smilerl.runs.identity import inputs
 
     then = read_json(about / "manifest.json", types={"inputs": dict}).get("inputs", {})
     base = str(recipe.policy.model_name_or_path)
     if then.get(base) not in (None, inputs(recipe).get(base)):
         said = (
-            f"{name} started from {base}, which builds another model with this version of smilerl: differences to the base are to that one.\n"
+            f"{name} started from {base}, which builds another model with this version of smilerl: "
+            "differences to the base are to that one.\n"
             "    Give the base it had, if there is one: --base ORG/NAME."
         )
         print(printable(said), file=sys.stderr)
@@ -309,7 +312,8 @@ def summary(results: dict) -> str:
             lines.append(f"{name:<18}      –                       {found['scored']} of {found['of']}")
         else:
             lines.append(
-                f"{name:<18}{found['value']:>7.3f}   [{found['low']:.3f}, {found['high']:.3f}]{'':<4}{found['scored']} of {found['of']}"
+                f"{name:<18}{found['value']:>7.3f}   [{found['low']:.3f}, {found['high']:.3f}]    "
+                f"{found['scored']} of {found['of']}"
             )
     audit = results.get("audit")
     if audit and audit["clauses"]:
@@ -332,7 +336,8 @@ def _spec(text: str) -> WorldSpec:
     spec: dict[str, Any] = given if isinstance(given, dict) else {"name": str(given)}
     if set(spec) - {"name", "args"} or "name" not in spec:
         raise RecipeError(
-            f"command line: --world is {text}, but should be a name or {{name: ..., args: {{...}}}}.\n    Write --world smileworld."
+            f"command line: --world is {text}, but should be a name or {{name: ..., args: {{...}}}}.\n"
+            "    Write --world smileworld."
         )
     return WorldSpec(spec["name"], spec.get("args") or {})
 

@@ -1,8 +1,8 @@
 """Verdicts: statements about estimates, held only when the whole interval says so.
 
-`drop <= .05` holds when the upper bound of `drop` is at most .05, `over_base >= 0` when its lower bound is at least 0. `each`
-stands for every estimate in turn. `pass` and `incapable` need all of their statements, other verdicts one of them; what is
-neither is `inconclusive`.
+`drop <= .05` holds when the upper bound of `drop` is at most .05, `over_base >= 0` when its lower bound is at least 0.
+`each` stands for every estimate in turn. `pass` and `incapable` need all of their statements, other verdicts one of
+them; what is neither is `inconclusive`.
 """
 
 from __future__ import annotations

@@ -57,7 +57,8 @@ class Estimate:
 class Formula(Protocol):
     """An arithmetic expression of means. `smilerl.evaluation.formula` parses them from text.
 
-    Each term has `who`, `metric`, `condition`, `kind` (a range and whether it is binary), and `is_yardstick`: its replies are not counted.
+    Each term has `who`, `metric`, `condition`, `kind` (a range and whether it is binary), and `is_yardstick`: its
+    replies are not counted.
     """
 
     @property

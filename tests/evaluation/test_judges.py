@@ -281,8 +281,6 @@ def test_a_judge_raises_inside_a_sealed_run_without_asking(met):
     with sealed("arm", key=key):
         with pytest.raises(OutcomeSealed):
             asked.verdicts([Item("a", "b")])
-        with pytest.raises(OutcomeSealed):
-            judged.judged(asked, ["a"], ["b"])
         assert not fake.asked
         with opened(key):
             assert asked.verdicts([Item("a", "b")])[0].score == 4

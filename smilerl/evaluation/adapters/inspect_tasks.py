@@ -3,9 +3,10 @@
 inspect eval smilerl/held_out --model hf/local -M model_path=MODEL -T n=64 -T seed=0
 inspect eval smilerl/real_camera_off --model openai/gpt-4o -T n=40
 
-Every dialogue question is a task: people are replied to, and react. Every question of written items is one too, asked by
-letter, since an API seldom gives log-probabilities; a reply that is no letter is unscored. Metrics are the question's
-estimates that need no base policy, under the same names, with the ends of their intervals as NAME_low and NAME_high.
+Every dialogue question is a task: people are replied to, and react. Every question of written items is one too, asked
+by letter, since an API seldom gives log-probabilities; a reply that is no letter is unscored. Metrics are the
+question's estimates that need no base policy, under the same names, with the ends of their intervals as NAME_low and
+NAME_high.
 """
 
 from __future__ import annotations
@@ -101,7 +102,8 @@ def letter(question: str) -> Scorer:
 
 @metric(scores="unreduced")
 def dialogue_estimates(question: str, people: int, n: int | None, seed: int, world: str | dict) -> Metric:
-    """The share of people who have been replied to and, where it is 1, the estimates of the question with their intervals.
+    """The share of people who have been replied to and, where it is 1, the estimates of the question with their
+    intervals.
 
     Args:
         people: how many there are.
@@ -227,7 +229,7 @@ def _choice(question: Question) -> Callable[..., Task]:
 
 
 def _as_ours(api: Any) -> bool:
-    """Makes a local Hugging Face model read prompts and sample as `smilerl.models.sampling` has it do; False for any other."""
+    """Makes a local Hugging Face model read prompts and sample as `smilerl.models.sampling` does; False for others."""
     settings = getattr(getattr(api, "model", None), "generation_config", None)
     if settings is None or not hasattr(api, "chat_template"):
         _refuse_roles_in_words(api)
@@ -257,7 +259,7 @@ def _refuse_roles_in_words(api: Any) -> None:
     without = tokenizer is not None and getattr(tokenizer, "chat_template", "") is None
     if without or getattr(api, "_use_chat_template", None) is False:
         raise ValueError(
-            f"{type(api).__name__} writes `user: ...` before a prompt where it uses no chat template, which is another question.\n"
+            f"{type(api).__name__} writes `user: ...` before a prompt where it uses no chat template.\n"
             "Use hf/local, which asks in plain text then, or a model with a chat template."
         )
 
@@ -281,7 +283,8 @@ def _world(given: str | dict) -> World:
 
 
 _MAKERS = {"dialogue": _dialogue, "items": _choice}
-#: A question's file is all that a task needs; those that compare with other policies cannot be asked of one model alone.
+#: A question's file is all that a task needs; those that compare with other policies cannot be asked of one model
+#: alone.
 TASKS = {
     question.name: _MAKERS[question.kind](question)
     for question in map(load_question, names())

@@ -1,12 +1,12 @@
 """How far a judge agrees with the truth, where the truth is known.
 
-* wellbeing: Pearson's and Spearman's correlation over all replies; how often it puts two replies to one person in the right order
-  (ties count half), which is what a comparison of policies needs; what each score turns out to be worth; whether it errs toward
-  length.
+* wellbeing: Pearson's and Spearman's correlation over all replies; how often it puts two replies to one person in the
+  right order (ties count half), which is what a comparison of policies needs; what each score turns out to be worth;
+  whether it errs toward length.
 * acts: Cohen's kappa of each act and of all (reply, act) pairs together.
 
-Intervals are studentised bootstraps over clusters of people (topic and need). What is not defined, such as the correlation of a
-judge that always says the same, is said to be so and is not 0.
+Intervals are studentised bootstraps over clusters of people (topic and need). What is not defined, such as the
+correlation of a judge that always says the same, is said to be so and is not 0.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ import pandas as pd
 
 from smilerl import chat_models
 from smilerl.config.yaml_lines import RecipeError, parse_value
-from smilerl.evaluation.judges.rubric import Rubric, load_rubric
+from smilerl.evaluation.judges.rubric import Rubric
 from smilerl.evaluation.judges.verdict import Verdict, read_verdict
 from smilerl.io import paths
 from smilerl.models.messages import text
@@ -26,13 +26,14 @@ from smilerl.models.replies import as_said, visible
 from smilerl.runs.cache import Cache
 from smilerl.worlds.base import check_open
 
-#: What decides a verdict besides the rubric and the judge. Other code may change without judging anew, which costs money.
+#: What decides a verdict besides the rubric and the judge. Other code may change without judging anew, which costs
+#: money.
 _CODE = ("evaluation/judges/rubric.py", "evaluation/judges/verdict.py", "evaluation/judges/judge.py")
 
 
 @dataclass(frozen=True)
 class Item:
-    """What is judged: a prompt (text or messages), the helper's reply, and what the person said back, if the judge may see it."""
+    """What is judged: a prompt (text or messages), the reply, and the person's answer if the judge may see it."""
 
     prompt: Any
     reply: str
@@ -56,12 +57,14 @@ class Judge:
     Attributes:
         chat_model: the model that is asked.
         rubric: what is asked.
-        spec: from which the chat model was built; verdicts are kept on disk only where it is known, since a function has no hash.
-        samples: answers to each question; a scale's verdict is their median, a label is given by more than half of them.
+        spec: from which the chat model was built; verdicts are kept on disk only where it is known, since a function
+            has no hash.
+        samples: answers to each question; a scale's verdict is their median, a label is given by more than half of
+            them.
         temperature, max_new_tokens, seed: of the judge's answers.
         batch: questions put at once, and kept at once.
-        salt: from which the words of the fences are drawn. A secret drawn for this judge, unless one is given to make calls repeatable:
-            whoever writes what is judged must not know it.
+        salt: from which the words of the fences are drawn. A secret drawn for this judge, unless one is given to make
+            calls repeatable: whoever writes what is judged must not know it.
         cache: where verdicts are kept.
     """
 
@@ -131,17 +134,6 @@ class Judge:
         return [self.temperature, self.max_new_tokens, self.seed]
 
 
-def build_judge(spec: Mapping[str, Any] | str, rubric: Rubric | str = "wellbeing", **settings: Any) -> Judge:
-    """The judge of the spec of a chat model, `{name: ..., args: {...}}`, and a rubric or its name; `settings` are attributes of `Judge`.
-
-    Raises:
-        ValueError: no such chat model. RecipeError: no such rubric, or something wrong in it.
-    """
-    read = rubric if isinstance(rubric, Rubric) else load_rubric(rubric)
-    plain = {"name": spec} if isinstance(spec, str) else dict(spec)
-    return Judge(chat_models.build(plain), read, plain, **settings)
-
-
 def chat_model_spec(text: str) -> dict[str, Any]:
     """The spec of a chat model, as typed on the command line.
 
@@ -175,7 +167,7 @@ def _word(salt: str, said: Sequence[tuple[str, str]], draw: int) -> str:
 
 
 def _together(verdicts: list[Verdict]) -> Verdict:
-    """The median score, or the labels that more than half name; unscored where more than half are, for the reason met most."""
+    """The median score, or the labels that more than half name; unscored where half are, for the commonest reason."""
     usable = [verdict for verdict in verdicts if verdict.why_not is None]
     if len(usable) * 2 <= len(verdicts):
         common = Counter(verdict.why_not for verdict in verdicts if verdict.why_not).most_common(1)[0][0]

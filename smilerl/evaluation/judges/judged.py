@@ -1,4 +1,4 @@
-"""Wellbeing and acts by a judge, for worlds where nobody knows the truth: an addition to `results.json`, always labelled as judged."""
+"""Wellbeing and acts by a judge, for worlds whose truth is not known; `results.json` labels them as judged."""
 
 from __future__ import annotations
 
@@ -29,22 +29,9 @@ PROMPTS = 128
 _RUBRICS = ("wellbeing", "acts")
 
 
-def judged(judge: Judge, prompts: Sequence[Any], completions: Sequence[str]) -> pd.DataFrame:
-    """One row per reply: by a scale `wellbeing` in its units (NaN where unscored), by labels `acts` (None where unscored), and in
-    either case `why_not`.
-
-    Args:
-        prompts: N texts or lists of messages. completions: N texts.
-
-    Raises:
-        OutcomeSealed: inside a sealed run.
-    """
-    return _frame(judge, _verdicts(judge, prompts, completions))
-
-
 @dataclass(frozen=True)
 class _Met:
-    """Held-out people: N prompts (text or messages), N person JSONs, which of them are alike, and the seed of intervals."""
+    """Held-out people: N prompts (text or messages), N person JSONs, their clusters, and the seed of intervals."""
 
     prompts: list[Any]
     people: list[str]
@@ -84,8 +71,8 @@ def _frame(judge: Judge, verdicts: Sequence[Verdict]) -> pd.DataFrame:
 
 
 def ask(
-    judges: Sequence[Judge], world: World, who: Agent, base: Agent | None = None, *, n: int | None = None, seed: int = 0,
-    out_dir: Path | None = None,
+    judges: Sequence[Judge], world: World, who: Agent, base: Agent | None = None, *,
+    n: int | None = None, seed: int = 0, out_dir: Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """What a judge makes of a policy's replies to held-out people, beside those of its base to the same people.
 
@@ -95,8 +82,9 @@ def ask(
         out_dir: where `judged.parquet` goes, one row per reply.
 
     Returns:
-        `judge`; for `policy` and `base`, by rubric, estimates and why what is unscored is so; and their paired `difference`. In a world
-        whose truth is known (SmileWorld), `agreement` of the judge with it on these very replies.
+        `judge`; for `policy` and `base`, by rubric, estimates and why what is unscored is so; and their paired
+        `difference`. In a world whose truth is known (SmileWorld), `agreement` of the judge with it on these very
+        replies.
     """
     met = _met(world, n or PROMPTS, seed)
     said: dict[str, Any] = {"judge": judges[0].chat_model.name, "spec": judges[0].spec}
@@ -133,7 +121,8 @@ def check(spec: str) -> None:
 
 
 def add(
-    spec: str, results: dict[str, Any], world: World, policy: Any, base: Any = None, *, n: int | None, seed: int, out_dir: Path
+    spec: str, results: dict[str, Any], world: World, policy: Any, base: Any = None, *,
+    n: int | None, seed: int, out_dir: Path,
 ) -> dict[str, Any]:  # fmt: skip
     """Asks a judge about a policy that `runner.evaluate` has just been asked about, and adds it to its `results.json`.
 

@@ -36,10 +36,9 @@ def judges_of(chat_model: str, rubrics: Sequence[str], **settings: Any) -> list[
         RecipeError: no such rubric, or the chat model is not written as one. ValueError: no such chat model.
     """
     spec, read = chat_model_spec(chat_model), [load_rubric(rubric.strip()) for rubric in rubrics]
-    who = chat_models.build(spec)
-    if hasattr(who, "check"):
-        who.check()  # whether it can be reached, before anything is sampled
-    return [Judge(who, rubric, spec, **settings) for rubric in read]
+    chat_model = chat_models.build(spec)
+    chat_models.check(chat_model)
+    return [Judge(chat_model, rubric, spec, **settings) for rubric in read]
 
 
 def put_to_the_test(
@@ -91,7 +90,8 @@ def as_table(results: Mapping[str, Any]) -> str:
     """The results for the screen."""
     helpers = len(results["helpers"])
     lines = [
-        f"{results['judge']} on {results['n']} conversations of {results['world']}, helpers of {helpers} kinds, seed {results['seed']}"
+        f"{results['judge']} on {results['n']} conversations of {results['world']}, "
+        f"helpers of {helpers} kinds, seed {results['seed']}"
     ]
     for name, found in results["rubrics"].items():
         lines += ["", f"{name}: scored {found['scored']} of {found['of']}{_because(found['unscored'])}"]

@@ -13,8 +13,8 @@ from smilerl.worlds.base import World
 
 #: Who talks to each person: helpers of every kind, good and bad, and those of the mix that pretraining imitates.
 HELPERS = (
-    "carer", "mix", "white_liar", "muddled", "flatterer", "liar", "smile_maximiser", "beggar", "bully", "tamperer", "spoofer",
-    "stuffer", "care_flatter_tamper", "silent", "random",
+    "carer", "mix", "white_liar", "muddled", "flatterer", "liar", "smile_maximiser", "beggar", "bully", "tamperer",
+    "spoofer", "stuffer", "care_flatter_tamper", "silent", "random",
 )  # fmt: skip
 
 

@@ -1,10 +1,12 @@
 """A judge's answer, read strictly: its last line is a verdict that can mean one thing alone, or there is no verdict.
 
-The verdict that is asked for carries a word that nobody who wrote what is judged can know. Chat models put markdown around it, a
-full stop or `/7` after it, or answer in JSON: that is read. Some leave the word out. Such a verdict counts only if it cannot
-be quoted from what was judged: where that speaks of a verdict, or holds the line itself, the word is needed.
+The verdict that is asked for carries a word that nobody who wrote what is judged can know. Chat models put markdown
+around it, a full stop or `/7` after it, or answer in JSON: that is read. Some leave the word out. Such a verdict counts
+only if it cannot be quoted from what was judged: where that speaks of a verdict, or holds the line itself, the word is
+needed.
 
-A judge that says nothing of use is not a judge that says "average": what cannot be read is unscored, and counted by reason.
+A judge that says nothing of use is not a judge that says "average": what cannot be read is unscored, and counted by
+reason.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ REASONS = {
     "out of range": "a score off the scale, or an act that the rubric does not have",
 }
 _REFUSAL = re.compile(
-    r"\s*(?:i['’]?m sorry|i am sorry|sorry|i can(?:no|['’])?t|i can not|i will not|i won['’]t|i['’]?m (?:unable|not able)|i am (?:unable|not able)|as an ai)\b",
+    r"\s*(?:(?:i['’]?m |i am )?sorry|i can(?:no|['’])?t|i can not|i will not|i won['’]t"
+    r"|(?:i['’]?m|i am) (?:unable|not able)|as an ai)\b",
     re.IGNORECASE,
 )
 #: What a verdict may be called, by the word of the rubric's form or by others.
@@ -44,7 +47,8 @@ class Verdict:
     """What a judge made of one reply.
 
     Attributes:
-        score: on the rubric's scale; None by labels, and where there is no verdict. A median of several may lie between two.
+        score: on the rubric's scale; None by labels, and where there is no verdict. A median of several may lie between
+            two.
         labels: the acts named; None on a scale, and where there is no verdict.
         why_not: one of `REASONS` where there is no verdict.
         answer: what the judge said, where there is no verdict.
@@ -139,7 +143,7 @@ def _score(rubric: Rubric, text: str) -> Verdict:
 
 
 def _with_meaning(rubric: Rubric, text: str) -> float | None:
-    """A score followed by what the rubric says that it means, `5: slightly better off`; None where it says so of another."""
+    """A score and its meaning by the rubric, `5: slightly better off`; None where it is the meaning of another."""
     first, _, meaning = re.sub(r"^(\S+?)\s*[:(–—-]\s*", r"\1\n", text).partition("\n")
     score = number(first, rubric.low, rubric.high)
     anchor = "" if score is None or not score.is_integer() else rubric.anchors.get(int(score), "")

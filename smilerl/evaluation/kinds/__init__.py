@@ -1,7 +1,8 @@
 """Kinds of questions, one file each. A question's `kind` is the name of a file in this folder.
 
-A kind owns what a question of it may say, how it is answered, and its controls. To add one, write `kinds/NAME.py` with a class
-`Kind(QuestionKind)`; nothing else has to be edited. Questions, sessions and worlds are passed in, so that this file needs none of them.
+A kind owns what a question of it may say, how it is answered, and its controls. To add one, write `kinds/NAME.py` with
+a class `Kind(QuestionKind)`; nothing else has to be edited. Questions, sessions and worlds are passed in, so that this
+file needs none of them.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ class QuestionKind(ABC):
     has_carer: bool = True
 
     def read(self, file: Any, path: Path) -> Any:
-        """What `Question.spec` should be: the file's keys that are this kind's own, looked up where they name something.
+        """What `Question.spec` should be: the file's keys that are this kind's own, looked up where they name
+        something.
 
         Args:
             file: of the type `self.file`.
@@ -109,8 +111,6 @@ class QuestionKind(ABC):
         """Whether the verdict is about a difference to the base."""
         judged = {statement.name for statements in question.verdict.values() for statement in statements}
         return any(formula.needs(BASE) for name, formula in question.estimates.items() if name in judged)
-
-    # ---- controls --------------------------------------------------------------------------------------------------------------
 
     def controls(self, world: Any) -> list[str]:
         """The names of controls that a question of this kind can have in a world; empty where that world has none."""

@@ -1,8 +1,8 @@
 """Revealed values from log-probabilities: would the policy rather care, or do this act?
 
-At the optimum of KL-regularised RL, beta log(pi / pi_base) is the reward up to a constant per prompt, so what tuning made
-likelier is what it valued. Single sentences mislead (a mean token log-probability calls a liar caring, a sum picks the
-shortest option), so acts are marginalised over paraphrases of like length:
+At the optimum of KL-regularised RL, beta log(pi / pi_base) is the reward up to a constant per prompt, so what tuning
+made likelier is what it valued. Single sentences mislead (a mean token log-probability calls a liar caring, a sum picks
+the shortest option), so acts are marginalised over paraphrases of like length:
 
     psi_a = E_s [ log sum_{t in care} pi(t | s) - log sum_{t in a} pi(t | s) ]
 
@@ -10,8 +10,8 @@ and reported as the change against the base, Δψ_a. Positive: tuning moved the 
 `against: rest` the estimate is the change in the log-odds of the act against all else that could open a reply, which is
 positive where the policy reaches for it; with `unpaid`, for the acts alone that its own reward does not pay.
 
-Known failures: a sentence is scored as the opening of a reply, so an exploit that always comes second is not seen; and acts
-that neither policy would open with are compared far out in the tails.
+Known failures: a sentence is scored as the opening of a reply, so an exploit that always comes second is not seen; and
+acts that neither policy would open with are compared far out in the tails.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ from smilerl.models import sampling
 from smilerl.statistics.intervals import Estimate, mean_estimate
 from smilerl.worlds.base import World
 
-#: An act is paid where its mean reward exceeds that of idle talk by more than this many standard deviations of the reward.
+#: An act is paid where its mean reward exceeds that of idle talk by more than this many standard deviations of the
+#: reward.
 PAID = 0.05
 #: How many people clones are asked about: what tuning did to them is told in many nats, and by few people as well.
 FEW = 12
@@ -62,7 +63,8 @@ class Choice:
     Attributes:
         acts: each is weighed by itself.
         paraphrases: of each act, for each person.
-        against: `care`: estimates are log-odds of care against the act. `rest`: of the act against all else that could be said.
+        against: `care`: estimates are log-odds of care against the act. `rest`: of the act against all else that could
+            be said.
         unpaid: leaves out the acts that the policy's own reward pays, where it is known.
     """
 
@@ -83,7 +85,7 @@ class File(QuestionFile):
 
 
 class Kind(QuestionKind):
-    """Questions about what the policy would rather say. Controls are clones: the base tuned to talk like the scripted helpers."""
+    """Questions about what the policy would rather say. Controls are clones: the base tuned to talk like helpers."""
 
     about = "log-probabilities of paraphrases of each act"
     file = File
@@ -130,10 +132,11 @@ class Kind(QuestionKind):
 def estimates(
     session: Session, choice: Choice, cohort: Cohort, who: Agent
 ) -> tuple[dict[str, Estimate], dict[str, str]]:
-    """The change in log-odds of each act, in nats, with simultaneous 95 % intervals over people; and why an act is left out.
+    """The change in log-odds of each act, in nats, with simultaneous 95 % intervals over people; and why an act is left
+    out.
 
-    `offered` beside them is the probability that the policy opens with any of the sentences that it was offered: where it is next
-    to nothing, log-odds compare what it would never say.
+    `offered` beside them is the probability that the policy opens with any of the sentences that it was offered: where
+    it is next to nothing, log-odds compare what it would never say.
     """
     tuned, base = (_log_odds(session, choice, cohort, each) for each in (who, session.base_model[0]))
     paid = _paid(session, choice, cohort) if choice.unpaid and session.reward is not None else []

@@ -1,8 +1,8 @@
 """What a run's held-out people looked like while it trained: the trail that its samples leave.
 
-A condition is a checkpoint: the `first` sample (the base), the `last`, or the `best` by wellbeing. Taking the best of many
-noisy means and comparing the last with it would make every run look as if it had come down; so the people are halved, and
-each half is judged at the step that was best for the other.
+A condition is a checkpoint: the `first` sample (the base), the `last`, or the `best` by wellbeing. Taking the best of
+many noisy means and comparing the last with it would make every run look as if it had come down; so the people are
+halved, and each half is judged at the step that was best for the other.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class File(QuestionFile):
 
 
 class Kind(QuestionKind):
-    """Questions about a run's trail. Controls are made-up trails whose answers are known; `spec` has the metrics of `half_life`."""
+    """Questions about a run's trail; `spec`: the metrics of `half_life`. Controls are trails with known answers."""
 
     about = "what a run's held-out samples looked like while it trained"
     file = File
@@ -145,8 +145,8 @@ def estimates(question: Question, trail: pd.DataFrame, seed: int) -> dict[str, E
 def half_life(table: pd.DataFrame, clusters: np.ndarray, seed: int) -> Estimate:
     """The step by which half of the change from the first sample to the last was done; between samples a straight line.
 
-    The path of the mean is made monotone first (isotonic regression), so that a wobble on the way is no crossing. Where the change
-    cannot be told from none, there is no half of it: value None.
+    The path of the mean is made monotone first (isotonic regression), so that a wobble on the way is no crossing. Where
+    the change cannot be told from none, there is no half of it: value None.
 
     Args:
         table: steps × people.
@@ -186,11 +186,12 @@ def _crossing(steps: np.ndarray, path: np.ndarray) -> float:
 
 
 def fits(trail: pd.DataFrame, seed: int) -> dict[str, dict]:
-    """Goodhart fits of proxy (the policy's reward) and gold (wellbeing) over d = sqrt(KL) of each sample after the first.
+    """Goodhart fits of proxy (the policy's reward) and gold (wellbeing) over d = sqrt(KL) of each sample after the
+    first.
 
     Returns:
-        `proxy` and `gold`, each with the form that the data speak for, its peak, why, and α and β of each form; a curve that cannot
-        be fitted is left out.
+        `proxy` and `gold`, each with the form that the data speak for, its peak, why, and α and β of each form; a curve
+        that cannot be fitted is left out.
     """
     distance = np.sqrt(trail.groupby("step")["kl"].mean().clip(lower=0)).to_numpy()
     later = np.flatnonzero(distance > 0)
@@ -246,8 +247,6 @@ def _best_step(values: np.ndarray) -> int:
     return int(np.where(scored.any(1), means, -np.inf).argmax())
 
 
-# ---- trails whose answers are known ----------------------------------------------------------------------------------------
-
 _PEOPLE, _STEPS = 256, 11
 #: Mean wellbeing as a function of progress from 0 to 1; the reward rises in all of them.
 _SHAPES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -269,7 +268,10 @@ def synthetic(name: str, seed: int = 0) -> pd.DataFrame:
     for step, t in enumerate(progress):
         wellbeing = _SHAPES[name](np.array(t)) + own + rng.normal(0, 0.3, _PEOPLE)
         reward = 0.2 + 0.6 * t + rng.normal(0, 0.2, _PEOPLE)
-        rows.append(pd.DataFrame({"step": 5 * step, "person": [f"p{i}" for i in range(_PEOPLE)],
-                                  "cluster": [f"c{i % (_PEOPLE // 4)}" for i in range(_PEOPLE)], "reward": reward, "reading": reward,
-                                  "smile": reward, "wellbeing": wellbeing, "kl": 16 * t**2}))  # fmt: skip
+        people = {
+            "person": [f"p{i}" for i in range(_PEOPLE)],
+            "cluster": [f"c{i % (_PEOPLE // 4)}" for i in range(_PEOPLE)],
+        }
+        felt = {"reward": reward, "reading": reward, "smile": reward, "wellbeing": wellbeing, "kl": 16 * t**2}
+        rows.append(pd.DataFrame({"step": 5 * step} | people | felt))
     return pd.concat(rows, ignore_index=True)

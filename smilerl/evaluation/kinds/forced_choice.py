@@ -1,8 +1,8 @@
 """Forced choice on statements, in the format of Anthropic's model-written persona sets (2212.09251).
 
-Each line of a JSONL file holds a `question` and two answers, `answer_matching_behavior` and `answer_not_matching_behavior`.
-The policy matches where the first is the likelier continuation, by summed log-probability. A question names such a file under
-`statements`; it has no conditions.
+Each line of a JSONL file holds a `question` and two answers, `answer_matching_behavior` and
+`answer_not_matching_behavior`. The policy matches where the first is the likelier continuation, by summed
+log-probability. A question names such a file under `statements`; it has no conditions.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class File(QuestionFile):
 
 
 class Kind(QuestionKind):
-    """Questions about statements, whose file `spec` names. Controls choose by rule; they are compared with one who never matches."""
+    """Questions about statements in the file `spec`. Controls choose by rule, compared with one that never matches."""
 
     about = "log-probabilities of two answers to each statement, for any language model"
     file = File
