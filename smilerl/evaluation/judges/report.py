@@ -36,9 +36,9 @@ def judges_of(chat_model: str, rubrics: Sequence[str], **settings: Any) -> list[
         RecipeError: no such rubric, or the chat model is not written as one. ValueError: no such chat model.
     """
     spec, read = chat_model_spec(chat_model), [load_rubric(rubric.strip()) for rubric in rubrics]
-    chat_model = chat_models.build(spec)
-    chat_models.check(chat_model)
-    return [Judge(chat_model, rubric, spec, **settings) for rubric in read]
+    who = chat_models.build(spec)
+    chat_models.check(who)
+    return [Judge(who, rubric, spec, **settings) for rubric in read]
 
 
 def put_to_the_test(
