@@ -16,7 +16,8 @@ from tqdm import tqdm
 
 from smilerl.models.policy import Policy
 from smilerl.models.sampling import decoded, opening_after, sample_ids
-from smilerl.rewards._outside import ask_outside
+from smilerl.rewards import Reward, build_reward
+from smilerl.rewards._summed import ask_outside
 
 #: Replies that are drawn and scored at a time.
 _AT_ONCE = 4096
@@ -69,7 +70,7 @@ def draw(policy: Policy, people: Dataset, reward: Callable, how: Sampling, *, pr
 
     Args:
         people: columns `prompt` and `person`.
-        reward: TRL's protocol; see `rewards.summed`.
+        reward: TRL's protocol; see `rewards.Summed`.
         progress: a bar on standard error.
     """
     step = max(1, _AT_ONCE // how.k)
@@ -107,13 +108,16 @@ class BestOfN:
     """
 
     policy: Policy
-    reward: Callable[..., list[float | None]]
+    reward: Reward
     n: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reward", build_reward(self.reward))
 
     @property
     def name(self) -> str:
         """For reports."""
-        return f"best of {self.n} of {self.policy.name} by {getattr(self.reward, '__name__', 'a reward')}"
+        return f"best of {self.n} of {self.policy.name} by {self.reward.__name__}"
 
     def reply(self, prompts: Sequence, people: Sequence[str], *, seed: int, **settings: Any) -> list[str]:
         """One completion for each prompt. With n = 1 these are those of `generation.sample`.

@@ -27,6 +27,7 @@ from smilerl.io.files import write_json
 from smilerl.models.messages import as_trained
 from smilerl.models.policy import Policy, as_spoken
 from smilerl.models.prompts import PromptError, check, context_of
+from smilerl.rewards import RewardContext
 from smilerl.rewards._summed import summed_as, unnoticed
 from smilerl.runs import lineage
 from smilerl.runs.identity import hash_path
@@ -105,9 +106,9 @@ def make_for(recipe: Recipe, world: World, rewards: Sequence[Callable], path: Pa
     policy = as_spoken(spec, device=device_of(recipe.training))
     people = world.people(data.split, data.n, data.seed)
     how = Sampling(args.k, _length(recipe, world, policy, people["prompt"][:]), args.temperature, seed=recipe.seed)
-    declared = sorted({name for one in rewards for name in getattr(one, "channels", ())})
+    declared = sorted({name for one in rewards for name in one.channels})
     with sealed("pairs", declared), unnoticed(rewards):
-        reward = summed_as(recipe.rewards, rewards)
+        reward = summed_as(recipe.rewards, rewards, RewardContext.before(recipe.training, data.split))
         rows, counts = rows_of(draw(policy, people, reward, how, progress=progress), form, args.threshold)
     about = {
         "policy": policy_facts(str(spec.model_name_or_path)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from smilerl.evaluation.formula import BASE, POLICY, Formula, Term
 from smilerl.evaluation.metrics import values
 from smilerl.models import sampling
 from smilerl.models.policy import Policy
+from smilerl.rewards import Reward, build_reward
 from smilerl.runs.cache import Cache
 from smilerl.statistics import intervals
 from smilerl.statistics.bootstrap import Answered
@@ -59,11 +60,14 @@ class Session:
 
     world: World
     base: Agent | None
-    reward: Callable[..., list[float | None]] | None
+    reward: Reward | None
     settings: Mapping[str, Any]
     seed: int
     cache: Cache
     rivals: Mapping[str, Agent] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reward", None if self.reward is None else build_reward(self.reward))
 
     def answers(self, who: Agent, cohort: Cohort) -> pd.DataFrame:
         """The replies of `who` to a whole cohort, with their reactions; columns as `care.react` gives them."""
@@ -126,7 +130,7 @@ class Session:
             return pd.DataFrame({"gaming_own": share, "reward": paid})
 
         key = [self._key(who, cohort), "own", identity_of(reward)]
-        return self.cache.table(key, divide, on_disk=who.lasting and hasattr(reward, "fingerprint"))
+        return self.cache.table(key, divide, on_disk=who.lasting and reward.fingerprint is not None)
 
     @property
     def base_model(self) -> tuple[Agent, Policy]:
@@ -195,17 +199,14 @@ class Session:
         ]
 
 
-def identity_of(reward: Callable | None) -> str | None:
+def identity_of(reward: Reward | None) -> str | None:
     """What is known of a reward: its fingerprint, where it has one (`own_reward.combined`), else its name."""
-    if reward is None:
-        return None
-    return getattr(reward, "fingerprint", None) or getattr(reward, "__name__", type(reward).__name__)
+    return None if reward is None else reward.fingerprint or reward.__name__
 
 
-def lacks_of(reward: Callable | None, people: Sequence[str]) -> str | None:
-    """Which column these people lack that a reward needs, in words; None where they lack none, or the reward cannot say."""
-    lacks = getattr(reward, "lacks", None)
-    return None if lacks is None else lacks(people)
+def lacks_of(reward: Reward | None, people: Sequence[str]) -> str | None:
+    """Which column these people lack that a reward needs, in words; None where they lack none."""
+    return None if reward is None else reward.lacks(people)
 
 
 def samples(

@@ -90,7 +90,7 @@ def _with_models(spec: Any) -> Any:
 
 def _one(reward: Callable, world: Any, given: SimpleNamespace) -> Findings:
     pairs = None if given.pairs is None else read_pairs(given.pairs, _format(reward, world, given))
-    if world is None and (pairs is None or getattr(reward, "needs_reaction", False)):
+    if world is None and (pairs is None or reward.needs_reaction):
         world = worlds.build(DEFAULT_WORLD)
     tried = (
         of_world(world, given.n or PEOPLE, given.seed)
@@ -118,6 +118,6 @@ def _format(reward: Callable, world: Any, given: SimpleNamespace) -> str:
         return given.format
     if world is not None and world.format is not None:
         return world.format
-    about: dict[str, Any] = getattr(reward, "about", dict)()
+    about = reward.about()
     reads_messages = about.get("chat template") and not str(about.get("reads", "")).startswith(("joined", "one text"))
     return "messages" if reads_messages else "as_is"

@@ -18,7 +18,7 @@ from smilerl.reward_check.findings import Finding, Findings, Status
 from smilerl.reward_check.purity import pure
 from smilerl.reward_check.tried import Tried, as_message
 from smilerl.rewards import RewardError, text, texts
-from smilerl.rewards._checked import as_values
+from smilerl.rewards._failures import as_values
 from smilerl.rewards.preference import GUESSED
 
 #: By how much a value may differ between batches, as a share of the largest value (at least 1), for each type of number.
@@ -39,17 +39,15 @@ def look(reward: Callable, tried: Tried) -> Findings:
         tried: at least two texts.
     """
     asked = Asked(reward)
-    about: dict[str, Any] = getattr(
-        reward, "about", dict
-    )()  # loads the model, so that the clock below counts scoring alone
+    about = asked.reward.about()  # loads the model, so that the clock below counts scoring alone
     with unmoved_randomness():
-        findings = [_in_words(finding, reward) for finding in _all(asked, tried, about)]
+        findings = [_in_words(finding, asked.reward) for finding in _all(asked, tried, about)]
     return Findings(asked.name, tried.what, about, findings)
 
 
 def _in_words(finding: Finding, reward: Callable) -> Finding:
     """A check that a reward says it fails on purpose, as controls do (`by_design`), fails nobody."""
-    if finding.status == "fails" and finding.name in getattr(reward, "by_design", ()):
+    if finding.status == "fails" and finding.name in reward.by_design:
         return dataclasses.replace(finding, status="by design", fix="")
     return finding
 
@@ -181,7 +179,7 @@ def _apart(one: float | None, other: float | None) -> float:
 
 def _lengths(reward: Callable, tried: Tried, about: Mapping[str, Any]) -> Iterator[Finding]:
     """How many texts are longer than the model in the reward reads."""
-    if not hasattr(reward, "tokens") or "limit" not in about:
+    if "limit" not in about:
         return
     lengths = [length for length in reward.tokens(**tried.columns) if length is not None]
     if not lengths:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from smilerl.rewards._checked import RewardError
+from smilerl.rewards._failures import RewardError
 from smilerl.rewards._loading import DTYPES, base_of, load_model, load_tokenizer, read_config, trained_as
 
 #: One tokenized text: `input_ids`, and `token_type_ids` where the model tells two segments apart by them.

@@ -17,7 +17,7 @@ from smilerl.io.terminal import first_line
 from smilerl.models import model_files
 from smilerl.models.policy import NO_CODE, check_finite
 from smilerl.models.whole import loading_whole
-from smilerl.rewards._checked import RewardError
+from smilerl.rewards._failures import RewardError
 from smilerl.runs import seals
 
 DTYPES = ("float32", "bfloat16", "float16", "auto")

@@ -27,7 +27,7 @@ from smilerl.data import preferences
 from smilerl.io import paths
 from smilerl.models import cached, reference
 from smilerl.rewards import build_rewards
-from smilerl.rewards._together import Together
+from smilerl.rewards._summed import Together
 from smilerl.runs import checkpoints, launch, lineage, ownership
 from smilerl.runs.directory import Run, finished_run
 from smilerl.training import data, fit, methods, recipe_check, sharding, supply, weights
@@ -146,7 +146,7 @@ def _rewards(recipe: Recipe, world: World) -> list[Callable]:
     with sealed(title(recipe), making_data):  # building a reward may run the user's code
         rewards = build_rewards(recipe.rewards, recipe.seed, world, columns)
         if sharding.sharded(recipe):
-            rewards = [sharding.with_whole_models(reward) for reward in rewards]
+            rewards = [sharding.WithWholeModels(reward) for reward in rewards]
     return rewards
 
 
@@ -173,7 +173,7 @@ def _note(parts: _Parts, unwatched: str | None) -> None:
     data.refuse_other(run, data_hash)
     if not PartialState().is_main_process:
         return
-    by_rewards = {name for reward in parts.rewards for name in getattr(reward, "learnt_from", ())}
+    by_rewards = {name for reward in parts.rewards for name in reward.learnt_from}
     by_base = lineage.of_model(recipe.policy.model_name_or_path)
     # `channels` are open in this run; through those of `learnt_from` outcomes reached its base, its data or a reward model before.
     run.note(
