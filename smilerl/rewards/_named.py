@@ -21,7 +21,7 @@ from smilerl.rewards._process import streams_guarded
 
 def names() -> list[str]:
     """The rewards there are."""
-    found = (module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
+    found = (module.name for module in pkgutil.iter_modules(sys.modules["smilerl.rewards"].__path__))
     return sorted(name for name in found if not name.startswith("_") and name != "base")
 
 

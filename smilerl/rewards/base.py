@@ -148,9 +148,11 @@ class Reward:
 
     def _with_context(self, given: dict[str, Any]) -> dict[str, Any]:
         """What it is given, with `reward_context` where it asks for it."""
-        if "reward_context" in given or "reward_context" not in self._parameters():
+        parameter, state = self._parameters().get("reward_context"), given.get("trainer_state")
+        if parameter is None or "reward_context" in given:
             return given
-        state = given.get("trainer_state")
+        if state is None and parameter.default is not parameter.empty:
+            return given
         if state is None:
             raise RewardError(
                 f"the reward '{self.__name__}' asks for reward_context, and there is no trainer to take it from. "
