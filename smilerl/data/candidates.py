@@ -78,7 +78,7 @@ def draw(policy: Policy, people: Dataset, reward: Callable, how: Sampling, *, pr
     bar = tqdm(total=len(people), desc="sampling", unit="person", disable=not progress, leave=False)
     for start in range(0, len(people), step):
         rows = people.select(range(start, min(start + step, len(people))))
-        # The first people get the luck that `generation.sample` gives them with this seed.
+        # The first people get the random numbers that `sampling.sample` gives them with this seed.
         seed = how.seed if start == 0 else int(np.random.SeedSequence([how.seed, start]).generate_state(1)[0])
         parts.append(_drawn(policy, list(rows["prompt"]), list(rows["person"]), reward, how, seed))
         bar.update(len(rows))
@@ -95,8 +95,7 @@ def draw(policy: Policy, people: Dataset, reward: Callable, how: Sampling, *, pr
 
 @dataclass(frozen=True)
 class BestOfN:
-    """A policy that draws n replies and says the one that a reward likes best; of equals, and where nothing is scored,
-    the first.
+    """A policy that draws n replies and says the one with the highest reward, the first of equals (and of unscored).
 
     Nothing is trained. The KL of what it says to the policy is at most log n − (n − 1)/n nats (Beirami et al.,
     arXiv:2401.01879), which is a bound and no measurement; its log-probabilities have no closed form.
@@ -125,9 +124,8 @@ class BestOfN:
         Args:
             settings: keyword arguments of `generation.sample`.
         """
-        found = _drawn(
-            self.policy, list(prompts), list(people), self.reward, Sampling(self.n, seed=seed, **settings), seed
-        )
+        how = Sampling(self.n, seed=seed, **settings)
+        found = _drawn(self.policy, list(prompts), list(people), self.reward, how, seed)
         return [own[row] for own, row in zip(found.completions, best(found.rewards), strict=True)]
 
 
@@ -148,15 +146,9 @@ def device_of(training: dict[str, Any]) -> torch.device:
 
 
 def _drawn(policy: Policy, prompts: list, people: list[str], reward: Callable, how: Sampling, seed: int) -> Candidates:
-    ids = sample_ids(
-        policy,
-        prompts * how.k,  # in this order the first reply to each is that of a sample of one reply each
-        max_new_tokens=how.max_new_tokens,
-        temperature=how.temperature,
-        top_p=how.top_p,
-        seed=seed,
-        batch_size=how.batch_size,
-    )
+    settings = {name: getattr(how, name) for name in ("max_new_tokens", "temperature", "top_p", "batch_size")}
+    # In this order the first reply to each is that of a sample of one reply each.
+    ids = sample_ids(policy, prompts * how.k, seed=seed, **settings)
     said = decoded(policy.tokenizer, prompts, ids)
     scores = ask_outside(reward, prompts * how.k, people * how.k, said, completion_ids=ids)
     ended = [len(one) < how.max_new_tokens or _ends(policy, one[-1]) for one in ids]

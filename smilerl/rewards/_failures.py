@@ -29,7 +29,7 @@ class RewardError(UserError, ValueError):
 
 @contextmanager
 def failures_named(doing: str, place: str | None = None) -> Iterator[None]:
-    """Within this block whatever is raised becomes a `RewardError` with the line that raised it and the original as cause.
+    """Within this block whatever is raised becomes a `RewardError` with its line, and the original as its cause.
 
     Our own errors, a time limit and Ctrl-C stay as they are. `sys.exit(0)` is an error like others.
 

@@ -45,7 +45,7 @@ def settings_kept() -> Iterator[None]:
 def streams_guarded() -> Iterator[None]:
     """Within this block standard output and error take printable text and cannot be closed."""
     streams = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (_Guarded.of(stream) for stream in streams)
+    sys.stdout, sys.stderr = (None if stream is None else _Guarded(stream) for stream in streams)
     try:
         yield
     finally:
@@ -53,17 +53,10 @@ def streams_guarded() -> Iterator[None]:
 
 
 class _Guarded:
-    """A stream that takes text as it can be printed, and whose `close` only flushes: what a reward closed would be
-    missing to the run.
-    """
+    """A stream that writes printable text, and whose `close` only flushes, as the run goes on using it."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
-
-    @classmethod
-    def of(cls, stream: Any) -> Any:
-        """The stream in this wrapper; None where there is none."""
-        return None if stream is None else cls(stream)
 
     def write(self, text: str) -> int:
         """Writes `text` without what moves the cursor; returns its length, as a stream does."""

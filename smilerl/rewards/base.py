@@ -10,8 +10,8 @@ they need a reaction, and what `smilerl reward check` asks of them. It is async 
         def combine(self, values, *, prompts, completions, **columns):
             return [None if value is None else value / 2 for value in values[0]]
 
-One with a state of its own adds it to `state_dict` and takes it back in `load_state_dict`. Rewards that a plain function
-closes over cannot be seen from outside: such a function sets these attributes itself.
+One with a state of its own adds it to `state_dict` and takes it back in `load_state_dict`. Rewards that a plain
+function closes over cannot be seen from outside: such a function sets these attributes itself.
 """
 
 from __future__ import annotations
@@ -210,7 +210,7 @@ class Reward:
 
 
 class Around(Reward):
-    """One reward asked in another way, which to everything else stays what it is: its name, place and state are kept."""
+    """One reward asked in another way. It keeps the name, place and state of that reward."""
 
     def __init__(self, reward: Any, name: str | None = None) -> None:
         reward = build_reward(reward)
@@ -285,8 +285,8 @@ def build_reward(spec: Any, seed: int = 0) -> Reward:
     """One reward, unchecked: also what a wrapper calls for the reward inside it.
 
     Args:
-        spec: a `RewardSpec`, a mapping with `name` and `args`, a bare name, or a reward itself: a `Reward` is returned as
-            it is, another callable as a `Reward` around it.
+        spec: a `RewardSpec`, a mapping with `name` and `args`, a bare name, or a reward itself: a `Reward` is returned
+            as it is, another callable as a `Reward` around it.
         seed: for a reward that draws random numbers and whose args set no seed.
 
     Raises:
