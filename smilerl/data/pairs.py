@@ -27,7 +27,7 @@ from smilerl.io.files import write_json
 from smilerl.models.messages import as_trained
 from smilerl.models.policy import Policy, as_spoken
 from smilerl.models.prompts import PromptError, check, context_of
-from smilerl.rewards import RewardContext
+from smilerl.rewards import Reward, RewardContext
 from smilerl.rewards._summed import summed_as, unnoticed
 from smilerl.runs import lineage
 from smilerl.runs.identity import hash_path
@@ -78,7 +78,7 @@ def rows_of(found: Candidates, form: str, threshold: float | None = None) -> tup
     return rows, counts
 
 
-def make_for(recipe: Recipe, world: World, rewards: Sequence[Callable], path: Path, *, progress: bool) -> str:
+def make_for(recipe: Recipe, world: World, rewards: Sequence[Reward], path: Path, *, progress: bool) -> str:
     """Makes the pairs or labels of a recipe: its policy's replies to `data.n` people, scored by its rewards.
 
     The people follow `data.seed` and the replies the recipe's seed, as in methods that sample while they train.

@@ -16,7 +16,7 @@ from smilerl.evaluation.formula import BASE, POLICY, Formula, Term
 from smilerl.evaluation.metrics import values
 from smilerl.models import sampling
 from smilerl.models.policy import Policy
-from smilerl.rewards import Reward, build_reward
+from smilerl.rewards import Reward
 from smilerl.runs.cache import Cache
 from smilerl.statistics import intervals
 from smilerl.statistics.bootstrap import Answered
@@ -65,9 +65,6 @@ class Session:
     seed: int
     cache: Cache
     rivals: Mapping[str, Agent] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "reward", None if self.reward is None else build_reward(self.reward))
 
     def answers(self, who: Agent, cohort: Cohort) -> pd.DataFrame:
         """The replies of `who` to a whole cohort, with their reactions; columns as `care.react` gives them."""

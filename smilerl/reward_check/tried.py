@@ -64,7 +64,7 @@ def of_world(world: World, n: int, seed: int) -> Tried:
             "completions": replies if isinstance(prompts[0], str) else [as_message(reply) for reply in replies],
             "person": person * len(names),
         }
-        columns |= worlds.columns_of(columns["person"])
+        columns |= worlds.columns_of(person * len(names))
         who = [name for name in names for _ in person]
         return Tried(f"{len(names)} scripted helpers with {len(person)} people of {world.name}", columns, who)
     found = world.replies()
@@ -74,7 +74,7 @@ def of_world(world: World, n: int, seed: int) -> Tried:
         "completions": [_as(prompt, reply) for prompt in prompts for reply in rng.sample(pool, _EACH)],
         "person": [one for one in person for _ in range(_EACH)],
     }
-    columns |= worlds.columns_of(columns["person"])
+    columns |= worlds.columns_of([one for one in person for _ in range(_EACH)])
     return Tried(f"{_EACH} replies each to {len(prompts)} prompts of {world.source}", columns)
 
 

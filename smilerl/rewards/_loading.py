@@ -126,7 +126,8 @@ def _adapted(path: str, reward: str, dtype: str) -> nn.Module:
             if not any(f".{head}." in key for key in held.keys() for head in ("score", "classifier")):  # noqa: SIM118
                 raise RewardError(
                     f"the adapter '{path}' of the reward '{reward}' holds no head, and its base {base} is "
-                    "no classifier: scores would be random numbers. Train it with task_type SEQ_CLS, or modules_to_save: [score]"
+                    "no classifier: scores would be random numbers. Train it with task_type SEQ_CLS, or "
+                    "modules_to_save: [score]"
                 )
     return AutoPeftModelForSequenceClassification.from_pretrained(path, num_labels=1, dtype=dtype, **NO_CODE)
 

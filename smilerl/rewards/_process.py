@@ -119,17 +119,14 @@ def _put_back(before: tuple) -> None:
 
 
 def _folder() -> str | None:
-    try:
+    with suppress(FileNotFoundError):
         return os.getcwd()
-    except FileNotFoundError:
-        return None
+    return None
 
 
 def _handlers() -> dict[int, Any]:
-    """Python can set handlers in the main thread alone."""
-    if threading.current_thread() is not threading.main_thread():
-        return {}
-    return {number: signal.getsignal(number) for number in _SIGNALS}
+    in_main = threading.current_thread() is threading.main_thread()  # Python sets handlers nowhere else
+    return {number: signal.getsignal(number) for number in _SIGNALS} if in_main else {}
 
 
 class Streams:

@@ -99,7 +99,7 @@ class Reward:
         models = [one for one in self.inner if one._model is not None or type(one).about is not Reward.about]
         self._model = models[0] if len(models) == 1 else self._model
         if self.is_async and type(self).__call__ is Reward.__call__:
-            self.__class__ = _awaited(type(self))
+            self.__class__ = _awaited(type(self))  # type: ignore[arg-type]
 
     def combine(
         self, values: Sequence[list[float | None]], *, prompts: Sequence, completions: Sequence, **columns: Any

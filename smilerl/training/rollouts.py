@@ -143,8 +143,8 @@ class OfLastTurn(Around):
             "person": [talk[row]["person"] for row in rows],
         }
 
-    def combine(self, values: Sequence[list[float | None]], *, _talk: list[dict], **columns: Any) -> list[float | None]:
-        return _spread(_whole(_talk), values[0], len(_talk))
+    def combine(self, values: Sequence[list[float | None]], **columns: Any) -> list[float | None]:
+        return _spread(_whole(columns["_talk"]), values[0], len(columns["_talk"]))
 
 
 def _reply(talks: list[_Talk], trainer: Any, replies: list[list[int]], logprobs: list[list[float]] | None) -> None:

@@ -10,7 +10,7 @@ How far it is from the base is known only as a bound, log n − (n − 1)/n nats
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from smilerl.config.recipe import Recipe
 from smilerl.config.trl import BestOfNConfig
 from smilerl.data.candidates import Candidates, Sampling, best, device_of, draw
 from smilerl.models.policy import Policy, as_spoken
-from smilerl.rewards import RewardContext
+from smilerl.rewards import Reward, RewardContext
 from smilerl.rewards._summed import refuse_unlearnt, summed_as, unnoticed
 from smilerl.runs.directory import Run
 from smilerl.statistics import best_of_n as estimates
@@ -55,7 +55,7 @@ def sampling(recipe) -> Sampling:
 
 
 def measure(
-    recipe: Recipe, run: Run, world: World, people: Dataset, rewards: Sequence[Callable], key: EvaluationKey
+    recipe: Recipe, run: Run, world: World, people: Dataset, rewards: Sequence[Reward], key: EvaluationKey
 ) -> None:
     """Logs what best of 1, 2, 4, ..., n does to the held-out people, and keeps all replies that were drawn.
 
