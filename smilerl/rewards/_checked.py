@@ -1,4 +1,4 @@
-"""What goes around the rewards of a run: `checked`, `reported` and `with_opening`.
+"""What goes around the rewards of a run: `checked`, `Reported` and `WithOpening`.
 
 TRL takes what it is given: infinities train on nothing or make every weight NaN without a word, a wrong type is a torch
 error that names no reward, a reward that writes to its inputs or reseeds a generator changes the training, and one that
