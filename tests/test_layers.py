@@ -155,6 +155,32 @@ def test_a_probe_of_a_world_would_be_seen(probe: str) -> None:
     )
 
 
+def test_nobody_asks_whether_a_reward_has_a_member() -> None:
+    """All that a reward has, it has by rewards/base.py, which wraps plain callables."""
+    wrong = [
+        f"{_path(file)}:{line}: {text}"
+        for file in _files(PACKAGE)
+        if _path(file) != "rewards/base.py"
+        for line, text in _probes_of_rewards(file.read_text(encoding="utf-8"))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    "probe",
+    [
+        'hasattr(reward, "state_dict")', 'getattr(self.reward, "channels", ())', 'getattr(rewards[0], "streams", None)',
+        'hasattr(type(session.reward), "combine")', '"about" in dir(reward)', 'getattr(build_reward(spec), "about", dict)()',
+        '[getattr(one, "channels", ()) for one in self.rewards]', '[n for one in self.inner for n in vars(one)]',
+        '[hasattr(own, "x") for at, own in enumerate(rewards)]', 'getattr(reward.inner[0], "place")', 'hasattr(reward_func, "x")',
+    ],
+)  # fmt: skip
+def test_a_probe_of_a_reward_would_be_seen(probe: str) -> None:
+    assert [text for _, text in _probes_of_rewards(f"def f():\n    return {probe}\n")]
+    assert [text for _, text in _probes_of_rewards("for place, one in enumerate(rewards):\n    hasattr(one, 'x')\n")]
+    assert not list(_probes_of_rewards("hasattr(values, 'tolist'), getattr(found.rewards.size, 'x'), reward.channels"))
+
+
 @pytest.mark.parametrize("folder", SEALED)
 def test_nothing_in_training_can_name_an_outcome(folder: str) -> None:
     wrong = [
@@ -246,6 +272,25 @@ def _probes_of_worlds(source: str) -> Iterator[tuple[int, str]]:
             asked = ast.unparse(node.args[0])
             is_world = re.search(r"(world|built)\)*$|\bworlds\.(\w+\(|\{)|\b(kind|_module)\(", asked)
             if node.func.id in ("hasattr", "getattr", "dir", "vars") and is_world:
+                yield node.lineno, ast.unparse(node)
+
+
+def _probes_of_rewards(source: str) -> Iterator[tuple[int, str]]:
+    """Calls of hasattr, getattr, dir or vars on a reward, or on a loop's variable over rewards: line and text."""
+    tree, rewards = ast.parse(source), r"\b(rewards|inner|reward_funcs)\)*$"
+    loops = [one for one in ast.walk(tree) if isinstance(one, ast.For | ast.AsyncFor | ast.comprehension)]
+    each = {
+        name.id
+        for loop in loops
+        if re.search(rewards, ast.unparse(loop.iter))
+        for name in ast.walk(loop.target)
+        if isinstance(name, ast.Name)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
+            asked = ast.unparse(node.args[0])
+            is_reward = re.search(r"\breward(_func)?\)*$|\b(rewards|inner)\[|\bbuild_reward\(", asked) or asked in each
+            if node.func.id in ("hasattr", "getattr", "dir", "vars") and is_reward:
                 yield node.lineno, ast.unparse(node)
 
 

@@ -16,7 +16,8 @@ from tqdm import tqdm
 
 from smilerl.models.policy import Policy
 from smilerl.models.sampling import decoded, opening_after, sample_ids
-from smilerl.rewards._outside import ask_outside
+from smilerl.rewards import Reward, build_reward
+from smilerl.rewards._summed import ask_outside
 
 #: Replies that are drawn and scored at a time.
 _AT_ONCE = 4096
@@ -69,7 +70,7 @@ def draw(policy: Policy, people: Dataset, reward: Callable, how: Sampling, *, pr
 
     Args:
         people: columns `prompt` and `person`.
-        reward: TRL's protocol; see `rewards.summed`.
+        reward: TRL's protocol; see `rewards.Summed`.
         progress: a bar on standard error.
     """
     step = max(1, _AT_ONCE // how.k)
@@ -77,7 +78,7 @@ def draw(policy: Policy, people: Dataset, reward: Callable, how: Sampling, *, pr
     bar = tqdm(total=len(people), desc="sampling", unit="person", disable=not progress, leave=False)
     for start in range(0, len(people), step):
         rows = people.select(range(start, min(start + step, len(people))))
-        # The first people get the luck that `generation.sample` gives them with this seed.
+        # The first people get the random numbers that `sampling.sample` gives them with this seed.
         seed = how.seed if start == 0 else int(np.random.SeedSequence([how.seed, start]).generate_state(1)[0])
         parts.append(_drawn(policy, list(rows["prompt"]), list(rows["person"]), reward, how, seed))
         bar.update(len(rows))
@@ -94,8 +95,7 @@ def draw(policy: Policy, people: Dataset, reward: Callable, how: Sampling, *, pr
 
 @dataclass(frozen=True)
 class BestOfN:
-    """A policy that draws n replies and says the one that a reward likes best; of equals, and where nothing is scored,
-    the first.
+    """A policy that draws n replies and says the one with the highest reward, the first of equals (and of unscored).
 
     Nothing is trained. The KL of what it says to the policy is at most log n − (n − 1)/n nats (Beirami et al.,
     arXiv:2401.01879), which is a bound and no measurement; its log-probabilities have no closed form.
@@ -107,13 +107,16 @@ class BestOfN:
     """
 
     policy: Policy
-    reward: Callable[..., list[float | None]]
+    reward: Reward
     n: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reward", build_reward(self.reward))
 
     @property
     def name(self) -> str:
         """For reports."""
-        return f"best of {self.n} of {self.policy.name} by {getattr(self.reward, '__name__', 'a reward')}"
+        return f"best of {self.n} of {self.policy.name} by {self.reward.__name__}"
 
     def reply(self, prompts: Sequence, people: Sequence[str], *, seed: int, **settings: Any) -> list[str]:
         """One completion for each prompt. With n = 1 these are those of `generation.sample`.
@@ -121,9 +124,8 @@ class BestOfN:
         Args:
             settings: keyword arguments of `generation.sample`.
         """
-        found = _drawn(
-            self.policy, list(prompts), list(people), self.reward, Sampling(self.n, seed=seed, **settings), seed
-        )
+        how = Sampling(self.n, seed=seed, **settings)
+        found = _drawn(self.policy, list(prompts), list(people), self.reward, how, seed)
         return [own[row] for own, row in zip(found.completions, best(found.rewards), strict=True)]
 
 
@@ -144,15 +146,9 @@ def device_of(training: dict[str, Any]) -> torch.device:
 
 
 def _drawn(policy: Policy, prompts: list, people: list[str], reward: Callable, how: Sampling, seed: int) -> Candidates:
-    ids = sample_ids(
-        policy,
-        prompts * how.k,  # in this order the first reply to each is that of a sample of one reply each
-        max_new_tokens=how.max_new_tokens,
-        temperature=how.temperature,
-        top_p=how.top_p,
-        seed=seed,
-        batch_size=how.batch_size,
-    )
+    settings = {name: getattr(how, name) for name in ("max_new_tokens", "temperature", "top_p", "batch_size")}
+    # In this order the first reply to each is that of a sample of one reply each.
+    ids = sample_ids(policy, prompts * how.k, seed=seed, **settings)
     said = decoded(policy.tokenizer, prompts, ids)
     scores = ask_outside(reward, prompts * how.k, people * how.k, said, completion_ids=ids)
     ended = [len(one) < how.max_new_tokens or _ends(policy, one[-1]) for one in ids]

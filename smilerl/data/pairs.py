@@ -27,6 +27,7 @@ from smilerl.io.files import write_json
 from smilerl.models.messages import as_trained
 from smilerl.models.policy import Policy, as_spoken
 from smilerl.models.prompts import PromptError, check, context_of
+from smilerl.rewards import Reward, RewardContext
 from smilerl.rewards._summed import summed_as, unnoticed
 from smilerl.runs import lineage
 from smilerl.runs.identity import hash_path
@@ -42,30 +43,22 @@ def rows_of(found: Candidates, form: str, threshold: float | None = None) -> tup
 
     Args:
         form: `pairs`: the best reply to each person against the worst, at most one pair a person; none where all are
-            worth the same or say the same. `labels`: every reply that is worth more (true) or less (false) than the
-                threshold.
+            worth the same or say the same. `labels`: replies worth more (true) or less (false) than the threshold.
         threshold: for labels; None: the median over the candidates of the same person.
 
     Returns:
         Rows with `prompt`, `person`, and `chosen`, `rejected`, `score_chosen`, `score_rejected` or `completion`,
         `label`, `score`; and counts: people, replies, scored, cut_off, rows, ties (people, or replies at the
-        threshold), too_few (people with
-        fewer candidates than it takes: two, or one beside a threshold).
+        threshold), too_few (people with fewer candidates than needed: two, or one beside a threshold).
 
     Raises:
         ValueError: no row came out, with the reason.
     """
     rows: list[dict] = []
-    counts = {
-        "people": len(found.people),
-        "replies": int(found.rewards.size),
-        "scored": int(np.isfinite(found.rewards).sum()),
-        "cut_off": int((~found.ended).sum()),
-        "rows": 0,
-        "ties": 0,
-        "too_few": 0,
-    }
-    usable = np.isfinite(found.rewards) & found.ended
+    scored = np.isfinite(found.rewards)
+    counts = {"people": len(found.people), "replies": int(scored.size), "scored": int(scored.sum())}
+    counts |= {"cut_off": int((~found.ended).sum()), "rows": 0, "ties": 0, "too_few": 0}
+    usable = scored & found.ended
     for row, (prompt, person, said) in enumerate(zip(found.prompts, found.people, found.completions, strict=True)):
         able = np.flatnonzero(usable[row])
         if len(able) < (2 if form == "pairs" or threshold is None else 1):
@@ -81,13 +74,11 @@ def rows_of(found: Candidates, form: str, threshold: float | None = None) -> tup
         raise ValueError(_why_none(counts, found))
     if form == "labels" and len({row["label"] for row in rows}) == 1:
         side = "above" if rows[0]["label"] else "below"
-        raise ValueError(
-            f"all {len(rows)} replies are {side} the threshold of {threshold}, and labels are of both kinds"
-        )
+        raise ValueError(f"all {len(rows)} replies are {side} the threshold of {threshold}; labels are of both kinds")
     return rows, counts
 
 
-def make_for(recipe: Recipe, world: World, rewards: Sequence[Callable], path: Path, *, progress: bool) -> str:
+def make_for(recipe: Recipe, world: World, rewards: Sequence[Reward], path: Path, *, progress: bool) -> str:
     """Makes the pairs or labels of a recipe: its policy's replies to `data.n` people, scored by its rewards.
 
     The people follow `data.seed` and the replies the recipe's seed, as in methods that sample while they train.
@@ -105,9 +96,9 @@ def make_for(recipe: Recipe, world: World, rewards: Sequence[Callable], path: Pa
     policy = as_spoken(spec, device=device_of(recipe.training))
     people = world.people(data.split, data.n, data.seed)
     how = Sampling(args.k, _length(recipe, world, policy, people["prompt"][:]), args.temperature, seed=recipe.seed)
-    declared = sorted({name for one in rewards for name in getattr(one, "channels", ())})
+    declared = sorted({name for one in rewards for name in one.channels})
     with sealed("pairs", declared), unnoticed(rewards):
-        reward = summed_as(recipe.rewards, rewards)
+        reward = summed_as(recipe.rewards, rewards, RewardContext.before(recipe.training, data.split))
         rows, counts = rows_of(draw(policy, people, reward, how, progress=progress), form, args.threshold)
     about = {
         "policy": policy_facts(str(spec.model_name_or_path)),
@@ -122,10 +113,9 @@ def make_for(recipe: Recipe, world: World, rewards: Sequence[Callable], path: Pa
 
 
 def _length(recipe: Recipe, world: World, policy: Policy, prompts: list) -> int:
-    """Tokens of a reply: as the recipe says; where it does not, no more than fit behind the longest prompt.
+    """Tokens of a reply: as the recipe says, else no more than fit behind the longest prompt.
 
-    Raises:
-        RecipeError: the policy cannot take one of the prompts, of which all are looked at, before the first is sampled.
+    All prompts are checked before the first is sampled: a RecipeError where the policy cannot take one.
     """
     length, place = SampledArgs(**recipe.data.args).max_completion_length, world.found_at
     tokenizer, config = policy.tokenizer, policy.model.config
@@ -165,14 +155,10 @@ def describe(
     Its `channels` and `learnt_from` are those through which outcomes reached the rewards: a run that learns from the
     file notes them in its manifest.
     """
-    rule = (
-        "best against worst"
-        if form == "pairs"
-        else f"above {'the median of the person' if threshold is None else threshold}"
-    )
+    above = f"above {'the median of the person' if threshold is None else threshold}"
     return {
         "format": form,
-        "rule": rule,
+        "rule": "best against worst" if form == "pairs" else above,
         "rewards": [{"name": spec.name, "weight": spec.weight, "args": _portable(spec.args)} for spec in specs],
         "channels": sorted({name for reward in rewards for name in reward.channels}),
         "learnt_from": sorted({name for reward in rewards for name in reward.learnt_from}),
@@ -192,9 +178,8 @@ def summary(counts: Mapping[str, int], form: str) -> str:
     unit = "person" if form == "pairs" else "reply"
     return (
         f"{counts['rows']} {form} from {counts['people']} people; scored {counts['scored']} of {counts['replies']} "
-        "replies, "
-        f"{counts['cut_off']} cut off; dropped: {counts['ties']} ties (by {unit}), {counts['too_few']} people with too "
-        "few candidates"
+        f"replies, {counts['cut_off']} cut off; dropped: {counts['ties']} ties (by {unit}), {counts['too_few']} people "
+        "with too few candidates"
     )
 
 
@@ -228,8 +213,7 @@ def _why_none(counts: Mapping[str, int], found: Candidates) -> str:
     if counts["too_few"] == counts["people"]:
         return (
             f"nobody has two candidates: {counts['cut_off']} of {counts['replies']} replies were cut off and "
-            f"{counts['scored']} scored. "
-            "Raise k or max_completion_length"
+            f"{counts['scored']} scored. Raise k or max_completion_length"
         )
     return "the reward likes all replies to a person alike, so no reply is better than another"
 

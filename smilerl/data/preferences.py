@@ -2,15 +2,15 @@
 
 A recipe says where they come from:
 
-    data: {n: 8192, args: {path: pairs.jsonl}}         a file: JSONL or parquet, made by `smilerl pairs` or real preferences
+    data: {n: 8192, args: {path: pairs.jsonl}}         a file: JSONL or parquet, of `smilerl pairs` or real preferences
     data: {n: 8192, args: {dataset: trl-lib/ultrafeedback_binarized}}   the same as a Hub id or a local folder
     rewards: [{name: sentiment}]                       made on first use: the policy's own replies to `data.n` people,
     data: {n: 1024, args: {k: 8}}                      `k` to each, scored by the rewards (see `pairs`)
-    data: {n: 8192, args: {a_smile: 2.0}}              neither: the world's own pairs; SmileWorld's come from its annotators,
-                                                       who are a declared channel and whose knobs these are
+    data: {n: 8192, args: {a_smile: 2.0}}              neither: the world's own pairs; SmileWorld's come from its
+                                                       annotators, a declared channel whose knobs these are
 
 Prompts and replies are plain text or messages, all of one kind; a prompt may be left out where chosen and rejected are
-whole talks. Every mistake in a file is told with `file:line`.
+whole talks. An error about a file names `file:line`.
 """
 
 from __future__ import annotations
@@ -90,9 +90,7 @@ def channels(recipe: Recipe) -> tuple[str, ...]:
 
 
 def learnt_from(recipe: Recipe) -> tuple[str, ...]:
-    """The channels through which outcomes reached the files that a recipe's data comes from, whichever key names
-    them.
-    """
+    """The channels through which outcomes reached the files that a recipe's data comes from."""
     named = [recipe.data.args.get("path"), recipe.data.args.get("dataset")]
     named += [recipe.world.args.get(key) for key in ("path", "dataset", "held_out_from")]
     files = [paths.find(name, recipe.source or None) for name in named if isinstance(name, str)]
@@ -118,9 +116,9 @@ def pairs(recipe: Recipe, world: World) -> Dataset:
 
 
 def labels(recipe: Recipe, world: World) -> Dataset:
-    """At most `data.n` labelled replies: columns `prompt`, `completion`, `label`; of a pair, one is good and one is not.
+    """At most `data.n` labelled replies: columns `prompt`, `completion`, `label`; of a pair one is good and one bad.
 
-    In random order, since KTO estimates a KL from replies beside each other, which should answer different prompts.
+    They are in random order: KTO estimates a KL from neighbours, which should answer different prompts.
 
     Raises:
         ValueError: as `pairs`.
@@ -134,21 +132,15 @@ def labels(recipe: Recipe, world: World) -> Dataset:
 
 
 def _none_held_out(rows: list[dict], recipe: Recipe, world: World) -> list[dict]:
-    """The rows, of which none may be about the people that the run is watched on.
-
-    Raises:
-        ValueError: some are.
-    """
+    """The rows; a ValueError where some are about the people that the run is held out on."""
     held_out = recipe.held_out
     watched = {key(prompt) for prompt in world.people(held_out.split, held_out.n, held_out.seed)["prompt"][:]}
     both = sum(key(row["prompt"]) in watched for row in rows)
     if both:
         raise ValueError(
             f"{both} of {len(rows)} rows of {_name(FileArgs(**recipe.data.args))} are about prompts that the run is "
-            "held out on "
-            f"(held_out.split: {held_out.split}). Make the file from people of another split; or, where the world has "
-            "these pairs itself, "
-            "leave data.args.path out: its own pairs keep to data.split"
+            f"held out on (held_out.split: {held_out.split}). Make the file from people of another split; or, where "
+            "the world has these pairs itself, leave data.args.path out: its own pairs keep to data.split"
         )
     return rows
 
@@ -211,9 +203,7 @@ def read_labels(args: FileArgs, beside: str = "") -> list[dict]:
 
 
 def _read(args: FileArgs, beside: str, rows_of: Callable[[Mapping, str], list[dict]]) -> list[dict]:
-    """What is made of each row of the file or data set; those of which nothing can be made are told together, or left
-    out.
-    """
+    """What is made of each row of the file or data set; bad rows are refused together, or left out."""
     bad = BadRows(args.on_bad_row)
     rows: list[dict] = []
     for where, item in _items(args, beside, bad):

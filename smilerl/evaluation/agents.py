@@ -73,7 +73,7 @@ def chooser(policy: BestOfN, settings: Mapping[str, Any]) -> Agent:
         return policy.reply(prompts, people, seed=seed, **settings)
 
     policy.policy.model.eval()
-    by = getattr(policy.reward, "fingerprint", None)
+    by = policy.reward.fingerprint
     said = json.dumps([policy.n, _hash_weights(policy.policy), by or id(policy.reward), dict(settings)], sort_keys=True)
     # Only of a reward with a fingerprint is it known what it would choose in another process.
     return Agent(policy.name, f"best of n {said}", reply, lasting=by is not None)

@@ -24,7 +24,7 @@ import pandas as pd
 
 from smilerl.evaluation.credit import shapley
 from smilerl.models.replies import all_visible, visible
-from smilerl.rewards._outside import ask_outside
+from smilerl.rewards._summed import ask_outside
 from smilerl.worlds.base import World
 
 #: A credit of at most this counts as none.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +16,8 @@ from smilerl import worlds
 from smilerl.config.recipe import Recipe
 from smilerl.data.candidates import BestOfN
 from smilerl.io.files import read_table
-from smilerl.rewards import build_rewards, lacking
-from smilerl.rewards._outside import ask_outside
-from smilerl.rewards._summed import summed_as, unnoticed
+from smilerl.rewards import Reward, RewardContext, build_rewards
+from smilerl.rewards._summed import ask_outside, summed_as
 from smilerl.runs.directory import write_json
 from smilerl.runs.identity import content_hash
 from smilerl.training.methods.best_of_n import policy, sampling
@@ -64,22 +63,15 @@ def measure(recipe: Recipe, arm: Path, base: Path) -> dict[str, dict]:
     return found
 
 
-def combined(recipe: Recipe) -> Callable[..., list[float | None]]:
+def combined(recipe: Recipe) -> Reward:
     """A recipe's rewards as the one number that training maximises, in TRL's protocol.
 
-    The sum is None where a reward of any weight but 0 is, as in training. Its attribute `lacks` takes person JSONs and
-    says which column these lack that a reward needs; None where they lack none.
+    The sum is None where a reward of any weight but 0 is, as in training. Every question is scored alike: it leaves the
+    rewards' states as they were. A reward that asks for its context is told that the run is over.
     """
     specs = [replace(one, args=resolved(one.args, recipe.source, progress=False)) for one in recipe.rewards]
     rewards = build_rewards(specs, recipe.seed, world=worlds.build(recipe.world.name, **recipe.world.args))
-    total = summed_as(recipe.rewards, rewards)
-    counted = [reward for reward, spec in zip(rewards, recipe.rewards, strict=True) if spec.weight]
-
-    def reward(prompts, completions, **columns) -> list[float | None]:
-        with unnoticed(rewards):  # so that every question is scored alike
-            return total(prompts, completions, **columns)
-
-    reward.lacks = lambda people: lacking(counted, {"prompt", "person", *worlds.columns_of(people)})
+    reward = summed_as(recipe.rewards, rewards, RewardContext.after(recipe.training), unmoved=True)
     reward.__name__ = " + ".join(spec.name for spec in recipe.rewards)
     reward.fingerprint = content_hash(recipe)
     return reward

@@ -35,6 +35,7 @@ from smilerl.io.terminal import brief, named, printable
 from smilerl.models.policy import Policy
 from smilerl.models.prompts import PromptError
 from smilerl.models.prompts import check as check_prompts
+from smilerl.rewards import build_reward
 from smilerl.runs import seals
 from smilerl.runs.cache import Cache, content_hash
 from smilerl.worlds.base import World
@@ -81,7 +82,7 @@ def evaluate(
     who, *others = (agent_of(one, world, settings) for one in (policy, *([] if base is None else [base])))
     known = {name: agent_of(rival, world, settings) for name, rival in (rivals or {}).items()}
     cache = Cache(paths.cache_dir() / "evaluation")
-    session = Session(world, next(iter(others), None), reward, settings, seed, cache, known)
+    session = Session(world, next(iter(others), None), reward and build_reward(reward), settings, seed, cache, known)
     who = dataclasses.replace(who, trail=trail, quick=False)  # its replies are looked at again, so they are kept
     interview = _Interview(session, suite, who, n)
     results = interview.about() | ({"trusted": list(trusted)} if trusted else {})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from smilerl.evaluation.formula import BASE, POLICY, Formula, Term
 from smilerl.evaluation.metrics import values
 from smilerl.models import sampling
 from smilerl.models.policy import Policy
+from smilerl.rewards import Reward
 from smilerl.runs.cache import Cache
 from smilerl.statistics import intervals
 from smilerl.statistics.bootstrap import Answered
@@ -59,7 +60,7 @@ class Session:
 
     world: World
     base: Agent | None
-    reward: Callable[..., list[float | None]] | None
+    reward: Reward | None
     settings: Mapping[str, Any]
     seed: int
     cache: Cache
@@ -127,7 +128,7 @@ class Session:
             return pd.DataFrame({"gaming_own": share, "reward": paid})
 
         key = [self._key(who, cohort), "own", identity_of(reward)]
-        return self.cache.table(key, divide, on_disk=who.lasting and hasattr(reward, "fingerprint"))
+        return self.cache.table(key, divide, on_disk=who.lasting and reward.fingerprint is not None)
 
     @property
     def base_model(self) -> tuple[Agent, Policy]:
@@ -196,17 +197,14 @@ class Session:
         ]
 
 
-def identity_of(reward: Callable | None) -> str | None:
+def identity_of(reward: Reward | None) -> str | None:
     """What is known of a reward: its fingerprint, where it has one (`own_reward.combined`), else its name."""
-    if reward is None:
-        return None
-    return getattr(reward, "fingerprint", None) or getattr(reward, "__name__", type(reward).__name__)
+    return None if reward is None else reward.fingerprint or reward.__name__
 
 
-def lacks_of(reward: Callable | None, people: Sequence[str]) -> str | None:
-    """The column that a reward needs and these people lack, in words; None where none is known to be lacking."""
-    lacks = getattr(reward, "lacks", None)
-    return None if lacks is None else lacks(people)
+def lacks_of(reward: Reward | None, people: Sequence[str]) -> str | None:
+    """Which column these people lack that a reward needs, in words; None where they lack none."""
+    return None if reward is None else reward.lacks(people)
 
 
 def samples(

@@ -102,7 +102,7 @@ class Subject:
             return None
         if named is not None:
             from smilerl.config.recipe import reward_spec
-            from smilerl.rewards import build_rewards, lacking
+            from smilerl.rewards import RewardContext, build_rewards
             from smilerl.rewards._summed import summed_as
             from smilerl.runs.identity import reward_hash
             from smilerl.training.models import resolved
@@ -110,9 +110,8 @@ class Subject:
             said = resolved(parse_value(named))
             spec = reward_spec(said, ("reward",), Lines("command line"))
             rewards = build_rewards([spec])
-            reward: Any = summed_as([dataclasses.replace(spec, weight=1.0)], rewards)
+            reward = summed_as([dataclasses.replace(spec, weight=1.0)], rewards, RewardContext.after({}))
             reward.__name__ = rewards[0].__name__
-            reward.lacks = lambda people: lacking(rewards, {"prompt", "person", *worlds.columns_of(people)})
             unlimited = (
                 {key: value for key, value in said.items() if key in ("name", "args")}
                 if isinstance(said, dict)

@@ -1,9 +1,10 @@
 """What any reward must pass before a run is spent on it: `smilerl reward check REWARD`.
 
-A reward that depends on who else is in the batch, that writes to its inputs, or whose label map is upside down trains a policy
-all the same, and nothing in the run's log says so. Here it is asked the same things in several ways, and the answers compared.
+A reward that depends on who else is in the batch, that writes to its inputs, or whose label map is upside down trains a
+policy all the same, and nothing in the run's log says so. Here it is asked in several ways, and the answers compared.
 
-    found = look(build_reward({"name": "preference", "args": {"model": "runs/rm/model"}}), of_world(world, n=32, seed=0))
+    spec = {"name": "preference", "args": {"model": "runs/rm/model"}}
+    found = look(build_reward(spec), of_world(world, n=32, seed=0))
     found.passed, [finding.said for finding in found.findings]
 """
 

@@ -10,9 +10,9 @@ from typing import Any
 from transformers import TrainerState
 
 from smilerl.io.time_limit import TimedOut, within
-from smilerl.rewards import RewardError, is_async, texts
-from smilerl.rewards._checked import TIMEOUT, as_values
-from smilerl.rewards._failures import failures_named, place
+from smilerl.rewards import RewardContext, RewardError, build_reward, texts
+from smilerl.rewards._checked import TIMEOUT
+from smilerl.rewards._failures import as_values, failures_named
 from smilerl.rewards._process import settings_kept
 from smilerl.worlds.base import sealed
 
@@ -21,9 +21,9 @@ class Asked:
     """A reward, unchecked, with its state put back before each question: a schedule or a counter is no impurity."""
 
     def __init__(self, reward: Callable) -> None:
-        self.reward = reward
-        self.name = str(getattr(reward, "__name__", type(reward).__name__))
-        self._state = copy.deepcopy(reward.state_dict()) if hasattr(reward, "state_dict") else None
+        self.reward = build_reward(reward)
+        self.name = self.reward.__name__
+        self._state = copy.deepcopy(self.reward.state_dict())
 
     def __call__(self, columns: dict[str, list]) -> Any:
         """What the reward returns for some rows, whatever that is. The columns themselves are handed over, no copies.
@@ -31,19 +31,18 @@ class Asked:
         Raises:
             RewardError: it raised something, or took longer than it is waited for in a run.
         """
-        if self._state is not None:
-            self.reward.load_state_dict(copy.deepcopy(self._state))
+        self.reward.load_state_dict(copy.deepcopy(self._state))
         # As sealed off from outcomes as in a run: a reward that reaches for one should fail here, and not there.
-        channels, doing = tuple(getattr(self.reward, "channels", ())), f"the reward '{self.name}'"
-        with sealed("reward check", channels), failures_named(doing, self.reward), settings_kept():
+        doing = f"the reward '{self.name}'"
+        with sealed("reward check", self.reward.channels), failures_named(doing, self.reward.place), settings_kept():
             try:
                 return within(TIMEOUT, lambda: self._answer(columns), doing)
             except TimedOut:
-                raise RewardError(f"{place(self.reward)}: {doing} gave no answer within {TIMEOUT:g} s") from None
+                raise RewardError(f"{self.reward.place}: {doing} gave no answer within {TIMEOUT:g} s") from None
 
     def _answer(self, columns: dict[str, list]) -> Any:
         found = self.reward(**columns, **_of_trainer(columns["completions"]))
-        return asyncio.run(found) if is_async(self.reward) else found
+        return asyncio.run(found) if self.reward.is_async else found
 
     def values(self, columns: dict[str, list]) -> list[float | None]:
         """The same, as finite numbers and None.
@@ -59,6 +58,7 @@ def _of_trainer(completions: Sequence) -> dict[str, Any]:
     return {
         "completion_ids": [list(said.encode()) for said in texts(completions)],
         "trainer_state": TrainerState(),
+        "reward_context": RewardContext.before({}),
         "log_extra": lambda column, values: None,
         "log_metric": lambda name, value: None,
     }

@@ -21,8 +21,7 @@ from smilerl.reward_check.asking import Asked
 from smilerl.reward_check.findings import Findings
 from smilerl.reward_check.look import look
 from smilerl.reward_check.on_pairs import judge_pairs, read_pairs
-from smilerl.reward_check.paying import pay
-from smilerl.reward_check.tried import of_pairs, of_world
+from smilerl.reward_check.tried import of_pairs, of_world, pay
 from smilerl.rewards import RewardError, build_reward
 from smilerl.runs import ownership
 from smilerl.runs.directory import write_json
@@ -47,9 +46,8 @@ def check(given: SimpleNamespace) -> int:
     if given.out is not None:
         given.out.parent.mkdir(parents=True, exist_ok=True)
         plain = [one.to_dict() for one in found]
-        write_json(
-            given.out, plain[0] if len(plain) == 1 else {"rewards": plain, "passed": all(one.passed for one in found)}
-        )
+        whole = {"rewards": plain, "passed": all(one.passed for one in found)}
+        write_json(given.out, plain[0] if len(plain) == 1 else whole)
         print(printable(f"\n{given.out}"))
     return 0 if all(one.passed for one in found) else 1
 
@@ -90,13 +88,12 @@ def _with_models(spec: Any) -> Any:
 
 def _one(reward: Callable, world: Any, given: SimpleNamespace) -> Findings:
     pairs = None if given.pairs is None else read_pairs(given.pairs, _format(reward, world, given))
-    if world is None and (pairs is None or getattr(reward, "needs_reaction", False)):
+    if world is None and (pairs is None or reward.needs_reaction):
         world = worlds.build(DEFAULT_WORLD)
-    tried = (
-        of_world(world, given.n or PEOPLE, given.seed)
-        if world is not None
-        else of_pairs(pairs or [], min(given.n or SOME_PAIRS, SOME_PAIRS))
-    )
+    if world is not None:
+        tried = of_world(world, given.n or PEOPLE, given.seed)
+    else:
+        tried = of_pairs(pairs or [], min(given.n or SOME_PAIRS, SOME_PAIRS))
     found = look(reward, tried)
     if any(one.name == "values" and one.status == "fails" for one in found.findings):
         return found
@@ -107,9 +104,8 @@ def _one(reward: Callable, world: Any, given: SimpleNamespace) -> Findings:
     if given.n is not None and given.n < len(pairs):
         pairs = [pairs[at * len(pairs) // given.n] for at in range(given.n)]
     finding, agreed = judge_pairs(reward, pairs, given.accuracy_above)
-    return dataclasses.replace(
-        found, findings=[*found.findings, finding], pairs=None if agreed is None else agreed.to_dict()
-    )
+    told = None if agreed is None else agreed.to_dict()
+    return dataclasses.replace(found, findings=[*found.findings, finding], pairs=told)
 
 
 def _format(reward: Callable, world: Any, given: SimpleNamespace) -> str:
@@ -118,6 +114,6 @@ def _format(reward: Callable, world: Any, given: SimpleNamespace) -> str:
         return given.format
     if world is not None and world.format is not None:
         return world.format
-    about: dict[str, Any] = getattr(reward, "about", dict)()
+    about = reward.about()
     reads_messages = about.get("chat template") and not str(about.get("reads", "")).startswith(("joined", "one text"))
     return "messages" if reads_messages else "as_is"

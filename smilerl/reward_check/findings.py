@@ -37,7 +37,8 @@ class Findings:
         tried_on: which texts it was asked about.
         model: what the reward says of the model in it; empty where it has none, or does not say.
         findings: one for each check, in order.
-        helpers: what scripted helpers earn and bring about, best paid first: rows of name, mean, low, high, scored, of, wellbeing.
+        helpers: what scripted helpers earn and bring about, best paid first: rows of helper, mean, low, high, scored,
+            of, wellbeing.
         pairs: agreement with people's preferences, as `Agreement.to_dict`.
     """
 
@@ -88,10 +89,11 @@ def _helper(row: Mapping[str, Any]) -> str:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} = {worth:+g}" for name, worth in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "none" if value is None else str(value)
+    match value:
+        case Mapping():
+            return ", ".join(f"{name} = {worth:+g}" for name, worth in value.items())
+        case list():
+            return ", ".join(map(str, value))
+        case bool() | None:
+            return {True: "yes", False: "no", None: "none"}[value]
+    return str(value)

@@ -15,13 +15,13 @@ from smilerl.io.terminal import named
 from smilerl.models.randomness import unmoved_randomness
 from smilerl.reward_check.asking import Asked
 from smilerl.reward_check.findings import Finding, Findings, Status
-from smilerl.reward_check.purity import pure
+from smilerl.reward_check.purity import ONCE, plain_values, pure
 from smilerl.reward_check.tried import Tried, as_message
 from smilerl.rewards import RewardError, text, texts
-from smilerl.rewards._checked import as_values
+from smilerl.rewards._failures import as_values
 from smilerl.rewards.preference import GUESSED
 
-#: By how much a value may differ between batches, as a share of the largest value (at least 1), for each type of number.
+#: Largest difference of a value between batches, as a share of the largest value (at least 1), by type of number.
 TOLERANCE = {"float32": 1e-4, "float16": 5e-3, "bfloat16": 3e-2}
 #: Texts that are asked about one at a time, at most.
 ALONE = 24
@@ -29,6 +29,12 @@ ALONE = 24
 TOO_LONG = 0.05
 #: Completions of one training step, for the sentence about speed.
 STEP = 96
+#: What to do about a value that depends on the rest of the batch.
+BATCH = (
+    "The value of a text depends on its batch: score each by itself, pad with an attention mask, leave out statistics "
+    "of the batch (trainers standardise already). A model in half precision: dtype: float32."
+)
+ORDER = "The value of a text depends on its place: use its own prompt and completion, and columns at the same index."
 
 
 def look(reward: Callable, tried: Tried) -> Findings:
@@ -39,88 +45,64 @@ def look(reward: Callable, tried: Tried) -> Findings:
         tried: at least two texts.
     """
     asked = Asked(reward)
-    about: dict[str, Any] = getattr(
-        reward, "about", dict
-    )()  # loads the model, so that the clock below counts scoring alone
+    about = asked.reward.about()  # loads the model, so that the clock below counts scoring alone
     with unmoved_randomness():
-        findings = [_in_words(finding, reward) for finding in _all(asked, tried, about)]
+        findings = [_in_words(finding, asked.reward) for finding in _all(asked, tried, about)]
     return Findings(asked.name, tried.what, about, findings)
 
 
 def _in_words(finding: Finding, reward: Callable) -> Finding:
     """A check that a reward says it fails on purpose, as controls do (`by_design`), fails nobody."""
-    if finding.status == "fails" and finding.name in getattr(reward, "by_design", ()):
+    if finding.status == "fails" and finding.name in reward.by_design:
         return dataclasses.replace(finding, status="by design", fix="")
     return finding
 
 
 def _all(asked: Asked, tried: Tried, about: Mapping[str, Any]) -> Iterator[Finding]:
-    started = time.perf_counter()
+    n, started = len(tried), time.perf_counter()
     try:
-        raw = asked(tried.only(range(len(tried))))
+        raw = asked(tried.only(range(n)))
         took = time.perf_counter() - started
         values = as_values(asked.name, raw, tried.columns["completions"])
     except Exception as error:  # noqa: BLE001 - whatever a user's reward raises is the finding
         yield Finding("values", "fails", _first_line(error), "Mend this first; the other checks need values.")
         return
-    yield _values(values)
+    yield Finding("values", "ok", f"a finite number or None for each of {n} texts")
     yield _numbers(raw, values)
     yield _spread(values, tried)
-    yield from _purity(asked, tried)
+    try:
+        purity = list(pure(asked, tried))
+    except Exception as error:  # noqa: BLE001
+        purity = [Finding("twice", "fails", f"the second time: {_first_line(error)}", ONCE)]
+    yield from purity
     yield from _batches(asked, tried, values, about)
     yield from _lengths(asked.reward, tried, about)
     yield _form(asked, tried, values, about)
-    yield Finding(
-        "speed", "ok", f"{len(tried) / took:,.0f} texts a second; a step of {STEP} completions: {took / len(tried) * STEP:.2g} s",
-        numbers={"texts_per_second": len(tried) / took},
-    )  # fmt: skip
-
-
-def _purity(asked: Asked, tried: Tried) -> list[Finding]:
-    try:
-        return list(pure(asked, tried))
-    except Exception as error:  # noqa: BLE001
-        return [
-            Finding(
-                "twice",
-                "fails",
-                f"the second time: {_first_line(error)}",
-                "It works once only: does it use up a file or a list?",
-            )
-        ]
-
-
-def _values(values: Sequence[float | None]) -> Finding:
-    return Finding("values", "ok", f"a finite number or None for each of {len(values)} texts")
+    speed = f"{n / took:,.0f} texts a second; a step of {STEP} completions: {took / n * STEP:.2g} s"
+    yield Finding("speed", "ok", speed, numbers={"texts_per_second": n / took})
 
 
 def _numbers(raw: Any, values: Sequence[float | None]) -> Finding:
-    """How many texts have no score; NaN, which is no way to say so, is an error."""
-    nan = sum(isinstance(x, float) and math.isnan(x) for x in (raw.tolist() if hasattr(raw, "tolist") else raw))
+    """How many texts have no score. NaN is an error: None says that there is none."""
+    nan = sum(isinstance(x, float) and math.isnan(x) for x in plain_values(raw))
     unscored, of = sum(x is None for x in values), len(values)
-    numbers = {"nan": nan / of, "unscored": unscored / of}
-    said = f"{of - unscored} of {of} scored"
-    if nan:
-        fix = "Return None where a text cannot be scored; a model in float16 that overflows wants dtype: bfloat16 or float32."
-        return Finding("unscored", "fails", f"{said}; {nan} values are NaN", fix, numbers)
+    status: Status = "fails" if nan or unscored == of else "note" if unscored else "ok"
+    fix = "Such completions drop out of training; see that this is meant." if unscored else ""
     if unscored == of:
-        return Finding(
-            "unscored", "fails", said, "A run would learn nothing. Is this the right world, and are texts short enough?", numbers
-        )  # fmt: skip
-    if unscored:
-        return Finding(
-            "unscored", "note", said, "Such completions drop out of training; see that this is meant.", numbers
-        )
-    return Finding("unscored", "ok", said, numbers=numbers)
+        fix = "A run would learn nothing. Is this the right world, and are texts short enough?"
+    if nan:
+        fix = "Return None where a text cannot be scored; if a model overflows in float16: dtype: bfloat16 or float32."
+    said = f"{of - unscored} of {of} scored{f'; {nan} values are NaN' if nan else ''}"
+    return Finding("unscored", status, said, fix, {"nan": nan / of, "unscored": unscored / of})
 
 
 def _spread(values: Sequence[float | None], tried: Tried) -> Finding:
     """Methods here learn from differences between replies to one prompt, and from nothing else."""
     groups: dict[str, list[float]] = {}
-    for row, value in enumerate(values):
-        whom = tried.columns["prompts"][row], tried.columns.get("person", [None] * len(values))[row]
+    people = tried.columns.get("person", [None] * len(values))
+    for *asked, value in zip(tried.columns["prompts"], people, values, strict=True):
         if value is not None:
-            groups.setdefault(repr(whom), []).append(value)
+            groups.setdefault(repr(asked), []).append(value)
     known = np.array([value for own in groups.values() for value in own])
     if not len(known):
         return Finding("spread", "n/a", "nothing is scored")
@@ -133,43 +115,33 @@ def _spread(values: Sequence[float | None], tried: Tried) -> Finding:
         "prompts_without_difference": flat / len(several) if several else None,
     }  # fmt: skip
     said = f"{known.mean():.3f} ± {known.std():.3f} (SD), from {known.min():.3f} to {known.max():.3f}"
-    if several:
-        said += f"; within prompts ± {within:.3f}, none in {flat} of {len(several)}"
+    said += f"; within prompts ± {within:.3f}, none in {flat} of {len(several)}" if several else ""
     if several and flat == len(several):
-        fix = "All replies to a prompt score the same, so there is nothing to learn. Let the reward depend on the completion."
+        fix = "All replies to a prompt score the same: nothing to learn. Let the reward depend on the completion."
         return Finding("spread", "fails", said, fix, numbers)
     return Finding("spread", "ok", said, numbers=numbers)
 
 
 def _batches(asked: Asked, tried: Tried, values: Sequence[float | None], about: Mapping[str, Any]) -> Iterator[Finding]:
-    """Whether a text's value depends on who else is in the batch, and on the order in which they stand."""
-    n = len(tried)
-    dtype = about.get("dtype", "float32")
+    """Whether a text's value depends on the other texts in the batch, or on their order."""
+    n, dtype = len(tried), about.get("dtype", "float32")
     allowed = TOLERANCE.get(dtype, 1e-4) * max([1.0, *(abs(value) for value in values if value is not None)])
     lengths = [len(said) for said in texts(tried.columns["completions"])]
     by_length = sorted(range(n), key=lambda row: lengths[row])
     some = sorted({by_length[at * (n - 1) // max(1, min(ALONE, n) - 1)] for at in range(min(ALONE, n))})
-    turned = list(range(n - 1, -1, -1))
     for name, orders, what, fix in (
-        ("batch", [[row] for row in some], f"{len(some)} texts alone as among {n}",
-         "The value of a text depends on its batch: score each by itself, pad with an attention mask, leave out statistics of the batch"
-         " (trainers standardise already). A model in half precision: dtype: float32."),
-        ("order", [turned], f"{n} texts in the opposite order",
-         "The value of a text depends on its place: use its own prompt and completion, and columns at the same index."),
-    ):  # fmt: skip
+        ("batch", [[row] for row in some], f"{len(some)} texts alone as among {n}", BATCH),
+        ("order", [list(range(n - 1, -1, -1))], f"{n} texts in the opposite order", ORDER),
+    ):
         try:
-            found = {
-                row: value for rows in orders for row, value in zip(rows, asked.values(tried.only(rows)), strict=True)
-            }
+            found = [pair for rows in orders for pair in zip(rows, asked.values(tried.only(rows)), strict=True)]
         except Exception as error:  # noqa: BLE001
             yield Finding(name, "fails", f"{what}: {_first_line(error)}", "A batch may have any size, 1 included.")
             continue
-        away = [_apart(values[row], value) for row, value in found.items()]
-        worst = max(away)
+        worst = max(_apart(values[row], value) for row, value in found)
         numbers = {"largest_difference": worst if math.isfinite(worst) else None, "allowed": allowed}
         said = f"{what}: largest difference {worst:.2g} (allowed for {dtype}: {allowed:.2g})"
-        if math.isinf(worst):
-            said = f"{what}: scored in one, unscored in the other"
+        said = f"{what}: scored in one, unscored in the other" if math.isinf(worst) else said
         yield Finding(name, "ok" if worst <= allowed else "fails", said, "" if worst <= allowed else fix, numbers)
 
 
@@ -181,7 +153,7 @@ def _apart(one: float | None, other: float | None) -> float:
 
 def _lengths(reward: Callable, tried: Tried, about: Mapping[str, Any]) -> Iterator[Finding]:
     """How many texts are longer than the model in the reward reads."""
-    if not hasattr(reward, "tokens") or "limit" not in about:
+    if "limit" not in about:
         return
     lengths = [length for length in reward.tokens(**tried.columns) if length is not None]
     if not lengths:
@@ -189,18 +161,16 @@ def _lengths(reward: Callable, tried: Tried, about: Mapping[str, Any]) -> Iterat
         return
     share = sum(length > about["limit"] for length in lengths) / len(lengths)
     said = (
-        f"{share:.1%} of texts are longer than {about['limit']} tokens (longest {max(lengths)}, mean {np.mean(lengths):.0f}): "
-        f"a longer one {'is ' if about['too long'] == 'unscored' else ''}{about['too long']}"
+        f"{share:.1%} of texts are longer than {about['limit']} tokens (longest {max(lengths)}, mean "
+        f"{np.mean(lengths):.0f}): a longer one {'is ' if about['too long'] == 'unscored' else ''}{about['too long']}"
     )
-    fix = "Raise max_length in the reward's args if the model reads more; else shorter prompts (max_prompt_chars) or max_completion_length."
+    fix = (
+        "Raise max_length in the reward's args if the model reads more; else shorter prompts (max_prompt_chars) or "
+        "max_completion_length."
+    )
     status: Status = "fails" if share > TOO_LONG else "note" if share else "ok"
-    yield Finding(
-        "truncated",
-        status,
-        said,
-        fix if share else "",
-        {"share": share, "limit": about["limit"], "longest": max(lengths)},
-    )
+    numbers = {"share": share, "limit": about["limit"], "longest": max(lengths)}
+    yield Finding("truncated", status, said, fix if share else "", numbers)
 
 
 def _form(asked: Asked, tried: Tried, values: Sequence[float | None], about: Mapping[str, Any]) -> Finding:
@@ -209,7 +179,10 @@ def _form(asked: Asked, tried: Tried, values: Sequence[float | None], about: Map
     plain = isinstance(prompts[0], str)
     if about.get("form from") == GUESSED:
         if plain and about["chat template"] and about["reads"].startswith("joined"):
-            fix = "Write chat: true in its args (plain prompts become messages), or chat: false if it was trained on plain text."
+            fix = (
+                "Write chat: true in its args (plain prompts become messages), or chat: false if it was trained on "
+                "plain text."
+            )
             return Finding("form", "fails", "its model has a chat template, and plain text is put to it", fix)
         if not about["chat template"]:
             fix = "See on its card how it was trained, and say it in its args: pair: true or false, eos: true or false."
@@ -218,7 +191,7 @@ def _form(asked: Asked, tried: Tried, values: Sequence[float | None], about: Map
 
 
 def _both_forms(asked: Asked, tried: Tried, values: Sequence[float | None], plain: bool) -> Finding:
-    """A reward meets plain text in one world and messages in another: it is asked in the form that is not this world's, too."""
+    """Worlds have plain text or messages: the reward is also asked in the form that is not this world's."""
     one, other = ("plain prompts", "messages") if plain else ("messages", "plain prompts")
     rows = _unlike(values)
     columns = tried.only(rows)
@@ -229,11 +202,17 @@ def _both_forms(asked: Asked, tried: Tried, values: Sequence[float | None], plai
     except RewardError as error:
         if not isinstance(error.__cause__, Exception):
             return Finding("form", "ok", f"{one}; {other} are refused: {_first_line(error)}")
-        fix = "Completions come as [{role: assistant, content: ...}] where prompts are messages; smilerl.rewards.texts reads both."
+        fix = (
+            "Completions come as [{role: assistant, content: ...}] where prompts are messages; smilerl.rewards.texts "
+            "reads both."
+        )
         return Finding("form", "note", f"{one}; {other} fail: {_first_line(error)}", fix)
     here, there = {values[row] for row in rows}, set(found)
     if len(here) > 1 and len(there) == 1:
-        fix = "It reads the list of messages, or the string, and not what is said: begin with `said = smilerl.rewards.texts(completions)`."
+        fix = (
+            "It reads the list of messages, or the string, and not what is said: begin with "
+            "`said = smilerl.rewards.texts(completions)`."
+        )
         return Finding("form", "fails", f"{one}; as {other} all {len(rows)} texts score {found[0]}", fix)
     worst = max(_apart(values[row], value) for row, value in zip(rows, found, strict=True))
     same = "score the same" if worst < 1e-6 else "score otherwise (a template's markers, or roles)"

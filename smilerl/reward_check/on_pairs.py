@@ -40,15 +40,16 @@ def judge_pairs(reward: Callable, pairs: Sequence[Any], above: float | None = No
         The finding `pairs`, and the agreement where there is one.
     """
     asked, n = Asked(reward), len(pairs)
-    prompts, chosen, rejected = ([getattr(row, name) for row in pairs] for name in ("prompt", "completion", "rejected"))
-    columns = {
-        name: [row.columns.get(name) for row in pairs] * 2
-        for name in dict.fromkeys(key for row in pairs for key in row.columns)
-    }
+    prompts, chosen, rejected = zip(*((row.prompt, row.completion, row.rejected) for row in pairs), strict=True)
+    names = dict.fromkeys(key for row in pairs for key in row.columns)
+    columns: dict[str, list] = {name: [row.columns.get(name) for row in pairs] * 2 for name in names}
     try:
-        scores = asked.values({"prompts": prompts * 2, "completions": chosen + rejected, **columns})
+        scores = asked.values({"prompts": [*prompts] * 2, "completions": [*chosen, *rejected], **columns})
     except RewardError as error:
-        fix = "Nobody reacts to the replies of pairs, so a reward must read the replies themselves: {name: sentiment, args: {reads: completion}}."
+        fix = (
+            "Nobody reacts to the replies of pairs, so a reward must read the replies themselves: {name: sentiment, "
+            "args: {reads: completion}}."
+        )
         return Finding("pairs", "fails", str(error).splitlines()[0], fix), None
     found = agreement(prompts, chosen, rejected, (scores[:n], scores[n:]))
     return _finding(found, above), found
@@ -57,19 +58,18 @@ def judge_pairs(reward: Callable, pairs: Sequence[Any], above: float | None = No
 def _finding(found: Agreement, above: float | None) -> Finding:
     accuracy, shorter, balanced = found.accuracy, found.shorter, found.against_length
     if accuracy.value is None or accuracy.low is None or accuracy.high is None:
-        return Finding(
-            "pairs", "fails", "no pair has both replies scored", "Are they too long for the model? See truncated."
-        )
-    words = f"accuracy {said(accuracy)}{f', {found.ties} ties' if found.ties else ''}; preferring the shorter reply: {said(shorter)}"
+        fix = "Are they too long for the model? See truncated."
+        return Finding("pairs", "fails", "no pair has both replies scored", fix)
+    ties = f", {found.ties} ties" if found.ties else ""
+    words = f"accuracy {said(accuracy)}{ties}; preferring the shorter reply: {said(shorter)}"
     if balanced.value is not None:
         words += f"; length held fixed: {balanced.value:.3f} [{balanced.low:.3f}, {balanced.high:.3f}]"
     if above is not None and accuracy.low <= above:
         fix = f"The interval is not above {above}: train longer or on more pairs, or lower --accuracy_above."
         return Finding("pairs", "fails", words, fix)
     if accuracy.high < 0.5:
-        return Finding(
-            "pairs", "fails", words, "It prefers what people rejected. Is its sign, or its label map, upside down?"
-        )
+        fix = "It prefers what people rejected. Is its sign, or its label map, upside down?"
+        return Finding("pairs", "fails", words, fix)
     if accuracy.low <= 0.5:
         return Finding("pairs", "note", words, "No better than a coin on these pairs, as far as they can tell.")
     return Finding("pairs", "ok", words)

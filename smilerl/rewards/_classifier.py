@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from smilerl.rewards._checked import RewardError
+from smilerl.rewards._failures import RewardError
 from smilerl.rewards._loading import DTYPES, base_of, load_model, load_tokenizer, read_config, trained_as
 
 #: One tokenized text: `input_ids`, and `token_type_ids` where the model tells two segments apart by them.
@@ -34,7 +34,7 @@ class Loading:
 
 
 class Classifier:
-    """Its configuration is read at once, so that a wrong model is an error early; its weights on first use.
+    """A sequence classifier. Its configuration is read at once, to refuse a wrong model early; its weights later.
 
     Args:
         model: a directory (adapter directories included) or a Hub id.
@@ -54,10 +54,8 @@ class Classifier:
         if self._loading.dtype not in (None, *DTYPES):
             raise RewardError(f"the reward '{reward}' takes dtype: {', '.join(DTYPES)}, not {self._loading.dtype!r}")
         for setting in ("batch_size", "batch_tokens"):
-            if getattr(self._loading, setting) < 1:
-                raise RewardError(
-                    f"the reward '{reward}' takes {setting}: at least 1, not {getattr(self._loading, setting)}"
-                )
+            if (size := getattr(self._loading, setting)) < 1:
+                raise RewardError(f"the reward '{reward}' takes {setting}: at least 1, not {size}")
         self.is_adapter = base_of(self.path) is not None
         if not self.is_adapter:
             self.config = read_config(self.path, reward)
@@ -69,30 +67,20 @@ class Classifier:
 
     @cached_property
     def model(self) -> torch.nn.Module:
-        """The weights, in evaluation mode."""
-        return load_model(self.path, self.name, self._loading.dtype, self._device)
-
-    @property
-    def _device(self) -> torch.device:
-        if self._loading.device is not None:
-            return torch.device(self._loading.device)
+        """The weights, in evaluation mode, by default on the rank's own device."""
         from accelerate import PartialState
 
-        return PartialState().device  # the rank's own, whether or not anybody has called torch.cuda.set_device
+        device = PartialState().device if self._loading.device is None else torch.device(self._loading.device)
+        return load_model(self.path, self.name, self._loading.dtype, device)
 
     @cached_property
     def longest(self) -> int:
         """Most tokens that the model can read."""
         positions = getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or -1
-        limits = [self.tokenizer.model_max_length, positions - self._positions_before_the_first()]
-        return min(limit for limit in limits if limit > 0)
-
-    def _positions_before_the_first(self) -> int:
-        """RoBERTa counts positions from its padding token on, so that two of 514 are never a text's."""
-        for name, module in self.model.named_modules():
-            if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
-                return module.padding_idx + 1
-        return 0
+        embeddings = [one for name, one in self.model.named_modules() if name.endswith("position_embeddings")]
+        # RoBERTa counts positions from its padding token on, so that two of 514 are never a text's.
+        before = next((i + 1 for one in embeddings if (i := getattr(one, "padding_idx", None)) is not None), 0)
+        return min(limit for limit in (self.tokenizer.model_max_length, positions - before) if limit > 0)
 
     @cached_property
     def trained_as(self) -> dict[str, Any]:
@@ -139,10 +127,8 @@ class Classifier:
             except torch.cuda.OutOfMemoryError:
                 raise RewardError(
                     f"the model of the reward '{self.name}' ran out of memory on {self.model.device} with {len(rows)} "
-                    "texts of up to "
-                    f"{max(lengths[row] for row in rows)} tokens. In its args: batch_tokens: "
-                    f"{max(1, self._loading.batch_tokens // 4)}, "
-                    "or dtype: bfloat16, or device: another one (cpu works)"
+                    f"texts of up to {max(lengths[row] for row in rows)} tokens. In its args: batch_tokens: "
+                    f"{max(1, self._loading.batch_tokens // 4)}, or dtype: bfloat16, or device: another one (cpu works)"
                 ) from None
             logits[rows] = found.float().cpu()
         return logits
@@ -162,19 +148,15 @@ class Classifier:
             yield batch
 
     def _padded(self, batch: Sequence[Encoded]) -> dict[str, torch.Tensor]:
-        """Padded on the right, whatever the tokenizer's own side: both kinds of pooling (first token, last token) then
-        work.
-        """
+        """Padded on the right, whatever the tokenizer's side, which suits pooling by first and by last token."""
         pad = self.model.config.get_text_config().pad_token_id or 0
-        width = max(len(one["input_ids"]) for one in batch)
-        filling = {"input_ids": pad, "token_type_ids": 0, "attention_mask": 0}
-        padded = {}
-        for name in [*batch[0], "attention_mask"]:
-            rows = [list(one[name]) if name in one else [1] * len(one["input_ids"]) for one in batch]
-            padded[name] = torch.tensor([row + [filling[name]] * (width - len(row)) for row in rows]).to(
-                self.model.device
-            )
-        return padded
+        whole = [{**one, "attention_mask": [1] * len(one["input_ids"])} for one in batch]
+        return {
+            name: torch.nn.utils.rnn.pad_sequence(
+                [torch.tensor(one[name]) for one in whole], True, pad if name == "input_ids" else 0
+            ).to(self.model.device)
+            for name in whole[0]
+        }
 
     def _check_ids(self, encoded: Sequence[Encoded]) -> None:
         """A token that the model has no embedding for is an unreadable crash on a GPU."""
@@ -183,8 +165,7 @@ class Classifier:
         if largest >= known:
             raise RewardError(
                 f"the tokenizer of the model '{self.path}' makes token {largest}, and the model knows {known}: they do "
-                "not belong together. "
-                "Save the tokenizer that it was trained with into its directory"
+                "not belong together. Save the tokenizer that it was trained with into its directory"
             )
 
 

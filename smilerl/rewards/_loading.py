@@ -1,7 +1,7 @@
 """Loads a HF sequence classifier whole and as it was trained, or says why not.
 
-Much goes wrong here without a word: a head that the checkpoint does not hold is made of random numbers, a sharded
-launch leaves a second model without its weights, and half precision rounds a reward of 9 to the nearest sixteenth.
+Three failures are silent elsewhere: a head that is not in the checkpoint gets random weights, a sharded launch leaves a
+second model without weights, and half precision rounds a reward of 9 to the nearest sixteenth.
 """
 
 from __future__ import annotations
@@ -17,23 +17,18 @@ from smilerl.io.terminal import first_line
 from smilerl.models import model_files
 from smilerl.models.policy import NO_CODE, check_finite
 from smilerl.models.whole import loading_whole
-from smilerl.rewards._checked import RewardError
+from smilerl.rewards._failures import RewardError
 from smilerl.runs import seals
 
 DTYPES = ("float32", "bfloat16", "float16", "auto")
-#: Keys of what a reward model that was trained here was trained to read, which nothing else in a checkpoint says: the
-#: form, and the tokens of prompt and completion at most (longer pairs were left out). They stand in its config.json; an
-#: adapter has none, so beside it is a file of ours.
+#: Keys of what a reward model trained here reads: the form, and the most tokens of prompt and completion (longer pairs
+#: were left out). They stand in config.json; beside an adapter, which has none, in a file of ours.
 TRAINED_ON, TRAINED_LENGTH = "trained_on", "trained_max_length"
 _TRAINED = "reward_model.json"
 
 
 def read_config(path: str, reward: str):
-    """The configuration of the model in a directory or on the Hub.
-
-    Raises:
-        RewardError: nothing is there, it is no model, or it is gated.
-    """
+    """The configuration of the model in a directory or on the Hub; a RewardError where it cannot be had."""
     from transformers import AutoConfig
 
     try:
@@ -44,11 +39,7 @@ def read_config(path: str, reward: str):
 
 
 def base_of(path: str) -> str | None:
-    """The model that an adapter directory belongs to; None where it holds no adapter.
-
-    Raises:
-        RewardError: it names none, or something that is no model.
-    """
+    """The model that an adapter directory belongs to; None where it holds no adapter."""
     try:
         return model_files.base_of(path)
     except ValueError as error:
@@ -56,12 +47,11 @@ def base_of(path: str) -> str | None:
 
 
 def trained_as(path: str, config) -> dict:
-    """What a reward model was trained to read, `{trained_on: ..., trained_max_length: ...}`; empty for one that was not
-    trained here.
+    """What a reward model reads, `{trained_on: ..., trained_max_length: ...}`; empty for one that was not trained here.
 
     Args:
-        path: its directory, of an adapter perhaps, or a Hub id.
-        config: of the model; an adapter's base may have one that says what the *base* was trained on.
+        path: a directory (of an adapter, perhaps) or a Hub id.
+        config: of the model; for an adapter it is its base's, and is not read.
     """
     if base_of(path) is not None:
         file = Path(path) / _TRAINED
@@ -70,24 +60,18 @@ def trained_as(path: str, config) -> dict:
 
 
 def save_trained_as(folder: str | Path, config) -> None:
-    """Writes beside an adapter of a reward model what it was trained to read; does nothing for other models.
-
-    Args:
-        folder: where `save_pretrained` has written it.
-        config: of the model in training.
-    """
+    """Writes beside the adapter of a reward model in `folder` what it reads; does nothing for other models."""
     if base_of(str(folder)) is not None and getattr(config, TRAINED_ON, None) is not None:
         said = {key: getattr(config, key, None) for key in (TRAINED_ON, TRAINED_LENGTH)}
         (Path(folder) / _TRAINED).write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
 
 
 def load_tokenizer(path: str):
-    """The model's own tokenizer (an adapter's base has it where the adapter does not); it truncates on the left."""
+    """The model's own tokenizer, else that of an adapter's base; it truncates on the left."""
     from transformers import AutoTokenizer
 
-    base = base_of(path)
-    own = base is None or (Path(path) / "tokenizer_config.json").is_file()
-    return AutoTokenizer.from_pretrained(path if own else base, truncation_side="left", **NO_CODE)
+    own = (Path(path) / "tokenizer_config.json").is_file()
+    return AutoTokenizer.from_pretrained(path if own else base_of(path) or path, truncation_side="left", **NO_CODE)
 
 
 def load_model(path: str, reward: str, dtype: str | None, device: torch.device) -> nn.Module:
@@ -112,9 +96,7 @@ def load_model(path: str, reward: str, dtype: str | None, device: torch.device) 
         raise RewardError(str(error)) from None
     config = model.config.get_text_config()
     if getattr(config, "use_cache", None):
-        config.use_cache = (
-            False  # else each pass keeps the keys and values of every layer, for a next token never asked for
-        )
+        config.use_cache = False  # no token is generated, so no keys and values need keeping
     return _with_exact_head(model.to(device).eval().requires_grad_(False))
 
 
@@ -126,11 +108,10 @@ def _plain(path: str, reward: str, dtype: str) -> nn.Module:
     )
     missing = sorted(found["missing_keys"])
     if missing:
+        some = f"{', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}"
         raise RewardError(
-            f"the model '{path}' of the reward '{reward}' has no weights for "
-            f"{', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}: "
-            "they would be random numbers. It is no trained classifier but the body of one. Name one that is, or train "
-            "it: method: reward"
+            f"the model '{path}' of the reward '{reward}' has no weights for {some}: they would be random numbers. It "
+            "is no trained classifier but the body of one. Name one that is, or train it: method: reward"
         )
     return model
 
@@ -144,9 +125,9 @@ def _adapted(path: str, reward: str, dtype: str) -> nn.Module:
         with safe_open(weights, "pt") as held:
             if not any(f".{head}." in key for key in held.keys() for head in ("score", "classifier")):  # noqa: SIM118
                 raise RewardError(
-                    f"the adapter '{path}' of the reward '{reward}' holds no head, and its base {base} is no "
-                    "classifier: scores would be "
-                    "random numbers. Train it with task_type SEQ_CLS, or modules_to_save: [score]"
+                    f"the adapter '{path}' of the reward '{reward}' holds no head, and its base {base} is "
+                    "no classifier: scores would be random numbers. Train it with task_type SEQ_CLS, or "
+                    "modules_to_save: [score]"
                 )
     return AutoPeftModelForSequenceClassification.from_pretrained(path, num_labels=1, dtype=dtype, **NO_CODE)
 
@@ -175,27 +156,19 @@ def _with_exact_head(model: nn.Module) -> nn.Module:
 
 def _why_not(path: str, reward: str, error: Exception) -> str:
     """What to do about a model that cannot be had."""
+    from huggingface_hub.constants import is_offline_mode
     from huggingface_hub.errors import GatedRepoError
 
-    causes: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None:
-        causes.append(cause)
+        if isinstance(cause, GatedRepoError):
+            return (
+                f"the model '{path}' of the reward '{reward}' is gated. Accept its conditions on "
+                f"https://huggingface.co/{path}, then log in: hf auth login (or set HF_TOKEN)"
+            )
         cause = cause.__cause__ or cause.__context__
-    if any(isinstance(one, GatedRepoError) for one in causes):
-        return (
-            f"the model '{path}' of the reward '{reward}' is gated. Accept its conditions on "
-            f"https://huggingface.co/{path}, then log in: "
-            "hf auth login (or set HF_TOKEN)"
-        )
-    offline = " HF_HUB_OFFLINE is set, so only what is in the cache is found." if _offline() else ""
+    offline = " HF_HUB_OFFLINE is set, so only what is in the cache is found." if is_offline_mode() else ""
     return (
         f"no model for the reward '{reward}' at '{path}', neither a directory with config.json nor a Hub "
         f"id.{offline}\n{first_line(error, 500)}"
     )
-
-
-def _offline() -> bool:
-    from huggingface_hub.constants import is_offline_mode
-
-    return is_offline_mode()

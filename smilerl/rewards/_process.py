@@ -1,8 +1,10 @@
-"""Settings of the process that a reward may change and training depends on: they are put back after each call."""
+"""What a reward shares with training: the settings of the process, and the global generators of random numbers."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import random
 import signal
 import sys
 import threading
@@ -10,9 +12,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import numpy as np
 import torch
 
 from smilerl.io.terminal import printable
+from smilerl.models.randomness import generators, put_back
 
 _SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
@@ -41,7 +45,7 @@ def settings_kept() -> Iterator[None]:
 def streams_guarded() -> Iterator[None]:
     """Within this block standard output and error take printable text and cannot be closed."""
     streams = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (_Guarded.of(stream) for stream in streams)
+    sys.stdout, sys.stderr = (None if stream is None else _Guarded(stream) for stream in streams)
     try:
         yield
     finally:
@@ -49,17 +53,10 @@ def streams_guarded() -> Iterator[None]:
 
 
 class _Guarded:
-    """A stream that takes text as it can be printed, and whose `close` only flushes: what a reward closed would be
-    missing to the run.
-    """
+    """A stream that writes printable text, and whose `close` only flushes, as the run goes on using it."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
-
-    @classmethod
-    def of(cls, stream: Any) -> Any:
-        """The stream in this wrapper; None where there is none."""
-        return None if stream is None else cls(stream)
 
     def write(self, text: str) -> int:
         """Writes `text` without what moves the cursor; returns its length, as a stream does."""
@@ -122,14 +119,59 @@ def _put_back(before: tuple) -> None:
 
 
 def _folder() -> str | None:
-    try:
+    with suppress(FileNotFoundError):
         return os.getcwd()
-    except FileNotFoundError:
-        return None
+    return None
 
 
 def _handlers() -> dict[int, Any]:
-    """Python can set handlers in the main thread alone."""
-    if threading.current_thread() is not threading.main_thread():
-        return {}
-    return {number: signal.getsignal(number) for number in _SIGNALS}
+    in_main = threading.current_thread() is threading.main_thread()  # Python sets handlers nowhere else
+    return {number: signal.getsignal(number) for number in _SIGNALS} if in_main else {}
+
+
+class Streams:
+    """The states of the global generators that belong to one reward."""
+
+    def __init__(self, key: str) -> None:
+        seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4])
+        self._python = random.Random(seed).getstate()
+        self._numpy: Any = np.random.RandomState(seed).get_state()
+        self._torch = torch.Generator().manual_seed(seed).get_state()
+        self._cuda: torch.Tensor | None = None
+        self._seed = seed
+
+    @contextmanager
+    def own(self) -> Iterator[None]:
+        """Within this block the global generators are the reward's."""
+        theirs = generators(all_devices=False)
+        self._swap_in()
+        try:
+            yield
+        finally:
+            self._python, self._numpy, self._torch, cuda = generators(all_devices=False)
+            self._cuda = cuda if theirs[3] is not None else self._cuda
+            put_back(theirs)
+
+    def _swap_in(self) -> None:
+        begun = torch.cuda.is_initialized()
+        put_back((self._python, self._numpy, self._torch, self._cuda if begun else None))
+        if begun and self._cuda is None:
+            torch.cuda.manual_seed(self._seed)
+
+    def state_dict(self) -> dict:
+        """Plain lists and numbers, so that JSON can hold it."""
+        python, (kind, keys, *rest) = self._python, self._numpy
+        return {
+            "python": [python[0], list(python[1]), python[2]],
+            "numpy": [kind, keys.tolist(), *rest],
+            "torch": self._torch.tolist(),
+            "cuda": None if self._cuda is None else self._cuda.tolist(),
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        version, internal, gauss = state["python"]
+        kind, keys, *rest = state["numpy"]
+        self._python = (version, tuple(internal), gauss)
+        self._numpy = (kind, np.array(keys, dtype=np.uint32), *rest)
+        self._torch = torch.tensor(state["torch"], dtype=torch.uint8)
+        self._cuda = None if state["cuda"] is None else torch.tensor(state["cuda"], dtype=torch.uint8)

@@ -12,17 +12,11 @@ _SCALARS = (type(None), bool, int, float, str)
 _ARRAY = "\0array"
 _ALLOWED = "Return numbers, text, None, lists, tuples, dicts, NumPy arrays and tensors"
 _INSTEAD = {
-    "set": "sorted(...) of it",
-    "frozenset": "sorted(...) of it",
-    "deque": "list(...) of it",
-    "defaultdict": "dict(...) of it",
-    "Counter": "dict(...) of it",
-    "Random": "its getstate()",
-    "Generator": "its bit_generator.state (NumPy) or get_state() (torch)",
-    "RandomState": "its get_state()",
-    "Path": "str(...) of it",
-    "PosixPath": "str(...) of it",
-}
+    **dict.fromkeys(("set", "frozenset"), "sorted(...) of it"), "deque": "list(...) of it",
+    **dict.fromkeys(("defaultdict", "Counter"), "dict(...) of it"), "Random": "its getstate()",
+    "Generator": "its bit_generator.state (NumPy) or get_state() (torch)", "RandomState": "its get_state()",
+    **dict.fromkeys(("Path", "PosixPath"), "str(...) of it"),
+}  # fmt: skip
 
 
 class NotPlain(ValueError):

@@ -1,6 +1,4 @@
-"""constant: the same for everything. With beta > 0 the policy must not move; if it does, something other than the
-reward moves it.
-"""
+"""constant: the same for everything. With beta > 0 the policy must not move."""
 
 from __future__ import annotations
 

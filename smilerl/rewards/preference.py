@@ -31,10 +31,9 @@ GUESSED = "a guess from its tokenizer"
 
 @dataclass(frozen=True)
 class _Form:
-    """How prompt and completion are put before the model; None: as the model's kind suggests."""
+    """How prompt and completion are put to the model; None: as the model's kind suggests."""
 
     reads: Part
-
     pair: bool | None
     eos: bool | None
     chat: bool | None
@@ -96,8 +95,7 @@ class _Preference:
         if not os.environ.get(MODEL_VARIABLE):
             raise RewardError(
                 "the reward 'preference' needs a reward model. In a recipe: {name: preference, args: {model: "
-                "DIRECTORY_OR_ID}}; "
-                f"in a TRL script: the environment variable {MODEL_VARIABLE}=DIRECTORY_OR_ID"
+                f"DIRECTORY_OR_ID}}}}; in a TRL script: the environment variable {MODEL_VARIABLE}=DIRECTORY_OR_ID"
             )
         return _reward_model(os.environ[MODEL_VARIABLE], self._loading)
 
@@ -149,8 +147,7 @@ class _Preference:
         if ends and tokenizer.eos_token is None:
             raise RewardError(
                 f"the tokenizer of the reward model '{self._classifier.path}' has no EOS token, which training data by "
-                "RewardTrainer ends "
-                "with. If it was trained otherwise, say so in the reward's args: eos: false"
+                "RewardTrainer ends with. If it was trained otherwise, say so in the reward's args: eos: false"
             )
         return ends
 
@@ -179,9 +176,8 @@ class _Preference:
         if self._classifier.tokenizer.chat_template is None:
             raise RewardError(
                 f"the prompts are messages, but the reward model '{self._classifier.path}' has no chat template: it "
-                "was trained on plain "
-                "text. Use plain prompts, or a reward model trained on messages; or, if it reads question and answer "
-                "as two segments, pair: true"
+                "was trained on plain text. Use plain prompts, or a reward model trained on messages; or, if it reads "
+                "question and answer as two segments, pair: true"
             )
         talks = [
             as_said(_messages(prompt, "user")) + as_said(_messages(said, "assistant"), self._form.reads)

@@ -1,6 +1,4 @@
-"""reading: the number that the sensor prints for the person's face. The plainest proxy, and the one that can be
-fooled.
-"""
+"""reading: the number that the sensor prints for the person's face. The plainest proxy, which can be fooled."""
 
 from __future__ import annotations
 

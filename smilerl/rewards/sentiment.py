@@ -1,9 +1,8 @@
 """sentiment: how positive is the recorded transcript of what the person says back.
 
 VADER, a lexicon, by default: `vaderSentiment`'s compound score (Hutto & Gilbert 2014). Or any HF text classifier by id
-or
-path: P(positive) - P(negative), or the expected stars, with the labels read from its own `id2label`. (Handed to TRL as
-a model, a two-label classifier would silently be optimised for label 0, which usually is NEGATIVE.)
+or path: P(positive) - P(negative), or the expected stars, with the labels read from its own `id2label`. (As a reward
+model of TRL, a two-label classifier would silently be optimised for label 0, which usually is NEGATIVE.)
 """
 
 from __future__ import annotations
@@ -53,19 +52,18 @@ def build(
         raise RewardError("the reward 'sentiment' takes labels only with a model: VADER has none")
     loading = Loading(dtype, device, batch_size, batch_tokens)
     scorer = None if model is None else _Scorer(model, labels, max_length, loading)
-
     part: Any = reads
 
     def said_by(completions, person) -> list[str | None]:
-        if part != "transcript":
-            said = [part_of(completion, part) for completion in completions]
-            return [one or None for one in said] if part == "thoughts" else list(said)
-        return [one.transcript for one in observed("sentiment", completions, person)]
+        if part == "transcript":
+            return [one.transcript for one in observed("sentiment", completions, person)]
+        said = [part_of(completion, part) for completion in completions]
+        return [one or None for one in said] if part == "thoughts" else list(said)
 
     def sentiment(prompts, completions, *, person=None, **columns) -> list[float | None]:
         said = said_by(completions, person)
         distinct = list(dict.fromkeys(one for one in said if one is not None))
-        scores = dict(zip(distinct, _vader(distinct) if scorer is None else scorer(distinct), strict=True))
+        scores = dict(zip(distinct, map(_compound, distinct) if scorer is None else scorer(distinct), strict=True))
         if scorer is not None and "log_metric" in columns and distinct:
             columns["log_metric"]("sentiment/truncated", scorer.truncated(distinct))
         return [None if one is None else scores[one] for one in said]
@@ -105,8 +103,7 @@ def label_values(id2label: Mapping[int, str], labels: Mapping | None = None) -> 
     if len(values) < len(names) or not min(values) < 0 < max(values):
         raise RewardError(
             f"the labels of the sentiment model are {', '.join(names)}: their names do not say which is positive. Say "
-            "it in the "
-            f"reward's args, labels: {{positive: {names[-1]}, negative: {names[0]}}} (if that is what its card says)"
+            f"it in the reward's args, labels: {{positive: {names[-1]}, negative: {names[0]}}} (if its card says so)"
         )
     return values
 
@@ -125,10 +122,6 @@ def _given_values(names: Sequence[str], labels: Mapping) -> list[float]:
             f"out), not {dict(labels)}"
         )
     return list(values.values())
-
-
-def _vader(said: Sequence[str]) -> list[float]:
-    return [_compound(one) for one in said]
 
 
 @lru_cache(maxsize=65536)

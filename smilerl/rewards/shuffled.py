@@ -1,6 +1,4 @@
-"""shuffled: the values of another reward, given to the wrong people. Same numbers, no connection: a control for their
-shape.
-"""
+"""shuffled: the values of another reward, given to the wrong people: a control with their shape and no connection."""
 
 from __future__ import annotations
 

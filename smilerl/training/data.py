@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import json
 import sys
-from collections.abc import Callable
 
 from accelerate import PartialState
 from datasets import Dataset, DatasetDict
@@ -14,12 +13,13 @@ from datasets import Dataset, DatasetDict
 from smilerl.config.recipe import Recipe
 from smilerl.config.trl import FORM_OF
 from smilerl.data import pairs, preferences
+from smilerl.rewards import Reward
 from smilerl.runs.directory import Run, RunError
 from smilerl.training.observers.progress import say
 from smilerl.worlds.base import World
 
 
-def with_pairs(recipe: Recipe, run: Run, world: World, rewards: list[Callable], progress: bool) -> Recipe:
+def with_pairs(recipe: Recipe, run: Run, world: World, rewards: list[Reward], progress: bool) -> Recipe:
     """The recipe with a file in place of the pairs or labels that its rewards are to make, sampled into the run's directory.
 
     The main process of several samples alone; for a large model make the file before, with `smilerl pairs`.

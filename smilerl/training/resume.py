@@ -24,7 +24,7 @@ from transformers import Trainer, TrainerCallback
 
 from smilerl.io.terminal import brief
 from smilerl.models.randomness import generators, put_back
-from smilerl.rewards._clock import RewardTimeout, StopAsked
+from smilerl.rewards._asking import RewardTimeout, StopAsked
 from smilerl.runs import checkpoints
 from smilerl.runs.directory import Interrupted, RunError
 from smilerl.training.finite import refuse_broken

@@ -22,7 +22,7 @@ from typing import Any
 from datasets import Dataset
 
 from smilerl.models.sampling import decoded
-from smilerl.rewards import carry, is_async, name_of
+from smilerl.rewards import Around
 from smilerl.training.trl_adapter import generation
 from smilerl.worlds import turns
 from smilerl.worlds.base import World
@@ -118,36 +118,33 @@ def several_turns(people: Dataset, n: int, answer: Answer) -> Callable[[list, An
     return rollout
 
 
-def of_last_turn(reward: Callable) -> Callable:
+class OfLastTurn(Around):
     """A reward of prompts and completions as a reward of conversations: asked about the last turn, None where there is none."""
 
-    def asked(talk: list[dict], completions: list, columns: dict[str, Any]) -> tuple[list[int], dict[str, Any]]:
-        rows = [row for row, one in enumerate(talk) if not one["cut"]]
-        whole = {
-            name: [value[row] for row in rows] if _per_row(value, talk) else value for name, value in columns.items()
-        }
+    def before(self, given: dict[str, Any]) -> dict[str, Any] | None:
+        talk, columns = given["_talk"], {name: value for name, value in given.items() if name != "_talk"}
+        rows = _whole(talk)
         if "log_metric" in columns:
             columns["log_metric"]("cut_short", 1 - len(rows) / len(talk))
-        if "log_extra" in columns:
-            whole["log_extra"] = lambda name, values: columns["log_extra"](name, _spread(rows, list(values), len(talk)))
-        plain = not completions or isinstance(completions[0], str)
+        if not rows:
+            return None
+        log_extra = columns.get("log_extra")
+        columns = {
+            name: [value[row] for row in rows] if _per_row(value, talk) else value for name, value in columns.items()
+        }
+        if log_extra is not None:
+            columns["log_extra"] = lambda name, values: log_extra(name, _spread(rows, list(values), len(talk)))
         replies = [talk[row]["reply"] for row in rows]
-        return rows, whole | {
+        plain = not given["completions"] or isinstance(given["completions"][0], str)
+        return columns | {
             "prompts": [talk[row]["prompt"] for row in rows],
             "completions": replies if plain else [[{"role": "assistant", "content": reply}] for reply in replies],
             "completion_ids": [talk[row]["ids"] for row in rows],
             "person": [talk[row]["person"] for row in rows],
         }
 
-    def run(prompts, completions, *, _talk, **columns) -> list[float | None]:
-        rows, arguments = asked(_talk, completions, columns)
-        return _spread(rows, list(reward(**arguments)) if rows else [], len(_talk))
-
-    async def run_async(prompts, completions, *, _talk, **columns) -> list[float | None]:
-        rows, arguments = asked(_talk, completions, columns)
-        return _spread(rows, list(await reward(**arguments)) if rows else [], len(_talk))
-
-    return carry(run_async if is_async(reward) else run, reward, name=name_of(reward))
+    def combine(self, values: Sequence[list[float | None]], **columns: Any) -> list[float | None]:
+        return _spread(_whole(columns["_talk"]), values[0], len(columns["_talk"]))
 
 
 def _reply(talks: list[_Talk], trainer: Any, replies: list[list[int]], logprobs: list[list[float]] | None) -> None:
@@ -205,6 +202,11 @@ def _turn_between(trainer: Any, words: str, reply_ids: list[int]) -> list[int]:
     ids = tokenizer(rest, add_special_tokens=False)["input_ids"]
     # A reply that ended has said its end token itself; one that was cut off is closed for it.
     return ids[1:] if reply_ids and ids and ids[0] == reply_ids[-1] else ids
+
+
+def _whole(talk: list[dict]) -> list[int]:
+    """The rows of conversations that were not cut."""
+    return [row for row, one in enumerate(talk) if not one["cut"]]
 
 
 def _per_row(value: Any, talk: list[dict]) -> bool:

@@ -26,8 +26,8 @@ from smilerl.config.trl_refusals import REFUSALS, telling
 from smilerl.data import preferences
 from smilerl.io import paths
 from smilerl.models import cached, reference
-from smilerl.rewards import build_rewards
-from smilerl.rewards._together import Together
+from smilerl.rewards import Reward, build_rewards
+from smilerl.rewards._summed import Together
 from smilerl.runs import checkpoints, launch, lineage, ownership
 from smilerl.runs.directory import Run, finished_run
 from smilerl.training import data, fit, methods, recipe_check, sharding, supply, weights
@@ -56,7 +56,7 @@ class _Parts:
     recipe: Recipe
     run: Run
     world: World
-    rewards: list[Callable]
+    rewards: list[Reward]
     dataset: Dataset | DatasetDict
     key: EvaluationKey
     progress: bool
@@ -138,7 +138,7 @@ def _world(recipe: Recipe) -> World:
     return world
 
 
-def _rewards(recipe: Recipe, world: World) -> list[Callable]:
+def _rewards(recipe: Recipe, world: World) -> list[Reward]:
     """The recipe's rewards, built; their models are loaded when they are first asked."""
     making_data = methods.data_channels(recipe)
     with hushed(), sealed(title(recipe), making_data), telling(recipe, "world.args"):
@@ -146,12 +146,12 @@ def _rewards(recipe: Recipe, world: World) -> list[Callable]:
     with sealed(title(recipe), making_data):  # building a reward may run the user's code
         rewards = build_rewards(recipe.rewards, recipe.seed, world, columns)
         if sharding.sharded(recipe):
-            rewards = [sharding.with_whole_models(reward) for reward in rewards]
+            return [sharding.WithWholeModels(reward) for reward in rewards]
     return rewards
 
 
 def _data(
-    recipe: Recipe, run: Run, world: World, rewards: list[Callable], progress: bool
+    recipe: Recipe, run: Run, world: World, rewards: list[Reward], progress: bool
 ) -> tuple[Recipe, Dataset | DatasetDict]:
     """The rows to train on, and the recipe with the file that they are in where its rewards made them."""
     open_here = (*methods.data_channels(recipe), *_channels(rewards))
@@ -160,7 +160,7 @@ def _data(
         return recipe, methods.method(recipe.method).dataset(recipe, world)
 
 
-def _channels(rewards: list[Callable]) -> list[str]:
+def _channels(rewards: list[Reward]) -> list[str]:
     """The channels through which these rewards see outcomes."""
     return sorted({name for reward in rewards for name in reward.channels})
 
@@ -173,7 +173,7 @@ def _note(parts: _Parts, unwatched: str | None) -> None:
     data.refuse_other(run, data_hash)
     if not PartialState().is_main_process:
         return
-    by_rewards = {name for reward in parts.rewards for name in getattr(reward, "learnt_from", ())}
+    by_rewards = {name for reward in parts.rewards for name in reward.learnt_from}
     by_base = lineage.of_model(recipe.policy.model_name_or_path)
     # `channels` are open in this run; through those of `learnt_from` outcomes reached its base, its data or a reward model before.
     run.note(

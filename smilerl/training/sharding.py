@@ -9,13 +9,13 @@ keep the weights whole and lose nothing. A reward model is kept whole in each pr
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from smilerl.config.recipe import Recipe
 from smilerl.io import bounded
 from smilerl.models.whole import loading_whole
-from smilerl.rewards import carry, is_async, name_of
+from smilerl.rewards import Around
 from smilerl.training import methods
 
 
@@ -60,23 +60,16 @@ def why_unwatched(recipe: Recipe) -> str | None:
     )
 
 
-def with_whole_models(reward: Callable) -> Callable:
-    """The reward, loading its models whole whatever is done to the policy.
+class WithWholeModels(Around):
+    """A reward that loads its models whole whatever is done to the policy.
 
     A reward loads its model when it is first called. By then transformers knows that the run is sharded, and would load that one
     as slices too (ZeRO-3), or in the first process alone (FSDP with `fsdp_cpu_ram_efficient_loading`), as if somebody were to
     put it together again; nobody is.
     """
 
-    def run(*args, **columns):
-        with loading_whole():
-            return reward(*args, **columns)
-
-    async def run_async(*args, **columns):
-        with loading_whole():
-            return await reward(*args, **columns)
-
-    return carry(run_async if is_async(reward) else run, reward, name=name_of(reward))
+    def around(self) -> AbstractContextManager[None]:
+        return loading_whole()
 
 
 def _gathers_to_save(recipe: Recipe) -> bool:

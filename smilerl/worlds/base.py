@@ -24,7 +24,7 @@ from datasets import Dataset
 from smilerl.io.errors import UserError
 
 #: What every reward is given beside the data's columns.
-GIVEN = frozenset("prompts completions completion_ids trainer_state log_extra log_metric person".split())
+GIVEN = frozenset("prompts completions completion_ids trainer_state reward_context log_extra log_metric person".split())
 
 
 class WorldError(UserError, ValueError):

@@ -381,7 +381,7 @@ def test_candidates_are_scored_by_what_is_visible_and_kept_as_they_were_said(thi
 
 
 def test_trainers_ask_rewards_about_the_whole_completion():
-    from smilerl.rewards import with_opening
+    from smilerl.rewards import WithOpening
 
     seen = []
 
@@ -393,10 +393,10 @@ def test_trainers_ask_rewards_about_the_whole_completion():
         return reward(prompts, completions)
 
     reward.channels = ("gold",)
-    assert with_opening(reward, "") is reward
-    whole = with_opening(reward, "<think>")
+    assert WithOpening(reward, "")(prompts=[[U]], completions=[said("x")]) and seen.pop() == said("x")
+    whole = WithOpening(reward, "<think>")
     assert whole.channels == ("gold",) and whole.__name__ == "reward"
     whole(prompts=[[U]], completions=[said("a</think>b")])
-    asyncio.run(with_opening(slow, "<think>")(prompts=[[U]], completions=[said("hm")]))
+    asyncio.run(WithOpening(slow, "<think>")(prompts=[[U]], completions=[said("hm")]))
     whole(prompts=["p"], completions=["c"])
     assert seen == [said("<think>a</think>b"), said("<think>hm"), "c"]

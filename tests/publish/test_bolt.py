@@ -52,6 +52,7 @@ def built(checkpoint, tmp_path, monkeypatch):
 
     monkeypatch.setattr(worlds, "build", build_world)
     monkeypatch.setattr(rewards, "resolve", resolved)
+    monkeypatch.setattr(rewards.base, "resolve", resolved)
     return seen
 
 

@@ -12,7 +12,7 @@ import torch
 
 from smilerl import worlds
 from smilerl.reward_check import Tried, look, of_pairs, of_world
-from smilerl.reward_check.paying import pay
+from smilerl.reward_check.tried import pay
 from smilerl.rewards import build_reward, text
 
 TRIED = Tried(

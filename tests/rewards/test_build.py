@@ -10,7 +10,7 @@ from smilerl import rewards, worlds
 from smilerl.data.candidates import Sampling, draw
 from smilerl.models.policy import fresh_policy
 from smilerl.rewards import RewardError, build_reward, build_rewards
-from smilerl.rewards._summed import summed
+from smilerl.rewards._summed import Summed
 from tests.fixtures.recipes import TINY
 
 USERS_FILE = """
@@ -190,7 +190,7 @@ def test_outside_training_a_reward_gets_the_columns_from_the_people(tmp_path, mo
     (tmp_path / "talks.jsonl").write_text('{"prompt": "p", "answer": "4"}\n{"prompt": "q", "answer": "5"}\n')
     monkeypatch.chdir(tmp_path)
     people = worlds.build("dialogue", path="talks.jsonl", held_out_fraction=0).people("train", 2, 0)
-    total = summed(build_rewards([{"name": "needy.py:graded"}]), [2.0])
+    total = Summed(build_rewards([{"name": "needy.py:graded"}]), [2.0])
     prompts, persons = people["prompt"][:], people["person"][:]
     assert total(prompts=prompts, completions=people["answer"][:], person=persons) == [2.0, 2.0]
     assert total(prompts=prompts, completions=["4", "4"], person=persons, answer=["4", "4"]) == [2.0, 2.0]
@@ -204,6 +204,6 @@ def test_candidates_are_scored_with_the_columns_of_their_people(tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     world = worlds.build("dialogue", path="talks.jsonl", held_out_fraction=0)
     people = world.people("train", 2, 0)
-    total = summed(build_rewards([{"name": "needy.py:longest"}]), [1.0])
+    total = Summed(build_rewards([{"name": "needy.py:longest"}]), [1.0])
     found = draw(fresh_policy(TINY, world), people, total, Sampling(k=3, max_new_tokens=2))
     assert found.rewards.tolist() == [[float(len(answer))] * 3 for answer in people["answer"]]

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from smilerl.rewards._outside import ask_outside
+from smilerl.rewards._summed import ask_outside
 
 PERSON = json.dumps({"world": "dialogue", "columns": {"answer": "4"}})
 ASKED = [{"role": "user", "content": "2 + 2?"}]

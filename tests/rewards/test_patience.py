@@ -20,9 +20,8 @@ from smilerl.io import time_limit
 from smilerl.io.paths import PACKAGE
 from smilerl.io.time_limit import TimedOut, hurry, within
 from smilerl.rewards import checked
-from smilerl.rewards._clock import RewardTimeout, StopAsked
-from smilerl.rewards._summed import summed
-from smilerl.rewards._together import Together
+from smilerl.rewards._asking import RewardTimeout, StopAsked
+from smilerl.rewards._summed import Summed, Together
 
 BATCH = {"prompts": ["p", "q"], "completions": ["a", "b"]}
 
@@ -113,8 +112,8 @@ def test_an_async_reward_is_ended_and_the_other_is_not(blocks, monkeypatch):
 
     hangs, answers = checked(hangs, timeout=0.1), checked(answers, timeout=0.1)
     for _ in range(2):
-        assert summed([answers], [1.0])(**BATCH) == [1.0, 2.0]
-        assert summed([answers, hangs], [1.0, 1.0], [1.0, 1.0])(**BATCH) == [None, None]
+        assert Summed([answers], [1.0])(**BATCH) == [1.0, 2.0]
+        assert Summed([answers, hangs], [1.0, 1.0], [1.0, 1.0])(**BATCH) == [None, None]
         assert hangs.last_call.late and not answers.last_call.late
 
 
@@ -192,7 +191,7 @@ def test_a_stop_leaves_no_half_step():
 
 
 def test_outside_the_trainer_missing_rows_are_counted_and_too_many_stop_the_work(capsys):
-    total = summed([slow("late", 3, 5, 6, 7, 8)], [1.0])
+    total = Summed([slow("late", 3, 5, 6, 7, 8)], [1.0])
     assert [total(**BATCH)[0] for _ in range(6)] == [1.0, 1.0, None, 1.0, None, None]
     assert capsys.readouterr().err.count("the reward 'late' gave no answer within 0.05 s: its 2 rows are missing") == 3
     with pytest.raises(
@@ -208,7 +207,7 @@ def test_outside_the_trainer_missing_rows_are_counted_and_too_many_stop_the_work
 
 def test_each_reward_of_a_sum_has_its_own_limit_and_count(monkeypatch):
     monkeypatch.setattr("smilerl.rewards._asking._SLACK", 0.1)
-    patient = summed([slow("late", 1, 2), slow("quick")], [1.0, 1.0], [1.0, 0.0])
+    patient = Summed([slow("late", 1, 2), slow("quick")], [1.0, 1.0], [1.0, 0.0])
     assert [patient(**BATCH)[0] for _ in range(3)] == [None, None, 2.0]
 
     async def late(prompts, completions, **columns):
@@ -217,12 +216,12 @@ def test_each_reward_of_a_sum_has_its_own_limit_and_count(monkeypatch):
     with pytest.raises(
         RewardTimeout, match=r"the reward 'late_2' gave no answer within 0\.1 s, in 1 of the last 1 calls"
     ):
-        summed([slow("quick"), checked(late, name="late_2", timeout=0.1)], [1.0, 1.0], [0.5, 0.5])(**BATCH)
-    assert summed([slow("quick"), slow("unasked", 1)], [1.0, 0.0], [0.5, 0.0])(**BATCH) == [1.0, 1.0]
+        Summed([slow("quick"), checked(late, name="late_2", timeout=0.1)], [1.0, 1.0], [0.5, 0.5])(**BATCH)
+    assert Summed([slow("quick"), slow("unasked", 1)], [1.0, 0.0], [0.5, 0.0])(**BATCH) == [1.0, 1.0]
 
 
 def test_a_stop_outside_the_trainer_scores_nothing_wrongly():
-    total = summed([slow("late", 1)], [1.0], [1.0])
+    total = Summed([slow("late", 1)], [1.0], [1.0])
     hurry(0.05)
     try:
         with pytest.raises(StopAsked):

@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from smilerl.rewards import RewardError, checked
-from smilerl.rewards._checked import LARGEST
+from smilerl.rewards import LARGEST, RewardError, checked
 from smilerl.rewards._state import NotPlain, plain, restored
-from smilerl.rewards._summed import summed
+from smilerl.rewards._summed import Summed
 
 BATCH = {"prompts": ["p"], "completions": ["a"]}
 CHANGES = {
@@ -50,7 +49,7 @@ def test_settings_are_put_back(what, is_async, fails):
     async def mine_async(prompts, completions, **columns):
         return mine(prompts, completions)
 
-    before, total = seen(), summed([checked(mine_async if is_async else mine)], [1.0])
+    before, total = seen(), Summed([checked(mine_async if is_async else mine)], [1.0])
     if fails:
         with pytest.raises(RewardError):
             total(**BATCH)
@@ -112,7 +111,7 @@ def test_what_it_raises_is_one_short_error_with_its_line(raises, says, is_async)
     if is_async and isinstance(raises, StopIteration | asyncio.CancelledError):
         says = ""  # asyncio makes these its own
     with pytest.raises(RewardError) as caught:
-        summed([checked(mine_async if is_async else mine)], [1.0])(**BATCH)
+        Summed([checked(mine_async if is_async else mine)], [1.0])(**BATCH)
     text = str(caught.value)
     assert says in text and "'mine" in text and f"{__file__}:" in text
     assert len(text) < 1500 and len(text.splitlines()) <= 10 and "\x1b" not in text

@@ -176,7 +176,9 @@ def test_it_runs_on_the_process_own_device_unless_told_otherwise(checkpoint):
 
     folder = checkpoint("qwen3", classifier=True)
     assert Classifier(folder, "preference").model.device == PartialState().device
-    assert Classifier(folder, "preference", Loading(device="meta"))._device == torch.device("meta")
+    elsewhere = Classifier(folder, "preference", Loading(device="meta"))
+    with pytest.raises(Exception, match="meta"):  # the device that was asked for, which holds no numbers
+        elsewhere.logits([{"input_ids": [1]}])
 
 
 def test_an_rm_with_two_outputs_is_refused_with_a_way_out(checkpoint):

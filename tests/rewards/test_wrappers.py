@@ -11,8 +11,8 @@ from shutil import copytree
 import pytest
 
 from smilerl.publish import sections
-from smilerl.rewards import RewardError, build_reward, build_rewards, is_async
-from smilerl.rewards._summed import summed
+from smilerl.rewards import Around, RewardError, build_reward, build_rewards, is_async
+from smilerl.rewards._summed import Summed
 from smilerl.rewards.base import Reward
 from smilerl.rewards.preference import MODEL_VARIABLE
 from smilerl.training import rollouts, sharding
@@ -148,7 +148,7 @@ def test_a_wrapper_around_an_async_reward_is_async(name, batch):
 
 
 @pytest.mark.parametrize(
-    "around", [rollouts.of_last_turn, sharding.with_whole_models, lambda reward: summed([reward], [1.0])]
+    "around", [rollouts.OfLastTurn, sharding.WithWholeModels, lambda reward: Summed([reward], [1.0])]
 )
 @pytest.mark.parametrize("inner", [STATEFUL, SLOW])
 def test_what_a_trainer_puts_around_a_reward_keeps_it_too(around, inner):
@@ -158,13 +158,14 @@ def test_what_a_trainer_puts_around_a_reward_keeps_it_too(around, inner):
         assert getattr(outer, name) == getattr(reward, name), name
     assert outer.about() == reward.about()
     before = copy.deepcopy(outer.state_dict())
-    assert json.loads(json.dumps(before)) == json.loads(json.dumps(reward.state_dict()))
+    own = reward.state_dict() if isinstance(outer, Around) else {"inner": [reward.state_dict()]}
+    assert json.loads(json.dumps(before)) == json.loads(json.dumps(own))
     outer.load_state_dict(before)
 
 
 def test_the_sum_of_rewards_has_what_each_of_them_has(judge, batch):
     rewards = build_rewards([STATEFUL, {"name": "preference", "args": {"model": judge}}, {"name": "random"}])
-    total = summed(rewards, [1.0, 1.0, 1.0])
+    total = Summed(rewards, [1.0, 1.0, 1.0])
     assert total.channels == ("gold",) and total.learnt_from == ("annotators", "gold") and total.needs_reaction
     state = copy.deepcopy(total.state_dict())
     first = total(**batch)

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from smilerl.io import time_limit
-from smilerl.rewards._clock import RewardTimeout
+from smilerl.rewards._asking import RewardTimeout
 from smilerl.runs import checkpoints
 from smilerl.runs.directory import Interrupted, Run
 from smilerl.training import stop

@@ -137,9 +137,9 @@ def test_three_turns_and_a_person_who_stops_answering(checkpoint):
         "person": ["p", "q"],
     }
     more = {"extra": ["x", "y"], "log_metric": metrics.__setitem__}
-    assert rollouts.of_last_turn(reward)(**arguments, **more) == [0.5, None] and metrics == {"cut_short": 0.5}
-    assert asyncio.run(rollouts.of_last_turn(later)(**arguments)) == [1.0, None]
-    assert rollouts.of_last_turn(reward).__name__ == "reward"
+    assert rollouts.OfLastTurn(reward)(**arguments, **more) == [0.5, None] and metrics == {"cut_short": 0.5}
+    assert asyncio.run(rollouts.OfLastTurn(later)(**arguments)) == [1.0, None]
+    assert rollouts.OfLastTurn(reward).__name__ == "reward"
 
 
 def test_people_who_begin_alike_are_refused():
@@ -187,7 +187,7 @@ def test_a_rollout_of_one_turn_is_ordinary_grpo_bit_for_bit(make_recipe, monkeyp
     def with_rollout(**parts):
         world = worlds.build("smileworld")
         parts["rollout_func"] = rollouts.several_turns(parts["train_dataset"], 1, rollouts.answers_of(world))
-        parts["reward_funcs"] = [rollouts.of_last_turn(reward) for reward in parts["reward_funcs"]]
+        parts["reward_funcs"] = [rollouts.OfLastTurn(reward) for reward in parts["reward_funcs"]]
         return make(**parts)
 
     monkeypatch.setattr(grpo, "GRPOTrainer", with_rollout)
@@ -214,7 +214,7 @@ def test_two_turns_train_the_helpers_words_alone(make_recipe, checkpoint, tmp_pa
         return compute(self, model, inputs)
 
     monkeypatch.setattr(grpo.GRPOTrainer, "_compute_loss", spy)
-    asked, last_turn = [], rollouts.of_last_turn
+    asked, last_turn = [], rollouts.OfLastTurn
 
     def noting(reward):
         def noted(prompts, completions, *, person, **columns):
@@ -223,7 +223,7 @@ def test_two_turns_train_the_helpers_words_alone(make_recipe, checkpoint, tmp_pa
 
         return last_turn(noted)
 
-    monkeypatch.setattr(rollouts, "of_last_turn", noting)
+    monkeypatch.setattr(rollouts, "OfLastTurn", noting)
     policy = {"model_name_or_path": checkpoint("qwen3", chat=chat)}
     recipe = make_recipe(
         "grpo",

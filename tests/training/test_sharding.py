@@ -137,9 +137,9 @@ def test_rewards_load_their_models_whole(launched, monkeypatch) -> None:
         return [1.0]
 
     reward.channels = ("gold",)
-    whole = sharding.with_whole_models(reward)
+    whole = sharding.WithWholeModels(reward)
     assert (deepspeed.is_deepspeed_zero3_enabled(), is_fsdp_enabled()) == (True, True)
-    assert whole(completions=["a"]) == [1.0] and seen == [(False, False)]
+    assert whole(prompts=["p"], completions=["a"]) == [1.0] and seen == [(False, False)]
     assert (deepspeed.is_deepspeed_zero3_enabled(), is_fsdp_enabled()) == (True, True), "the policy is as it was"
     assert (whole.__name__, whole.channels) == ("reward", ("gold",))
     assert os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] == "true"

@@ -71,6 +71,6 @@ def test_a_person_of_several_turns_hears_no_thoughts(thinker):
     out = rollouts.several_turns(people, 2, answer)([[U]], stub)
     assert heard == ["One."] and turns.heard(out["_talk"][0]["person"]) == [("One.", "fine")]
     given = []
-    reward = rollouts.of_last_turn(lambda completions, **columns: given.extend(all_visible(completions)) or [1.0])
+    reward = rollouts.OfLastTurn(lambda completions, **columns: given.extend(all_visible(completions)) or [1.0])
     assert reward(prompts=[[U]], completions=[[{"role": "assistant", "content": "x"}]], _talk=out["_talk"]) == [1.0]
     assert given == [""], "the second reply was cut off in its thoughts"

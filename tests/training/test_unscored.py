@@ -9,8 +9,7 @@ import pytest
 import yaml
 
 from smilerl.rewards import RewardError, checked
-from smilerl.rewards._summed import summed
-from smilerl.rewards._together import Together
+from smilerl.rewards._summed import Summed, Together
 from smilerl.runs.directory import Run
 from smilerl.runs.identity import content_hash
 from smilerl.training.recipe_check import load_recipe
@@ -151,7 +150,7 @@ def test_best_of_n_and_own_rewards_sum_alike(is_async, weights, total):
         reward(None, 1, 1, None, name="other", is_async=is_async),
         reward(9, 9, None, 9, name="monitor"),
     ]
-    assert summed(rewards, weights)(**BATCH) == total
+    assert Summed(rewards, weights)(**BATCH) == total
     logged = {}
     together = Together(rewards, weights, [0.5] * 3)
     found = [function(**BATCH, log_metric=logged.__setitem__) for function in together.functions]
@@ -189,7 +188,7 @@ def test_an_async_reward_keeps_its_loop_from_call_to_call():
         return [1.0] * len(completions)
 
     mine = checked(mine)
-    summed([mine], [1.0])(**BATCH)
+    Summed([mine], [1.0])(**BATCH)
     Together([mine], [1.0], [0.5]).functions[0](**BATCH)
     assert loops[0] is loops[1]
 

@@ -26,7 +26,7 @@ from smilerl.evaluation.question import Question
 from smilerl.evaluation.schema import Conditions, QuestionFile
 from smilerl.evaluation.session import Session, lacks_of
 from smilerl.models.replies import all_visible
-from smilerl.rewards._outside import ask_outside
+from smilerl.rewards._summed import ask_outside
 from smilerl.statistics import best_of_n
 from smilerl.statistics.intervals import Estimate, mean_estimate
 from smilerl.worlds.base import World

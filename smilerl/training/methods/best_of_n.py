@@ -10,7 +10,7 @@ How far it is from the base is known only as a bound, log n − (n − 1)/n nats
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -20,8 +20,8 @@ from smilerl.config.recipe import Recipe
 from smilerl.config.trl import BestOfNConfig
 from smilerl.data.candidates import Candidates, Sampling, best, device_of, draw
 from smilerl.models.policy import Policy, as_spoken
-from smilerl.rewards._summed import summed_as, unnoticed
-from smilerl.rewards._together import refuse_unlearnt
+from smilerl.rewards import Reward, RewardContext
+from smilerl.rewards._summed import refuse_unlearnt, summed_as, unnoticed
 from smilerl.runs.directory import Run
 from smilerl.statistics import best_of_n as estimates
 from smilerl.training.observers.gold_log import reacted
@@ -55,7 +55,7 @@ def sampling(recipe) -> Sampling:
 
 
 def measure(
-    recipe: Recipe, run: Run, world: World, people: Dataset, rewards: Sequence[Callable], key: EvaluationKey
+    recipe: Recipe, run: Run, world: World, people: Dataset, rewards: Sequence[Reward], key: EvaluationKey
 ) -> None:
     """Logs what best of 1, 2, 4, ..., n does to the held-out people, and keeps all replies that were drawn.
 
@@ -70,7 +70,7 @@ def measure(
         key: of the run, to look at outcomes once the choice is made.
     """
     with unnoticed(rewards):
-        reward = summed_as(recipe.rewards, rewards)
+        reward = summed_as(recipe.rewards, rewards, RewardContext.before(recipe.training))
         found = draw(policy(recipe), people, reward, sampling(recipe))
     refuse_unlearnt(int(np.isfinite(found.rewards).sum()), found.rewards.size)
     table = _table(found)

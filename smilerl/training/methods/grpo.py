@@ -11,7 +11,7 @@ from trl import GRPOConfig, GRPOTrainer
 from smilerl import worlds
 from smilerl.models.policy import Policy, policy_of
 from smilerl.models.replies import opening
-from smilerl.rewards import with_opening
+from smilerl.rewards import Reward, WithOpening
 from smilerl.training import rollouts
 from smilerl.training.methods import arguments, peft_config
 
@@ -38,10 +38,10 @@ def make_trainer(recipe, *, policy: Policy, dataset, reward_funcs, callbacks=(),
     """
     weights = [reward.weight for reward in recipe.rewards]
     tag, talking = _opening(policy.tokenizer), {}
-    rewards = [with_opening(reward, tag) for reward in reward_funcs]
+    rewards: list[Reward] = [WithOpening(reward, tag) for reward in reward_funcs]
     if recipe.data.turns > 1:
         world = worlds.build(recipe.world.name, **recipe.world.args)
-        rewards = [rollouts.of_last_turn(reward) for reward in reward_funcs]
+        rewards = [rollouts.OfLastTurn(reward) for reward in reward_funcs]
         talking = {"rollout_func": rollouts.several_turns(dataset, recipe.data.turns, rollouts.answers_of(world))}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "You are using 'rollout_func'")  # experimental: rollouts.py says so

@@ -9,7 +9,7 @@ from trl import RLOOConfig, RLOOTrainer
 
 from smilerl.models.policy import Policy, policy_of
 from smilerl.models.replies import opening
-from smilerl.rewards import with_opening
+from smilerl.rewards import WithOpening
 from smilerl.training.methods import arguments, peft_config
 
 CONFIG = RLOOConfig
@@ -36,7 +36,7 @@ def make_trainer(recipe, *, policy: Policy, dataset, reward_funcs, callbacks=(),
         model=policy.model,
         processing_class=policy.tokenizer,
         args=arguments(RLOOConfig, recipe, output_dir, reward_weights=weights),
-        reward_funcs=[with_opening(reward, opening(policy.tokenizer)) for reward in reward_funcs],
+        reward_funcs=[WithOpening(reward, opening(policy.tokenizer)) for reward in reward_funcs],
         train_dataset=dataset,
         peft_config=peft_config(recipe.policy),
         callbacks=list(callbacks),

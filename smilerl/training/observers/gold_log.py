@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from smilerl.config.recipe import Recipe
-from smilerl.rewards._clock import Clock, StopAsked
-from smilerl.rewards._outside import ask_outside
-from smilerl.rewards._summed import summed_as, unnoticed
+from smilerl.rewards import Reward, RewardContext
+from smilerl.rewards._asking import Clock, StopAsked
+from smilerl.rewards._summed import ask_outside, summed_as, unnoticed
 from smilerl.runs.directory import Run
 from smilerl.training.observers.held_out import Sampled
 from smilerl.worlds.base import EvaluationKey, World, opened
@@ -23,7 +23,7 @@ from smilerl.worlds.base import EvaluationKey, World, opened
 def scorer(
     recipe: Recipe,
     world: World,
-    rewards: list[Callable],
+    rewards: list[Reward],
     run: Run,
     key: EvaluationKey,
     clock: Clock | None = None,
@@ -39,11 +39,11 @@ def scorer(
     Returns:
         A function that raises `StopAsked` where a reward was ended because the run is to stop: a row without it would be wrong.
     """
-    reward = summed_as(recipe.rewards, rewards, clock)
+    reward = summed_as(recipe.rewards, rewards, None, clock=clock)
 
     def score(sampled: Sampled) -> dict[str, float]:
-        values = _rewards(rewards, reward, sampled)
-        if any(last.hurried for one in rewards if (last := getattr(one, "last_call", None)) is not None):
+        values = _rewards(rewards, reward, sampled, recipe.held_out.split)
+        if any(last.hurried for one in rewards if (last := one.last_call) is not None):
             raise StopAsked  # which several processes do not raise in the middle of a step
         columns: dict[str, list] = {"reward": values, **reacted(world, sampled.people, sampled.completions, key)}
         if None in columns.get("acts", []):  # nobody reads acts in this world
@@ -108,7 +108,7 @@ def _act_rates(acts: list[list[str]] | None, world: World) -> dict[str, float]:
     return {f"act/{act}": sum(act in own for own in acts) / len(acts) for act in sorted(known)}
 
 
-def _rewards(rewards: list[Callable], reward: Callable, sampled: Sampled) -> list[float | None]:
+def _rewards(rewards: list[Reward], reward: Reward, sampled: Sampled, split: str) -> list[float | None]:
     """The recipe's own reward of each reply, weighted and summed; None where one of any weight but 0 has no score for it."""
     with unnoticed(rewards):
         return ask_outside(
@@ -118,4 +118,5 @@ def _rewards(rewards: list[Callable], reward: Callable, sampled: Sampled) -> lis
             sampled.completions,
             completion_ids=sampled.completion_ids,
             trainer_state=sampled.state,
+            reward_context=RewardContext(sampled.state.global_step, max(1, sampled.state.max_steps), split),
         )

@@ -21,7 +21,7 @@ from transformers import PreTrainedModel, TrainerCallback, TrainerState
 from smilerl.models.policy import Policy
 from smilerl.models.randomness import unmoved_randomness
 from smilerl.models.sampling import completion_logprobs, decoded, sample_ids
-from smilerl.rewards._clock import StopAsked
+from smilerl.rewards._asking import StopAsked
 from smilerl.runs.directory import RunError
 from smilerl.training.observers.base import is_whole
 from smilerl.training.observers.metrics import Write

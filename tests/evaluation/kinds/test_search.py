@@ -26,7 +26,7 @@ def world():
 
 
 def searched(world, reward, who="mix", n=24, **settings):
-    session = Session(world, None, reward, {}, 0, Cache(None))
+    session = Session(world, None, reward and build_reward(reward), {}, 0, Cache(None))
     cohort = cohorts(world, SUITE.questions[0], SUITE, n, 0, session.cache)["people"]
     who = helper_of(world, who) if isinstance(who, str) else scripted(who)
     return search.estimates(session, Search(**settings), cohort, who)
