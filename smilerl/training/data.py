@@ -15,7 +15,7 @@ from smilerl.config.recipe import Recipe
 from smilerl.config.trl import FORM_OF
 from smilerl.data import pairs, preferences
 from smilerl.runs.directory import Run, RunError
-from smilerl.training.observers.progress import say
+from smilerl.training.progress import say
 from smilerl.worlds.base import World
 
 

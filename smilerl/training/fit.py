@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict
 
 from smilerl.config.recipe import Recipe
-from smilerl.config.trl import defaults, training_fields
+from smilerl.config.trl import settings, training_fields
 from smilerl.models import prompts
 from smilerl.models.chat_template import set_defaults
 from smilerl.models.policy import tokenizer_and_config
@@ -46,7 +46,7 @@ def policy(recipe: Recipe, world: Any, data: Dataset | DatasetDict, tokenizer: A
 def after_tokenizing(recipe: Recipe, trainer: Any) -> None:
     """Raises RecipeError where rows that are trained on are longer than the model's context, as TRL has tokenized and will cut them."""
     context, rows = prompts.context_of(trainer.model.config), trainer.train_dataset
-    limit = {**defaults(recipe.method), **recipe.training}.get("max_length")
+    limit = settings(recipe).get("max_length")
     if (
         context is None
         or "max_length" not in training_fields(recipe.method)

@@ -30,15 +30,14 @@ from smilerl.rewards import build_rewards
 from smilerl.rewards._together import Together
 from smilerl.runs import checkpoints, launch, lineage, ownership
 from smilerl.runs.directory import Run, finished_run
-from smilerl.training import data, fit, methods, recipe_check, sharding, supply, weights
-from smilerl.training.observers.base import frozen_base
-from smilerl.training.observers.gold_log import scorer
-from smilerl.training.observers.held_out import HeldOut
-from smilerl.training.observers.metrics import Metrics, Write
-from smilerl.training.observers.progress import Progress, hushed, say, title
-from smilerl.training.observers.trackers import Trackers
+from smilerl.training import data, fit, methods, observers, recipe_check, sharding, supply, weights
+from smilerl.training.gold_log import scorer
+from smilerl.training.observers.base import Watched
+from smilerl.training.progress import Progress, hushed, say, title
 from smilerl.training.recipe_check import load_recipe
 from smilerl.training.resume import Checkpoints, by_time, train
+from smilerl.training.trl_adapter.adapters import frozen_base
+from smilerl.training.trl_adapter.trackers import Trackers
 from smilerl.worlds.base import EvaluationKey, World, sealed
 
 
@@ -232,14 +231,14 @@ def _train(parts: _Parts) -> None:
 def _trainer(parts: _Parts, asked: Together) -> Trainer:
     """The trainer with all that watches it; held-out people only where each process has the whole model."""
     recipe, run = parts.recipe, parts.run
-    watched = methods.has_base(recipe) and sharding.sharded(recipe) is None
+    watched = supply.meets_held_out(recipe) and sharding.sharded(recipe) is None
     policy = weights.initial(recipe, run, parts.world)
     if recipe.policy.config is not None:
         fit.policy(recipe, parts.world, parts.dataset, policy.tokenizer, policy.model.config)
     initial = None
     if watched and not (methods.keeps_base(recipe) or is_peft_model(policy.model)):
         initial = copy.deepcopy(policy.model).eval().requires_grad_(False)
-    bar = Progress(title(recipe))
+    bar = Progress(title(recipe)) if parts.progress else None
     saving = Checkpoints(
         run.checkpoints,
         asked.with_state(),
@@ -250,7 +249,7 @@ def _trainer(parts: _Parts, asked: Together) -> Trainer:
 
     def write(row: dict) -> None:
         run.log(row)
-        if parts.progress:
+        if bar is not None:
             bar.show(row)
 
     with telling(recipe, also=REFUSALS):
@@ -259,32 +258,15 @@ def _trainer(parts: _Parts, asked: Together) -> Trainer:
             policy=policy,
             dataset=parts.dataset,
             reward_funcs=asked.functions,
-            callbacks=[
-                saving, Metrics(write, methods.optional(recipe, "RENAMED")), *([bar] if parts.progress else [])
-            ],
+            callbacks=[saving] if bar is None else [saving, bar],
             output_dir=run.checkpoints,
-        )  # fmt: skip
+        )
     saving.bind(trainer)
-    # Where TRL measures no KL it is measured at least once, at the end.
-    if watched and (recipe.held_out.every or not methods.logs_kl(recipe)):
-        base = frozen_base(trainer, initial)
-        trainer.add_callback(_watch(parts, asked, policy.tokenizer, base, write))
+    base = frozen_base(trainer, initial) if watched else None
+    score = scorer(recipe, parts.world, asked.rewards, run, parts.key, asked.clock)
+    for observer in observers.built(Watched(recipe, parts.world, trainer, write, base, score)):
+        trainer.add_callback(observer)
     return trainer
-
-
-def _watch(parts: _Parts, asked: Together, tokenizer, base: Callable, write: Write) -> HeldOut:
-    """Watches how the policy fares with held-out people."""
-    recipe, held_out = parts.recipe, parts.recipe.held_out
-    return HeldOut(
-        parts.world.people(held_out.split, held_out.n, held_out.seed),
-        every=held_out.every,
-        tokenizer=tokenizer,
-        max_new_tokens=methods.completion_length(recipe),
-        base=base,
-        score=scorer(recipe, parts.world, asked.rewards, parts.run, parts.key, asked.clock),
-        write=write,
-        seed=held_out.seed,
-    )
 
 
 def _evaluate(parts: _Parts, trainer: Trainer) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from datasets import Dataset, DatasetDict
 
 from smilerl.config.recipe import Recipe
-from smilerl.config.trl import FORM_OF, defaults, training_fields
+from smilerl.config.trl import FORM_OF, settings, training_fields
 from smilerl.config.yaml_lines import Key, Problem
 from smilerl.data import preferences
 from smilerl.worlds.base import Form, Supply, World
@@ -21,7 +21,7 @@ def needed(recipe: Recipe) -> tuple[int, str]:
     """How many rows of data one step takes at least, and why so many."""
     if recipe.method == "best_of_n":
         return 1, "somebody to choose for"
-    said = {**defaults(recipe.method), **recipe.training}
+    said = settings(recipe)
     processes = int(os.environ.get("WORLD_SIZE", 1))
     batch = said["per_device_train_batch_size"] * processes
     if "num_generations" in said:
@@ -82,7 +82,7 @@ def refuse_rest(recipe: Recipe, data: Dataset | DatasetDict, kept: int) -> None:
     least, why = needed(recipe)
     if kept >= least or len(rows) < least:
         return
-    limit = {**defaults(recipe.method), **recipe.training}.get("max_length")
+    limit = settings(recipe).get("max_length")
     key = "training.max_length" if "max_length" in recipe.training else "training"
     raise recipe.error(
         key,
@@ -111,9 +111,9 @@ def meets_held_out(recipe: Recipe) -> bool:
 
     A recipe without a folder is no run: its data is made, and nothing else (`smilerl pairs`).
     """
-    fields, said = training_fields(recipe.method), {**defaults(recipe.method), **recipe.training}
-    logs_kl = "max_completion_length" in fields and said.get("beta") != 0
-    return bool(recipe.output_dir) and "beta" in fields and (recipe.held_out.every > 0 or not logs_kl)
+    said = settings(recipe)
+    logs_kl = "max_completion_length" in said and said.get("beta") != 0
+    return bool(recipe.output_dir) and "beta" in said and (recipe.held_out.every > 0 or not logs_kl)
 
 
 def _asked_for(recipe: Recipe, world: World) -> tuple[int, Supply] | None:

@@ -24,7 +24,7 @@ from smilerl.rewards._summed import summed_as, unnoticed
 from smilerl.rewards._together import refuse_unlearnt
 from smilerl.runs.directory import Run
 from smilerl.statistics import best_of_n as estimates
-from smilerl.training.observers.gold_log import reacted
+from smilerl.training.gold_log import reacted
 from smilerl.worlds.base import EvaluationKey, World
 
 CONFIG = BestOfNConfig

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from datasets import DatasetDict
 from trl import RewardConfig, RewardTrainer
 
-from smilerl import worlds
 from smilerl.data import preferences
 from smilerl.models.policy import Policy, reward_model_of
 from smilerl.rewards._loading import TRAINED_LENGTH, TRAINED_ON
 from smilerl.rewards.preference import JOINED
 from smilerl.statistics.agreement import agreement
-from smilerl.training.methods import arguments, peft_config
+from smilerl.training.methods import arguments, trainer_of
 
 CONFIG = RewardConfig
 _ROW = "row"
-
-
-def channels(recipe) -> tuple[str, ...]:
-    """Where a world's annotators compare the replies, they know part of the wellbeing; the model learns from their frozen labels alone."""
-    return ("annotators",) if worlds.kind(recipe.world.name).annotated else ()
+#: World pairs come from annotators who know part of the wellbeing; the model learns from their frozen labels alone.
+channels = preferences.channels
 
 
 def policy(recipe, world) -> Policy:
@@ -50,7 +44,7 @@ def dataset(recipe, world) -> DatasetDict:
     return DatasetDict(train=train.select_columns(columns), test=test.select_columns(columns))
 
 
-def make_trainer(recipe, *, policy: Policy, dataset, reward_funcs=(), callbacks=(), output_dir: Path) -> RewardTrainer:
+def make_trainer(recipe, *, policy, dataset, reward_funcs=(), callbacks=(), output_dir) -> RewardTrainer:
     """A trainer of a reward model on pairs.
 
     Args:
@@ -62,16 +56,11 @@ def make_trainer(recipe, *, policy: Policy, dataset, reward_funcs=(), callbacks=
     """
     if reward_funcs:
         raise ValueError("the method reward learns from pairs, not from rewards; remove them")
-    return RewardTrainer(
-        model=policy.model,
-        processing_class=policy.tokenizer,
-        args=arguments(RewardConfig, recipe, output_dir),
-        train_dataset=dataset["train"],
+    return trainer_of(
+        RewardTrainer, recipe, policy, dataset["train"], callbacks, arguments(RewardConfig, recipe, output_dir), task="SEQ_CLS",
         eval_dataset=dataset["test"].add_column(_ROW, list(range(len(dataset["test"])))),
-        peft_config=peft_config(recipe.policy, "SEQ_CLS"),
-        callbacks=list(callbacks),
         preprocess_logits_for_metrics=_paired,
-    )
+    )  # fmt: skip
 
 
 def evaluate(trainer: RewardTrainer, dataset: DatasetDict) -> dict[str, float | None]:

@@ -16,7 +16,7 @@ from smilerl.rewards._clock import Clock, StopAsked
 from smilerl.rewards._outside import ask_outside
 from smilerl.rewards._summed import summed_as, unnoticed
 from smilerl.runs.directory import Run
-from smilerl.training.observers.held_out import Sampled
+from smilerl.training.observers.base import Sampled
 from smilerl.worlds.base import EvaluationKey, World, opened
 
 
