@@ -30,7 +30,7 @@ from smilerl.rewards import build_rewards
 from smilerl.rewards._together import Together
 from smilerl.runs import checkpoints, launch, lineage, ownership
 from smilerl.runs.directory import Run, finished_run
-from smilerl.training import data, fit, methods, observers, recipe_check, sharding, supply, weights
+from smilerl.training import data, fit, methods, model_check, observers, recipe_check, sharding, supply, weights
 from smilerl.training.gold_log import scorer
 from smilerl.training.observers.base import Watched
 from smilerl.training.progress import Progress, hushed, say, title
@@ -80,7 +80,7 @@ def run_recipe(recipe: Recipe, *, progress: bool = True) -> Run:
     ownership.check_run_folder(recipe)
     trl_refusals.check_here(recipe)
     paths.cache_dir()  # a wrong SMILERL_CACHE is told before anything is written
-    reference.fetch_all(recipe, recipe_check.named_models(recipe))
+    reference.fetch_all(recipe, model_check.named_models(recipe))
     with _own_run(recipe) as run:
         if run.finished:
             return run
@@ -180,7 +180,7 @@ def _note(parts: _Parts, unwatched: str | None) -> None:
         learnt_from=sorted(by_rewards.union(preferences.learnt_from(recipe), by_base)),
         data_hash=data_hash,
         data=account,
-        hub=reference.commits(recipe_check.named_models(recipe)),
+        hub=reference.commits(model_check.named_models(recipe)),
     )
     if unwatched:
         run.note(unwatched=unwatched)
