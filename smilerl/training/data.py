@@ -1,4 +1,4 @@
-"""The rows that a run is trained on: made, hashed, and the same ones where a run goes on."""
+"""The rows that a run is trained on: made, hashed, and the same in a resumed run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def with_pairs(recipe: Recipe, run: Run, world: World, rewards: list[Callable], 
             say(recipe, str(made))
     PartialState().wait_for_everyone()
     args = {"path": str(path), "max_completion_length": preferences.completion_length(recipe)}
-    # `data.n` was how many people were asked, who may have given more rows or fewer: all are used.
+    # `data.n` was the number of people, who may have given more rows or fewer: all are used.
     return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, args=args, n=pairs.count(path)))
 
 
@@ -47,11 +47,7 @@ def data_hash(dataset: Dataset | DatasetDict) -> str:
 
 
 def refuse_other(run: Run, now: str) -> None:
-    """Raises RunError where a run would go on from a checkpoint on other data than it began with.
-
-    Args:
-        now: the hash of the data.
-    """
+    """Raises RunError where a run would be resumed on data of another hash than it began with."""
     before = run.manifest.get("data_hash")
     if run.goes_on_from is not None and before not in (None, now):
         raise RunError(

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from accelerate import PartialState
 from accelerate.utils import gather_object, is_peft_model
@@ -79,7 +80,7 @@ def run_recipe(recipe: Recipe, *, progress: bool = True) -> Run:
         return done
     ownership.check_run_folder(recipe)
     trl_refusals.check_here(recipe)
-    paths.cache_dir()  # a wrong SMILERL_CACHE is told before anything is written
+    paths.cache_dir()  # refuses a wrong SMILERL_CACHE before anything is written
     reference.fetch_all(recipe, model_check.named_models(recipe))
     with _own_run(recipe) as run:
         if run.finished:
@@ -91,19 +92,18 @@ def run_recipe(recipe: Recipe, *, progress: bool = True) -> Run:
         set_seed(recipe.seed)
         spent = chat_models.usage()
         rewards = _rewards(recipe, world)
-        recipe, dataset = _data(recipe, run, world, rewards, progress)
+        with hushed(), _sealed(recipe, rewards, making_data=True), telling(recipe, "world.args"):
+            recipe = data.with_pairs(recipe, run, world, rewards, progress)
+            dataset = methods.method(recipe.method).dataset(recipe, world)
         parts = _Parts(recipe, run, world, rewards, dataset, EvaluationKey(), progress)
         _note(parts, unwatched)
         with hushed(), telling(recipe, "policy.model_name_or_path", weights.MODEL_FIX):
             fit.before_loading(recipe, world, dataset)
-        with hushed(), _counted(run, spent):
-            if methods.optional(recipe, "measure"):
-                _measure(parts)
-            else:
-                _train(parts)
+        with hushed(), _counted(run, spent), _sealed(recipe, rewards, parts.key):
+            (_measure if methods.optional(recipe, "measure") else _train)(parts)
         if PartialState().is_main_process:
             run.finish()
-            if by_time(recipe.training):  # nobody asked for them: they were there to go on from
+            if by_time(recipe.training):  # nobody asked for them: they were there to resume from
                 checkpoints.keep_last(run.checkpoints, 0)
     return run
 
@@ -116,7 +116,7 @@ def build(file: Path, progress: bool = True) -> Path:
 @contextmanager
 def _own_run(recipe: Recipe) -> Iterator[Run]:
     """The run, made by the main process; the others of a distributed launch read it."""
-    # Unless it is told, accelerate takes each of several processes without a GPU for the only one.
+    # By default, accelerate takes each of several processes without a GPU for the only one.
     state = PartialState(cpu=bool(recipe.training.get("use_cpu")))
     with ExitStack() as stack:
         if state.is_main_process:
@@ -129,7 +129,7 @@ def _own_run(recipe: Recipe) -> Iterator[Run]:
 
 
 def _world(recipe: Recipe) -> World:
-    """The recipe's world. A chat model that plays its people is asked first, before minutes of loading weights."""
+    """The recipe's world. Checks that the chat model of its people is reachable before loading any weights."""
     with telling(recipe, "world.args"):
         world = worlds.build(recipe.world.name, **recipe.world.args)
     if PartialState().is_main_process:
@@ -138,25 +138,26 @@ def _world(recipe: Recipe) -> World:
 
 
 def _rewards(recipe: Recipe, world: World) -> list[Callable]:
-    """The recipe's rewards, built; their models are loaded when they are first asked."""
-    making_data = methods.data_channels(recipe)
-    with hushed(), sealed(title(recipe), making_data), telling(recipe, "world.args"):
+    """The recipe's rewards, built; their models are loaded when they are first called."""
+    with hushed(), _sealed(recipe, making_data=True), telling(recipe, "world.args"):
         columns = supply.columns(recipe, world)
-    with sealed(title(recipe), making_data):  # building a reward may run the user's code
+    with _sealed(recipe, making_data=True):  # building a reward may run the user's code
         rewards = build_rewards(recipe.rewards, recipe.seed, world, columns)
-        if sharding.sharded(recipe):
-            rewards = [sharding.with_whole_models(reward) for reward in rewards]
-    return rewards
+    return [sharding.with_whole_models(reward) for reward in rewards] if sharding.sharded(recipe) else rewards
 
 
-def _data(
-    recipe: Recipe, run: Run, world: World, rewards: list[Callable], progress: bool
-) -> tuple[Recipe, Dataset | DatasetDict]:
-    """The rows to train on, and the recipe with the file that they are in where its rewards made them."""
-    open_here = (*methods.data_channels(recipe), *_channels(rewards))
-    with hushed(), sealed(title(recipe), open_here), telling(recipe, "world.args"):
-        recipe = data.with_pairs(recipe, run, world, rewards, progress)
-        return recipe, methods.method(recipe.method).dataset(recipe, world)
+@contextmanager
+def _sealed(
+    recipe: Recipe,
+    rewards: list[Callable] | None = None,
+    key: EvaluationKey | None = None,
+    *,
+    making_data: bool = False,
+) -> Iterator[None]:
+    """Outcomes are closed but for the channels of these rewards, and while data is made for those of the method."""
+    open_here = [*(methods.data_channels(recipe) if making_data else ()), *_channels(rewards or [])]
+    with sealed(title(recipe), open_here, key):
+        yield
 
 
 def _channels(rewards: list[Callable]) -> list[str]:
@@ -189,7 +190,7 @@ def _note(parts: _Parts, unwatched: str | None) -> None:
 
 @contextmanager
 def _counted(run: Run, spent: dict) -> Iterator[None]:
-    """Adds what chat models are asked to what the manifest says of earlier attempts, also where this one is stopped."""
+    """Adds the use of chat models to that of earlier attempts in the manifest, also where this attempt is stopped."""
     asked = None
     try:
         yield
@@ -206,30 +207,28 @@ def _measure(parts: _Parts) -> None:
     if PartialState().is_main_process:
         recipe, run = parts.recipe, parts.run
         run.note(launch=launch.facts(recipe, None))
-        with sealed(title(recipe), _channels(parts.rewards), parts.key):
-            measure = methods.optional(recipe, "measure")
-            measure(recipe, run, parts.world, parts.dataset, parts.rewards, parts.key)
+        measure = methods.optional(recipe, "measure")
+        measure(recipe, run, parts.world, parts.dataset, parts.rewards, parts.key)
 
 
 def _train(parts: _Parts) -> None:
     """Trains, measures the data to test on where there is some, and saves the model."""
     recipe, run = parts.recipe, parts.run
-    with sealed(title(recipe), _channels(parts.rewards), parts.key):
-        asked = Together.of(parts.rewards, recipe.rewards)
-        trainer = _trainer(parts, asked)
-        fit.after_tokenizing(recipe, trainer)
-        if PartialState().is_main_process:
-            run.note(launch=launch.facts(recipe, trainer))
-        with Trackers(trainer, run):
-            train(trainer)
-            asked.refuse_unlearnt()
-            if trainer.eval_dataset is not None:
-                _evaluate(parts, trainer)
+    asked = Together.of(parts.rewards, recipe.rewards)
+    trainer = _trainer(parts, asked)
+    fit.after_tokenizing(recipe, trainer)
+    if PartialState().is_main_process:
+        run.note(launch=launch.facts(recipe, trainer))
+    with Trackers(trainer, run):
+        train(trainer)
+        asked.refuse_unlearnt()
+        if trainer.eval_dataset is not None:
+            _evaluate(parts, trainer)
     weights.save(trainer, run)
 
 
 def _trainer(parts: _Parts, asked: Together) -> Trainer:
-    """The trainer with all that watches it; held-out people only where each process has the whole model."""
+    """The trainer with its observers; held-out people are sampled only where each process has the whole model."""
     recipe, run = parts.recipe, parts.run
     watched = supply.meets_held_out(recipe) and sharding.sharded(recipe) is None
     policy = weights.initial(recipe, run, parts.world)
@@ -239,13 +238,8 @@ def _trainer(parts: _Parts, asked: Together) -> Trainer:
     if watched and not (methods.keeps_base(recipe) or is_peft_model(policy.model)):
         initial = copy.deepcopy(policy.model).eval().requires_grad_(False)
     bar = Progress(title(recipe)) if parts.progress else None
-    saving = Checkpoints(
-        run.checkpoints,
-        asked.with_state(),
-        by_time=by_time(recipe.training),
-        goes_on_from=run.goes_on_from,
-        before_sealing=run.sync,
-    )
+    saves: dict[str, Any] = {"by_time": by_time(recipe.training), "goes_on_from": run.goes_on_from, "before_sealing": run.sync}
+    saving = Checkpoints(run.checkpoints, asked.with_state(), **saves)
 
     def write(row: dict) -> None:
         run.log(row)

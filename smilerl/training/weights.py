@@ -1,10 +1,11 @@
-"""The weights of a run: what it begins with, and what is kept of it at the end."""
+"""The weights of a run: what it begins with, what is saved at the end, and that they are finite numbers."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+import torch
 from accelerate import PartialState
 from accelerate.utils import is_peft_model
 from transformers import Trainer
@@ -16,7 +17,7 @@ from smilerl.models.chat_template import set_defaults
 from smilerl.models.hub import fetch
 from smilerl.models.policy import Policy, load_policy
 from smilerl.rewards._loading import save_trained_as
-from smilerl.runs.directory import Run
+from smilerl.runs.directory import Run, RunError
 from smilerl.training import methods
 from smilerl.worlds.base import World
 
@@ -67,3 +68,27 @@ def _name_base(path: Path) -> None:
     if base is not None:
         config |= {"base_model_name_or_path": base.repo, "revision": base.revision}
         path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def refuse_broken(trainer: Trainer, *, optimizer: bool) -> None:
+    """Raises RunError where a weight, or a part of the optimizer's state, is NaN or infinite, in any process: no later step mends it.
+
+    Args:
+        optimizer: whether to look at the optimizer's state, too.
+    """
+    own = [weight.detach() for weight in trainer.model.parameters()]
+    if optimizer and trainer.optimizer is not None:
+        states = getattr(trainer.optimizer, "state", {})
+        own += [value for state in states.values() for value in state.values() if isinstance(value, torch.Tensor)]
+    own = [getattr(one, "_local_tensor", one) for one in own]  # of weights that are split: this process's part
+    device = trainer.args.device
+    finite = [torch.isfinite(one).all().to(device) for one in own if one.is_floating_point() and one.numel()]
+    broken = (~torch.stack(finite)).any().int() if finite else torch.tensor(0, device=device)
+    if trainer.accelerator.num_processes > 1:
+        broken = trainer.accelerator.reduce(broken, reduction="sum")
+    if int(broken):
+        raise RunError(
+            f"after step {trainer.state.global_step} there are weights, or averages of the optimizer, that are NaN or infinite: "
+            "nothing of it is saved.\nLower training.learning_rate, keep training.max_grad_norm, train in bf16 or float32 rather than "
+            "fp16, and look at the size of the rewards. The checkpoint before it is whole."
+        )

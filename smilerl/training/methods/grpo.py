@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 from trl import GRPOConfig, GRPOTrainer
 
@@ -27,7 +28,7 @@ def make_trainer(recipe, *, policy, dataset, reward_funcs, callbacks=(), output_
     # TRL leaves the tag that opens thoughts in the prompt, unless it takes thoughts and reply apart itself.
     tokenizer = policy.tokenizer
     tag = "" if getattr(tokenizer, "response_template", None) is not None else opening(tokenizer)
-    more = {"reward_funcs": [with_opening(reward, tag) for reward in reward_funcs]}
+    more: dict[str, Any] = {"reward_funcs": [with_opening(reward, tag) for reward in reward_funcs]}
     if recipe.data.turns > 1:
         answers = rollouts.answers_of(worlds.build(recipe.world.name, **recipe.world.args))
         more = {

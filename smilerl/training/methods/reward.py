@@ -82,28 +82,19 @@ def evaluate(trainer: RewardTrainer, dataset: DatasetDict) -> dict[str, float | 
         for row, own in zip(kept[_ROW], scores.tolist(), strict=True):
             table[0][row], table[1][row] = own
     agreed = agreement(every["prompt"], every["chosen"], every["rejected"], table)
-    return {
-        **metrics,
-        "eval_accuracy": agreed.accuracy.value,
-        "eval_accuracy_low": agreed.accuracy.low,
-        "eval_accuracy_high": agreed.accuracy.high,
-        "eval_pairs": agreed.accuracy.scored,
-        "eval_pairs_of": agreed.accuracy.of,
-        "eval_shorter": agreed.shorter.value,
-    }
+    accuracy = agreed.accuracy
+    metrics |= {"eval_accuracy": accuracy.value, "eval_accuracy_low": accuracy.low, "eval_accuracy_high": accuracy.high}
+    return metrics | {"eval_pairs": accuracy.scored, "eval_pairs_of": accuracy.of, "eval_shorter": agreed.shorter.value}
 
 
 def told(found: dict[str, float | None]) -> str:
     """What `evaluate` found, for the screen."""
     value, low, high = (found[f"eval_accuracy{end}"] for end in ("", "_low", "_high"))
+    of = f"{found['eval_pairs_of']} held-out pairs"
     if value is None:
-        return (
-            f"none of {found['eval_pairs_of']} held-out pairs is short enough to be scored: raise training.max_length"
-        )
-    return (
-        f"accuracy {value:.3f} [{low:.3f}, {high:.3f}] on {found['eval_pairs']} of {found['eval_pairs_of']} held-out pairs; "
-        f"preferring the shorter reply: {found['eval_shorter']:.3f}"
-    )
+        return f"none of {of} is short enough to be scored: raise training.max_length"
+    shorter = f"preferring the shorter reply: {found['eval_shorter']:.3f}"
+    return f"accuracy {value:.3f} [{low:.3f}, {high:.3f}] on {found['eval_pairs']} of {of}; {shorter}"
 
 
 def _paired(logits: torch.Tensor, labels) -> torch.Tensor:
