@@ -1,7 +1,7 @@
 """Train one recipe, from the command line or under accelerate.
 
     python -m smilerl.train --config recipes/smileworld/rloo_sentiment.yaml --seed 1 --training.learning_rate=5e-4
-    accelerate launch --config_file accelerate_config.yaml -m smilerl.train --config recipes/smileworld/rloo_sentiment.yaml
+    accelerate launch --config_file accelerate_config.yaml -m smilerl.train --config RECIPE.yaml
 
 The same from Python: `smilerl.training.run.run_recipe`.
 """
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 USAGE = """\
 usage: python -m smilerl.train --config RECIPE.yaml [--KEY VALUE ...]
 
-Trains the recipe in its output_dir and says how it went; a finished run is not trained again. One that was stopped or killed
-is resumed from its newest whole checkpoint. SIGTERM and SIGUSR1 save first and exit with 75, Ctrl-C with 130.
+Trains the recipe in its output_dir and says how it went; a finished run is not trained again. One that was stopped
+or killed is resumed from its newest whole checkpoint. SIGTERM and SIGUSR1 save first and exit with 75, Ctrl-C with 130.
 Any key of the recipe can be set, by its dotted path: --seed 1 --training.learning_rate=1e-4 --output_dir runs/mine
 """
 
@@ -90,7 +90,7 @@ def split_config(arguments: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def summary(run) -> str:
-    """The run's folder, how held-out people fared under the first and the last policy, remarks on its log, and its launch."""
+    """How a run went: held-out people under the first and the last policy, remarks on its log, and its launch."""
     from smilerl.runs.launch import line
     from smilerl.runs.remarks import kl_text, remarks
 

@@ -20,7 +20,7 @@ from smilerl.worlds.base import World
 
 
 def with_pairs(recipe: Recipe, run: Run, world: World, rewards: list[Callable], progress: bool) -> Recipe:
-    """The recipe with a file in place of the pairs or labels that its rewards are to make, sampled into the run's directory.
+    """The recipe with a file of the pairs or labels that its rewards make, sampled into the run's directory.
 
     The main process of several samples alone; for a large model make the file before, with `smilerl pairs`.
     """
@@ -50,7 +50,6 @@ def refuse_other(run: Run, now: str) -> None:
     """Raises RunError where a run would be resumed on data of another hash than it began with."""
     before = run.manifest.get("data_hash")
     if run.goes_on_from is not None and before not in (None, now):
-        raise RunError(
-            f"{run.path} would go on from {run.goes_on_from.name} on other data than it began with ({before} → {now}).\n"
-            "Put the data back, or give another --output_dir."
-        )
+        place = f"{run.path} would go on from {run.goes_on_from.name}"
+        fix = "Put the data back, or give another --output_dir."
+        raise RunError(f"{place} on other data than it began with ({before} → {now}).\n{fix}")

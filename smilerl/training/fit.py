@@ -1,4 +1,4 @@
-"""Checks that the policy can take what it will be given, with its own tokenizer and template, before its weights are loaded."""
+"""Checks that the policy can take its prompts, with its own tokenizer and template, before weights are loaded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from smilerl.training import methods, supply
 
 
 def before_loading(recipe: Recipe, world: Any, data: Dataset | DatasetDict) -> None:
-    """Raises RecipeError where a saved policy cannot take a prompt that it is trained on or watched with. A fresh one: see `policy`."""
+    """Raises RecipeError where a saved policy cannot take a prompt. A fresh one: see `policy`."""
     if recipe.policy.config is None:
         tokenizer, config = tokenizer_and_config(str(recipe.policy.model_name_or_path))
         try:
@@ -45,7 +45,7 @@ def policy(recipe: Recipe, world: Any, data: Dataset | DatasetDict, tokenizer: A
 
 
 def after_tokenizing(recipe: Recipe, trainer: Any) -> None:
-    """Raises RecipeError where rows that are trained on are longer than the model's context, as TRL has tokenized and will cut them."""
+    """Raises RecipeError where rows, as TRL tokenizes and cuts them, are longer than the model's context."""
     context, rows, said = prompts.context_of(trainer.model.config), trainer.train_dataset, settings(recipe)
     if context is None or "max_length" not in said:
         return
@@ -54,7 +54,8 @@ def after_tokenizing(recipe: Recipe, trainer: Any) -> None:
         return
     long = int(pc.sum(pc.greater(_lengths(rows), context)).as_py() or 0)
     if long:
-        text = f"{long} of {len(rows)} rows are longer than the model's context of {context} tokens, and max_length is {limit}."
+        text = f"{long} of {len(rows)} rows are longer than the model's context of {context} tokens"
+        text += f", and max_length is {limit}."
         key = "training.max_length" if "max_length" in recipe.training else "training"
         raise recipe.error(key, text, f"Write `max_length: {context}` or less.")
 

@@ -29,7 +29,8 @@ def scorer(
         clock: counts their time limits in training, and here; a new one when None.
 
     Returns:
-        A function that raises `StopAsked` where a reward was ended because the run is to stop: a row without it would be wrong.
+        A function that raises `StopAsked` where a reward was ended because the run is to stop: a row without it would
+        be wrong.
     """
     reward = summed_as(recipe.rewards, rewards, clock)
 

@@ -1,4 +1,4 @@
-"""Checks the models that a recipe names: where they are, their tokenizer, the config of a fresh one, and the adapter's."""
+"""Checks the models that a recipe names: their place, their tokenizer, the config of a fresh one, the adapter."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def problems(recipe: Recipe, load: Load) -> list[Problem]:
 
 
 def named_models(recipe: Recipe) -> list[tuple[Key, str]]:
-    """Every model that a recipe names, with its key: the policy's, those of rewards and of rewards inside them, the people's."""
+    """Every model that a recipe names, with its key: of the policy, of rewards at any depth, of the people."""
     base = recipe.policy.model_name_or_path
     named: list[tuple[Key, str]] = [] if base is None else [(_POLICY, base)]
     for index, reward in enumerate(recipe.rewards):
@@ -97,7 +97,7 @@ def _models_there(name: str) -> str:
 
 
 def of_tokenizer(recipe: Recipe) -> Iterator[Problem]:
-    """A tokenizer without an end-of-sequence token: replies would have no end. Loaded only where its files name none."""
+    """A tokenizer without an end-of-sequence token, so that replies do not end. Loaded where its files name none."""
     name = recipe.policy.model_name_or_path
     found = paths.find(name, recipe.source) if name else None
     folder = found / "model" if found is not None and (found / "model").is_dir() else found

@@ -183,7 +183,8 @@ def _one_reward_problems(recipe: Recipe, index: int, world: Any, columns: Collec
         return
     problems = bad_arguments(target.build, reward.args, (*key, "args")) if hasattr(target, "build") else []
     if abs(reward.weight) > rewards.LARGEST:
-        text = f"the weight {reward.weight:g} is larger than {rewards.LARGEST:g}, which does not fit into the float32 of training."
+        text = f"the weight {reward.weight:g} is larger than {rewards.LARGEST:g}"
+        text += ", which does not fit into the float32 of training."
         problems.append(Problem((*key, "weight"), text, "Write for example `weight: 1.0`."))
     models = list(model_check.models_in(reward.args, (*key, "args")))
     problems += [one for place, model in models for one in model_check.of_model(model, recipe, place, load_recipe)]

@@ -1,8 +1,9 @@
 """Resumes a killed run exactly: checkpoints of everything that decides how training goes on.
 
-The trainer's own checkpoint (weights, optimizer, schedule, generators) is not enough. It silently goes on with other numbers after
-a save in the middle of a generation buffer, in the second epoch (TRL's sampler starts over), with a reward that counts or draws,
-and with a reference model that is synced. What is missing is saved beside it, and put back before the first step.
+The trainer's own checkpoint (weights, optimizer, schedule, generators) is not enough. It silently goes on with other
+numbers after a save in the middle of a generation buffer, in the second epoch (TRL's sampler starts over), with a
+reward that counts or draws, and with a reference model that is synced. What is missing is saved beside it, and put back
+before the first step.
 
 This is a callback, not a subclass of five trainers: Transformers calls `on_save` after it has written a checkpoint, and
 `on_train_begin` after it has loaded one. The trainers' private parts are read by `trl_adapter.state`.
@@ -40,10 +41,11 @@ class Checkpoints(TrainerCallback):
     """Saves checkpoints that can be resumed exactly, by time or as the recipe says, and when asked to stop.
 
     Exactly means: on the CPU, the final weights are those of the uninterrupted run, bit by bit. On a GPU, where two
-    uninterrupted runs may differ too, and where vLLM samples (its generator cannot be read), all that is known is restored.
+    uninterrupted runs may differ too, and where vLLM samples (its generator cannot be read), all that is known is
+    restored.
 
-    Every process saves its own part, `smilerl-<rank>.pt`. Give it to the trainer among its callbacks, in front of those that
-    write logs, `bind` the trainer to it, and call `train` instead of the trainer's own.
+    Every process saves its own part, `smilerl-<rank>.pt`. Give it to the trainer among its callbacks, in front of those
+    that write logs, `bind` the trainer to it, and call `train` instead of the trainer's own.
     """
 
     def __init__(
@@ -58,7 +60,8 @@ class Checkpoints(TrainerCallback):
         """
         Args:
             folder: of the checkpoints; the trainer's `output_dir`.
-            rewards: whose state is saved: those that the trainer asks, as `rewards.checked` makes them, and through what it asks them.
+            rewards: whose state is saved: those that the trainer asks, as `rewards.checked` makes them, and through
+                what it asks them.
             by_time: save every minute, or less often where saving takes long; else when the trainer's arguments say.
             goes_on_from: the checkpoint that `train` loads; None: begin at the first step.
             before_sealing: called in the main process before a checkpoint counts: what else has to reach the disk.
@@ -82,8 +85,8 @@ class Checkpoints(TrainerCallback):
         self.limit, trainer.args.save_total_limit = trainer.args.save_total_limit, None
         if self._synced_reference() is not None and (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
             raise RunError(
-                "sync_ref_model moves the reference model, whose parts are spread over processes here: a stopped run could not be "
-                "resumed.\nSet `sync_ref_model: false`, or train without FSDP and DeepSpeed."
+                "sync_ref_model moves the reference model, whose parts are spread over processes here: a stopped run "
+                "could not be resumed.\nSet `sync_ref_model: false`, or train without FSDP and DeepSpeed."
             )
         if self.goes_on_from is not None:
             saved, now = checkpoints.facts_of(self.goes_on_from)["processes"], trainer.accelerator.num_processes
@@ -108,7 +111,7 @@ class Checkpoints(TrainerCallback):
         private.start_epochs(train_dataloader, int(state.epoch))
 
     def on_epoch_begin(self, args, state, control, **kwargs):
-        """Note the generators: the epoch draws from them before its first step, and so does a run that is resumed there."""
+        """Note the generators before the epoch draws from them, as a run resumed there will."""
         self._generators = generators() if self._asks() else None
 
     def on_step_begin(self, args, state, control, **kwargs):
@@ -172,12 +175,12 @@ class Checkpoints(TrainerCallback):
             raise Interrupted(self.stopping)
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        """Make the mean loss at the end that of the whole run: the trainer divides by the steps of this process alone."""
+        """Correct the mean loss at the end: a resumed trainer divides by the steps of this process alone."""
         if self.goes_on_from is not None and logs and "train_loss" in logs:
             logs["train_loss"] = private.mean_loss(self.trainer)
 
     def save_last_step(self) -> int:
-        """Saves the checkpoint that the last whole step left, from the middle of the next one, in which a reward was ended.
+        """Saves the checkpoint of the last whole step, from the middle of the next one, in which a reward was ended.
 
         For one process: several have to finish a step together.
 
@@ -271,8 +274,8 @@ def train(trainer: Trainer) -> None:
     if done == 0 or done < last:
         why = "there was no batch to train on" if done == 0 else "a callback, a reward or the trainer itself ended it"
         raise RunError(
-            f"{saving.folder.parent}: training ended at step {done} of {last}, and nobody had asked it to stop: {why}. The run has "
-            "failed.\nLook for what sets should_training_stop, and at how much data there is (manifest.json: data)."
+            f"{saving.folder.parent}: training ended at step {done} of {last}, and nobody had asked it to stop: {why}. "
+            "The run has failed.\nLook for what sets should_training_stop, and at the amount of data (manifest.json: data)."
         )
 
 
@@ -283,15 +286,11 @@ def by_time(training: dict[str, Any]) -> bool:
 
 def _no_data(where: Path, error: BaseException) -> RunError:
     return RunError(
-        f"{where} is no checkpoint of this version: it holds something other than numbers, text, lists, maps and tensors "
-        f"({brief(error, lines=1, most=100)}).\n"
+        f"{where} is no checkpoint of this version: it holds something other than numbers, text, lists, maps and "
+        f"tensors ({brief(error, lines=1, most=100)}).\n"
         "If you do not know who wrote it, distrust it. Delete the checkpoint to go on from the one before."
     )
 
 
 def _goes_on(step: int) -> str:
-    return (
-        f"The same command goes on from step {step}."
-        if step
-        else "The same command begins again: no step had been saved."
-    )
+    return f"The same command {f'goes on from step {step}' if step else 'begins again: no step had been saved'}."

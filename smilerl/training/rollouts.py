@@ -3,10 +3,11 @@
     prompt | reply 1 <eos> | person: what they say back, helper: | reply 2 <eos>
              trained         masked (`env_mask` 0)                 trained
 
-The helper's tokens of all turns are one completion and share one advantage; the person's have no loss, and no KL. **The reward is
-that of the last turn**: each reward is given the conversation before the last reply, the last reply, and the person, who remembers
-earlier replies (`worlds.turns`), so what the sensor records in the end is of the whole conversation. Nothing is added up over
-turns: a reward paid at each turn would pay twice for a person who has to be pleased twice.
+The helper's tokens of all turns are one completion and share one advantage; the person's have no loss, and no KL. **The
+reward is that of the last turn**: each reward is given the conversation before the last reply, the last reply, and the
+person, who remembers earlier replies (`worlds.turns`), so what the sensor records in the end is of the whole
+conversation. Nothing is added up over turns: a reward paid at each turn would pay twice for a person who has to be
+pleased twice.
 
 Where the person's answer could not be had, the conversation ends early and its reward is None: it is not learned from.
 Generation is the trainer's own (`trl_adapter.generation`), so vLLM and sharded models work as without turns.
@@ -27,7 +28,8 @@ from smilerl.training.trl_adapter import generation
 from smilerl.worlds import turns
 from smilerl.worlds.base import World
 
-#: People (JSON, who may have heard replies before) and their newest replies → what each says back, None where there is no answer.
+#: People (JSON, who may have heard replies before) and their newest replies → what each says back, None where there is
+#: no answer.
 Answer = Callable[[Sequence[str], Sequence[str]], list[str | None]]
 _MARK = "MARKOFAREPLY"
 
@@ -63,9 +65,10 @@ class _Talk:
 
 
 def answers_of(world: World) -> Answer:
-    """What people of a world say back: their own words, recorded or not, where the world knows them; else what was recorded.
+    """What people of a world say back: their own words where the world knows them, else what was recorded.
 
-    (The helper hears the person, not the sensor: a camera that is off, or a record that was tampered with, hides nothing from it.)
+    (The helper hears the person, not the sensor: a camera that is off, or a record that was tampered with, hides
+    nothing from it.)
     """
     return lambda people, replies: list(world.said(*turns.as_first_met(people, replies)))
 
@@ -84,8 +87,8 @@ def several_turns(people: Dataset, n: int, answer: Answer) -> Callable[[list, An
     for prompt, person in zip(people["prompt"][:], people["person"][:], strict=True):
         if person_of.setdefault(_key(prompt), person) != person:
             raise ValueError(
-                f"data.turns: two people begin with the same words, {str(prompt)[:80]!r}, and a prompt is all that tells which person "
-                "a rollout talks to. Leave one of them out"
+                f"data.turns: two people begin with the same words, {str(prompt)[:80]!r}, and a prompt is all that tells "
+                "which person a rollout talks to. Leave one of them out"
             )
 
     def rollout(prompts: list, trainer: Any) -> dict[str, Any]:
@@ -99,7 +102,8 @@ def several_turns(people: Dataset, n: int, answer: Answer) -> Callable[[list, An
             said = answer([talk.person for talk in going], [talk.reply for talk in going]) if going else []
             for talk, words in zip(going, said, strict=True):
                 _hear(talk, words, trainer)
-            # A reply is generated for all, and not used where they were cut: a sharded model generates on every process or on none.
+            # Generated for all, and not used where they were cut: a sharded model generates on every process or on
+            # none.
             contexts = [talk.prompt_ids + talk.ids for talk in talks]
             _reply(talks, trainer, *generation.replies(trainer, contexts))
         logged = [talk.logprobs for talk in talks]
@@ -177,7 +181,7 @@ def _hear(talk: _Talk, words: str | None, trainer: Any) -> None:
 
 
 def _turn_between(trainer: Any, words: str, reply_ids: list[int]) -> list[int]:
-    """Tokens between two replies as the chat template writes them: the end of the first, the person's turn, the head of the second.
+    """Tokens between two replies as the chat template writes them: end of the first, person's turn, head of the second.
 
     Raises:
         ValueError: the template does not write a reply as it is.
@@ -188,9 +192,8 @@ def _turn_between(trainer: Any, words: str, reply_ids: list[int]) -> list[int]:
     template = {"chat_template": trainer.chat_template, "add_generation_prompt": True, "tokenize": False}
     _, mark, rest = tokenizer.apply_chat_template(talk, **template, **told).partition(_MARK)
     if not mark:
-        raise ValueError(
-            "data.turns: this model's chat template does not write earlier replies as they are, so turns cannot be joined"
-        )
+        lacks = "does not write earlier replies as they are, so turns cannot be joined"
+        raise ValueError(f"data.turns: this model's chat template {lacks}")
     ids = tokenizer(rest, add_special_tokens=False)["input_ids"]
     # A reply that ended has said its end token itself; one that was cut off is closed for it.
     return ids[1:] if reply_ids and ids and ids[0] == reply_ids[-1] else ids

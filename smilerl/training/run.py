@@ -1,4 +1,4 @@
-"""One recipe, one run: build what it names, train it sealed off from outcomes, watch it on held-out people, keep the result.
+"""One recipe, one run: build what it names, train sealed off from outcomes, watch held-out people, keep the result.
 
     run = run_recipe(load_recipe("recipes/smileworld/rloo_sentiment.yaml", {"seed": 1}))
 
@@ -63,7 +63,7 @@ class _Parts:
 
 
 def run_recipe(recipe: Recipe, *, progress: bool = True) -> Run:
-    """The finished run of a recipe, in its `output_dir`; trains only if it is not finished already, from its newest checkpoint.
+    """The finished run of a recipe, in its `output_dir`; trains only what is not finished, from its newest checkpoint.
 
     Args:
         recipe: as `load_recipe` gives it.
@@ -109,7 +109,7 @@ def run_recipe(recipe: Recipe, *, progress: bool = True) -> Run:
 
 
 def build(file: Path, progress: bool = True) -> Path:
-    """The model of a recipe file: from the cache, or trained now. What `models.reference` calls for a model named by its recipe."""
+    """The model of a recipe file: from the cache, or trained now. The builder that `models.reference` calls."""
     return cached.built(load_recipe(file), partial(run_recipe, progress=progress), progress=progress).model
 
 
@@ -166,7 +166,7 @@ def _channels(rewards: list[Callable]) -> list[str]:
 
 
 def _note(parts: _Parts, unwatched: str | None) -> None:
-    """Writes into the manifest what is known before training, or refuses data that is too little or not what the run began with."""
+    """Writes what is known before training into the manifest; refuses too little data, or other data than before."""
     recipe, run = parts.recipe, parts.run
     account = supply.refuse(recipe, parts.world, parts.dataset)
     data_hash = data.data_hash(parts.dataset)
@@ -175,7 +175,8 @@ def _note(parts: _Parts, unwatched: str | None) -> None:
         return
     by_rewards = {name for reward in parts.rewards for name in getattr(reward, "learnt_from", ())}
     by_base = lineage.of_model(recipe.policy.model_name_or_path)
-    # `channels` are open in this run; through those of `learnt_from` outcomes reached its base, its data or a reward model before.
+    # `channels` are open in this run; through those of `learnt_from` outcomes reached its base, its data or a reward
+    # model before.
     run.note(
         channels=sorted({*_channels(parts.rewards), *methods.data_channels(recipe)}),
         learnt_from=sorted(by_rewards.union(preferences.learnt_from(recipe), by_base)),
@@ -238,7 +239,11 @@ def _trainer(parts: _Parts, asked: Together) -> Trainer:
     if watched and not (methods.keeps_base(recipe) or is_peft_model(policy.model)):
         initial = copy.deepcopy(policy.model).eval().requires_grad_(False)
     bar = Progress(title(recipe)) if parts.progress else None
-    saves: dict[str, Any] = {"by_time": by_time(recipe.training), "goes_on_from": run.goes_on_from, "before_sealing": run.sync}
+    saves: dict[str, Any] = {
+        "by_time": by_time(recipe.training),
+        "goes_on_from": run.goes_on_from,
+        "before_sealing": run.sync,
+    }
     saving = Checkpoints(run.checkpoints, asked.with_state(), **saves)
 
     def write(row: dict) -> None:

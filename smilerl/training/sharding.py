@@ -1,9 +1,9 @@
 """Detects sharded weights (FSDP, ZeRO-3) and lists the features they rule out.
 
-Under FSDP and DeepSpeed ZeRO-3 a process holds a slice of every weight. TRL gathers them to generate and to compute losses, all
-processes together. `observers.held_out` samples in the main process alone, which would wait for the others forever, and a copy of
-a slice is no copy of the base. So held-out people are not sampled, and the run says so. DDP and ZeRO-1 and 2 keep the weights
-whole and lose nothing. A reward model is whole in each process under all of them.
+Under FSDP and DeepSpeed ZeRO-3 a process holds a slice of every weight. TRL gathers them to generate and to compute
+losses, all processes together. `observers.held_out` samples in the main process alone, which would wait for the others
+forever, and a copy of a slice is no copy of the base. So held-out people are not sampled, and the run says so. DDP and
+ZeRO-1 and 2 keep the weights whole and lose nothing. A reward model is whole in each process under all of them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from smilerl.runs.launch import flag
 
 
 def sharded(recipe: Recipe) -> str | None:
-    """What splits the weights over the processes, by the launcher's environment and the recipe; None where nothing does."""
+    """What splits the weights over processes, by the launcher's environment and the recipe; None: nothing does."""
     if flag("ACCELERATE_USE_FSDP") or recipe.training.get("fsdp"):
         return "FSDP"
     said = recipe.training.get("deepspeed")
@@ -64,8 +64,8 @@ def why_unwatched(recipe: Recipe) -> str | None:
 def with_whole_models(reward: Callable) -> Callable:
     """The reward, which loads its models whole even where the policy is sharded.
 
-    A reward loads its model when it is first called. By then transformers knows that the run is sharded, and would load that one
-    as slices too (ZeRO-3), or in the first process alone (FSDP with `fsdp_cpu_ram_efficient_loading`).
+    A reward loads its model when it is first called. By then transformers knows that the run is sharded, and would load
+    that one as slices too (ZeRO-3), or in the first process alone (FSDP with `fsdp_cpu_ram_efficient_loading`).
     """
 
     def run(*args, **columns):

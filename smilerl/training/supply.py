@@ -63,7 +63,7 @@ def refuse(recipe: Recipe, world: World, data: Dataset | DatasetDict) -> str:
 
 
 def refuse_rest(recipe: Recipe, data: Dataset | DatasetDict, kept: int) -> None:
-    """Raises RecipeError where TRL, which drops rows without a learnable token within `max_length`, leaves less than a step takes.
+    """Raises RecipeError where TRL drops so many rows as too long or empty that less than one step takes is left.
 
     Args:
         kept: rows that it has left.
@@ -71,14 +71,15 @@ def refuse_rest(recipe: Recipe, data: Dataset | DatasetDict, kept: int) -> None:
     rows, (least, why) = _to_train_on(data), needed(recipe)
     if kept >= least or len(rows) < least:
         return
-    text = f"{kept} of {len(rows)} rows are left once TRL has taken out those that are too long, or cut to nothing, at max_length "
-    text += f"{settings(recipe).get('max_length')} (tokens), and one step of {recipe.method} takes {least}: {why}."
+    text = f"{kept} of {len(rows)} rows are left once TRL has taken out those that are too long, or cut to nothing, at "
+    text += f"max_length {settings(recipe).get('max_length')} (tokens)"
+    text += f", and one step of {recipe.method} takes {least}: {why}."
     key = "training.max_length" if "max_length" in recipe.training else "training"
     raise recipe.error(key, text, "Raise training.max_length, or give shorter rows.")
 
 
 def columns(recipe: Recipe, world: World) -> Collection[str] | None:
-    """The columns that the rewards of a recipe are given of the data; None where it is not here yet, or there are no rewards.
+    """The columns of the data that a recipe's rewards get; None where it is not here yet, or there are no rewards.
 
     Raises:
         ValueError: the world has no such people.

@@ -22,11 +22,11 @@ from smilerl.training import methods
 from smilerl.worlds.base import World
 
 #: What to write instead of a base that cannot be loaded.
-MODEL_FIX = "Write a directory, a recipe or a Hub id (org/name); a gated one is asked for on its page and wants `hf auth login`."
+MODEL_FIX = "Write a directory, a recipe or a Hub id (org/name); for a gated one ask on its page, then `hf auth login`."
 
 
 def initial(recipe: Recipe, run: Run, world: World) -> Policy:
-    """The policy that is trained. TRL's reference model and an adapter's base are found by path, so a fresh policy gets one.
+    """The policy that is trained. TRL finds a reference model or an adapter's base by path, so a fresh policy gets one.
 
     Raises:
         RecipeError: it cannot be built or loaded.
@@ -49,7 +49,7 @@ def initial(recipe: Recipe, run: Run, world: World) -> Policy:
 
 
 def save(trainer: Trainer, run: Run) -> None:
-    """The final model or adapter with its tokenizer; not by `save_model`, which adds training_args.bin and its Hub token."""
+    """Saves the final model or adapter and its tokenizer. (`save_model` adds training_args.bin and its Hub token.)"""
     weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
     model = trainer.accelerator.unwrap_model(trainer.model)
     if trainer.is_world_process_zero():
@@ -62,7 +62,7 @@ def save(trainer: Trainer, run: Run) -> None:
 
 
 def _name_base(path: Path) -> None:
-    """Writes an adapter's base as its Hub id and commit into its configuration, in place of a folder in this machine's cache."""
+    """Names an adapter's base by its Hub id and commit, not by a folder in this machine's cache."""
     config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     base = fetch.cached_id(config.get("base_model_name_or_path") or "")
     if base is not None:
@@ -71,7 +71,7 @@ def _name_base(path: Path) -> None:
 
 
 def refuse_broken(trainer: Trainer, *, optimizer: bool) -> None:
-    """Raises RunError where a weight, or a part of the optimizer's state, is NaN or infinite, in any process: no later step mends it.
+    """Raises RunError where a weight, or a part of the optimizer's state, is NaN or infinite in any process.
 
     Args:
         optimizer: whether to look at the optimizer's state, too.
@@ -88,7 +88,7 @@ def refuse_broken(trainer: Trainer, *, optimizer: bool) -> None:
         broken = trainer.accelerator.reduce(broken, reduction="sum")
     if int(broken):
         raise RunError(
-            f"after step {trainer.state.global_step} there are weights, or averages of the optimizer, that are NaN or infinite: "
-            "nothing of it is saved.\nLower training.learning_rate, keep training.max_grad_norm, train in bf16 or float32 rather than "
-            "fp16, and look at the size of the rewards. The checkpoint before it is whole."
+            f"after step {trainer.state.global_step} there are weights, or averages of the optimizer, that are NaN or "
+            "infinite: nothing of it is saved.\nLower training.learning_rate, keep training.max_grad_norm, train in bf16 "
+            "or float32 rather than fp16, and look at the size of the rewards. The checkpoint before it is whole."
         )

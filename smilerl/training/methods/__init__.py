@@ -4,11 +4,11 @@ A method's file has
 
 * `CONFIG`: the TRL config whose fields a recipe's `training` may set;
 * `policy(recipe, world)`: what is trained, such as `loaded`;
-* `dataset(recipe, world)`: what it is trained on, such as `people`; `channels(recipe)` where this needs a declared channel;
+* `dataset(recipe, world)`: what it is trained on, such as `people`; `channels(recipe)` where it needs a channel;
 * `make_trainer(recipe, *, policy, dataset, reward_funcs, callbacks, output_dir)`, by `trainer_of`;
 * `RENAMED`, where TRL logs something under a name that means something else here;
-* `evaluate(trainer, dataset)` and `told(found)`, where it measures the data to test on itself, and says so on the screen;
-* `measure(recipe, run, world, dataset, rewards, key)` in place of `make_trainer`, where it trains nothing (`best_of_n`).
+* `evaluate(trainer, dataset)` and `told(found)`, where it measures the data to test on itself, and shows that;
+* `measure(recipe, run, world, dataset, rewards, key)` in place of `make_trainer`, where it trains nothing.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def has_base(recipe: Recipe) -> bool:
 
 
 def keeps_base(recipe: Recipe) -> bool:
-    """Whether TRL's trainer keeps the frozen base: an adapter can be switched off, and a KL penalty needs a reference model."""
+    """Whether TRL's trainer keeps the frozen base: under an adapter, or as the reference model of a KL penalty."""
     said = settings(recipe)
     # A synced reference does not stay the base, and one whose log-probabilities are computed beforehand is dropped.
     moves = said.get("sync_ref_model") or said.get("precompute_ref_log_probs")

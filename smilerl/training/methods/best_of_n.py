@@ -1,11 +1,12 @@
-"""Best of n: draws n replies from the base and says the one that the rewards score highest. Trains nothing, and has no trainer.
+"""Best of n: draws n replies from the base and says the one that the rewards score highest. Trains nothing.
 
-The same reward objects as in training, searched instead of optimised: what the rewards ask for, with as little of an optimiser's
-own effects as possible. `method: best_of_n` makes a run like any other, with a manifest and samples of held-out people; it can be
-evaluated, talked to and be an arm of a study, by the same questions as a run that was trained on the same rewards.
+The same reward objects as in training, searched instead of optimised: what the rewards ask for, with as little of an
+optimiser's own effects as possible. `method: best_of_n` makes a run like any other, with a manifest and samples of
+held-out people; it can be evaluated, talked to and be an arm of a study, by the same questions as a run that was
+trained on the same rewards.
 
-Its distance from the base is known only as a bound, log n − (n − 1)/n nats (Beirami et al., arXiv:2401.01879), which is logged as
-`best_of_n/kl_bound` and never as a KL.
+Its distance from the base is known only as a bound, log n − (n − 1)/n nats (Beirami et al., arXiv:2401.01879), which is
+logged as `best_of_n/kl_bound` and never as a KL.
 """
 
 from __future__ import annotations
@@ -52,9 +53,10 @@ def measure(
 ) -> None:
     """Logs what best of 1, 2, 4, ..., n does to the held-out people, and keeps all replies that were drawn.
 
-    Each row of the log holds `best_of_n/n`, `best_of_n/kl_bound` (nats) and the expected `reward`, `reading`, `smile` and
-    `wellbeing` of the best of n, by the unbiased estimator over all subsets of the replies (`statistics.best_of_n`).
-    The replies go to `samples/candidates.parquet`, one row each; `chosen` marks what best of n says.
+    Each row of the log holds `best_of_n/n`, `best_of_n/kl_bound` (nats) and the expected `reward`, `reading`, `smile`
+    and `wellbeing` of the best of n, by the unbiased estimator over all subsets of the replies
+    (`statistics.best_of_n`). The replies go to `samples/candidates.parquet`, one row each; `chosen` marks what best of
+    n says.
 
     Args:
         recipe: with directories in place of recipes.
@@ -77,11 +79,12 @@ def measure(
 def curve(table: pd.DataFrame, shape: tuple[int, int]) -> list[dict[str, float]]:
     """One row for each size 1, 2, 4, ..., n, all over the same people: those with a number at the largest n.
 
-    `people` of `of` have n scored replies; `<name>_scored` is the share of these with a reading, smile or wellbeing where it is
-    not all of them.
+    `people` of `of` have n scored replies; `<name>_scored` is the share of these with a reading, smile or wellbeing
+    where it is not all of them.
 
     Args:
-        table: P x n replies, those to one person together; columns `reward` and, where people react, reading, smile, wellbeing.
+        table: P x n replies, those to one person together; columns `reward` and, where people react, reading, smile,
+            wellbeing.
         shape: (P, n).
     """
     columns = {name: table[name].to_numpy(float).reshape(shape) for name in ("reward", *_GOLD) if name in table}

@@ -1,7 +1,7 @@
 """Direct preference optimisation (Rafailov et al. 2023, arXiv:2305.18290), by TRL's DPOTrainer.
 
-`training.beta` is the strength of the implied KL penalty, in nats per unit of reward. The pairs come from a file, the recipe's
-rewards, or the world: see `preferences`.
+`training.beta` is the strength of the implied KL penalty, in nats per unit of reward. The pairs come from a file, the
+recipe's rewards, or the world: see `preferences`.
 """
 
 from __future__ import annotations
@@ -18,5 +18,5 @@ policy, dataset = loaded, preferences.pairs
 
 
 def make_trainer(recipe, *, policy, dataset, reward_funcs=(), callbacks=(), output_dir) -> DPOTrainer:
-    """A trainer of `policy` on pairs, which `reward_funcs` may have made; the trainer does not call them."""
+    """A trainer of `policy` on pairs. It does not call `reward_funcs`, which may have made them."""
     return trainer_of(DPOTrainer, recipe, policy, dataset, callbacks, arguments(DPOConfig, recipe, output_dir))

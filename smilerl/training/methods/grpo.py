@@ -18,11 +18,11 @@ policy, dataset = loaded, people
 
 
 def make_trainer(recipe, *, policy, dataset, reward_funcs, callbacks=(), output_dir) -> GRPOTrainer:
-    """A trainer of `policy` on the people of `dataset` (columns `prompt`, `person`) for the weighted sum of the rewards.
+    """A trainer of `policy` on people (columns `prompt`, `person`) for the weighted sum of the rewards.
 
-    GRPO's own default is `beta: 0`, no penalty. Its default `scale_rewards` divides by the spread within a group, which hides
-    the size of a reward: `scale_rewards: none` where the size is the question. With `data.turns` above 1 the person answers and
-    the helper replies again; see `rollouts`.
+    GRPO's own default is `beta: 0`, no penalty. Its default `scale_rewards` divides by the spread within a group, which
+    hides the size of a reward: `scale_rewards: none` where the size is the question. With `data.turns` above 1 the
+    person answers and the helper replies again; see `rollouts`.
     """
     args = arguments(GRPOConfig, recipe, output_dir, reward_weights=[reward.weight for reward in recipe.rewards])
     # TRL leaves the tag that opens thoughts in the prompt, unless it takes thoughts and reply apart itself.

@@ -56,8 +56,9 @@ def make_trainer(recipe, *, policy, dataset, reward_funcs=(), callbacks=(), outp
     """
     if reward_funcs:
         raise ValueError("the method reward learns from pairs, not from rewards; remove them")
+    args = arguments(RewardConfig, recipe, output_dir)
     return trainer_of(
-        RewardTrainer, recipe, policy, dataset["train"], callbacks, arguments(RewardConfig, recipe, output_dir), task="SEQ_CLS",
+        RewardTrainer, recipe, policy, dataset["train"], callbacks, args, task="SEQ_CLS",
         eval_dataset=dataset["test"].add_column(_ROW, list(range(len(dataset["test"])))),
         preprocess_logits_for_metrics=_paired,
     )  # fmt: skip
@@ -67,10 +68,10 @@ def evaluate(trainer: RewardTrainer, dataset: DatasetDict) -> dict[str, float | 
     """Agreement with the pairs to test on, to be logged. All processes of a launch call it together.
 
     Returns:
-        `eval_loss` and the rest of the trainer's own; `eval_accuracy` over pairs (TRL's own is a mean over batches, the last
-        of which is smaller) with `eval_accuracy_low` and `_high`; `eval_pairs` scored, of `eval_pairs_of` (TRL leaves out those
-        longer than `max_length`); `eval_margin`, by how much the chosen reply scores higher; `eval_shorter`, the accuracy of
-        preferring the shorter reply.
+        `eval_loss` and the rest of the trainer's own; `eval_accuracy` over pairs (TRL's own is a mean over batches, the
+        last of which is smaller) with `eval_accuracy_low` and `_high`; `eval_pairs` scored, of `eval_pairs_of` (TRL
+        leaves out those longer than `max_length`); `eval_margin`, by how much the chosen reply scores higher;
+        `eval_shorter`, the accuracy of preferring the shorter reply.
     """
     kept, every = trainer.eval_dataset, dataset["test"]
     table: list[list[float | None]] = [[None] * len(every), [None] * len(every)]

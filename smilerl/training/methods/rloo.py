@@ -1,4 +1,4 @@
-"""REINFORCE leave-one-out with a KL penalty in the reward (Ahmadian et al. 2024, arXiv:2402.14740), by TRL's RLOOTrainer."""
+"""REINFORCE leave-one-out, KL penalty in the reward (Ahmadian et al. 2024, arXiv:2402.14740), by TRL's RLOOTrainer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ policy, dataset = loaded, people
 
 
 def make_trainer(recipe, *, policy, dataset, reward_funcs, callbacks=(), output_dir) -> RLOOTrainer:
-    """A trainer of `policy` on the people of `dataset` (columns `prompt`, `person`) for the weighted sum of the rewards.
+    """A trainer of `policy` on people (columns `prompt`, `person`) for the weighted sum of the rewards.
 
     TRL takes the KL per completion, log π − log π_base summed over its tokens, off the reward, times `training.beta`.
     """

@@ -1,4 +1,4 @@
-"""Supervised training on conversations, by TRL's SFTTrainer: how the embedded LM learns to speak, and how helpers are cloned."""
+"""Supervised training on conversations, by TRL's SFTTrainer: trains the embedded LM, and clones of helpers."""
 
 from __future__ import annotations
 

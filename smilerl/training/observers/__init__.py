@@ -1,6 +1,7 @@
 """Observers watch a run while it trains, one file each: what they write goes to the run, its trackers and the screen.
 
-An observer's file has `build(watched)`, which gives a `transformers.TrainerCallback`, or None where this run is not watched so:
+An observer's file has `build(watched)`, which gives a `transformers.TrainerCallback`, or None where this run is not
+watched so:
 
     class Norms(TrainerCallback):
         def __init__(self, write):

@@ -46,10 +46,10 @@ def build(watched: Watched) -> HeldOut | None:
 class HeldOut(TrainerCallback):
     """Samples the same held-out people at step 0, every `every` steps and at the end, and logs how they fare.
 
-    Logged as `held_out/<name>`: `kl`, the mean of log π − log π_base over the completions sampled at temperature 1, in nats per
-    completion (`kl_se` is its standard error); `length` in tokens; and whatever `score` returns. Moves no random state. Under a
-    distributed launch the main process samples alone, so each process needs the whole model (not FSDP, not DeepSpeed ZeRO-3; see
-    `smilerl.training.sharding`).
+    Logged as `held_out/<name>`: `kl`, the mean of log π − log π_base over the completions sampled at temperature 1, in
+    nats per completion (`kl_se` is its standard error); `length` in tokens; and whatever `score` returns. Moves no
+    random state. Under a distributed launch the main process samples alone, so each process needs the whole model (not
+    FSDP, not DeepSpeed ZeRO-3; see `smilerl.training.sharding`).
     """
 
     def __init__(
@@ -84,8 +84,8 @@ class HeldOut(TrainerCallback):
         """
         if not is_whole(model):
             raise RunError(
-                "held-out people cannot be sampled: the weights are split over the processes, by other means than the launcher's "
-                "environment or the recipe's fsdp and deepspeed. Set held_out.every to 0 and beta above 0."
+                "held-out people cannot be sampled: the weights are split over the processes, by other means than the "
+                "launcher's environment or the recipe's fsdp and deepspeed. Set held_out.every to 0 and beta above 0."
             )
         if self.every and state.global_step == 0:
             self._measure(model, state)

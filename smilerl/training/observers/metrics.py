@@ -18,11 +18,12 @@ def build(watched: Watched) -> Metrics:
 class Metrics(TrainerCallback):
     """Writes each log of the trainer, with `kl` in nats per completion.
 
-    `kl` estimates KL(π ‖ π_base) of whole completions on the training prompts, π_base being the policy that training began
-    with. TRL logs a mean over *tokens*; here it is multiplied by the mean number of tokens in a completion (EOS included). For
-    RLOO the token terms are log π − log π_base, so with `logging_steps: 1` the product is the batch mean of the log-ratio of
-    whole completions, and may come out negative; for GRPO they are the non-negative estimator of Schulman. TRL's number stays
-    as `kl_per_token`. With beta 0, and in methods that do not sample, TRL measures none: `HeldOut` does.
+    `kl` estimates KL(π ‖ π_base) of whole completions on the training prompts, π_base being the policy that training
+    began with. TRL logs a mean over *tokens*; here it is multiplied by the mean number of tokens in a completion (EOS
+    included). For RLOO the token terms are log π − log π_base, so with `logging_steps: 1` the product is the batch mean
+    of the log-ratio of whole completions, and may come out negative; for GRPO they are the non-negative estimator of
+    Schulman. TRL's number stays as `kl_per_token`. With beta 0, and in methods that do not sample, TRL measures none:
+    `HeldOut` does.
 
     Args:
         renamed: our names of what TRL logs under a name that means something else here.

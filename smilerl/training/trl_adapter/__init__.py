@@ -1,10 +1,11 @@
-"""All that reads private parts of TRL's and Transformers' trainers. A new TRL breaks here, in `tests/training/test_trl_adapter.py`.
+"""All that reads private parts of TRL's and Transformers' trainers. `tests/training/test_trl_adapter.py` names them.
 
-`state` saves and restores what no checkpoint of theirs holds; `generation` samples as the trainer does; `adapters` finds the
-base under an adapter; `tokenizing` prepares rows as TRL does, at once; `trackers` sends a run's log to trackers.
+`state` saves and restores what no checkpoint of theirs holds; `generation` samples as the trainer does; `adapters`
+finds the base under an adapter; `tokenizing` prepares rows as TRL does, at once; `trackers` sends a run's log to
+trackers.
 
-No trainer is subclassed. Five subclasses would have to follow every change of five trainers; callbacks and the parts named here
-do the same from outside. Below training one private name more is read, by `smilerl.models.whole`.
+No trainer is subclassed. Five subclasses would have to follow every change of five trainers; callbacks and the parts
+named here do the same from outside. Below training one private name more is read, by `smilerl.models.whole`.
 """
 
 from __future__ import annotations

@@ -19,7 +19,8 @@ def can_be_tokenized_at_once(dataset: Dataset, args: SFTConfig) -> bool:
 def tokenized(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, args: SFTConfig) -> Dataset:
     """Plain prompts and completions as `input_ids` and `labels`, equal to what TRL's preparation makes of them.
 
-    TRL tokenizes, labels, cuts and filters in four passes over single rows: 23 of the 220 seconds that the embedded model took.
+    TRL tokenizes, labels, cuts and filters in four passes over single rows: 23 of the 220 seconds that the embedded
+    model took.
     """
     ends, prompts = tokenizer.eos_token, list(dataset["prompt"])
     replies = [reply if reply.endswith(ends) else reply + ends for reply in dataset["completion"]]

@@ -1,8 +1,8 @@
-"""The trackers that `training.report_to` names (tensorboard, wandb, trackio, ...) get every row of a run's log, under its names.
+"""Sends every row of a run's log to the trackers of `training.report_to` (tensorboard, wandb, ...), under its names.
 
-By themselves they get what TRL logs, under TRL's names: nothing of held-out people, and a `kl` that means something else. And
-Transformers' integrations rename it: `train/` in front of each name, and `eval_x` to `eval/x`. TRL itself adds to wandb, mlflow and
-trackio how long its parts take (`profiling/...`).
+By themselves they get what TRL logs, under TRL's names: nothing of held-out people, and a `kl` that means something
+else. And Transformers' integrations rename it: `train/` in front of each name, and `eval_x` to `eval/x`. TRL itself
+adds to wandb, mlflow and trackio how long its parts take (`profiling/...`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from smilerl.runs.directory import Run
 
 
 class Trackers:
-    """Within this context a trainer's trackers get what a run logs, instead of what the trainer logs, and are ended at its end.
+    """Within this context a trainer's trackers get what the run logs instead of what the trainer logs.
 
     They stay open when training ends: held-out people and test data are measured after that.
     """
