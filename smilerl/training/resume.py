@@ -275,7 +275,7 @@ def train(trainer: Trainer) -> None:
         why = "there was no batch to train on" if done == 0 else "a callback, a reward or the trainer itself ended it"
         raise RunError(
             f"{saving.folder.parent}: training ended at step {done} of {last}, and nobody had asked it to stop: {why}. "
-            "The run has failed.\nLook for what sets should_training_stop, and at the amount of data (manifest.json: data)."
+            "The run has failed.\nLook for what sets should_training_stop, and how much data there is (manifest.json)."
         )
 
 

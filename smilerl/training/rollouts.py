@@ -87,8 +87,8 @@ def several_turns(people: Dataset, n: int, answer: Answer) -> Callable[[list, An
     for prompt, person in zip(people["prompt"][:], people["person"][:], strict=True):
         if person_of.setdefault(_key(prompt), person) != person:
             raise ValueError(
-                f"data.turns: two people begin with the same words, {str(prompt)[:80]!r}, and a prompt is all that tells "
-                "which person a rollout talks to. Leave one of them out"
+                f"data.turns: two people begin with the same words, {str(prompt)[:80]!r}, and a prompt is all that "
+                "tells which person a rollout talks to. Leave one of them out"
             )
 
     def rollout(prompts: list, trainer: Any) -> dict[str, Any]:

@@ -89,6 +89,6 @@ def refuse_broken(trainer: Trainer, *, optimizer: bool) -> None:
     if int(broken):
         raise RunError(
             f"after step {trainer.state.global_step} there are weights, or averages of the optimizer, that are NaN or "
-            "infinite: nothing of it is saved.\nLower training.learning_rate, keep training.max_grad_norm, train in bf16 "
-            "or float32 rather than fp16, and look at the size of the rewards. The checkpoint before it is whole."
+            "infinite: nothing of it is saved.\nLower training.learning_rate, keep training.max_grad_norm, train in "
+            "bf16 or float32 rather than fp16, and look at the size of the rewards. The checkpoint before it is whole."
         )
