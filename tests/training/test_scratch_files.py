@@ -52,11 +52,10 @@ RECIPE = {
     "method": "scratch", "output_dir": "run", "policy": {"config": TINY}, "data": {"n": 16}, "training": RL,
     "rewards": [{"name": "smile"}], "held_out": {"every": 1, "n": 4},
 }  # fmt: skip
-#: Tests that run over the folders, and what they say with the two files in them.
+#: Tests that run over the folders.
 CONTRACTS = [
     "tests/training/test_methods.py::test_a_method_says_what_it_is_made_of[scratch]",
     "tests/training/test_observers.py::test_an_observer_says_what_it_watches[scratch]",
-    "tests/runs/test_sources.py::test_all_that_a_run_executes_is_in_its_hash[scratch]",
 ]
 LISTED = """
 import json
@@ -94,7 +93,7 @@ def test_a_method_and_an_observer_are_one_file_each(house):
     assert "scratch" in in_recipes and "scratch" in methods and "scratch" in observers
     assert {"training/methods/scratch.py", "training/observers/scratch.py"} <= set(hashed)
     checked = called(house, "-m", "pytest", "-q", "-p", "no:cacheprovider", *CONTRACTS)
-    assert checked.returncode == 0 and "3 passed" in checked.stdout, checked.stdout
+    assert checked.returncode == 0 and "2 passed" in checked.stdout, checked.stdout
 
     ran = called(house, "-m", "smilerl.train", "--config", "recipe.yaml")
     assert ran.returncode == 0, ran.stderr
@@ -104,5 +103,3 @@ def test_a_method_and_an_observer_are_one_file_each(house):
 
     wrong = called(house, "-m", "smilerl.train", "--config", "recipe.yaml", "--method", "scrach")
     assert wrong.returncode == 2 and "'scratch'" in wrong.stderr
-    wrong = called(house, "-m", "smilerl.train", "--config", "recipe.yaml", "--training.learning_rat", "1")
-    assert wrong.returncode == 2 and "learning_rate" in wrong.stderr
