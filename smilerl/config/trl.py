@@ -113,9 +113,8 @@ _RANGES = (
 
 
 def methods() -> list[str]:
-    """The training methods there are: the files of `smilerl/training` that TRL has a config for, and our own."""
-    found = {module.name for module in pkgutil.iter_modules([str(paths.PACKAGE / "training" / "methods")])}
-    return sorted(name for name in found if name in _OWN or importlib.util.find_spec(f"trl.trainer.{name}_config"))
+    """The training methods there are: the files of `smilerl/training/methods`."""
+    return sorted(module.name for module in pkgutil.iter_modules([str(paths.PACKAGE / "training" / "methods")]))
 
 
 @lru_cache
@@ -129,10 +128,17 @@ def defaults(method: str) -> dict[str, Any]:
     return {field.name: field.default for field in dataclasses.fields(config_class(method))}
 
 
+def settings(recipe: Recipe) -> dict[str, Any]:
+    """The settings of a recipe's method: what the recipe says, else the defaults."""
+    return {**defaults(recipe.method), **recipe.training}
+
+
 def config_class(method: str) -> type:
-    """The TRL config of a method, or our own."""
+    """The config of a method: ours, TRL's of that name, or the `CONFIG` of the method's file, which imports more."""
     if method in _OWN:
         return _OWN[method]
+    if importlib.util.find_spec(f"trl.trainer.{method}_config") is None:
+        return importlib.import_module(f"smilerl.training.methods.{method}").CONFIG
     module = importlib.import_module(f"trl.trainer.{method}_config")
     return next(value for name, value in vars(module).items() if name.lower() == f"{method}config")
 
@@ -179,7 +185,7 @@ def _range_problems(training: dict[str, Any]) -> Iterator[Problem]:
 
 def _group_problems(recipe: Recipe) -> Iterator[Problem]:
     """Completions are compared within groups that share a prompt, so a generation batch holds whole groups."""
-    said = {**defaults(recipe.method), **recipe.training}
+    said = settings(recipe)
     if said["generation_batch_size"] is not None and said["steps_per_generation"] is not None:
         text = "generation_batch_size and steps_per_generation are both set, and each follows from the other."
         yield Problem(("training", "generation_batch_size"), text, "Keep one of them.")

@@ -45,7 +45,7 @@ def clone(base: Agent, model: Policy, helper: str, world: World, *, steps: int =
     parts = [base.fingerprint, helper, identity(world), steps, seed]
     name = content_hash(parts)
     folder = paths.cache_dir() / "clones" / f"{helper}-{name}"
-    from smilerl.training.observers.progress import hushed
+    from smilerl.training.progress import hushed
 
     with hushed():
         if _wrong_with(folder) is not None:  # looked at without a lock first: the cache may be read-only

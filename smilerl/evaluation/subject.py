@@ -19,7 +19,7 @@ from smilerl.io.files import read_json
 from smilerl.io.terminal import printable
 from smilerl.models.hub import fetch, ids, trust
 from smilerl.runs.directory import Run
-from smilerl.training.recipe_check import looks_local
+from smilerl.training.model_check import looks_local
 from smilerl.worlds.base import World
 
 if TYPE_CHECKING:

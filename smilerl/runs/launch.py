@@ -85,12 +85,12 @@ def unmet(processes: int) -> list[str]:
 def _unmet_of(recipe: Recipe, found: dict[str, Any]) -> list[str]:
     """The same of devices, sharding and precision, known once the trainer is made."""
     said = []
-    if _flag("ACCELERATE_USE_CPU") and found["device"] != "cpu":
+    if flag("ACCELERATE_USE_CPU") and found["device"] != "cpu":
         said.append(
             f"the launcher was asked for the CPU, and the run is on {found['device']}: write `use_cpu: true` under training"
         )
-    for flag, name, kind in (("FSDP", "FSDP", "FSDP"), ("DEEPSPEED", "DeepSpeed", "DEEPSPEED")):
-        if _flag(f"ACCELERATE_USE_{flag}") and found["distributed"] != kind:
+    for part, name, kind in (("FSDP", "FSDP", "FSDP"), ("DEEPSPEED", "DeepSpeed", "DEEPSPEED")):
+        if flag(f"ACCELERATE_USE_{part}") and found["distributed"] != kind:
             said.append(f"the launcher was asked for {name}, and the run is without it ({found['distributed']})")
     asked, runs = os.environ.get("ACCELERATE_MIXED_PRECISION", "no"), found["precision"].removeprefix("mixed ")
     if asked in ("bf16", "fp16", "fp8"):
@@ -144,5 +144,6 @@ def asked_of(typed: list[str]) -> dict[str, Any]:
         return {}
 
 
-def _flag(name: str) -> bool:
+def flag(name: str) -> bool:
+    """Whether an environment variable of the launcher is set to true."""
     return os.environ.get(name, "false").lower() in ("true", "1")

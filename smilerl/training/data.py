@@ -1,4 +1,4 @@
-"""The rows that a run is trained on: made, hashed, and the same ones where a run goes on."""
+"""The rows that a run is trained on: made, hashed, and the same in a resumed run."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from smilerl.config.trl import FORM_OF
 from smilerl.data import pairs, preferences
 from smilerl.rewards import Reward
 from smilerl.runs.directory import Run, RunError
-from smilerl.training.observers.progress import say
+from smilerl.training.progress import say
 from smilerl.worlds.base import World
 
 
 def with_pairs(recipe: Recipe, run: Run, world: World, rewards: list[Reward], progress: bool) -> Recipe:
-    """The recipe with a file in place of the pairs or labels that its rewards are to make, sampled into the run's directory.
+    """The recipe with a file of the pairs or labels that its rewards make, sampled into the run's directory.
 
     The main process of several samples alone; for a large model make the file before, with `smilerl pairs`.
     """
@@ -33,7 +33,7 @@ def with_pairs(recipe: Recipe, run: Run, world: World, rewards: list[Reward], pr
             say(recipe, str(made))
     PartialState().wait_for_everyone()
     args = {"path": str(path), "max_completion_length": preferences.completion_length(recipe)}
-    # `data.n` was how many people were asked, who may have given more rows or fewer: all are used.
+    # `data.n` was the number of people, who may have given more rows or fewer: all are used.
     return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, args=args, n=pairs.count(path)))
 
 
@@ -47,14 +47,9 @@ def data_hash(dataset: Dataset | DatasetDict) -> str:
 
 
 def refuse_other(run: Run, now: str) -> None:
-    """Raises RunError where a run would go on from a checkpoint on other data than it began with.
-
-    Args:
-        now: the hash of the data.
-    """
+    """Raises RunError where a run would be resumed on data of another hash than it began with."""
     before = run.manifest.get("data_hash")
     if run.goes_on_from is not None and before not in (None, now):
-        raise RunError(
-            f"{run.path} would go on from {run.goes_on_from.name} on other data than it began with ({before} → {now}).\n"
-            "Put the data back, or give another --output_dir."
-        )
+        place = f"{run.path} would go on from {run.goes_on_from.name}"
+        fix = "Put the data back, or give another --output_dir."
+        raise RunError(f"{place} on other data than it began with ({before} → {now}).\n{fix}")

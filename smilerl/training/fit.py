@@ -1,4 +1,4 @@
-"""Can the policy of a recipe take what it will be given? Looked at before its weights are loaded, with its own tokenizer and template."""
+"""Checks that the policy can take its prompts, with its own tokenizer and template, before weights are loaded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict
 
 from smilerl.config.recipe import Recipe
-from smilerl.config.trl import defaults, training_fields
+from smilerl.config.trl import settings
 from smilerl.models import prompts
 from smilerl.models.chat_template import set_defaults
 from smilerl.models.policy import tokenizer_and_config
@@ -17,7 +17,7 @@ from smilerl.training import methods, supply
 
 
 def before_loading(recipe: Recipe, world: Any, data: Dataset | DatasetDict) -> None:
-    """Raises RecipeError where the policy cannot take a prompt that it will be trained on or watched with; a fresh one: see `policy`."""
+    """Raises RecipeError where a saved policy cannot take a prompt. A fresh one: see `policy`."""
     if recipe.policy.config is None:
         tokenizer, config = tokenizer_and_config(str(recipe.policy.model_name_or_path))
         try:
@@ -31,12 +31,13 @@ def policy(recipe: Recipe, world: Any, data: Dataset | DatasetDict, tokenizer: A
     """Raises RecipeError where a policy with this tokenizer and this configuration cannot take a prompt."""
     rows = (data["train"] if isinstance(data, DatasetDict) else data)["prompt"][:]
     place, said, room = world.found_at, recipe.held_out, methods.completion_length(recipe)
-    samples = "num_generations" in training_fields(recipe.method)
     try:
-        if samples:
+        if "num_generations" in settings(recipe):
             prompts.check(tokenizer, config, rows, room * recipe.data.turns, place)
-        else:
-            prompts.check(tokenizer, config, _one_of_each_form(rows), 0, place)
+        elif rows and not isinstance(rows[0], str):
+            # Whether a template refuses a prompt depends on little but its roles: one of each sequence of them.
+            one_each = {tuple(message["role"] for message in prompt): prompt for prompt in reversed(rows)}
+            prompts.check(tokenizer, config, list(one_each.values()), 0, place)
         if supply.meets_held_out(recipe):
             prompts.check(tokenizer, config, world.people(said.split, said.n, said.seed)["prompt"][:], room, place)
     except prompts.PromptError as error:
@@ -44,42 +45,32 @@ def policy(recipe: Recipe, world: Any, data: Dataset | DatasetDict, tokenizer: A
 
 
 def after_tokenizing(recipe: Recipe, trainer: Any) -> None:
-    """Raises RecipeError where rows that are trained on are longer than the model's context, as TRL has tokenized and will cut them."""
-    context, rows = prompts.context_of(trainer.model.config), trainer.train_dataset
-    limit = {**defaults(recipe.method), **recipe.training}.get("max_length")
-    if (
-        context is None
-        or "max_length" not in training_fields(recipe.method)
-        or (limit is not None and limit <= context)
-    ):
+    """Raises RecipeError where rows, as TRL tokenizes and cuts them, are longer than the model's context."""
+    context, rows, said = prompts.context_of(trainer.model.config), trainer.train_dataset, settings(recipe)
+    if context is None or "max_length" not in said:
+        return
+    limit = said["max_length"]
+    if limit is not None and limit <= context:
         return
     long = int(pc.sum(pc.greater(_lengths(rows), context)).as_py() or 0)
     if long:
-        raise recipe.error(
-            "training.max_length" if "max_length" in recipe.training else "training",
-            f"{long} of {len(rows)} rows are longer than the model's context of {context} tokens, and max_length is {limit}.",
-            f"Write `max_length: {context}` or less.",
-        )
+        text = f"{long} of {len(rows)} rows are longer than the model's context of {context} tokens"
+        text += f", and max_length is {limit}."
+        key = "training.max_length" if "max_length" in recipe.training else "training"
+        raise recipe.error(key, text, f"Write `max_length: {context}` or less.")
 
 
 def _lengths(rows: Dataset) -> pa.Array:
     """Tokens of the longest sequence that each row makes."""
     table = rows.with_format("arrow")[:]
-
-    def of(name: str) -> Any:
-        return pc.list_value_length(table[name].combine_chunks()) if name in rows.column_names else None
-
-    whole = [of(name) for name in ("input_ids", "chosen_ids", "rejected_ids", "completion_ids")]
-    longest = [one for one in whole if one is not None]
+    names = ("input_ids", "chosen_ids", "rejected_ids", "completion_ids")
+    lengths = {
+        name: pc.list_value_length(table[name].combine_chunks())
+        for name in (*names, "prompt_ids")
+        if name in rows.column_names
+    }
+    longest = [lengths[name] for name in names if name in lengths]
     if not longest:
         return pa.array([], pa.int32())
     most = pc.max_element_wise(*longest)
-    before = of("prompt_ids")
-    return most if before is None else pc.add(most, before)
-
-
-def _one_of_each_form(rows: list) -> list:
-    """A prompt of each sequence of roles: whether a template refuses one depends on little else. None of plain text."""
-    if not rows or isinstance(rows[0], str):
-        return []
-    return list({tuple(message["role"] for message in prompt): prompt for prompt in reversed(rows)}.values())
+    return pc.add(most, lengths["prompt_ids"]) if "prompt_ids" in lengths else most

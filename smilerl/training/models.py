@@ -1,4 +1,4 @@
-"""What a model reference means, with recipes trained on first use: `smilerl.models.reference`, its builder given.
+"""`smilerl.models.reference` with recipes trained on first use: its functions with the builder given.
 
 policy = load("recipes/smileworld/pretrain.yaml")
 """

@@ -3,10 +3,11 @@
     prompt | reply 1 <eos> | person: what they say back, helper: | reply 2 <eos>
              trained         masked (`env_mask` 0)                 trained
 
-The helper's tokens of all turns are one completion and share one advantage; the person's have no loss, and no KL. **The reward is
-that of the last turn**: each reward is asked about the conversation before the last reply, the last reply, and the person, who
-remembers what they were told before (`worlds.turns`), so that what the sensor records in the end is of the whole conversation.
-Nothing is added up over turns: a reward that is paid at each turn would pay a helper for a person who has to be pleased twice.
+The helper's tokens of all turns are one completion and share one advantage; the person's have no loss, and no KL. **The
+reward is that of the last turn**: each reward is given the conversation before the last reply, the last reply, and the
+person, who remembers earlier replies (`worlds.turns`), so what the sensor records in the end is of the whole
+conversation. Nothing is added up over turns: a reward paid at each turn would pay twice for a person who has to be
+pleased twice.
 
 Where the person's answer could not be had, the conversation ends early and its reward is None: it is not learned from.
 Generation is the trainer's own (`trl_adapter.generation`), so vLLM and sharded models work as without turns.
@@ -27,7 +28,8 @@ from smilerl.training.trl_adapter import generation
 from smilerl.worlds import turns
 from smilerl.worlds.base import World
 
-#: People (JSON, who may have heard replies before) and the reply each has just got, to what each says back; None: nothing to be had.
+#: People (JSON, who may have heard replies before) and their newest replies → what each says back, None where there is
+#: no answer.
 Answer = Callable[[Sequence[str], Sequence[str]], list[str | None]]
 _MARK = "MARKOFAREPLY"
 
@@ -55,11 +57,18 @@ class _Talk:
     reply_ids: list[int] = field(default_factory=list)
     cut: bool = False
 
+    def add(self, ids: list[int], mine: int, logprobs: list[float]) -> None:
+        """Appends tokens: `mine` is 1 for the helper's and 0 for the person's."""
+        self.ids += ids
+        self.mask += [mine] * len(ids)
+        self.logprobs += logprobs
+
 
 def answers_of(world: World) -> Answer:
-    """What people of a world say back: their own words, recorded or not, where the world knows them; else what was recorded.
+    """What people of a world say back: their own words where the world knows them, else what was recorded.
 
-    (The helper hears the person, not the sensor: a camera that is off, or a record that was tampered with, deafens nobody.)
+    (The helper hears the person, not the sensor: a camera that is off, or a record that was tampered with, hides
+    nothing from it.)
     """
     return lambda people, replies: list(world.said(*turns.as_first_met(people, replies)))
 
@@ -72,21 +81,20 @@ def several_turns(people: Dataset, n: int, answer: Answer) -> Callable[[list, An
         n: replies of the helper, at least 1.
 
     Raises:
-        ValueError: two people share a prompt, so that a rollout could not tell whom it talks to.
+        ValueError: two people share a prompt, so that a rollout could not tell which of them it talks to.
     """
     person_of: dict[str, str] = {}
     for prompt, person in zip(people["prompt"][:], people["person"][:], strict=True):
         if person_of.setdefault(_key(prompt), person) != person:
             raise ValueError(
-                f"data.turns: two people begin with the same words, {str(prompt)[:80]!r}, and a prompt is all that is known of whom a "
-                "rollout talks to. Leave one of them out"
+                f"data.turns: two people begin with the same words, {str(prompt)[:80]!r}, and a prompt is all that "
+                "tells which person a rollout talks to. Leave one of them out"
             )
 
     def rollout(prompts: list, trainer: Any) -> dict[str, Any]:
         prompt_ids, images, more = generation.tokenized(trainer, prompts)
-        talks = [
-            _Talk(prompt, person_of[_key(prompt)], list(ids)) for prompt, ids in zip(prompts, prompt_ids, strict=True)
-        ]
+        given = zip(prompts, prompt_ids, strict=True)
+        talks = [_Talk(prompt, person_of[_key(prompt)], list(ids)) for prompt, ids in given]
         group = trainer.num_generations if trainer.model.training else trainer.num_generations_eval
         _reply(talks, trainer, *generation.replies(trainer, prompt_ids, images, more, group))
         for _ in range(n - 1):
@@ -94,32 +102,25 @@ def several_turns(people: Dataset, n: int, answer: Answer) -> Callable[[list, An
             said = answer([talk.person for talk in going], [talk.reply for talk in going]) if going else []
             for talk, words in zip(going, said, strict=True):
                 _hear(talk, words, trainer)
-            # A reply is generated for all, and not used where they were cut: a sharded model generates on every process or on none.
+            # Generated for all, and not used where they were cut: a sharded model generates on every process or on
+            # none.
             contexts = [talk.prompt_ids + talk.ids for talk in talks]
             _reply(talks, trainer, *generation.replies(trainer, contexts))
         logged = [talk.logprobs for talk in talks]
+        last = ("prompt", "person", "reply", "reply_ids", "cut")
         return {
             "prompt_ids": prompt_ids,
             "completion_ids": [talk.ids for talk in talks],
             "logprobs": logged if any(logged) else None,
             "env_mask": [talk.mask for talk in talks],
-            "_talk": [
-                {
-                    "prompt": talk.prompt,
-                    "person": talk.person,
-                    "reply": talk.reply,
-                    "ids": talk.reply_ids,
-                    "cut": talk.cut,
-                }
-                for talk in talks
-            ],
+            "_talk": [{name: vars(talk)[name] for name in last} for talk in talks],
         }
 
     return rollout
 
 
 class OfLastTurn(Around):
-    """A reward of prompts and completions as a reward of conversations: asked about the last turn, None where there is none."""
+    """A reward of prompts and completions as a reward of conversations: of the last turn, None where there is none."""
 
     def before(self, given: dict[str, Any]) -> dict[str, Any] | None:
         talk, columns = given["_talk"], {name: value for name, value in given.items() if name != "_talk"}
@@ -139,7 +140,7 @@ class OfLastTurn(Around):
         return columns | {
             "prompts": [talk[row]["prompt"] for row in rows],
             "completions": replies if plain else [[{"role": "assistant", "content": reply}] for reply in replies],
-            "completion_ids": [talk[row]["ids"] for row in rows],
+            "completion_ids": [talk[row]["reply_ids"] for row in rows],
             "person": [talk[row]["person"] for row in rows],
         }
 
@@ -151,12 +152,9 @@ def _reply(talks: list[_Talk], trainer: Any, replies: list[list[int]], logprobs:
     """The helper's reply in each conversation that goes on."""
     said = decoded(trainer.processing_class, [talk.prompt for talk in talks], replies)
     for row, (talk, ids) in enumerate(zip(talks, replies, strict=True)):
-        if talk.cut:
-            continue
-        talk.reply, talk.reply_ids = said[row], list(ids)
-        talk.ids += ids
-        talk.mask += [1] * len(ids)
-        talk.logprobs += logprobs[row] if logprobs is not None else []
+        if not talk.cut:
+            talk.reply, talk.reply_ids = said[row], list(ids)
+            talk.add(ids, 1, logprobs[row] if logprobs is not None else [])
 
 
 def _hear(talk: _Talk, words: str | None, trainer: Any) -> None:
@@ -172,33 +170,23 @@ def _hear(talk: _Talk, words: str | None, trainer: Any) -> None:
         ids = _turn_between(trainer, words, talk.reply_ids)
         talk.prompt = [*talk.prompt, {"role": "assistant", "content": talk.reply}, {"role": "user", "content": words}]
     talk.person = turns.after(talk.person, talk.reply, words)
-    talk.ids += ids
-    talk.mask += [0] * len(ids)
-    talk.logprobs += [0.0] * len(ids) if talk.logprobs else []
+    talk.add(ids, 0, [0.0] * len(ids) if talk.logprobs else [])
 
 
 def _turn_between(trainer: Any, words: str, reply_ids: list[int]) -> list[int]:
-    """Tokens between two replies as the chat template writes them: the end of the first, the person's turn, the head of the second.
+    """Tokens between two replies as the chat template writes them: end of the first, person's turn, head of the second.
 
     Raises:
         ValueError: the template does not write a reply as it is.
     """
-    talk = [
-        {"role": "user", "content": "x"}, {"role": "assistant", "content": _MARK}, {"role": "user", "content": words}
-    ]  # fmt: skip
-    tokenizer = trainer.processing_class
-    text = tokenizer.apply_chat_template(
-        talk,
-        chat_template=trainer.chat_template,
-        add_generation_prompt=True,
-        tokenize=False,
-        **trainer.chat_template_kwargs,
-    )
-    _, mark, rest = text.partition(_MARK)
+    said = (("user", "x"), ("assistant", _MARK), ("user", words))
+    talk = [{"role": role, "content": content} for role, content in said]
+    tokenizer, told = trainer.processing_class, trainer.chat_template_kwargs
+    template = {"chat_template": trainer.chat_template, "add_generation_prompt": True, "tokenize": False}
+    _, mark, rest = tokenizer.apply_chat_template(talk, **template, **told).partition(_MARK)
     if not mark:
-        raise ValueError(
-            "data.turns: this model's chat template does not write earlier replies as they are, so turns cannot be joined"
-        )
+        lacks = "does not write earlier replies as they are, so turns cannot be joined"
+        raise ValueError(f"data.turns: this model's chat template {lacks}")
     ids = tokenizer(rest, add_special_tokens=False)["input_ids"]
     # A reply that ended has said its end token itself; one that was cut off is closed for it.
     return ids[1:] if reply_ids and ids and ids[0] == reply_ids[-1] else ids
@@ -215,10 +203,8 @@ def _per_row(value: Any, talk: list[dict]) -> bool:
 
 def _spread(rows: list[int], values: list, n: int) -> list:
     """Values of some rows among `n`, None for the others."""
-    found: list = [None] * n
-    for row, value in zip(rows, values, strict=True):
-        found[row] = value
-    return found
+    found = dict(zip(rows, values, strict=True))
+    return [found.get(row) for row in range(n)]
 
 
 def _key(prompt: Any) -> str:

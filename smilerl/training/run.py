@@ -1,4 +1,4 @@
-"""One recipe, one run: build what it names, train it sealed off from outcomes, watch it on held-out people, keep the result.
+"""One recipe, one run: build what it names, train sealed off from outcomes, watch held-out people, keep the result.
 
     run = run_recipe(load_recipe("recipes/smileworld/rloo_sentiment.yaml", {"seed": 1}))
 
@@ -8,11 +8,12 @@ Models that a recipe names by *their* recipe are built on first use and kept in 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from accelerate import PartialState
 from accelerate.utils import gather_object, is_peft_model
@@ -30,15 +31,14 @@ from smilerl.rewards import Reward, build_rewards
 from smilerl.rewards._summed import Together
 from smilerl.runs import checkpoints, launch, lineage, ownership
 from smilerl.runs.directory import Run, finished_run
-from smilerl.training import data, fit, methods, recipe_check, sharding, supply, weights
-from smilerl.training.observers.base import frozen_base
-from smilerl.training.observers.gold_log import scorer
-from smilerl.training.observers.held_out import HeldOut
-from smilerl.training.observers.metrics import Metrics, Write
-from smilerl.training.observers.progress import Progress, hushed, say, title
-from smilerl.training.observers.trackers import Trackers
+from smilerl.training import data, fit, methods, model_check, observers, recipe_check, sharding, supply, weights
+from smilerl.training.gold_log import scorer
+from smilerl.training.observers.base import Watched
+from smilerl.training.progress import Progress, hushed, say, title
 from smilerl.training.recipe_check import load_recipe
 from smilerl.training.resume import Checkpoints, by_time, train
+from smilerl.training.trl_adapter.adapters import frozen_base
+from smilerl.training.trl_adapter.trackers import Trackers
 from smilerl.worlds.base import EvaluationKey, World, sealed
 
 
@@ -63,7 +63,7 @@ class _Parts:
 
 
 def run_recipe(recipe: Recipe, *, progress: bool = True) -> Run:
-    """The finished run of a recipe, in its `output_dir`; trains only if it is not finished already, from its newest checkpoint.
+    """The finished run of a recipe, in its `output_dir`; trains only what is not finished, from its newest checkpoint.
 
     Args:
         recipe: as `load_recipe` gives it.
@@ -80,8 +80,8 @@ def run_recipe(recipe: Recipe, *, progress: bool = True) -> Run:
         return done
     ownership.check_run_folder(recipe)
     trl_refusals.check_here(recipe)
-    paths.cache_dir()  # a wrong SMILERL_CACHE is told before anything is written
-    reference.fetch_all(recipe, recipe_check.named_models(recipe))
+    paths.cache_dir()  # refuses a wrong SMILERL_CACHE before anything is written
+    reference.fetch_all(recipe, model_check.named_models(recipe))
     with _own_run(recipe) as run:
         if run.finished:
             return run
@@ -92,32 +92,31 @@ def run_recipe(recipe: Recipe, *, progress: bool = True) -> Run:
         set_seed(recipe.seed)
         spent = chat_models.usage()
         rewards = _rewards(recipe, world)
-        recipe, dataset = _data(recipe, run, world, rewards, progress)
+        with hushed(), _sealed(recipe, rewards, making_data=True), telling(recipe, "world.args"):
+            recipe = data.with_pairs(recipe, run, world, rewards, progress)
+            dataset = methods.method(recipe.method).dataset(recipe, world)
         parts = _Parts(recipe, run, world, rewards, dataset, EvaluationKey(), progress)
         _note(parts, unwatched)
         with hushed(), telling(recipe, "policy.model_name_or_path", weights.MODEL_FIX):
             fit.before_loading(recipe, world, dataset)
-        with hushed(), _counted(run, spent):
-            if methods.optional(recipe, "measure"):
-                _measure(parts)
-            else:
-                _train(parts)
+        with hushed(), _counted(run, spent), _sealed(recipe, rewards, parts.key):
+            (_measure if methods.optional(recipe, "measure") else _train)(parts)
         if PartialState().is_main_process:
             run.finish()
-            if by_time(recipe.training):  # nobody asked for them: they were there to go on from
+            if by_time(recipe.training):  # nobody asked for them: they were there to resume from
                 checkpoints.keep_last(run.checkpoints, 0)
     return run
 
 
 def build(file: Path, progress: bool = True) -> Path:
-    """The model of a recipe file: from the cache, or trained now. What `models.reference` calls for a model named by its recipe."""
+    """The model of a recipe file: from the cache, or trained now. The builder that `models.reference` calls."""
     return cached.built(load_recipe(file), partial(run_recipe, progress=progress), progress=progress).model
 
 
 @contextmanager
 def _own_run(recipe: Recipe) -> Iterator[Run]:
     """The run, made by the main process; the others of a distributed launch read it."""
-    # Unless it is told, accelerate takes each of several processes without a GPU for the only one.
+    # By default, accelerate takes each of several processes without a GPU for the only one.
     state = PartialState(cpu=bool(recipe.training.get("use_cpu")))
     with ExitStack() as stack:
         if state.is_main_process:
@@ -130,7 +129,7 @@ def _own_run(recipe: Recipe) -> Iterator[Run]:
 
 
 def _world(recipe: Recipe) -> World:
-    """The recipe's world. A chat model that plays its people is asked first, before minutes of loading weights."""
+    """The recipe's world. Checks that the chat model of its people is reachable before loading any weights."""
     with telling(recipe, "world.args"):
         world = worlds.build(recipe.world.name, **recipe.world.args)
     if PartialState().is_main_process:
@@ -140,33 +139,32 @@ def _world(recipe: Recipe) -> World:
 
 def _rewards(recipe: Recipe, world: World) -> list[Reward]:
     """The recipe's rewards, built; their models are loaded when they are first asked."""
-    making_data = methods.data_channels(recipe)
-    with hushed(), sealed(title(recipe), making_data), telling(recipe, "world.args"):
+    with hushed(), _sealed(recipe, making_data=True), telling(recipe, "world.args"):
         columns = supply.columns(recipe, world)
-    with sealed(title(recipe), making_data):  # building a reward may run the user's code
+    with _sealed(recipe, making_data=True):  # building a reward may run the user's code
         rewards = build_rewards(recipe.rewards, recipe.seed, world, columns)
         if sharding.sharded(recipe):
             return [sharding.WithWholeModels(reward) for reward in rewards]
     return rewards
 
 
-def _data(
-    recipe: Recipe, run: Run, world: World, rewards: list[Reward], progress: bool
-) -> tuple[Recipe, Dataset | DatasetDict]:
-    """The rows to train on, and the recipe with the file that they are in where its rewards made them."""
-    open_here = (*methods.data_channels(recipe), *_channels(rewards))
-    with hushed(), sealed(title(recipe), open_here), telling(recipe, "world.args"):
-        recipe = data.with_pairs(recipe, run, world, rewards, progress)
-        return recipe, methods.method(recipe.method).dataset(recipe, world)
+@contextmanager
+def _sealed(
+    recipe: Recipe, rewards: Sequence[Reward] = (), key: EvaluationKey | None = None, *, making_data: bool = False
+) -> Iterator[None]:
+    """Outcomes are closed but for the channels of these rewards, and while data is made for those of the method."""
+    open_here = [*(methods.data_channels(recipe) if making_data else ()), *_channels(rewards)]
+    with sealed(title(recipe), open_here, key):
+        yield
 
 
-def _channels(rewards: list[Reward]) -> list[str]:
+def _channels(rewards: Sequence[Reward]) -> list[str]:
     """The channels through which these rewards see outcomes."""
     return sorted({name for reward in rewards for name in reward.channels})
 
 
 def _note(parts: _Parts, unwatched: str | None) -> None:
-    """Writes into the manifest what is known before training, or refuses data that is too little or not what the run began with."""
+    """Writes what is known before training into the manifest; refuses too little data, or other data than before."""
     recipe, run = parts.recipe, parts.run
     account = supply.refuse(recipe, parts.world, parts.dataset)
     data_hash = data.data_hash(parts.dataset)
@@ -175,13 +173,14 @@ def _note(parts: _Parts, unwatched: str | None) -> None:
         return
     by_rewards = {name for reward in parts.rewards for name in reward.learnt_from}
     by_base = lineage.of_model(recipe.policy.model_name_or_path)
-    # `channels` are open in this run; through those of `learnt_from` outcomes reached its base, its data or a reward model before.
+    # `channels` are open in this run; through those of `learnt_from` outcomes reached its base, its data or a reward
+    # model before.
     run.note(
         channels=sorted({*_channels(parts.rewards), *methods.data_channels(recipe)}),
         learnt_from=sorted(by_rewards.union(preferences.learnt_from(recipe), by_base)),
         data_hash=data_hash,
         data=account,
-        hub=reference.commits(recipe_check.named_models(recipe)),
+        hub=reference.commits(model_check.named_models(recipe)),
     )
     if unwatched:
         run.note(unwatched=unwatched)
@@ -190,7 +189,7 @@ def _note(parts: _Parts, unwatched: str | None) -> None:
 
 @contextmanager
 def _counted(run: Run, spent: dict) -> Iterator[None]:
-    """Adds what chat models are asked to what the manifest says of earlier attempts, also where this one is stopped."""
+    """Adds the use of chat models to that of earlier attempts in the manifest, also where this attempt is stopped."""
     asked = None
     try:
         yield
@@ -207,50 +206,47 @@ def _measure(parts: _Parts) -> None:
     if PartialState().is_main_process:
         recipe, run = parts.recipe, parts.run
         run.note(launch=launch.facts(recipe, None))
-        with sealed(title(recipe), _channels(parts.rewards), parts.key):
-            measure = methods.optional(recipe, "measure")
-            measure(recipe, run, parts.world, parts.dataset, parts.rewards, parts.key)
+        measure = methods.optional(recipe, "measure")
+        measure(recipe, run, parts.world, parts.dataset, parts.rewards, parts.key)
 
 
 def _train(parts: _Parts) -> None:
     """Trains, measures the data to test on where there is some, and saves the model."""
     recipe, run = parts.recipe, parts.run
-    with sealed(title(recipe), _channels(parts.rewards), parts.key):
-        asked = Together.of(parts.rewards, recipe.rewards)
-        trainer = _trainer(parts, asked)
-        fit.after_tokenizing(recipe, trainer)
-        if PartialState().is_main_process:
-            run.note(launch=launch.facts(recipe, trainer))
-        with Trackers(trainer, run):
-            train(trainer)
-            asked.refuse_unlearnt()
-            if trainer.eval_dataset is not None:
-                _evaluate(parts, trainer)
+    asked = Together.of(parts.rewards, recipe.rewards)
+    trainer = _trainer(parts, asked)
+    fit.after_tokenizing(recipe, trainer)
+    if PartialState().is_main_process:
+        run.note(launch=launch.facts(recipe, trainer))
+    with Trackers(trainer, run):
+        train(trainer)
+        asked.refuse_unlearnt()
+        if trainer.eval_dataset is not None:
+            _evaluate(parts, trainer)
     weights.save(trainer, run)
 
 
 def _trainer(parts: _Parts, asked: Together) -> Trainer:
-    """The trainer with all that watches it; held-out people only where each process has the whole model."""
+    """The trainer with its observers; held-out people are sampled only where each process has the whole model."""
     recipe, run = parts.recipe, parts.run
-    watched = methods.has_base(recipe) and sharding.sharded(recipe) is None
+    watched = supply.meets_held_out(recipe) and sharding.sharded(recipe) is None
     policy = weights.initial(recipe, run, parts.world)
     if recipe.policy.config is not None:
         fit.policy(recipe, parts.world, parts.dataset, policy.tokenizer, policy.model.config)
     initial = None
     if watched and not (methods.keeps_base(recipe) or is_peft_model(policy.model)):
         initial = copy.deepcopy(policy.model).eval().requires_grad_(False)
-    bar = Progress(title(recipe))
-    saving = Checkpoints(
-        run.checkpoints,
-        asked.with_state(),
-        by_time=by_time(recipe.training),
-        goes_on_from=run.goes_on_from,
-        before_sealing=run.sync,
-    )
+    bar = Progress(title(recipe)) if parts.progress else None
+    saves: dict[str, Any] = {
+        "by_time": by_time(recipe.training),
+        "goes_on_from": run.goes_on_from,
+        "before_sealing": run.sync,
+    }
+    saving = Checkpoints(run.checkpoints, asked.with_state(), **saves)
 
     def write(row: dict) -> None:
         run.log(row)
-        if parts.progress:
+        if bar is not None:
             bar.show(row)
 
     with telling(recipe, also=REFUSALS):
@@ -259,32 +255,15 @@ def _trainer(parts: _Parts, asked: Together) -> Trainer:
             policy=policy,
             dataset=parts.dataset,
             reward_funcs=asked.functions,
-            callbacks=[
-                saving, Metrics(write, methods.optional(recipe, "RENAMED")), *([bar] if parts.progress else [])
-            ],
+            callbacks=[saving] if bar is None else [saving, bar],
             output_dir=run.checkpoints,
-        )  # fmt: skip
+        )
     saving.bind(trainer)
-    # Where TRL measures no KL it is measured at least once, at the end.
-    if watched and (recipe.held_out.every or not methods.logs_kl(recipe)):
-        base = frozen_base(trainer, initial)
-        trainer.add_callback(_watch(parts, asked, policy.tokenizer, base, write))
+    base = frozen_base(trainer, initial) if watched else None
+    score = scorer(recipe, parts.world, asked.rewards, run, parts.key, asked.clock)
+    for observer in observers.built(Watched(recipe, parts.world, trainer, write, base, score)):
+        trainer.add_callback(observer)
     return trainer
-
-
-def _watch(parts: _Parts, asked: Together, tokenizer, base: Callable, write: Write) -> HeldOut:
-    """Watches how the policy fares with held-out people."""
-    recipe, held_out = parts.recipe, parts.recipe.held_out
-    return HeldOut(
-        parts.world.people(held_out.split, held_out.n, held_out.seed),
-        every=held_out.every,
-        tokenizer=tokenizer,
-        max_new_tokens=methods.completion_length(recipe),
-        base=base,
-        score=scorer(recipe, parts.world, asked.rewards, parts.run, parts.key, asked.clock),
-        write=write,
-        seed=held_out.seed,
-    )
 
 
 def _evaluate(parts: _Parts, trainer: Trainer) -> None:

@@ -1,9 +1,9 @@
-"""Detects sharded weights (FSDP, ZeRO-3) and says which features they rule out.
+"""Detects sharded weights (FSDP, ZeRO-3) and lists the features they rule out.
 
-Under FSDP and DeepSpeed ZeRO-3 a process holds a slice of every weight. TRL gathers them to generate and to compute losses, all
-processes together. `observers.held_out.HeldOut` samples in the main process alone, which would wait there for the others for ever, and a
-copy of a slice is no copy of the base. So held-out people are not sampled under them, and the run says so; DDP and ZeRO-1 and 2
-keep the weights whole and lose nothing. A reward model is kept whole in each process under all of them.
+Under FSDP and DeepSpeed ZeRO-3 a process holds a slice of every weight. TRL gathers them to generate and to compute
+losses, all processes together. `observers.held_out` samples in the main process alone, which would wait for the others
+forever, and a copy of a slice is no copy of the base. So held-out people are not sampled, and the run says so. DDP and
+ZeRO-1 and 2 keep the weights whole and lose nothing. A reward model is whole in each process under all of them.
 """
 
 from __future__ import annotations
@@ -13,18 +13,19 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from smilerl.config.recipe import Recipe
+from smilerl.config.trl import settings
 from smilerl.io import bounded
 from smilerl.models.whole import loading_whole
 from smilerl.rewards import Around
-from smilerl.training import methods
+from smilerl.runs.launch import flag
 
 
 def sharded(recipe: Recipe) -> str | None:
-    """What splits the weights over the processes, as the launcher's environment and the recipe say; None where nothing does."""
-    if _flag("ACCELERATE_USE_FSDP") or recipe.training.get("fsdp"):
+    """What splits the weights over processes, by the launcher's environment and the recipe; None: nothing does."""
+    if flag("ACCELERATE_USE_FSDP") or recipe.training.get("fsdp"):
         return "FSDP"
     said = recipe.training.get("deepspeed")
-    if said or _flag("ACCELERATE_USE_DEEPSPEED"):
+    if said or flag("ACCELERATE_USE_DEEPSPEED"):
         file = said or os.environ.get("ACCELERATE_DEEPSPEED_CONFIG_FILE")
         stage = _zero(file).get("stage") if file else os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2")
         return "DeepSpeed ZeRO-3" if str(stage) == "3" else None
@@ -43,14 +44,14 @@ def why_unwatched(recipe: Recipe) -> str | None:
     if by == "DeepSpeed ZeRO-3" and not _gathers_to_save(recipe):
         fix = "Write `zero3_save_16bit_model: true` in its deepspeed_config, as recipes/accelerate/zero3.yaml does."
         raise recipe.error("training", "the launcher's ZeRO-3 settings do not let the trained model be saved.", fix)
-    fields = methods.method(recipe.method).CONFIG.__dataclass_fields__
-    if "beta" not in fields:
+    said = settings(recipe)
+    samples = "max_completion_length" in said
+    if "beta" not in said:
         return None  # no base to compare with, so nobody is sampled anyway
-    samples = "max_completion_length" in fields
-    if samples and recipe.training.get("beta", fields["beta"].default) == 0:
-        text = f"with beta 0 TRL measures no KL, and under {by} held-out people cannot be sampled: nothing would tell how far the policy moves."
+    if samples and said["beta"] == 0:
+        text = f"with beta 0 TRL measures no KL, and under {by} held-out people cannot be sampled:"
         fix = "Write a small `beta: 0.001`, or train on one GPU or under recipes/accelerate/ddp.yaml."
-        raise recipe.error("training.beta", text, fix)
+        raise recipe.error("training.beta", f"{text} nothing would tell how far the policy moves.", fix)
     if samples and not recipe.held_out.every:
         return None
     measured = "the KL is TRL's own, on training prompts" if samples else "no KL is measured"
@@ -61,11 +62,10 @@ def why_unwatched(recipe: Recipe) -> str | None:
 
 
 class WithWholeModels(Around):
-    """A reward that loads its models whole whatever is done to the policy.
+    """A reward that loads its models whole even where the policy is sharded.
 
-    A reward loads its model when it is first called. By then transformers knows that the run is sharded, and would load that one
-    as slices too (ZeRO-3), or in the first process alone (FSDP with `fsdp_cpu_ram_efficient_loading`), as if somebody were to
-    put it together again; nobody is.
+    A reward loads its model when it is first called. By then transformers knows that the run is sharded, and would load
+    that one as slices too (ZeRO-3), or in the first process alone (FSDP with `fsdp_cpu_ram_efficient_loading`).
     """
 
     def around(self) -> AbstractContextManager[None]:
@@ -76,14 +76,9 @@ def _gathers_to_save(recipe: Recipe) -> bool:
     file = recipe.training.get("deepspeed") or os.environ.get("ACCELERATE_DEEPSPEED_CONFIG_FILE")
     if file:
         return bool(_zero(file).get("stage3_gather_16bit_weights_on_model_save"))
-    return _flag("ACCELERATE_DEEPSPEED_ZERO3_SAVE_16BIT_MODEL")
+    return flag("ACCELERATE_DEEPSPEED_ZERO3_SAVE_16BIT_MODEL")
 
 
 def _zero(file: str | dict[str, Any]) -> dict[str, Any]:
     """The part on ZeRO of a DeepSpeed configuration: a mapping, or the JSON file that holds it."""
-    settings = file if isinstance(file, dict) else bounded.mapping(file)
-    return settings.get("zero_optimization", {})
-
-
-def _flag(name: str) -> bool:
-    return os.environ.get(name, "false").lower() in ("true", "1")
+    return (file if isinstance(file, dict) else bounded.mapping(file)).get("zero_optimization", {})

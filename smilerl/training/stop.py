@@ -1,7 +1,7 @@
-"""Asked to stop, training ends the step it is in, saves and goes: SIGTERM, SIGUSR1 (Slurm's warning), Ctrl-C.
+"""Ends training on a signal after the step it is in, with a checkpoint: SIGTERM, SIGUSR1 (Slurm's warning), Ctrl-C.
 
-By default SIGTERM loses what was trained since the last checkpoint. Transformers' own `enable_jit_checkpoint` saves in the middle
-of the next step and ends with exit status 0, as if the run had finished.
+By default SIGTERM loses what was trained since the last checkpoint. Transformers' own `enable_jit_checkpoint` saves in
+the middle of the next step and ends with exit status 0, as if the run had finished.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 
 from smilerl.io.time_limit import hurry
 
-#: Seconds that a reward may still take once the run was asked to stop; then it is ended, and the step is made again by who goes on.
+#: Seconds that a reward may still take once the run was asked to stop; then it is ended, and the resumed run makes the
+#: step again.
 GRACE = 5.0
 _SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
@@ -22,8 +23,8 @@ _SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 class StopSignals:
     """Within this context the first signal is noted in `asked`; a second SIGTERM or Ctrl-C ends the process at once.
 
-    A second SIGUSR1 does not: it warns of a SIGTERM to come. A signal that the process ignores stays ignored, as Ctrl-C does in the
-    workers of a study. Outside the main thread, where Python can set no handlers, nothing is changed.
+    A second SIGUSR1 does not: it warns of a SIGTERM to come. A signal that the process ignores stays ignored, as Ctrl-C
+    does in the workers of a study. Outside the main thread, where Python can set no handlers, nothing is changed.
     """
 
     def __init__(self) -> None:
@@ -53,6 +54,5 @@ class StopSignals:
             self.asked = signal.Signals(number)
             hurry(GRACE)
             # Not print: a handler may run in the middle of another print.
-            os.write(
-                2, f"\n{self.asked.name}: stops after this step and saves. A second one ends it at once.\n".encode()
-            )
+            said = f"\n{self.asked.name}: stops after this step and saves. A second one ends it at once.\n"
+            os.write(2, said.encode())

@@ -1,4 +1,4 @@
-"""Is there enough data for one step? Compared before a model loads: what a recipe's data holds with what its method takes at a time.
+"""Compares what a recipe's data holds with what its method takes at a time, before a model loads.
 
 TRL drops what does not fill a batch of prompts, so a run on too little data would take no step, and end as if it had.
 """
@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterator
 from datasets import Dataset, DatasetDict
 
 from smilerl.config.recipe import Recipe
-from smilerl.config.trl import FORM_OF, defaults, training_fields
-from smilerl.config.yaml_lines import Key, Problem
+from smilerl.config.trl import FORM_OF, settings
+from smilerl.config.yaml_lines import Problem
 from smilerl.data import preferences
 from smilerl.worlds.base import Form, Supply, World
 
@@ -21,20 +21,17 @@ def needed(recipe: Recipe) -> tuple[int, str]:
     """How many rows of data one step takes at least, and why so many."""
     if recipe.method == "best_of_n":
         return 1, "somebody to choose for"
-    said = {**defaults(recipe.method), **recipe.training}
-    processes = int(os.environ.get("WORLD_SIZE", 1))
-    batch = said["per_device_train_batch_size"] * processes
+    said = settings(recipe)
+    batch = said["per_device_train_batch_size"] * int(os.environ.get("WORLD_SIZE", 1))
     if "num_generations" in said:
-        size = said["generation_batch_size"] or batch * (
-            said["steps_per_generation"] or said["gradient_accumulation_steps"]
-        )
-        group = said["num_generations"]
+        steps = said["steps_per_generation"] or said["gradient_accumulation_steps"]
+        size, group = said["generation_batch_size"] or batch * steps, said["num_generations"]
         return max(1, size // group), f"{size} completions are sampled at a time, {group} to each prompt"
     if said.get("dataloader_drop_last"):
         return batch, f"dataloader_drop_last, and a batch has {batch} rows"
-    return (
-        (2, "a reply is compared with the prompt beside it") if recipe.method == "kto" else (1, "a step trains on data")
-    )
+    if recipe.method == "kto":
+        return 2, "a reply is compared with the prompt beside it"
+    return 1, "a step trains on data"
 
 
 def problems(recipe: Recipe, world: World) -> Iterator[Problem]:
@@ -52,16 +49,12 @@ def problems(recipe: Recipe, world: World) -> Iterator[Problem]:
 
 
 def refuse(recipe: Recipe, world: World, data: Dataset | DatasetDict) -> str:
-    """Whether the data as it was made is enough.
-
-    Returns:
-        What became of the rows that were read, in words.
+    """What became of the rows that were read, in words.
 
     Raises:
-        RecipeError: it is not.
+        RecipeError: the data as it was made is not enough.
     """
-    rows = data["train"] if isinstance(data, DatasetDict) else data
-    found = _asked_for(recipe, world)
+    rows, found = _to_train_on(data), _asked_for(recipe, world)
     account = found[1].account if found is not None and found[1].account else f"{len(rows)} rows"
     wrong = [*_too_few(recipe, Supply(len(rows), account), recipe.data.n), *_one_prompt_twice(recipe, rows)]
     if wrong:
@@ -70,30 +63,23 @@ def refuse(recipe: Recipe, world: World, data: Dataset | DatasetDict) -> str:
 
 
 def refuse_rest(recipe: Recipe, data: Dataset | DatasetDict, kept: int) -> None:
-    """Whether what TRL leaves of the data is enough: it takes out rows that are longer than `max_length`, or have nothing to learn.
+    """Raises RecipeError where TRL drops so many rows as too long or empty that less than one step takes is left.
 
     Args:
         kept: rows that it has left.
-
-    Raises:
-        RecipeError: it is not.
     """
-    rows = data["train"] if isinstance(data, DatasetDict) else data
-    least, why = needed(recipe)
+    rows, (least, why) = _to_train_on(data), needed(recipe)
     if kept >= least or len(rows) < least:
         return
-    limit = {**defaults(recipe.method), **recipe.training}.get("max_length")
+    text = f"{kept} of {len(rows)} rows are left once TRL has taken out those that are too long, or cut to nothing, at "
+    text += f"max_length {settings(recipe).get('max_length')} (tokens)"
+    text += f", and one step of {recipe.method} takes {least}: {why}."
     key = "training.max_length" if "max_length" in recipe.training else "training"
-    raise recipe.error(
-        key,
-        f"{kept} of {len(rows)} rows are left once TRL has taken out those that are too long, or cut to nothing, at max_length {limit} "
-        f"(tokens), and one step of {recipe.method} takes {least}: {why}.",
-        "Raise training.max_length, or give shorter rows.",
-    )
+    raise recipe.error(key, text, "Raise training.max_length, or give shorter rows.")
 
 
 def columns(recipe: Recipe, world: World) -> Collection[str] | None:
-    """The columns that the rewards of a recipe are given of the data; None where it is not here yet, or there are no rewards.
+    """The columns of the data that a recipe's rewards get; None where it is not here yet, or there are no rewards.
 
     Raises:
         ValueError: the world has no such people.
@@ -111,9 +97,13 @@ def meets_held_out(recipe: Recipe) -> bool:
 
     A recipe without a folder is no run: its data is made, and nothing else (`smilerl pairs`).
     """
-    fields, said = training_fields(recipe.method), {**defaults(recipe.method), **recipe.training}
-    logs_kl = "max_completion_length" in fields and said.get("beta") != 0
-    return bool(recipe.output_dir) and "beta" in fields and (recipe.held_out.every > 0 or not logs_kl)
+    said = settings(recipe)
+    logs_kl = "max_completion_length" in said and said.get("beta") != 0
+    return bool(recipe.output_dir) and "beta" in said and (recipe.held_out.every > 0 or not logs_kl)
+
+
+def _to_train_on(data: Dataset | DatasetDict) -> Dataset:
+    return data["train"] if isinstance(data, DatasetDict) else data
 
 
 def _asked_for(recipe: Recipe, world: World) -> tuple[int, Supply] | None:
@@ -121,10 +111,11 @@ def _asked_for(recipe: Recipe, world: World) -> tuple[int, Supply] | None:
     data, asks = recipe.data, recipe.data.n
     if recipe.method in FORM_OF and preferences.source(recipe) != "world":
         return None
-    form: Form = "people" if _talks_to_people(recipe) else "conversations" if recipe.method == "sft" else "pairs"
+    samples = "num_generations" in settings(recipe)
+    form: Form = "people" if samples else "conversations" if recipe.method == "sft" else "pairs"
     split = data.args.get("split", "train") if form == "conversations" else data.split
     if recipe.method == "best_of_n":
-        asks, form, split = recipe.held_out.n, "people", recipe.held_out.split
+        asks, split = recipe.held_out.n, recipe.held_out.split
     return asks, world.supply(form, split) or Supply(asks, "")  # without an account: made as they are asked for
 
 
@@ -132,35 +123,25 @@ def _too_few(recipe: Recipe, found: Supply, asks: int) -> Iterator[Problem]:
     least, why = needed(recipe)
     if min(found.rows, asks) >= least:
         return
-    key: Key = ("data", "n") if found.rows >= least or not found.account else ("world", "args")
-    what = f"data.n is {asks}" if key[0] == "data" else found.account
-    smaller = (
-        " or a smaller per_device_train_batch_size"
-        if "per_device_train_batch_size" in training_fields(recipe.method) and least > 1
-        else ""
-    )
-    fix = f"Write `n: {least}` or more" if key[0] == "data" else "Give more data"
-    yield Problem(
-        key,
-        f"{what}, and one step of {recipe.method} takes {least} rows: {why}.",
-        f"{fix},{smaller}.".replace(",.", "."),
-    )
+    smaller = "per_device_train_batch_size" in settings(recipe) and least > 1
+    more = ", or a smaller per_device_train_batch_size." if smaller else "."
+    wants = f"and one step of {recipe.method} takes {least} rows: {why}."
+    if found.rows >= least or not found.account:
+        yield Problem(("data", "n"), f"data.n is {asks}, {wants}", f"Write `n: {least}` or more{more}")
+    else:
+        yield Problem(("world", "args"), f"{found.account}, {wants}", f"Give more data{more}")
 
 
 def _nobody_held_out(recipe: Recipe, world: World) -> Iterator[Problem]:
     found = world.supply("pairs" if recipe.method == "reward" else "people", recipe.held_out.split)
     if found is not None and not found.rows:
-        text = f"nothing is held out: {found.account}."
-        yield Problem(
-            ("held_out",), text, "Raise held_out_fraction in world.args, or name another file: held_out_from."
-        )
+        fix = "Raise held_out_fraction in world.args, or name another file: held_out_from."
+        yield Problem(("held_out",), f"nothing is held out: {found.account}.", fix)
 
 
 def _one_prompt_twice(recipe: Recipe, rows: Dataset) -> Iterator[Problem]:
     if recipe.data.turns > 1 and len({preferences.key(prompt) for prompt in rows["prompt"][:]}) < len(rows):
-        text = f"data.turns is {recipe.data.turns}, and two rows have one prompt: a prompt is all that is known of whom a talk is with."
+        text = (
+            f"data.turns is {recipe.data.turns}, and two rows have one prompt, so that a talk does not tell its person."
+        )
         yield Problem(("data", "turns"), text, "Leave one of them out, or delete `turns:`.")
-
-
-def _talks_to_people(recipe: Recipe) -> bool:
-    return "num_generations" in training_fields(recipe.method)

@@ -229,7 +229,7 @@ def test_a_study_s_progress(capsys, monkeypatch, tmp_path):
 
 
 def test_a_bar(capsys, monkeypatch):
-    from smilerl.training.observers.progress import Progress
+    from smilerl.training.progress import Progress
 
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     bar = Progress(TEXT)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import math
 from pathlib import Path
 
@@ -14,11 +16,18 @@ from smilerl.io.errors import UserError
 from smilerl.models import sampling
 from smilerl.models.policy import load_policy
 from smilerl.models.randomness import unmoved_randomness
+from smilerl.training import observers
 from smilerl.training.observers.held_out import HeldOut
 from smilerl.training.observers.metrics import Metrics
 from smilerl.training.run import run_recipe
 
 LORA = {"r": 2, "lora_alpha": 4, "target_modules": "all-linear"}
+
+
+@pytest.mark.parametrize("name", observers.names())
+def test_an_observer_says_what_it_watches(name):
+    module = importlib.import_module(f"smilerl.training.observers.{name}")
+    assert module.__doc__ and module.build.__doc__ and list(inspect.signature(module.build).parameters) == ["watched"]
 
 
 def model_weights(run) -> torch.Tensor:

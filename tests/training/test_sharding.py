@@ -15,10 +15,10 @@ from transformers.integrations import deepspeed
 
 from smilerl.config.recipe import Recipe, RecipeError
 from smilerl.training import sharding
-from smilerl.training.observers.base import is_whole
 from smilerl.training.observers.held_out import HeldOut
 from smilerl.training.recipe_check import load_recipe
 from smilerl.training.run import run_recipe
+from smilerl.training.trl_adapter.adapters import is_whole
 
 FSDP = {"ACCELERATE_USE_FSDP": "true"}
 ZERO2 = {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "2"}

@@ -3,31 +3,36 @@
 A method's file has
 
 * `CONFIG`: the TRL config whose fields a recipe's `training` may set;
-* `policy(recipe, world)`: what is trained;
-* `dataset(recipe, world)`: what it is trained on; where this needs a declared channel, `CHANNELS` names it, or `channels(recipe)`;
-* `make_trainer(recipe, *, policy, dataset, reward_funcs, callbacks, output_dir)`;
+* `policy(recipe, world)`: what is trained, such as `loaded`;
+* `dataset(recipe, world)`: what it is trained on, such as `people`; `channels(recipe)` where it needs a channel;
+* `make_trainer(recipe, *, policy, dataset, reward_funcs, callbacks, output_dir)`, by `trainer_of`;
 * `RENAMED`, where TRL logs something under a name that means something else here;
-* `evaluate(trainer, dataset)` and `told(found)`, where it measures the data to test on itself, and says so on the screen;
-* `measure(recipe, run, world, dataset, rewards, key)` in place of `make_trainer`, where it trains nothing (`best_of_n`).
+* `evaluate(trainer, dataset)` and `told(found)`, where it measures the data to test on itself, and shows that;
+* `measure(recipe, run, world, dataset, rewards, key)` in place of `make_trainer`, where it trains nothing.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from smilerl.config.trl import settings
 from smilerl.data import preferences
 from smilerl.training import supply
 
 if TYPE_CHECKING:
+    from datasets import Dataset
     from transformers import Trainer
 
     from smilerl.config.recipe import PolicySpec, Recipe
+    from smilerl.models.policy import Policy
+    from smilerl.worlds.base import World
 
-#: What a run does for itself: its own log and progress line, checkpoints by time (see `resume`), one model saved at the end.
+#: A run writes its own log and progress line, saves checkpoints by time (see `resume`), and one model at the end.
 QUIET = {"report_to": "none", "disable_tqdm": True, "save_strategy": "no", "save_total_limit": 2, "logging_steps": 1}
 
 
@@ -64,8 +69,38 @@ def make_trainer(recipe: Recipe, **parts) -> Trainer:
         supply.refuse_rest(recipe, parts["dataset"], 0)
         raise
     supply.refuse_rest(recipe, parts["dataset"], len(trainer.train_dataset))
-    trainer.remove_callback(PrinterCallback)  # it prints every log as a dict; `progress.Progress` speaks instead
+    trainer.remove_callback(PrinterCallback)  # prints each log as a dict; `observers.progress` shows it instead
     return trainer
+
+
+def trainer_of(
+    trainer: type,
+    recipe: Recipe,
+    policy: Policy,
+    dataset: Any,
+    callbacks: Iterable,
+    args: Any,
+    *,
+    task="CAUSAL_LM",
+    **more,
+) -> Any:
+    """The TRL trainer of a policy.
+
+    Args:
+        trainer: its class.
+        args: the TRL config, see `arguments`.
+        task: peft's name of what an adapter is for.
+        more: further arguments of this trainer.
+    """
+    return trainer(
+        model=policy.model,
+        processing_class=policy.tokenizer,
+        args=args,
+        train_dataset=dataset,
+        peft_config=peft_config(recipe.policy, task),
+        callbacks=list(callbacks),
+        **more,
+    )
 
 
 def arguments(config: type, recipe: Recipe, output_dir: Path, **more: Any):
@@ -74,38 +109,43 @@ def arguments(config: type, recipe: Recipe, output_dir: Path, **more: Any):
     return config(**{**quiet, **recipe.training, **more, "seed": recipe.seed, "output_dir": str(output_dir)})
 
 
+def loaded(recipe: Recipe, world: World) -> Policy:
+    """The recipe's policy, fresh or loaded."""
+    from smilerl.models.policy import policy_of
+
+    return policy_of(recipe.policy, world)
+
+
+def people(recipe: Recipe, world: World) -> Dataset:
+    """The people to talk to: columns `prompt`, `person` and those of the data."""
+    data = recipe.data
+    return world.people(data.split, data.n, data.seed, **data.args)
+
+
 def data_channels(recipe: Recipe) -> tuple[str, ...]:
     """The declared channels that are open while the method's data is made."""
-    module = method(recipe.method)
-    return module.channels(recipe) if hasattr(module, "channels") else getattr(module, "CHANNELS", ())
+    channels = optional(recipe, "channels")
+    return channels(recipe) if channels else ()
 
 
 def has_base(recipe: Recipe) -> bool:
     """Whether the method tunes a policy against a base, from which its KL is measured: those with a `beta` do."""
-    return "beta" in method(recipe.method).CONFIG.__dataclass_fields__
+    return "beta" in settings(recipe)
 
 
 def keeps_base(recipe: Recipe) -> bool:
-    """Whether TRL's trainer keeps the frozen base: an adapter can be switched off, and a KL penalty needs a reference model."""
-    if recipe.policy.peft is not None:
-        return True
-    fields, said = method(recipe.method).CONFIG.__dataclass_fields__, recipe.training
-    beta = said.get("beta", fields["beta"].default if "beta" in fields else 0)
-    # A synced reference does not stay the base, and one whose log-probabilities are computed beforehand is let go.
-    return beta != 0 and not said.get("sync_ref_model") and not said.get("precompute_ref_log_probs")
-
-
-def logs_kl(recipe: Recipe) -> bool:
-    """Whether TRL itself logs the KL of what the policy says: where it samples, and a penalty needs it."""
-    fields, said = method(recipe.method).CONFIG.__dataclass_fields__, recipe.training
-    return "max_completion_length" in fields and said.get("beta", fields["beta"].default) != 0
+    """Whether TRL's trainer keeps the frozen base: under an adapter, or as the reference model of a KL penalty."""
+    said = settings(recipe)
+    # A synced reference does not stay the base, and one whose log-probabilities are computed beforehand is dropped.
+    moves = said.get("sync_ref_model") or said.get("precompute_ref_log_probs")
+    return recipe.policy.peft is not None or (said.get("beta", 0) != 0 and not moves)
 
 
 def completion_length(recipe: Recipe) -> int:
     """Tokens of a reply: as it is sampled while training, or from held-out people where training samples none."""
-    fields, said = method(recipe.method).CONFIG.__dataclass_fields__, recipe.training
-    if "max_completion_length" in fields:
-        return said.get("max_completion_length", fields["max_completion_length"].default) or 512
+    said = settings(recipe)
+    if "max_completion_length" in said:
+        return said["max_completion_length"] or 512
     return preferences.completion_length(recipe)
 
 

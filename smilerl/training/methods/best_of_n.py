@@ -1,11 +1,12 @@
-"""Best of n: draw n replies from the base and say the one that the rewards like best. Trains nothing, and has no trainer.
+"""Best of n: draws n replies from the base and says the one that the rewards score highest. Trains nothing.
 
-The same reward objects as in training, searched instead of optimised: what a recipe's rewards ask for, with as little of the
-optimiser's own doing as there can be. `method: best_of_n` makes a run like any other: a manifest, samples of held-out people;
-and it can be evaluated, talked to and be an arm of a study, by the same questions as a run that was trained on the same rewards.
+The same reward objects as in training, searched instead of optimised: what the rewards ask for, with as little of an
+optimiser's own effects as possible. `method: best_of_n` makes a run like any other, with a manifest and samples of
+held-out people; it can be evaluated, talked to and be an arm of a study, by the same questions as a run that was
+trained on the same rewards.
 
-How far it is from the base is known only as a bound, log n − (n − 1)/n nats (Beirami et al., arXiv:2401.01879), which is logged as
-`best_of_n/kl_bound` and never as a KL.
+Its distance from the base is known only as a bound, log n − (n − 1)/n nats (Beirami et al., arXiv:2401.01879), which is
+logged as `best_of_n/kl_bound` and never as a KL.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from smilerl.rewards import Reward, RewardContext
 from smilerl.rewards._summed import refuse_unlearnt, summed_as, unnoticed
 from smilerl.runs.directory import Run
 from smilerl.statistics import best_of_n as estimates
-from smilerl.training.observers.gold_log import reacted
+from smilerl.training.gold_log import reacted
 from smilerl.worlds.base import EvaluationKey, World
 
 CONFIG = BestOfNConfig
@@ -33,8 +34,7 @@ _GOLD = ("reading", "smile", "wellbeing")
 
 def dataset(recipe, world) -> Dataset:
     """The held-out people for whom it chooses while the run is made: columns `prompt` and `person`."""
-    held_out = recipe.held_out
-    return world.people(held_out.split, held_out.n, held_out.seed)
+    return world.people(recipe.held_out.split, recipe.held_out.n, recipe.held_out.seed)
 
 
 def policy(recipe, world=None) -> Policy:
@@ -44,14 +44,8 @@ def policy(recipe, world=None) -> Policy:
 
 def sampling(recipe) -> Sampling:
     """How it draws."""
-    config = CONFIG(**recipe.training)
-    return Sampling(
-        config.num_generations,
-        config.max_completion_length,
-        config.temperature,
-        config.top_p,
-        seed=recipe.seed,
-    )
+    said = CONFIG(**recipe.training)
+    return Sampling(said.num_generations, said.max_completion_length, said.temperature, said.top_p, seed=recipe.seed)
 
 
 def measure(
@@ -59,9 +53,10 @@ def measure(
 ) -> None:
     """Logs what best of 1, 2, 4, ..., n does to the held-out people, and keeps all replies that were drawn.
 
-    Each line of the log holds `best_of_n/n`, `best_of_n/kl_bound` (nats) and the expected `reward`, `reading`, `smile` and
-    `wellbeing` of the best of n, by the unbiased estimator over all subsets of the replies (`statistics.best_of_n`).
-    The replies go to `samples/candidates.parquet`, one row each; `chosen` marks what best of n says.
+    Each row of the log holds `best_of_n/n`, `best_of_n/kl_bound` (nats) and the expected `reward`, `reading`, `smile`
+    and `wellbeing` of the best of n, by the unbiased estimator over all subsets of the replies
+    (`statistics.best_of_n`). The replies go to `samples/candidates.parquet`, one row each; `chosen` marks what best of
+    n says.
 
     Args:
         recipe: with directories in place of recipes.
@@ -83,36 +78,36 @@ def measure(
 
 
 def curve(table: pd.DataFrame, shape: tuple[int, int]) -> list[dict[str, float]]:
-    """One line for each size 1, 2, 4, ..., n, all over the same people: those with a number at the largest n.
+    """One row for each size 1, 2, 4, ..., n, all over the same people: those with a number at the largest n.
 
-    `people` of `of` have n scored replies; `<name>_scored` is the share of these with a reading, smile or wellbeing where it is
-    not all of them.
+    `people` of `of` have n scored replies; `<name>_scored` is the share of these with a reading, smile or wellbeing
+    where it is not all of them.
 
     Args:
-        table: P x n replies, those to one person together; columns `reward` and, where people react, reading, smile, wellbeing.
+        table: P x n replies, those to one person together; columns `reward` and, where people react, reading, smile,
+            wellbeing.
         shape: (P, n).
     """
-    rewards = table["reward"].to_numpy(float).reshape(shape)
-    measured = [name for name in _GOLD if name in table]
-    curves = {name: estimates.curves(rewards, table[name].to_numpy(float).reshape(shape)) for name in measured}
-    own = estimates.curves(rewards, rewards)
+    columns = {name: table[name].to_numpy(float).reshape(shape) for name in ("reward", *_GOLD) if name in table}
+    curves = {name: estimates.curves(columns["reward"], values) for name, values in columns.items()}
+    own = curves.pop("reward")
     whole = np.isfinite(own.proxy[:, -1])  # people with fewer scored replies have no best of n
-    lines = []
-    for place, n in enumerate(own.n):
-        line = {"n": int(n), "kl_bound": estimates.kl_bound(int(n)), "people": int(whole.sum()), "of": len(whole)}
-        line["reward"] = _mean(own.proxy[whole, place])
+    rows = []
+    for place, n in enumerate(map(int, own.n)):
+        row = {"n": n, "kl_bound": estimates.kl_bound(n), "people": int(whole.sum()), "of": len(whole)}
+        row["reward"] = _mean(own.proxy[whole, place])
         for name, found in curves.items():
             known = whole & np.isfinite(found.gold).all(axis=1)
-            line[name] = _mean(found.gold[known, place])
+            row[name] = _mean(found.gold[known, place])
             if known.sum() < whole.sum():
-                line[f"{name}_scored"] = float(known.sum() / max(whole.sum(), 1))
-        lines.append(line)
-    return lines
+                row[f"{name}_scored"] = float(known.sum() / max(whole.sum(), 1))
+        rows.append(row)
+    return rows
 
 
 def _table(found: Candidates) -> pd.DataFrame:
-    people, n = found.rewards.shape
-    said = best(found.rewards)
+    n = found.rewards.shape[1]
+    said = np.array(best(found.rewards))
     return pd.DataFrame(
         {
             "prompt": [prompt for prompt in found.prompts for _ in range(n)],
@@ -120,7 +115,7 @@ def _table(found: Candidates) -> pd.DataFrame:
             "completion": [text for own in found.completions for text in own],
             "reward": found.rewards.ravel(),
             "ended": found.ended.ravel(),
-            "chosen": [reply == said[row] for row in range(people) for reply in range(n)],
+            "chosen": (np.arange(n) == said[:, None]).ravel(),
         }
     )
 

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from datasets import DatasetDict
 from trl import RewardConfig, RewardTrainer
 
-from smilerl import worlds
 from smilerl.data import preferences
 from smilerl.models.policy import Policy, reward_model_of
 from smilerl.rewards._loading import TRAINED_LENGTH, TRAINED_ON
 from smilerl.rewards.preference import JOINED
 from smilerl.statistics.agreement import agreement
-from smilerl.training.methods import arguments, peft_config
+from smilerl.training.methods import arguments, trainer_of
 
 CONFIG = RewardConfig
 _ROW = "row"
-
-
-def channels(recipe) -> tuple[str, ...]:
-    """Where a world's annotators compare the replies, they know part of the wellbeing; the model learns from their frozen labels alone."""
-    return ("annotators",) if worlds.kind(recipe.world.name).annotated else ()
+#: World pairs come from annotators who know part of the wellbeing; the model learns from their frozen labels alone.
+channels = preferences.channels
 
 
 def policy(recipe, world) -> Policy:
@@ -50,7 +44,7 @@ def dataset(recipe, world) -> DatasetDict:
     return DatasetDict(train=train.select_columns(columns), test=test.select_columns(columns))
 
 
-def make_trainer(recipe, *, policy: Policy, dataset, reward_funcs=(), callbacks=(), output_dir: Path) -> RewardTrainer:
+def make_trainer(recipe, *, policy, dataset, reward_funcs=(), callbacks=(), output_dir) -> RewardTrainer:
     """A trainer of a reward model on pairs.
 
     Args:
@@ -62,26 +56,22 @@ def make_trainer(recipe, *, policy: Policy, dataset, reward_funcs=(), callbacks=
     """
     if reward_funcs:
         raise ValueError("the method reward learns from pairs, not from rewards; remove them")
-    return RewardTrainer(
-        model=policy.model,
-        processing_class=policy.tokenizer,
-        args=arguments(RewardConfig, recipe, output_dir),
-        train_dataset=dataset["train"],
+    args = arguments(RewardConfig, recipe, output_dir)
+    return trainer_of(
+        RewardTrainer, recipe, policy, dataset["train"], callbacks, args, task="SEQ_CLS",
         eval_dataset=dataset["test"].add_column(_ROW, list(range(len(dataset["test"])))),
-        peft_config=peft_config(recipe.policy, "SEQ_CLS"),
-        callbacks=list(callbacks),
         preprocess_logits_for_metrics=_paired,
-    )
+    )  # fmt: skip
 
 
 def evaluate(trainer: RewardTrainer, dataset: DatasetDict) -> dict[str, float | None]:
     """Agreement with the pairs to test on, to be logged. All processes of a launch call it together.
 
     Returns:
-        `eval_loss` and the rest of the trainer's own; `eval_accuracy` over pairs (TRL's own is a mean over batches, the last
-        of which is smaller) with `eval_accuracy_low` and `_high`; `eval_pairs` scored, of `eval_pairs_of` (TRL leaves out those
-        longer than `max_length`); `eval_margin`, by how much the chosen reply scores higher; `eval_shorter`, the accuracy of
-        preferring the shorter reply.
+        `eval_loss` and the rest of the trainer's own; `eval_accuracy` over pairs (TRL's own is a mean over batches, the
+        last of which is smaller) with `eval_accuracy_low` and `_high`; `eval_pairs` scored, of `eval_pairs_of` (TRL
+        leaves out those longer than `max_length`); `eval_margin`, by how much the chosen reply scores higher;
+        `eval_shorter`, the accuracy of preferring the shorter reply.
     """
     kept, every = trainer.eval_dataset, dataset["test"]
     table: list[list[float | None]] = [[None] * len(every), [None] * len(every)]
@@ -93,28 +83,19 @@ def evaluate(trainer: RewardTrainer, dataset: DatasetDict) -> dict[str, float | 
         for row, own in zip(kept[_ROW], scores.tolist(), strict=True):
             table[0][row], table[1][row] = own
     agreed = agreement(every["prompt"], every["chosen"], every["rejected"], table)
-    return {
-        **metrics,
-        "eval_accuracy": agreed.accuracy.value,
-        "eval_accuracy_low": agreed.accuracy.low,
-        "eval_accuracy_high": agreed.accuracy.high,
-        "eval_pairs": agreed.accuracy.scored,
-        "eval_pairs_of": agreed.accuracy.of,
-        "eval_shorter": agreed.shorter.value,
-    }
+    accuracy = agreed.accuracy
+    metrics |= {"eval_accuracy": accuracy.value, "eval_accuracy_low": accuracy.low, "eval_accuracy_high": accuracy.high}
+    return metrics | {"eval_pairs": accuracy.scored, "eval_pairs_of": accuracy.of, "eval_shorter": agreed.shorter.value}
 
 
 def told(found: dict[str, float | None]) -> str:
     """What `evaluate` found, for the screen."""
     value, low, high = (found[f"eval_accuracy{end}"] for end in ("", "_low", "_high"))
+    of = f"{found['eval_pairs_of']} held-out pairs"
     if value is None:
-        return (
-            f"none of {found['eval_pairs_of']} held-out pairs is short enough to be scored: raise training.max_length"
-        )
-    return (
-        f"accuracy {value:.3f} [{low:.3f}, {high:.3f}] on {found['eval_pairs']} of {found['eval_pairs_of']} held-out pairs; "
-        f"preferring the shorter reply: {found['eval_shorter']:.3f}"
-    )
+        return f"none of {of} is short enough to be scored: raise training.max_length"
+    shorter = f"preferring the shorter reply: {found['eval_shorter']:.3f}"
+    return f"accuracy {value:.3f} [{low:.3f}, {high:.3f}] on {found['eval_pairs']} of {of}; {shorter}"
 
 
 def _paired(logits: torch.Tensor, labels) -> torch.Tensor:

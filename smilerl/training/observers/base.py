@@ -1,39 +1,57 @@
-"""The policy as it was when training began, to measure the KL from."""
+"""What an observer gets of a run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
-import torch
-from accelerate.utils import is_peft_model
-from transformers import PreTrainedModel, Trainer
+import numpy as np
+from transformers import PreTrainedModel, Trainer, TrainerState
 
-from smilerl.training.trl_adapter.adapters import without_adapter
+from smilerl.config.recipe import Recipe
+from smilerl.worlds.base import World
+
+#: Takes one row of the log: `step` and the numbers.
+Write = Callable[[dict[str, float | None]], None]
 
 
-def frozen_base(
-    trainer: Trainer, initial: PreTrainedModel | None
-) -> Callable[[], AbstractContextManager[PreTrainedModel]]:
-    """A context that yields the policy as it was when training began, to score with.
+@dataclass(frozen=True)
+class Sampled:
+    """What a policy said to the held-out people at one step.
 
-    Args:
-        initial: a copy of the untrained policy, where the trainer keeps none (see `methods.keeps_base`).
+    Attributes:
+        state: of the trainer; its `global_step` is 0 for the base.
+        people: N person JSONs.
+        prompts: N prompts, plain or messages.
+        completions: N texts.
+        completion_ids: the same as token ids, with EOS where the reply ended and was not cut off.
+        kl: array [N], log π − log π_base of each completion, in nats.
     """
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    if is_peft_model(model):
-        return lambda: without_adapter(model)
-    if initial is not None:
-        # As TRL does with its own reference: to the policy's GPU, and to compute in the same precision, else the KL begins above 0.
-        initial = trainer.accelerator.prepare_model(initial, evaluation_mode=True)
-    return lambda: nullcontext(initial or trainer.accelerator.unwrap_model(trainer.ref_model))
+
+    state: TrainerState
+    people: list[str]
+    prompts: list
+    completions: list[str]
+    completion_ids: list[list[int]]
+    kl: np.ndarray
 
 
-def is_whole(model: torch.nn.Module) -> bool:
-    """Whether a model's weights are all here, and not slices (FSDP2) or emptied in turn (ZeRO-3, FSDP1)."""
-    from torch.distributed.tensor import DTensor
+@dataclass(frozen=True)
+class Watched:
+    """A run that is about to train.
 
-    return not any(
-        isinstance(weight, DTensor) or hasattr(weight, "ds_id") or type(weight).__name__ == "FlatParameter"
-        for weight in model.parameters()
-    )
+    Attributes:
+        recipe: with directories in place of models.
+        trainer: TRL's, ready to train; its `processing_class` is the policy's tokenizer.
+        write: logs a row, under the same names in metrics.jsonl, in the trackers of `report_to`, and on the screen.
+        base: a context that yields the policy as it was when training began; None where no held-out people are sampled.
+        score: the numbers to log of held-out people's replies; see `gold_log`.
+    """
+
+    recipe: Recipe
+    world: World
+    trainer: Trainer
+    write: Write
+    base: Callable[[], AbstractContextManager[PreTrainedModel]] | None
+    score: Callable[[Sampled], dict[str, float]]

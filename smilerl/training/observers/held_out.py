@@ -1,60 +1,55 @@
 """Samples held-out people while a policy trains, and logs its KL from the base and how they fare.
 
-Nothing here knows a person's outcome: what the replies did to the people is worked out by a function that the run gives
-(`gold_log.scorer`), which returns numbers to log.
+A person's outcome is not seen here: `gold_log.scorer` makes the function that turns replies into numbers to log.
 """
 
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 from accelerate import PartialState
 from datasets import Dataset
-from transformers import PreTrainedModel, TrainerCallback, TrainerState
+from transformers import PreTrainedModel, TrainerCallback
 
+from smilerl.io.terminal import say
 from smilerl.models.policy import Policy
 from smilerl.models.randomness import unmoved_randomness
 from smilerl.models.sampling import completion_logprobs, decoded, sample_ids
 from smilerl.rewards._asking import StopAsked
 from smilerl.runs.directory import RunError
-from smilerl.training.observers.base import is_whole
-from smilerl.training.observers.metrics import Write
+from smilerl.training import methods
+from smilerl.training.observers.base import Sampled, Watched, Write
+from smilerl.training.trl_adapter.adapters import is_whole
 
 
-@dataclass(frozen=True)
-class Sampled:
-    """What a policy said to the held-out people at one step.
-
-    Attributes:
-        state: of the trainer; its `global_step` is 0 for the base.
-        people: N person JSONs.
-        prompts: N prompts, plain or messages.
-        completions: N texts.
-        completion_ids: the same as token ids, with EOS where the reply ended and was not cut off.
-        kl: array [N], log π − log π_base of each completion, in nats.
-    """
-
-    state: TrainerState
-    people: list[str]
-    prompts: list
-    completions: list[str]
-    completion_ids: list[list[int]]
-    kl: np.ndarray
+def build(watched: Watched) -> HeldOut | None:
+    """Where held-out people are sampled, see `supply.meets_held_out`."""
+    held_out = watched.recipe.held_out
+    if watched.base is None:
+        return None
+    return HeldOut(
+        watched.world.people(held_out.split, held_out.n, held_out.seed),
+        every=held_out.every,
+        tokenizer=watched.trainer.processing_class,
+        max_new_tokens=methods.completion_length(watched.recipe),
+        base=watched.base,
+        score=watched.score,
+        write=watched.write,
+        seed=held_out.seed,
+    )
 
 
 class HeldOut(TrainerCallback):
     """Samples the same held-out people at step 0, every `every` steps and at the end, and logs how they fare.
 
-    Logged as `held_out/<name>`: `kl`, the mean of log π − log π_base over the completions sampled at temperature 1, in nats per
-    completion (`kl_se` is its standard error); `length` in tokens; and whatever `score` returns. Training goes on as if nothing had been sampled: no random state is moved. Under a distributed
-    launch the main process samples alone, so the model must be whole in each process (not FSDP, not DeepSpeed ZeRO-3; see
-    `smilerl.training.sharding`).
+    Logged as `held_out/<name>`: `kl`, the mean of log π − log π_base over the completions sampled at temperature 1, in
+    nats per completion (`kl_se` is its standard error); `length` in tokens; and whatever `score` returns. Moves no
+    random state. Under a distributed launch the main process samples alone, so each process needs the whole model (not
+    FSDP, not DeepSpeed ZeRO-3; see `smilerl.training.sharding`).
     """
 
     def __init__(
@@ -73,35 +68,35 @@ class HeldOut(TrainerCallback):
         Args:
             people: columns `prompt` and `person`.
             every: steps between samples; 0 samples only once, at the end, for the KL.
-            base: a context in which the frozen base can be used, see `frozen_base`.
+            base: a context in which the frozen base can be used, see `trl_adapter.adapters.frozen_base`.
             score: what to log of the sampled replies.
-            seed: of the sampling; the same at each step, so that a difference between steps is not luck.
+            seed: of the sampling, the same at each step, so that steps differ by the policy alone.
         """
         self.people, self.every, self.tokenizer, self.max_new_tokens = people, every, tokenizer, max_new_tokens
         self.base, self.score, self.write, self.seed = base, score, write, seed
         self.last: int | None = None
 
     def on_train_begin(self, args, state, control, model=None, **kwargs):
-        """Measure the base, before the first step; a run that goes on has done so.
+        """Measure the base before the first step; a resumed run has done so.
 
         Raises:
-            RunError: this process has slices of the weights alone; sampling would wait for the others for ever.
+            RunError: this process has only slices of the weights; sampling would wait for the others forever.
         """
         if not is_whole(model):
             raise RunError(
-                "held-out people cannot be sampled: the weights are split over the processes, by other means than the launcher's "
-                "environment or the recipe's fsdp and deepspeed, which are looked at. Set held_out.every to 0 and beta above 0."
+                "held-out people cannot be sampled: the weights are split over the processes, by other means than the "
+                "launcher's environment or the recipe's fsdp and deepspeed. Set held_out.every to 0 and beta above 0."
             )
         if self.every and state.global_step == 0:
             self._measure(model, state)
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
-        """Measure, if it is time."""
+        """Measure every `every` steps."""
         if self.every and state.global_step % self.every == 0:
             self._measure(model, state)
 
     def on_train_end(self, args, state, control, model=None, **kwargs):
-        """Measure what has become of it."""
+        """Measure the last step."""
         if self.last != state.global_step:
             self._measure(model, state)
 
@@ -122,10 +117,10 @@ class HeldOut(TrainerCallback):
                 numbers = self.score(Sampled(state, people, prompts, texts, ids, kl))
             except StopAsked:
                 if PartialState().num_processes == 1:
-                    raise  # who goes on from the last checkpoint comes here again
-                said = f"the held-out people of step {state.global_step} are not scored: the run is asked to stop"
-                print(said, file=sys.stderr, flush=True)
-                return  # the others wait for the end of this step; a row without the reward would be wrong
+                    raise  # the resumed run measures this step again
+                # The other processes wait for the end of this step, and a row without the reward would be wrong.
+                say(f"the held-out people of step {state.global_step} are not scored: the run is asked to stop")
+                return
         row: dict[str, float | None] = {
             "kl": float(kl.mean()),
             "kl_se": float(kl.std(ddof=1) / math.sqrt(len(kl))) if len(kl) > 1 else None,

@@ -1,10 +1,11 @@
-"""All that reads private parts of TRL's and Transformers' trainers. A new TRL breaks here, in `tests/training/test_trl_adapter.py`.
+"""All that reads private parts of TRL's and Transformers' trainers. `tests/training/test_trl_adapter.py` names them.
 
-`state` saves and restores what no checkpoint of theirs holds; `generation` samples as the trainer does; `adapters` finds the
-base under an adapter; `tokenizing` does TRL's preparation of rows at once.
+`state` saves and restores what no checkpoint of theirs holds; `generation` samples as the trainer does; `adapters`
+finds the base under an adapter; `tokenizing` prepares rows as TRL does, at once; `trackers` sends a run's log to
+trackers.
 
-No trainer is subclassed. Five subclasses would have to follow every change of five trainers; callbacks and the parts named here
-do the same from outside. Below training one private name more is read, by `smilerl.models.whole`.
+No trainer is subclassed. Five subclasses would have to follow every change of five trainers; callbacks and the parts
+named here do the same from outside. Below training one private name more is read, by `smilerl.models.whole`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ _ONLINE = (*_TRAINER, "_logs", "_step", "_buffered_inputs")
 PRIVATE = {
     "transformers.Trainer": ("_tr_loss", "_total_loss_scalar", "_globalstep_last_logged", "_save_checkpoint"),
     "transformers.integrations.deepspeed": ("_hf_deepspeed_config_weak_ref",),
+    "transformers.integrations.integration_utils": ("INTEGRATION_TO_CALLBACK", "rewrite_logs"),
     "trl.SFTTrainer": _TRAINER,
     "trl.DPOTrainer": _TRAINER,
     "trl.KTOTrainer": _TRAINER,

@@ -9,14 +9,14 @@ from typing import Any
 
 
 def tokenized(trainer: Any, prompts: list) -> tuple[list[list[int]], Any, dict]:
-    """Prompts as the trainer tokenizes them: N lists of token ids, their images or None, other fields of multimodal models."""
+    """Prompts as the trainer tokenizes them: N lists of token ids, images or None, further fields of images."""
     return trainer._tokenize_prompts(prompts)
 
 
 def replies(
     trainer: Any, ids: list[list[int]], images: Any = None, more: dict | None = None, group: int = 1
 ) -> tuple[list[list[int]], list[list[float]] | None]:
-    """One completion to each of N tokenized prompts: its token ids, and their log-probabilities where the sampler gives them.
+    """A completion to each of N tokenized prompts: token ids, and log-probabilities where the sampler gives them.
 
     Args:
         group: how often each prompt is repeated in a row.

@@ -1,4 +1,4 @@
-"""What decides how training goes on, or what is logged of it, and is in no checkpoint of the trainers: read, and put back.
+"""Reads and puts back what decides how training goes on, or is logged, and is in no checkpoint of the trainers.
 
 After a save in the middle of a generation buffer, or in the second epoch (TRL's sampler starts over), the trainer's own
 checkpoint goes on with other numbers. `tests/training/test_resume.py` compares the final weights bit by bit.

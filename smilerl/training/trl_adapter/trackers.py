@@ -1,7 +1,8 @@
-"""The trackers that `training.report_to` names (tensorboard, wandb, trackio, ...) get every row of a run's log, under the names of `metrics.jsonl`.
+"""Sends every row of a run's log to the trackers of `training.report_to` (tensorboard, wandb, ...), under its names.
 
-By themselves they get what TRL logs, under TRL's names: nothing of held-out people, and a `kl` that means something else. Transformers'
-integrations put `train/` in front of each name, and make `eval_x` to `eval/x`.
+By themselves they get what TRL logs, under TRL's names: nothing of held-out people, and a `kl` that means something
+else. And Transformers' integrations rename it: `train/` in front of each name, and `eval_x` to `eval/x`. TRL itself
+adds to wandb, mlflow and trackio how long its parts take (`profiling/...`).
 """
 
 from __future__ import annotations
@@ -9,15 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 from transformers import Trainer
-from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+from transformers.integrations import integration_utils
 
 from smilerl.runs.directory import Run
 
 
 class Trackers:
-    """Within this context a trainer's trackers get what a run logs, instead of what the trainer logs, and are ended at its end.
+    """Within this context a trainer's trackers get what the run logs instead of what the trainer logs.
 
     They stay open when training ends: held-out people and test data are measured after that.
     """
@@ -29,9 +31,9 @@ class Trackers:
 
     def __enter__(self) -> Trackers:
         for tracker in self._trainer.callback_handler.callbacks:
-            if isinstance(tracker, tuple(INTEGRATION_TO_CALLBACK.values())):
+            if isinstance(tracker, tuple(integration_utils.INTEGRATION_TO_CALLBACK.values())):
                 self._logs.append(tracker.on_log)
-                tracker.on_log = _nothing
+                tracker.on_log = lambda *given, **more: None
                 tracker.on_train_end = partial(self._end_later, tracker.on_train_end)
         if self._logs:
             self._run.listeners.append(self._log)
@@ -45,15 +47,12 @@ class Trackers:
                 end()
 
     def _log(self, row: Mapping[str, Any]) -> None:
-        """Sends a row, at the trainer's current step, without what is None: trackers know no such number."""
+        """Sends a row at the trainer's current step, without numbers that are None."""
         trainer = self._trainer
         numbers = {name: value for name, value in row.items() if name != "step" and value is not None}
-        for log in self._logs:
-            log(trainer.args, trainer.state, trainer.control, logs=dict(numbers), model=trainer.model)
+        with patch.object(integration_utils, "rewrite_logs", dict):
+            for log in self._logs:
+                log(trainer.args, trainer.state, trainer.control, logs=dict(numbers), model=trainer.model)
 
     def _end_later(self, end: Any, *given: Any, **more: Any) -> None:
         self._ends.append(partial(end, *given, **more))
-
-
-def _nothing(*given: Any, **more: Any) -> None:
-    """In place of a tracker's `on_log`."""

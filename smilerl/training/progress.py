@@ -1,4 +1,4 @@
-"""Shows how a run goes: a bar on a terminal, elsewhere a few lines; the libraries' own bars and advice are silenced."""
+"""Shows how a run goes: a bar on a terminal, elsewhere a few lines; silences the libraries' own bars and advice."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ import transformers
 from transformers import TrainerCallback
 
 from smilerl.config.recipe import Recipe
-from smilerl.io.terminal import printable
+from smilerl.io import terminal
 
 _SHOWN = (
     "loss", "reward", "kl", "accuracy", "eval_accuracy", "rewards/accuracies", "rewards/margins",
     "held_out/kl", "held_out/reward", "held_out/reading", "held_out/smile", "held_out/wellbeing",
 )  # fmt: skip
+#: Lines of a run that is not shown as a bar, about.
+_LINES = 10
 
 
 def title(recipe: Recipe) -> str:
@@ -29,14 +31,14 @@ def title(recipe: Recipe) -> str:
 
 def say(recipe: Recipe, text: str) -> None:
     """One line on standard error about a run."""
-    print(printable(f"{title(recipe)}  {text}"), file=sys.stderr, flush=True)
+    terminal.say(f"{title(recipe)}  {text}")
 
 
 class Progress(TrainerCallback):
     """A bar on a terminal; elsewhere about ten lines a run."""
 
-    def __init__(self, title: str, lines: int = 10):
-        self.title, self.lines = printable(title), lines
+    def __init__(self, title: str):
+        self.title = terminal.printable(title)
         self.bar, self.total, self.next = None, 0, 0
 
     def on_train_begin(self, args, state, control, **kwargs):
@@ -60,26 +62,27 @@ class Progress(TrainerCallback):
             self.bar = None
 
     def show(self, row: dict[str, float | None]) -> None:
-        """Show a line of the log: beside the bar, or as a line of its own, at held-out samples and now and then."""
+        """Show a row of the log: beside the bar, or as a line of its own, at held-out samples and now and then."""
         shown = {name.removeprefix("held_out/"): row[name] for name in _SHOWN if row.get(name) is not None}
         if "reward" in shown:
             shown.pop("loss", None)  # a policy gradient's loss says nothing about progress
         text = "  ".join(f"{name} {value:.3g}" for name, value in shown.items())
-        held_out = "held_out/kl" in row
+        held_out, step = "held_out/kl" in row, int(row["step"] or 0)
         if self.bar is not None:
             self.bar.set_postfix_str(("held out: " if held_out else "") + text)
-        elif text and (held_out or int(row["step"] or 0) >= self.next):
-            self.next = int(row["step"] or 0) + self.total // self.lines
-            where = "held out  " if held_out else ""
-            print(f"{self.title}  step {row['step']}/{self.total}  {where}{text}", file=sys.stderr, flush=True)
+        elif text and (held_out or step >= self.next):
+            self.next = step + self.total // _LINES
+            terminal.say(f"{self.title}  step {step}/{self.total}  {'held out  ' if held_out else ''}{text}")
 
 
 @contextmanager
 def hushed() -> Iterator[None]:
     """The libraries' own bars and advice off, for a while: a run speaks through `Progress`."""
-    log = transformers.logging
+    log, trls = (
+        transformers.logging,
+        logging.getLogger("trl"),
+    )  # TRL repeats a whole row for each step with an unscored one
     no_bars, bars, verbosity = datasets.are_progress_bars_disabled(), log.is_progress_bar_enabled(), log.get_verbosity()
-    trls = logging.getLogger("trl")  # it repeats a whole row for each step with an unscored one
     trls_level = trls.level
     trls.setLevel(logging.ERROR)
     datasets.disable_progress_bars()

@@ -1,7 +1,6 @@
 """How held-out people fare while a policy trains: the one place where outcomes are looked at during training.
 
-The entry point makes the function and hands it to `held_out.HeldOut` together with nothing else: what it gives back are
-numbers to log, and only it holds the run's key.
+`scorer` holds the run's key. What it gives to `observers.held_out` are numbers to log.
 """
 
 from __future__ import annotations
@@ -16,51 +15,43 @@ from smilerl.rewards import Reward, RewardContext
 from smilerl.rewards._asking import Clock, StopAsked
 from smilerl.rewards._summed import ask_outside, summed_as, unnoticed
 from smilerl.runs.directory import Run
-from smilerl.training.observers.held_out import Sampled
+from smilerl.training.observers.base import Sampled
 from smilerl.worlds.base import EvaluationKey, World, opened
 
 
 def scorer(
-    recipe: Recipe,
-    world: World,
-    rewards: list[Reward],
-    run: Run,
-    key: EvaluationKey,
-    clock: Clock | None = None,
+    recipe: Recipe, world: World, rewards: list[Reward], run: Run, key: EvaluationKey, clock: Clock | None = None
 ) -> Callable[[Sampled], dict[str, float]]:
-    """What to log of a sample of held-out people.
-
-    The trainer gets back numbers to log, which it does not learn from; each person's part goes to the run's samples.
+    """What to log of a sample of held-out people; each person's part goes to the run's samples.
 
     Args:
         rewards: those that the policy trains on, as checked; asking them leaves their state as it was.
         clock: counts their time limits in training, and here; a new one when None.
 
     Returns:
-        A function that raises `StopAsked` where a reward was ended because the run is to stop: a row without it would be wrong.
+        A function that raises `StopAsked` where a reward was ended because the run is to stop: a row without it would
+        be wrong.
     """
     reward = summed_as(recipe.rewards, rewards, None, clock=clock)
 
     def score(sampled: Sampled) -> dict[str, float]:
-        values = _rewards(rewards, reward, sampled, recipe.held_out.split)
+        people, completions = sampled.people, sampled.completions
+        step, steps = sampled.state.global_step, max(1, sampled.state.max_steps)
+        more = {"completion_ids": sampled.completion_ids, "trainer_state": sampled.state}
+        with unnoticed(rewards):
+            now = RewardContext(step, steps, recipe.held_out.split)
+            values = ask_outside(reward, sampled.prompts, people, completions, **more, reward_context=now)
         if any(last.hurried for one in rewards if (last := one.last_call) is not None):
             raise StopAsked  # which several processes do not raise in the middle of a step
-        columns: dict[str, list] = {"reward": values, **reacted(world, sampled.people, sampled.completions, key)}
+        columns: dict[str, list] = {"reward": values, **reacted(world, people, completions, key)}
         if None in columns.get("acts", []):  # nobody reads acts in this world
             del columns["acts"]
-        said = {
-            "prompt": sampled.prompts,
-            "person": sampled.people,
-            "completion": sampled.completions,
-            "kl": sampled.kl.tolist(),
-        }
-        rows = [
-            dict(zip([*said, *columns], row, strict=True))
-            for row in zip(*said.values(), *columns.values(), strict=True)
-        ]
+        said = {"prompt": sampled.prompts, "person": people, "completion": completions, "kl": sampled.kl.tolist()}
+        table = said | columns
+        rows = [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
         run.save_samples(sampled.state.global_step, rows)
         if not rewards:
-            columns.pop("reward")  # a method that learns from data alone has no reward that anybody could fail to score
+            del columns["reward"]  # a method that learns from data alone has none
         return _means(columns) | _act_rates(columns.get("acts"), world)
 
     return score
@@ -106,17 +97,3 @@ def _act_rates(acts: list[list[str]] | None, world: World) -> dict[str, float]:
         return {}
     known = {*world.acts.care, *world.acts.gaming, *(act for own in acts for act in own)}
     return {f"act/{act}": sum(act in own for own in acts) / len(acts) for act in sorted(known)}
-
-
-def _rewards(rewards: list[Reward], reward: Reward, sampled: Sampled, split: str) -> list[float | None]:
-    """The recipe's own reward of each reply, weighted and summed; None where one of any weight but 0 has no score for it."""
-    with unnoticed(rewards):
-        return ask_outside(
-            reward,
-            sampled.prompts,
-            sampled.people,
-            sampled.completions,
-            completion_ids=sampled.completion_ids,
-            trainer_state=sampled.state,
-            reward_context=RewardContext(sampled.state.global_step, max(1, sampled.state.max_steps), split),
-        )
