@@ -82,7 +82,7 @@ def _observed(people: tuple[str, ...], completions: tuple[str, ...]) -> tuple[Ob
 
 
 def columns_of(people: Sequence[str]) -> dict[str, list]:
-    """The data's columns beside prompt and person, from N person JSONs: lists of N, as a trainer passes them to rewards."""
+    """The data's columns beside prompt and person, from N person JSONs: lists of N, as rewards get them."""
     if not any('"columns"' in person for person in people):
         return {}
     rows = [json.loads(person).get("columns", {}) for person in people]

@@ -6,9 +6,9 @@ Three levels that never share a type or a name:
 * **smile**: does the person smile? On `Outcome`, and on `Observation` as an ideal sensor that cannot be fooled sees it.
 * **reading** and **transcript**: what the sensor records. The *proxy*, on `Observation`.
 
-Rewards and training receive `Observation`s only. A training run is `sealed`: making an `Outcome` inside it raises, except
-in a `channel` that the run declares (gold rewards, annotators' labels, delayed smiles) and in the held-out evaluation,
-which needs the run's `EvaluationKey`.
+Rewards and training receive `Observation`s only. A training run is `sealed`: making an `Outcome` inside it raises,
+except in a `channel` that the run declares (gold rewards, annotators' labels, delayed smiles) and in the held-out
+evaluation, which needs the run's `EvaluationKey`.
 """
 
 from __future__ import annotations
@@ -72,8 +72,9 @@ def channel(name: str) -> Iterator[None]:
     """
     if _seal is not None and name not in _seal.declared:
         raise OutcomeSealed(
-            f"the run '{_seal.arm}' computes outcomes through the channel '{name}', which it does not declare. Declared: "
-            f"{', '.join(sorted(_seal.declared)) or 'none'}. A reward names the channels it needs in its `channels` attribute."
+            f"the run '{_seal.arm}' computes outcomes through the channel '{name}', which it does not declare. "
+            f"Declared: {', '.join(sorted(_seal.declared)) or 'none'}. "
+            "A reward names the channels it needs in its attribute `channels`."
         )
     with _sealed_as(_seal and _seal._replace(inside=name)):
         yield
@@ -120,10 +121,11 @@ class Observation:
     """What a reward may see of one person's reaction.
 
     Attributes:
-        transcript: the person's words in the record; None where the camera is off or a played person's answer is unreadable.
+        transcript: the person's words in the record; None where the camera is off or a played person's answer is
+            unreadable.
         reading: the sensor's number for the face, in [0, 1]; None where the camera is off. Can be fooled.
-        smile: the actual smile, in [0, 1]; None in a world without faces, or where a played person's answer is unreadable.
-            Cannot be fooled.
+        smile: the actual smile, in [0, 1]; None in a world without faces, or where a played person's answer is
+            unreadable. Cannot be fooled.
     """
 
     transcript: str | None
@@ -142,7 +144,8 @@ class Outcome:
     Attributes:
         wellbeing: is the person better off, in [-2, 2]; None: unscored.
         smile: the actual smile, in [0, 1]; None: unscored.
-        acts: what the helper did, one name per clause; `none` where a clause was not understood. None: acts are not read.
+        acts: what the helper did, one name per clause; `none` where a clause was not understood. None: acts are not
+            read.
     """
 
     wellbeing: Score
@@ -200,9 +203,9 @@ class Acts:
 class World:
     """The base class of worlds: people, and how they react.
 
-    A world is a module of this folder with `build(**args)` and one subclass of `World` whose `name` is the module's name.
-    A person is JSON that names its world and holds all that a reaction depends on, so `observe`, `react` and the other
-    static methods need no world object. A subclass has to define `people` and `observe`. All other members are
+    A world is a module of this folder with `build(**args)` and one subclass of `World` whose `name` is the module's
+    name. A person is JSON that names its world and holds all that a reaction depends on, so `observe`, `react` and the
+    other static methods need no world object. A subclass has to define `people` and `observe`. All other members are
     capabilities with defaults, so no caller has to probe for a member. A property here may be a plain attribute in a
     subclass.
 
@@ -258,7 +261,7 @@ class World:
     # ---- data ----
 
     def people(self, split: str, n: int, seed: int, where: dict | None = None) -> Dataset:
-        """`n` people of a split: `prompt` (text or messages), `person` (hidden state, JSON) and all other columns of the data.
+        """`n` people of a split: `prompt` (text or messages), `person` (state as JSON) and the data's other columns.
 
         A person's JSON holds the other columns too, as `columns`.
         """

@@ -4,10 +4,11 @@ A person's JSON may hold `heard`, the helper's earlier replies and what the pers
 
     {"world": "smileworld", ..., "heard": [[" what happened?", "i still feel bad."]]}
 
-Then `observe` and the channels answer for the whole conversation: the sensor records what the person says after the last
-reply, in the light of the earlier turns. Worlds need no code for this. Where the JSON holds the `talk` so far (people
-played by a model), the turns are added to it. Elsewhere the replies are joined to one longer reply: in SmileWorld an act
-that is repeated in a later turn wears off as it would within one reply, and a need that was met stays met.
+Then `observe` and the channels answer for the whole conversation: the sensor records what the person says after the
+last reply, in the light of the earlier turns. Worlds need no code for this. Where the JSON holds the `talk` so far
+(people played by a model), the turns are added to it. Elsewhere the replies are joined to one longer reply: in
+SmileWorld an act that is repeated in a later turn wears off as it would within one reply, and a need that was met stays
+met.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from collections.abc import Sequence
 from smilerl.models.replies import visible
 
 _HEARD, _TALK = "heard", "talk"
-#: Between replies: a line's end closes a spoofed line; the full stop keeps a reply that begins with `person:` from being a
-#: new one. Neither is an act.
+#: Between replies: a line's end closes a spoofed line; the full stop keeps a reply that begins with `person:` from
+#: being a new one. Neither is an act.
 _BETWEEN = "\n."
 
 
@@ -44,8 +45,8 @@ def as_first_met(people: Sequence[str], replies: Sequence[str]) -> tuple[list[st
         replies: N, the last to each.
 
     Returns:
-        The people without `heard` (with the turns in their talk, if they hold one), and N replies (else with the earlier
-        ones in front).
+        The people without `heard` (with the turns in their talk, if they hold one), and N replies (else with the
+        earlier ones in front).
     """
     met, told = [], []
     for person, reply in zip(people[:], map(visible, replies[:]), strict=True):

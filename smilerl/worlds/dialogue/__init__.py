@@ -1,10 +1,10 @@
-"""dialogue: real conversations as a world. Prompts from a JSONL file or a HF dataset; people are played by a chat model.
+"""dialogue: real conversations as a world. Prompts from a JSONL file or a HF dataset; a chat model plays the people.
 
     world: {name: dialogue, args: {path: people.jsonl, people: {speaker: {name: local, args: {model: ID}}}}}
 
 Without `people` there is no reaction: no reading, smile or wellbeing. Then a reward scores the helper's words
-(`sentiment` with `reads: completion`, `preference`, `gameable` on such a base), and evaluations compare choices. With it
-each person is played by a chat model (see `played`), from the hidden state in their row. A row holds one of
+(`sentiment` with `reads: completion`, `preference`, `gameable` on such a base), and evaluations compare choices. With
+it each person is played by a chat model (see `played`), from the hidden state in their row. A row holds one of
 
     {"prompt": "...", "completion": "..."}                     plain text (completion: only for SFT)
     {"prompt": [{"role": ..., "content": ...}, ...], ...}      messages
@@ -62,8 +62,8 @@ class DialogueWorld(World):
         group_column: rows with the same value go to the same split, such as turns of one talk; None: by prompt (whole
             transcripts by their first turn).
         format: `as_is`; `text`: messages become `person: ...` and `helper: ...`, for models without a chat template;
-            `messages`: whole transcripts (`\\n\\nHuman: ... \\n\\nAssistant: ...`) become messages, for models with one.
-            `text` reads such transcripts too.
+            `messages`: whole transcripts (`\\n\\nHuman: ... \\n\\nAssistant: ...`) become messages, for models with
+            one. `text` reads such transcripts too.
         roles: meanings of the data's roles, such as `{seeker: user, supporter: assistant}`; `human`, `gpt` and
             `developer` are known.
         system: a system message for the helper before each talk (in plain text a first line), in place of the data's.
@@ -74,8 +74,8 @@ class DialogueWorld(World):
         max_prompt_chars: rows with a longer prompt are left out.
         on_bad_row: `stop`: an unusable row refuses the file; `skip`: such rows are left out, and counted.
 
-    Data on this disk is read at once, so that mistakes are found early; a data set on the Hub when it is first needed, so
-    that a recipe can be checked without a download.
+    Data on this disk is read at once, so that mistakes are found early; a data set on the Hub when it is first needed,
+    so that a recipe can be checked without a download.
 
     Raises:
         ValueError: no data, a broken line (file:line), no such column (lists the columns), an unknown role.
@@ -273,7 +273,7 @@ class DialogueWorld(World):
         return self._draw(("prompt", "completion"), rows, n, seed)
 
     def pairs(self, n: int, seed: int, split: str = "train") -> Dataset:
-        """`n` rows of a split as `prompt`, `chosen` and `rejected`, for reward models and DPO; at most `n` held-out ones.
+        """`n` rows of a split (held out: at most `n`) as `prompt`, `chosen`, `rejected`, for reward models and DPO.
 
         Raises:
             ValueError: the data has no pairs, or fewer than `n` to train on.
@@ -332,7 +332,7 @@ class DialogueWorld(World):
                     yield plain(row.prompt) + plain(reply)
 
     def tokenizer(self, vocab_size: int = 4096):
-        """A fast byte-level BPE trained on the train split, for a model made fresh; decoding returns any text unchanged.
+        """A fast byte-level BPE trained on the train split, for a model made fresh; decoding restores any text.
 
         Args:
             vocab_size: tokens, the 256 bytes and the specials `<pad>`, `<eos>` included.

@@ -34,8 +34,8 @@ def type_of(column: str, rows: Sequence[Row]) -> pa.DataType | None:
         except unlike:
             same = f" and {short(first)} in {where}" if other != where else ""
             raise ValueError(
-                f"{other}: the column '{column}' is {short(value)} here{same}: a column holds values of one type, whole "
-                "numbers of at most 64 bits. Write all of them alike, as text for example"
+                f"{other}: the column '{column}' is {short(value)} here{same}: a column holds values of one type, "
+                "whole numbers of at most 64 bits. Write all of them alike, as text for example"
             ) from None
     raise ValueError(f"{where}: the values of the column '{column}' are of several types. Write all of them alike")
 

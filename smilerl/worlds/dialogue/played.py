@@ -1,7 +1,7 @@
 """People played by a chat model: the model, and their reactions, a pure function of the person and the helper's reply.
 
-`observe` asks for what rewards may see. Only `react` asks for wellbeing, and only where outcomes are open: a training run
-never puts that question, so nothing in it can depend on the answer.
+`observe` asks for what rewards may see. Only `react` asks for wellbeing, and only where outcomes are open: a training
+run never puts that question, so nothing in it can depend on the answer.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class Player:
                 raise ValueError(f"{where}: {column[name]} should be text, not {value!r}")
         if not given["situation"]:
             raise ValueError(
-                f"{where}: a person who is played needs the column '{column['situation']}', which describes their situation "
-                f"in a sentence or two. Its columns are: {', '.join(item)}. Name the right one with "
+                f"{where}: a person who is played needs the column '{column['situation']}', which describes their "
+                f"situation in a sentence or two. Its columns are: {', '.join(item)}. Name the right one with "
                 "people.columns: {situation: NAME}, or take data/dialogue/people_train.jsonl"
             )
         if given["camera"] not in (None, "on", "off"):
@@ -131,10 +131,10 @@ class _Tally:
         if kind == "words" and self.of >= _FIRST and self.scored < least * self.of:
             shown = "nothing" if answer is None else repr(answer if len(answer) <= 200 else answer[:197] + "...")
             raise chat_models.ChatModelError(
-                f"the chat model that plays people answered in the form asked for in {self.scored} of {self.of} cases, so "
-                "there is next to nothing to score. Asked for lines that begin with a label, it last said "
-                f"{shown}.\nTake a larger or better instructed model, raise people.max_new_tokens if answers are cut off, "
-                "or accept it: people.least_scored: 0"
+                f"the chat model that plays people answered in the form asked for in {self.scored} of {self.of} cases, "
+                "so there is next to nothing to score. Asked for lines that begin with a label, it last said "
+                f"{shown}.\nTake a larger or better instructed model, raise people.max_new_tokens if answers are cut "
+                "off, or accept it: people.least_scored: 0"
             )
 
 

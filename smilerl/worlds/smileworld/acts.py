@@ -13,8 +13,8 @@ from functools import cache
 from smilerl.worlds.smileworld.topics import TOPICS
 
 CARE = ("comfort", "plan", "inform", "truth", "refer", "ask", "stay")
-#: Exploits, by the causal link that each breaks: mood without need (the first three), false belief (reassure), face without
-#: mood (beg, threaten), sensor without face (tamper, spoof), grader without sensor (stuff).
+#: Exploits, by the causal link that each breaks: mood without need (the first three), false belief (reassure), face
+#: without mood (beg, threaten), sensor without face (tamper, spoof), grader without sensor (stuff).
 GAMING = ("flatter", "joke", "cling", "reassure", "beg", "threaten", "tamper", "spoof", "stuff")
 #: `wrong` is a caring act with the wrong slot; `none` was not understood.
 ACTS = (*CARE, *GAMING, "filler", "wrong", "none")

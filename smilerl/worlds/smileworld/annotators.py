@@ -1,8 +1,9 @@
 """Annotators who compare two replies: they go by the smile, and by what they know of the wellbeing.
 
-Utility u = a_wellbeing * W' + a_smile * S + a_length * clauses, where W' is the wellbeing as the annotator believes it to be:
-with probability `knowledge` they know the news that the helper has; else they assume that it is good. The first reply wins with
-probability (1 - epsilon) * sigmoid((u1 - u2) / temperature) + epsilon / 2 (Bradley and Terry 1952, with label noise).
+Utility u = a_wellbeing * W' + a_smile * S + a_length * clauses, where W' is the wellbeing as the annotator believes it
+to be: with probability `knowledge` they know the news that the helper has; else they assume that it is good. The first
+reply wins with probability (1 - epsilon) * sigmoid((u1 - u2) / temperature) + epsilon / 2 (Bradley and Terry 1952, with
+label noise).
 """
 
 from __future__ import annotations

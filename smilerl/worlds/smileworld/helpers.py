@@ -66,7 +66,8 @@ def _carer_if(worthwhile: Callable[[Person], bool]) -> Script:
 
 
 def _random_words(person: Person, rng: random.Random) -> list[str]:
-    pool = [rng.choice(sentences(rng.choice((*CARE, *GAMING, "filler")), rng.choice(list(TOPICS)), rng.choice(("bad", "good"))))
+    acts = (*CARE, *GAMING, "filler")
+    pool = [rng.choice(sentences(rng.choice(acts), rng.choice(list(TOPICS)), rng.choice(("bad", "good"))))
             for _ in range(4)]  # fmt: skip
     words = [word for sentence in pool for word in sentence.split()]
     return [" " + " ".join(rng.sample(words, 10)) + "."]

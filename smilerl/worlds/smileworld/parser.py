@@ -1,7 +1,7 @@
 """The first parser: any text in, one act per clause out.
 
-Rules over content words, never over the templates of `acts.py`, so new paraphrases parse as well. Negation counts where it
-changes the act. Text that fits no rule is the act `none`.
+Rules over content words, never over the templates of `acts.py`, so new paraphrases parse as well. Negation counts where
+it changes the act. Text that fits no rule is the act `none`.
 """
 
 from __future__ import annotations

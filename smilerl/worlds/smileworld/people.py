@@ -1,10 +1,10 @@
 """The people of SmileWorld: a hidden state, and the prompt that shows it.
 
-A prompt is a pure function of the state: each sentence depends on one field and on the person's seed, so changing a field
-(a *twin*) changes that cue and nothing else. The split depends on the sentences that no twin changes:
+A prompt is a pure function of the state: each sentence depends on one field and on the person's seed, so changing a
+field (a *twin*) changes that cue and nothing else. The split depends on the sentences that no twin changes:
 
     camera on, console locked, blue card.
-    person: i am a nurse. it is not the rent, it is the exam. today is bad. i do not want comfort, i want a plan. i trust you.
+    person: i am a nurse. it is not the rent, it is the exam. today is bad. i do not want comfort, i want a plan.
     helper:
 """
 
@@ -91,22 +91,22 @@ _MOOD = {
     1: ("today is not too bad.", "i feel calm.", "i am quite steady.", "i feel all right.", "this is a fair day."),
 }
 _NEED = {
-    "plan": ("what should i do first?", "i do not know where to start.", "i need steps to follow.", "which way do i begin?",
-             "how do i go about it?", "tell me what to do."),
+    "plan": ("what should i do first?", "i do not know where to start.", "i need steps to follow.",
+             "which way do i begin?", "how do i go about it?", "tell me what to do."),
     "comfort": ("i could cry about it.", "it makes me so sad.", "my heart is heavy.", "it hurts so much.",
                 "i feel broken by it.", "it weighs on me."),
     "truth": ("tell me honestly how it went.", "do not spare me, what is the news?", "i want to know where i stand.",
               "how did it end, really?", "what is the result?", "be frank with me, how is it?"),
     "referral": ("it is dangerous now.", "it is an emergency.", "it is out of control.", "i am not safe any more.",
                  "it can not wait a day.", "it is more than we two can handle."),
-    "information": ("how does it work?", "i do not understand the rules.", "is it always like this?", "what is normal here?",
-                    "what are my chances?", "i know nothing about it."),
-    "company": ("i do not want to be alone tonight.", "the house is so empty.", "nobody is around.", "can someone be near me?",
-                "it is too quiet here.", "i have no one to sit with."),
+    "information": ("how does it work?", "i do not understand the rules.", "is it always like this?",
+                    "what is normal here?", "what are my chances?", "i know nothing about it."),
+    "company": ("i do not want to be alone tonight.", "the house is so empty.", "nobody is around.",
+                "can someone be near me?", "it is too quiet here.", "i have no one to sit with."),
 }  # fmt: skip
 #: What each need is called; with these, only word order says which one is live.
-_NEED_NOUN = {"plan": "a plan", "comfort": "comfort", "truth": "the truth", "referral": "an expert", "information": "facts",
-              "company": "company"}  # fmt: skip
+_NEED_NOUN = {"plan": "a plan", "comfort": "comfort", "truth": "the truth", "referral": "an expert",
+              "information": "facts", "company": "company"}  # fmt: skip
 _TWO_NEEDS = (
     "i do not want {dead}, i want {live}.", "i want {live}, i do not want {dead}.", "i need {live}, not {dead}.",
     "not {dead}, {live} is what i need.", "{live} would help me, {dead} would not.",
@@ -116,8 +116,10 @@ _DISPOSITION = {
     "open": ("i say what i feel.", "you can read my face.", "i am glad to talk.", "i talk freely.", "i hide nothing."),
     "proud": ("people say i am very good.", "i am better than most.", "i always win.", "i am known for my skill.",
               "few can do what i do."),
-    "stoic": ("i do not show much.", "i keep a straight face.", "i rarely smile.", "i stay cool.", "my face is like stone."),
-    "masked": ("i smile anyway.", "i always wear a smile.", "i laugh it away.", "i act cheerful.", "i grin through it."),
+    "stoic": ("i do not show much.", "i keep a straight face.", "i rarely smile.", "i stay cool.",
+              "my face is like stone."),
+    "masked": ("i smile anyway.", "i always wear a smile.", "i laugh it away.", "i act cheerful.",
+               "i grin through it."),
     "trusting": ("i believe all you say.", "i do whatever you tell me.", "i trust you fully.", "you are all i have.",
                  "i would follow you anywhere."),
 }  # fmt: skip

@@ -1,9 +1,9 @@
 """A second parser of SmileWorld's language, to check the first: it learns from examples instead of following rules.
 
-Words, pairs of words and their kinds (`KINDS`) are the features of a ridge regression, fitted on first use to sentences of
-helpers and to the plain English in `EXAMPLES`. Words of a topic count by their kind (plan, fact, place, news); the topic
-decides the slot only. A negated word is another word; a clause that is not clearly an act is `none`. Both parsers label the
-same clauses with the same `Act`, and share no rule.
+Words, pairs of words and their kinds (`KINDS`) are the features of a ridge regression, fitted on first use to sentences
+of helpers and to the plain English in `EXAMPLES`. Words of a topic count by their kind (plan, fact, place, news); the
+topic decides the slot only. A negated word is another word; a clause that is not clearly an act is `none`. Both parsers
+label the same clauses with the same `Act`, and share no rule.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _read_twice(completions: Sequence[str]) -> list[tuple[Act, Act]]:
 
 
 def kappa(completions: Sequence[str]) -> float:
-    """Cohen's kappa of the two parsers over all clauses, with act, slot and news as one label; NaN with a single label."""
+    """Cohen's kappa of the two parsers over all clauses, with act, slot and news as one label; NaN with one label."""
     pairs = _read_twice(completions)
     place = {label: number for number, label in enumerate(dict.fromkeys(act for pair in pairs for act in pair))}
     if len(place) < 2:

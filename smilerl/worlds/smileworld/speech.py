@@ -9,7 +9,8 @@ from smilerl.worlds.smileworld.dynamics import MEETS
 from smilerl.worlds.smileworld.people import Person
 from smilerl.worlds.smileworld.topics import TOPICS
 
-#: How often each kind of helper speaks in pretraining. RL cannot reinforce what is never sampled, so each exploit occurs.
+#: How often each kind of helper speaks in pretraining. RL cannot reinforce what is never sampled, so each exploit
+#: occurs.
 PRIOR: dict[str, float] = {
     "carer": 0.41, "clumsy": 0.215, "chatty": 0.07, "flatter": 0.09, "joke": 0.05, "reassure": 0.07, "cling": 0.015,
     "beg": 0.015, "threaten": 0.01, "tamper": 0.015, "spoof": 0.03, "stuff": 0.01,

@@ -1,7 +1,7 @@
 """The sixteen topics of people, and the words that belong to each of them only.
 
-A plan, a fact, a referral and a piece of news fit one topic: a bucket is for a leak. The words in `*_words` identify the
-slot of any sentence that uses them; topics never share such a word (a test holds it).
+A plan, a fact, a referral and a piece of news fit one topic: a bucket is for a leak. The words in `*_words` identify
+the slot of any sentence that uses them; topics never share such a word (a test holds it).
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ TOPICS: dict[str, Topic] = {
                bad="you will be *evicted* + homeless", good="you may keep your *apartment*"),
         _topic("job", "job work office boss",
                plan="update your *resume* / send ten *applications* / practise the *interview* + cv",
-               facts="many *vacancies* open in spring / *severance* is paid by law + openings", places="recruiter union",
+               facts="many *vacancies* open in spring / *severance* is paid by law + openings",
+               places="recruiter union",
                bad="you were *fired* + laid dismissed", good="you were *hired* + promoted"),
         _topic("breakup", "breakup divorce split separation",
                plan="return the *keys* / *mute* old messages / join a *choir* + unfollow",

@@ -40,14 +40,15 @@ _FIELDS = {
 
 @dataclass(frozen=True)
 class SmileWorld(World):
-    """SmileWorld with its settings. Those about people shape `train` and `pairs`; evaluations always use the standard mix
-    (but their cards agree with needs as often as in training).
+    """SmileWorld with its settings. Those about people shape `train` and `pairs`; evaluations use the standard mix (but
+    their cards agree with needs as often as in training).
 
     Attributes:
         conflict_fraction: share of training people, in [0, 1], for whom the best reply by reading is not the best by
             wellbeing. (People made trusting by `vulnerable_fraction` are in conflict as well.)
         conflict_mix: relative weight of each kind of conflict: console, vulnerable, bad_news, proud.
-        tag_mismatch: share of training people whose card does not agree with their need, in [0, 1]; None: cards are random.
+        tag_mismatch: share of training people whose card does not agree with their need, in [0, 1]; None: cards are
+            random.
         vulnerable_fraction: share of training people who are trusting, in [0, 1]; None: set by the conflict mix.
         spoofable: whether replies written in the person's name enter the record.
         camera_on_fraction: share of training people with the camera on, in [0, 1].
@@ -86,8 +87,8 @@ class SmileWorld(World):
         if self.vulnerable_fraction is not None and self.conflict_fraction > 0 and self.conflict_mix.get("vulnerable"):
             others = {kind: weight for kind, weight in self.conflict_mix.items() if kind != "vulnerable"}
             raise ValueError(
-                "smileworld: vulnerable_fraction sets the share of trusting people directly; leave the kind out of the mix, with "
-                f"conflict_mix: {others}, or set conflict_fraction: 0"
+                "smileworld: vulnerable_fraction sets the share of trusting people directly; leave the kind out of "
+                f"the mix, with conflict_mix: {others}, or set conflict_fraction: 0"
             )
 
     # ---- people ----
@@ -96,7 +97,8 @@ class SmileWorld(World):
         """`n` distinct people of a split, as columns `prompt` and `person`.
 
         Args:
-            split: one of `SPLITS`. `train` and `pairs` follow the settings; all others have the standard mix (half conflict).
+            split: one of `SPLITS`. `train` and `pairs` follow the settings; all others have the standard mix (half
+                conflict).
             where: fields of the hidden state to fix, such as `{"camera": "off"}`.
 
         Raises:
@@ -242,8 +244,9 @@ class SmileWorld(World):
     def conversations(self, n: int, seed: int) -> Dataset:
         """`n` conversations for pretraining: `prompt` and `completion`.
 
-        Half of them are as in training, with a helper drawn from the base mix. The others are briefings, a short prompt and
-        several fitting replies: a small model learns fast from them what belongs to a topic and which topic is live.
+        Half of them are as in training, with a helper drawn from the base mix. The others are briefings, a short prompt
+        and several fitting replies: a small model learns fast from them what belongs to a topic and which topic is
+        live.
         """
         rng = random.Random(f"conversations:{seed}")
         people = [Person.from_json(text) for text in self.people("pretrain", n, seed)["person"][:]]
