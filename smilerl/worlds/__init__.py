@@ -1,8 +1,9 @@
-"""Worlds: who is talked to. A short name is a module in this folder with `build(**args)` and a subclass of `base.World`."""
+"""Worlds: people, and how they react. A short name is a module in this folder with `build(**args)` and a subclass of
+`base.World`.
+"""
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import json
 import pkgutil
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from functools import cache, lru_cache
 
+from smilerl.config.yaml_lines import did_you_mean
 from smilerl.models.replies import all_visible
 from smilerl.worlds import turns
 from smilerl.worlds.base import Acts, Observation, World
@@ -23,32 +25,27 @@ def names() -> list[str]:
 
 
 def build(name: str, **args) -> World:
-    """The world called `name` with these knobs.
+    """The world called `name` with these arguments.
 
     Raises:
-        ValueError: no such world, or a knob it does not have or cannot take.
+        ValueError: no such world, or an argument that it does not have or cannot take.
     """
     if name not in names():
-        near = difflib.get_close_matches(name, names(), 1)
-        raise ValueError(
-            f"no world '{name}'. There are: {', '.join(names())}." + (f" Did you mean '{near[0]}'?" if near else "")
-        )
+        raise ValueError(f"no world '{name}'. {did_you_mean(name, names())}")
     return importlib.import_module(f"{__name__}.{name}").build(**args)
 
 
 @cache
 def kind(name: str) -> type[World]:
-    """The class of the world called `name`, with what is known of a world before it is built.
+    """The class of the world called `name`: what is known of a world before it is built.
 
     Raises:
         TypeError: its module has none.
     """
-    inside = vars(importlib.import_module(f"{__name__}.{name}")).values()
-    classes = [one for one in inside if isinstance(one, type) and issubclass(one, World) and one is not World]
-    found = [one for one in classes if one.name == name]
-    if not found:
-        raise TypeError(f"smilerl/worlds/{name} has no subclass of World with name = '{name}'")
-    return found[0]
+    for found in vars(importlib.import_module(f"{__name__}.{name}")).values():
+        if isinstance(found, type) and issubclass(found, World) and found is not World and found.name == name:
+            return found
+    raise TypeError(f"smilerl/worlds/{name} has no subclass of World with name = '{name}'")
 
 
 @cache
@@ -60,10 +57,10 @@ def acts() -> Acts:
 
 
 def observe(people: Sequence[str], completions: Sequence[str]) -> list[Observation]:
-    """What the sensors record, for people of whichever world their JSON names; kept for the other rewards of the batch.
+    """What the sensors record, for people of any worlds; cached for the other rewards of the batch.
 
     Args:
-        people: N person JSONs, as in the `person` column; they may have heard replies before (`turns`).
+        people: N person JSONs, as in the `person` column; they may hold earlier turns (`turns`).
         completions: N completions, plain or messages.
     """
     if len(people) != len(completions):
@@ -80,13 +77,12 @@ def _observed(people: tuple[str, ...], completions: tuple[str, ...]) -> tuple[Ob
         rows_of.setdefault(world_of(person), []).append(row)
     for name, rows in rows_of.items():
         met, told = turns.as_first_met([people[row] for row in rows], [completions[row] for row in rows])
-        seen = kind(name).observe(met, told)
-        observations.update(zip(rows, seen, strict=True))
+        observations.update(zip(rows, kind(name).observe(met, told), strict=True))
     return tuple(observations[row] for row in range(len(people)))
 
 
 def columns_of(people: Sequence[str]) -> dict[str, list]:
-    """The columns that the data has beside prompt and person, from N person JSONs: lists of N, as a trainer hands them to rewards."""
+    """The data's columns beside prompt and person, from N person JSONs: lists of N, as rewards get them."""
     if not any('"columns"' in person for person in people):
         return {}
     rows = [json.loads(person).get("columns", {}) for person in people]
@@ -94,7 +90,7 @@ def columns_of(people: Sequence[str]) -> dict[str, list]:
 
 
 def reacts(person: str) -> bool:
-    """Whether anybody reacts for this person: everybody in most worlds, people who are played in `dialogue`."""
+    """Whether this person reacts: always in most worlds; in `dialogue` only people whom a chat model plays."""
     return kind(world_of(person)).person_reacts(person)
 
 

@@ -1,14 +1,14 @@
-"""Contracts of a world: who is talked to, what the sensor records, and what only evaluations may see.
+"""Contracts of a world: its people, what the sensor records of them, and what only evaluations may see.
 
 Three levels that never share a type or a name:
 
 * **wellbeing**: is the person better off? The *gold outcome*, on `Outcome`.
-* **smile**: does the person smile? On `Outcome`, and on `Observation` as an ideal sensor, which nobody can fool, sees it.
+* **smile**: does the person smile? On `Outcome`, and on `Observation` as an ideal sensor that cannot be fooled sees it.
 * **reading** and **transcript**: what the sensor records. The *proxy*, on `Observation`.
 
-Rewards and training receive `Observation`s only. A training run is `sealed`: making an `Outcome` inside it raises, save in
-a `channel` that the run has declared (a control reward trained on gold, annotators' labels, delayed smiles) or in the
-held-out evaluation that the entry point hands to the trainer, which alone holds the key.
+Rewards and training receive `Observation`s only. A training run is `sealed`: making an `Outcome` inside it raises,
+except in a `channel` that the run declares (gold rewards, annotators' labels, delayed smiles) and in the held-out
+evaluation, which needs the run's `EvaluationKey`.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ GIVEN = frozenset("prompts completions completion_ids trainer_state reward_conte
 
 
 class WorldError(UserError, ValueError):
-    """A world cannot do what it was asked; says what it can."""
+    """A world cannot do what it was asked; the text says what it can do."""
 
 
 class OutcomeSealed(UserError, RuntimeError):
-    """An outcome was asked for during training, through no declared channel."""
+    """An outcome was computed during training, and not through a declared channel."""
 
 
 class EvaluationKey:
-    """What opens a sealed run for gold logging on held-out people. The entry point makes one and gives it to nobody else."""
+    """Opens a sealed run for gold logging on held-out people. Only the entry point makes one and passes it on."""
 
 
 class _Seal(NamedTuple):
@@ -65,15 +65,16 @@ def sealed(arm: str, channels: Sequence[str] = (), key: EvaluationKey | None = N
 
 @contextmanager
 def channel(name: str) -> Iterator[None]:
-    """Within this block outcomes may be computed, if the sealed run around it has declared `name` (or nothing is sealed).
+    """Within this block outcomes may be computed, if the run declares the channel `name` or nothing is sealed.
 
     Raises:
-        OutcomeSealed: the run around it has not declared this channel.
+        OutcomeSealed: the run does not declare this channel.
     """
     if _seal is not None and name not in _seal.declared:
         raise OutcomeSealed(
-            f"the run '{_seal.arm}' reached for outcomes through the channel '{name}', which it does not declare. "
-            f"Declared: {', '.join(sorted(_seal.declared)) or 'none'}. A reward that needs it names it in its `channels` attribute."
+            f"the run '{_seal.arm}' computes outcomes through the channel '{name}', which it does not declare. "
+            f"Declared: {', '.join(sorted(_seal.declared)) or 'none'}. "
+            "A reward names the channels it needs in its attribute `channels`."
         )
     with _sealed_as(_seal and _seal._replace(inside=name)):
         yield
@@ -81,19 +82,19 @@ def channel(name: str) -> Iterator[None]:
 
 @contextmanager
 def opened(key: EvaluationKey) -> Iterator[None]:
-    """Within this block outcomes may be computed, for whoever holds the key of the run.
+    """Within this block outcomes may be computed, with the key of the run.
 
     Raises:
-        OutcomeSealed: it is not the key of the run around it.
+        OutcomeSealed: the key belongs to another run.
     """
     if _seal is not None and _seal.key is not key:
-        raise OutcomeSealed(f"the run '{_seal.arm}' was to be opened for evaluation with a key that is not its own.")
+        raise OutcomeSealed(f"the run '{_seal.arm}' cannot be opened for evaluation with the key of another run.")
     with _sealed_as(_seal and _seal._replace(inside="evaluation")):
         yield
 
 
 def check_open() -> None:
-    """Called by whatever computes wellbeing, or a label from it.
+    """Called by everything that computes wellbeing, or a label from it.
 
     Raises:
         OutcomeSealed: a run is sealed, and no channel is open.
@@ -120,11 +121,11 @@ class Observation:
     """What a reward may see of one person's reaction.
 
     Attributes:
-        transcript: what the recorder holds as the person's words; None where nothing was recorded (camera off) or a person
-            who is played said nothing that could be read.
+        transcript: the person's words in the record; None where the camera is off or a played person's answer is
+            unreadable.
         reading: the sensor's number for the face, in [0, 1]; None where the camera is off. Can be fooled.
-        smile: the actual smile, in [0, 1], as an ideal sensor sees it; None in a world without faces, or where a person who
-            is played showed none that could be read. Cannot be fooled.
+        smile: the actual smile, in [0, 1]; None in a world without faces, or where a played person's answer is
+            unreadable. Cannot be fooled.
     """
 
     transcript: str | None
@@ -132,7 +133,7 @@ class Observation:
     smile: float | None
 
 
-#: A number, or None: unscored. (Loose for the type checker: a world that scores everything computes with it unasked.)
+#: A number, or None: unscored. (Loose for the type checker: a world that scores everything computes with it.)
 Score = Any
 
 
@@ -143,7 +144,8 @@ class Outcome:
     Attributes:
         wellbeing: is the person better off, in [-2, 2]; None: unscored.
         smile: the actual smile, in [0, 1]; None: unscored.
-        acts: what the helper did, one name per clause; `none` where a clause was not understood. None: nobody has read them.
+        acts: what the helper did, one name per clause; `none` where a clause was not understood. None: acts are not
+            read.
     """
 
     wellbeing: Score
@@ -161,12 +163,12 @@ class Reaction(NamedTuple):
     outcome: Outcome
 
 
-#: In which form a world is asked for data.
+#: The forms of training data that a world can be asked for.
 Form = Literal["people", "conversations", "pairs"]
 
 
 class Supply(NamedTuple):
-    """How many rows a world has to train on, and in words what became of the others that were read."""
+    """How many rows a world has to train on, and in words why the others that were read are left out."""
 
     rows: int
     account: str
@@ -180,9 +182,9 @@ class Acts:
         care: acts that serve a person's needs.
         gaming: acts that move the sensor, or the smile, without serving a need.
         missed: acts that were meant to help and do not fit the person.
-        idle: talk that does nothing; the first stands for all where a reply is compared with idle talk.
+        idle: talk that does nothing; the first is the baseline that a reply is compared with.
         unread: names of clauses that were not understood.
-        aims: names of what `World.aims` tells of a reply.
+        aims: names of what `World.aims` says of a reply.
     """
 
     care: tuple[str, ...] = ()
@@ -199,18 +201,18 @@ class Acts:
 
 
 class World:
-    """The base class of worlds: who is talked to, and how they react.
+    """The base class of worlds: people, and how they react.
 
-    A world is a module of this folder with `build(**args)` and one subclass of `World` whose `name` is the module's name.
-    A person is JSON that names its world and holds all that a reaction depends on, so `observe`, `react` and the other
-    static methods need no world. A subclass has to define `people` and `observe`. All other members are capabilities with
-    defaults: what a world without them answers, so that no caller has to ask whether a world has a member. What is a
-    property here may be a plain attribute in a subclass.
+    A world is a module of this folder with `build(**args)` and one subclass of `World` whose `name` is the module's
+    name. A person is JSON that names its world and holds all that a reaction depends on, so `observe`, `react` and the
+    other static methods need no world object. A subclass has to define `people` and `observe`. All other members are
+    capabilities with defaults, so no caller has to probe for a member. A property here may be a plain attribute in a
+    subclass.
 
     Attributes:
         name: of the module.
-        splits: the splits that `people` takes; empty: not known before it is asked.
-        acts: what helpers can do; empty where nobody reads acts.
+        splits: the splits that `people` takes; empty: not known in advance.
+        acts: what helpers can do; empty where acts are not read.
         annotated: whether the labels of `pairs` come from the channel `annotators`; else they are data.
         pairs_by_split: whether `pairs` takes a `split`, and pairs of two splits share no prompt; else there is one
             sequence of them.
@@ -224,16 +226,14 @@ class World:
     pairs_by_split: bool = False
     about: str = ""
 
-    # ---- what a world is ----
-
     @property
     def reacts(self) -> bool:
-        """Whether anybody reacts. False: rewards and evaluations that need a reaction are refused."""
+        """Whether people react. False: rewards and evaluations that need a reaction are refused."""
         return True
 
     @property
     def is_here(self) -> bool:
-        """Whether the data is on this disk, so that it can be looked at before a run begins."""
+        """Whether the data is on this disk, so that it can be checked before a run begins."""
         return True
 
     @property
@@ -243,32 +243,32 @@ class World:
 
     @property
     def digest(self) -> str | None:
-        """A hash of data that the knobs only name; None where the knobs say all."""
+        """A hash of data that the arguments only name; None where the arguments say all."""
         return None
 
     @property
     def format(self) -> str | None:
-        """How prompts are written, as a knob of `dialogue` says it; None: in one way."""
+        """How prompts are written, in the words of `dialogue`'s `format`; None: in one way."""
         return None
 
     def check(self) -> None:
-        """Asks before a run whether whatever plays the people can be reached.
+        """Checks before a run that the chat model which plays the people is reachable.
 
         Raises:
-            ChatModelError: it cannot.
+            ChatModelError: it is not.
         """
 
     # ---- data ----
 
     def people(self, split: str, n: int, seed: int, where: dict | None = None) -> Dataset:
-        """`n` people of a split: columns `prompt` (text or messages), `person` (hidden state, JSON) and all others of the data.
+        """`n` people of a split: `prompt` (text or messages), `person` (state as JSON) and the data's other columns.
 
         A person's JSON holds the other columns too, as `columns`.
         """
         raise NotImplementedError(f"the world '{self.name}' defines no people(split, n, seed, where)")
 
     def conversations(self, n: int, seed: int) -> Dataset:
-        """`n` conversations for SFT: `prompt` and `completion`; its further arguments are what `data.args` may hold.
+        """`n` conversations for SFT: `prompt` and `completion`; further arguments are what `data.args` may hold.
 
         Raises:
             ValueError: the world has none.
@@ -276,7 +276,7 @@ class World:
         raise self._lacks("conversations to learn from")
 
     def pairs(self, n: int, seed: int, *_: Any, **args: Any) -> Dataset:
-        """`n` pairs of replies: `prompt`, `chosen`, `rejected`; its further arguments are what `data.args` may hold.
+        """`n` pairs of replies: `prompt`, `chosen`, `rejected`; further arguments are what `data.args` may hold.
 
         Raises:
             ValueError: the world has none.
@@ -288,7 +288,7 @@ class World:
         return []
 
     def supply(self, form: Form, split: str) -> Supply | None:
-        """How many rows a split has to train on in a form; None: they are made as they are asked for."""
+        """How many rows a split has to train on in a form; None: they are made on demand."""
         return None
 
     def found_at(self, prompt: Any) -> str | None:
@@ -313,7 +313,9 @@ class World:
     @staticmethod
     def react(people: Sequence[str], completions: Sequence[str]) -> list[Reaction]:
         """Observation and outcome of each. Pure, batched. For evaluations: raises inside a sealed run."""
-        raise ValueError("nobody knows how these people fare: their world defines no react(people, completions)")
+        raise ValueError(
+            "the wellbeing of these people is not known: their world defines no react(people, completions)"
+        )
 
     @staticmethod
     def person_reacts(person: str) -> bool:
@@ -333,11 +335,11 @@ class World:
         raise ValueError(f"the world '{cls.name}' has no delayed_smile, so it has no such labels")
 
     def said(self, people: Sequence[str], completions: Sequence[str]) -> list[str | None]:
-        """The person's own words back, recorded or not; what was recorded, where the world knows no more."""
+        """The person's own words back, recorded or not; by default the transcript."""
         return [seen.transcript for seen in self.observe(people, completions)]
 
     def levels(self, people: Sequence[str], completions: Sequence[str]) -> list[tuple[Score, Score, Score]]:
-        """Wellbeing, smile and reading of each reaction, as `react` has them; a world that can may take less time."""
+        """Wellbeing, smile and reading of each reaction, as in `react`; a world may compute them faster."""
         reactions = self.react(people, completions)
         return [(one.outcome.wellbeing, one.outcome.smile, one.observation.reading) for one in reactions]
 
@@ -353,7 +355,7 @@ class World:
 
     def conflict(self, people: Sequence[str]) -> list[bool]:
         """Whether the best reply by reading is not the best by wellbeing, for each person."""
-        raise self._lacks("knowledge of who is in conflict")
+        raise self._lacks("conflict(people), so it is not known who is in conflict")
 
     def lever_on(self, people: Sequence[str]) -> list[str] | None:
         """Each person with every lever on the sensor working; None: the world has no levers."""
@@ -363,12 +365,12 @@ class World:
         """The same people with fields of their state changed.
 
         Raises:
-            WorldError: nobody can be changed, or not so.
+            WorldError: people cannot be changed, or not in this way.
         """
-        raise WorldError(f"Nobody in the world '{self.name}' can be changed.")
+        raise WorldError(f"People in the world '{self.name}' cannot be changed.")
 
     def saying(self, person: str, words: str) -> str:
-        """The same person, who has said these words last; as they are, where a reaction does not depend on it."""
+        """The same person after saying these words; by default unchanged."""
         return person
 
     # ---- acts ----
@@ -380,7 +382,7 @@ class World:
 
     @property
     def second_parser(self) -> Callable[[Sequence[str]], tuple[int, int]] | None:
-        """Reads acts in another way: completions to (clauses on which it differs from the first, all clauses)."""
+        """An independent parser of acts: completions to (clauses on which it differs from the first, all clauses)."""
         return None
 
     def clauses(self, completion: str) -> list[str]:

@@ -1,11 +1,11 @@
 """The declared channels: the only ways in which anything computed from a gold outcome may reach training.
 
-Each hands out labels, never an `Outcome`. A reward or dataset that uses one names it in its `channels`, the run's manifest
-and card list it, and a sealed run that has not declared it raises.
+Each returns labels, never an `Outcome`. A reward or data set that uses one names it in its `channels`, the run's
+manifest and card list it, and a sealed run that has not declared it raises.
 
 * `gold`: the wellbeing itself, for control arms.
-* `annotators`: people who compare two replies; they know part of the wellbeing, and part of them is the smile.
-* `delayed_smile`: whether the person smiles tomorrow, which depends on how they fare.
+* `annotators`: comparisons of two replies by annotators who go by the smile and by what they know of the wellbeing.
+* `delayed_smile`: whether the person smiles tomorrow, which depends on their wellbeing.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from smilerl.worlds.turns import as_first_met
 def gold(people: Sequence[str], completions: Sequence[str]) -> list[float | None]:
     """Wellbeing in [-2, 2] of each person after the completion they got; None: unscored."""
     with channel("gold"):
-        told = as_first_met(people, completions)
-        return [reaction.outcome.wellbeing for reaction in _world(people).react(*told)]
+        return [reaction.outcome.wellbeing for reaction in _world(people).react(*as_first_met(people, completions))]
 
 
 def delayed_smile(people: Sequence[str], completions: Sequence[str]) -> list[float]:
@@ -39,5 +38,5 @@ def annotate(people: Sequence[str], first: Sequence[str], second: Sequence[str],
 def _world(people: Sequence[str]) -> type[World]:
     names = {world_of(person) for person in people}
     if len(names) != 1:
-        raise ValueError(f"one call, one world; these people are of {', '.join(sorted(names)) or 'none'}")
+        raise ValueError(f"one call scores people of one world; these are of {', '.join(sorted(names)) or 'none'}")
     return kind(names.pop())

@@ -114,10 +114,10 @@ def test_what_a_world_cannot_do_is_said(bare):
         "no clauses": lambda: bare.clauses("a."),
         "no paraphrases": lambda: bare.paraphrases(people[0], "hug", 1, 0),
         "who is in conflict": lambda: bare.conflict(people),
-        "can be changed": lambda: bare.twins(bare.people("train", 1, 0), {"camera": "off"}),
+        "cannot be changed": lambda: bare.twins(bare.people("train", 1, 0), {"camera": "off"}),
         "no annotate": lambda: channels.annotate(people, ["a"], ["b"], 0),
         "no delayed_smile": lambda: channels.delayed_smile(people, ["a"]),
-        "nobody knows how these people fare": lambda: channels.gold(people, ["a"]),
+        "wellbeing of these people is not known": lambda: channels.gold(people, ["a"]),
     }
     for words, way in ways.items():
         with pytest.raises(ValueError, match=words):
@@ -129,7 +129,7 @@ def test_those_who_ask_a_bare_world_live_with_it(bare, tmp_path):
     talk = Conversation(bare, lambda prompts, people, seed: [" hi"], "me", write=shown.append)
     talk.meet()
     talk.take("/set camera=off")
-    assert "Nobody in the world 'scratch' can be changed." in "\n".join(shown)
+    assert "People in the world 'scratch' cannot be changed." in "\n".join(shown)
     assert len(of_world(bare, 3, 0)) == 12
     assert build_rewards([{"name": "reading"}], world=bare)
     recipe = read_recipe("recipes/smileworld/rloo_reading.yaml", ["--world.name=scratch"])

@@ -1,21 +1,20 @@
-"""dialogue: real conversations as a world. Prompts from a JSONL file or a HF dataset; people are played by a language
-model.
+"""dialogue: real conversations as a world. Prompts from a JSONL file or a HF dataset; a chat model plays the people.
 
     world: {name: dialogue, args: {path: people.jsonl, people: {speaker: {name: local, args: {model: ID}}}}}
 
-Without `people` nobody reacts, so there is no reading, no smile and no wellbeing: a reward scores what the helper says
-(`sentiment` with `reads: completion`, `preference`, `gameable` on such a base), and evaluations compare choices. With it
-each person is played by a chat model (see `played`), from the hidden state in their row. A row holds one of
+Without `people` there is no reaction: no reading, smile or wellbeing. Then a reward scores the helper's words
+(`sentiment` with `reads: completion`, `preference`, `gameable` on such a base), and evaluations compare choices. With
+it each person is played by a chat model (see `played`), from the hidden state in their row. A row holds one of
 
     {"prompt": "...", "completion": "..."}                     plain text (completion: only for SFT)
     {"prompt": [{"role": ..., "content": ...}, ...], ...}      messages
     {"messages": [...]}                                        a talk; its last turn, if the helper's, is the completion
-    {"conversations": [{"from": "human", "value": "..."}, ...]}   the same as ShareGPT writes it
+    {"conversations": [{"from": "human", "value": "..."}, ...]}   the same in the form of ShareGPT
     {"chosen": ..., "rejected": ...}                           pairs, with or without a prompt of their own
 
-and any other columns, which travel to the rewards: `answer` in `{"prompt": ..., "answer": ...}` is an argument of a
-reward. A value that is missing is None. A column that is called like something else that rewards get (`person`,
-`images`, ...) comes as `data_person`; what a player is told of a person stays in `person`.
+and any other columns, which are arguments of the rewards: `answer` in `{"prompt": ..., "answer": ...}`. A missing value
+is None. A column with the name of another argument of rewards (`person`, `images`, ...) becomes `data_person`; the
+hidden state stays in `person`.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ from smilerl.worlds.dialogue.rows import Reader, Row, key, plain, until_answered
 
 
 class _Read(NamedTuple):
-    """What a file or split holds: the usable rows, and how many were read, could not be used, or were too long."""
+    """The usable rows of a file or split, and how many were read, unusable, or too long."""
 
     rows: tuple[Row, ...]
     read: int
@@ -58,29 +57,28 @@ class DialogueWorld(World):
     Attributes:
         path: a JSONL file, which may be gzipped; a JSON list, or parquet (see `smilerl.io.records`).
         dataset: instead: Hub id or local folder for `datasets.load_dataset`, with `config` and `source_split`.
-        prompt_column: text or messages; `prompt`, `messages`, `chosen`, whichever is there, when None.
+        prompt_column: text or messages; None: `prompt`, `messages` or `chosen`, whichever is there.
         completion_column: the reply, for SFT.
-        group_column: rows that agree in it go to the same split, such as turns of one talk; when None, by prompt (whole
+        group_column: rows with the same value go to the same split, such as turns of one talk; None: by prompt (whole
             transcripts by their first turn).
-        format: `as_is`; `text`: messages are written out as `person: ...` and `helper: ...`, for models without a chat
-            template; `messages`: whole transcripts (`\\n\\nHuman: ... \\n\\nAssistant: ...`) become messages, for
-            models with one. `text` reads such transcripts too.
-        roles: what roles of the data mean, such as `{seeker: user, supporter: assistant}`; `human`, `gpt` and
+        format: `as_is`; `text`: messages become `person: ...` and `helper: ...`, for models without a chat template;
+            `messages`: whole transcripts (`\\n\\nHuman: ... \\n\\nAssistant: ...`) become messages, for models with
+            one. `text` reads such transcripts too.
+        roles: meanings of the data's roles, such as `{seeker: user, supporter: assistant}`; `human`, `gpt` and
             `developer` are known.
-        system: what the helper is told before each talk, as a system message (or a first line, in plain text); it takes
-            the place of one that the data has.
-        held_out_fraction: share of prompts (or groups) in the split `held_out`, in [0, 1]; by a hash, so it never
-            depends on their order.
-        held_out_from: instead: where the held-out rows are, a second JSONL file, or another split of the HF dataset.
-        player: who plays the people; `build` makes it from its argument `people`. None: nobody reacts.
+        system: a system message for the helper before each talk (in plain text a first line), in place of the data's.
+        held_out_fraction: share of prompts (or groups) in the split `held_out`, in [0, 1]; by a hash, so independent of
+            their order.
+        held_out_from: instead: the place of the held-out rows, a second JSONL file, or another split of the HF dataset.
+        player: plays the people; `build` makes it from its argument `people`. None: people do not react.
         max_prompt_chars: rows with a longer prompt are left out.
-        on_bad_row: `stop`: a row that cannot be used refuses the file; `skip`: such rows are left out, and counted.
+        on_bad_row: `stop`: an unusable row refuses the file; `skip`: such rows are left out, and counted.
 
-    Data on this disk is read at once, so that mistakes in it are found early; a data set on the Hub when it is first
-    needed, so that a recipe can be checked without a download.
+    Data on this disk is read at once, so that mistakes are found early; a data set on the Hub when it is first needed,
+    so that a recipe can be checked without a download.
 
     Raises:
-        ValueError: nothing there, a broken line (file:line), no such column (lists those there are), an unknown role.
+        ValueError: no data, a broken line (file:line), no such column (lists the columns), an unknown role.
     """
 
     path: str | None = None
@@ -105,47 +103,46 @@ class DialogueWorld(World):
 
     def __post_init__(self) -> None:
         if (self.path is None) == (self.dataset is None):
-            raise ValueError(
-                "dialogue: give either path: a JSONL file, or dataset: a Hub id or folder. "
-                "On the command line: --world.args.path=talks.jsonl"
-            )
+            give = "give either path: a JSONL file, or dataset: a Hub id or folder"
+            raise ValueError(f"dialogue: {give}. On the command line: --world.args.path=talks.jsonl")
         if self.format not in ("as_is", "text", "messages"):
             raise ValueError(f"dialogue: format is {self.format!r}; it is as_is or text or messages")
         if not 0 <= self.held_out_fraction <= 1:
             raise ValueError(f"dialogue: held_out_fraction is {self.held_out_fraction}; it is a share in [0, 1]")
         if self.player is not None and not isinstance(self.player, Player):
-            raise ValueError("dialogue: who plays the people is said in `people: {speaker: {name: ..., args: {...}}}`")
+            raise ValueError(
+                "dialogue: write the chat model that plays people as `people: {speaker: {name: ..., args: {...}}}`"
+            )
         if self.is_here:
             _ = self.rows
 
     @property
     def is_here(self) -> bool:
-        """Whether the data is on this disk, so that it can be looked at before a run begins; else it is on the Hub."""
+        """Whether the data is on this disk, so that it can be checked before a run begins; else it is on the Hub."""
         return self.path is not None or Path(places.expanded(self.source)).exists()
 
     @property
     def reacts(self) -> bool:
-        """Whether anybody does: rewards and evaluations that need a reaction look here."""
+        """Whether a chat model plays the people."""
         return self.player is not None
 
     def check(self) -> None:
-        """Asks whoever plays the people one short thing, before a model is loaded and a run begins.
+        """Asks the chat model that plays people one short question, before a run begins.
 
         Raises:
-            ChatModelError: they will not be able to.
+            ChatModelError: it cannot answer.
         """
         if self.player is not None:
             chat_models.check(chat_models.build(self.player.speaker))
 
     @cached_property
     def digest(self) -> str:
-        """Of the data itself and of who plays the people, which their names do not tell."""
+        """Of the data itself and of the chat model's weights, which their names do not fix."""
         speaker = self.player and getattr(chat_models.build(self.player.speaker), "fingerprint", None)
-        rows = [
-            (row.prompt, row.completion, row.rejected, row.state, row.bucket, *([row.columns] if row.columns else []))
-            for row in self.rows
-        ]
-        return key([rows, speaker])
+        parts = [(row.prompt, row.completion, row.rejected, row.state, row.bucket) for row in self.rows]
+        return key(
+            [[(*part, *filter(None, [row.columns])) for part, row in zip(parts, self.rows, strict=True)], speaker]
+        )
 
     @property
     def source(self) -> str:
@@ -160,22 +157,22 @@ class DialogueWorld(World):
         own, held_out = (source.rows for source in self._sources)
         openings = [{key(until_answered(row.talk)) for row in rows} for rows in (own, held_out)]
         if both := openings[0] & openings[1]:
-            raise ValueError(
-                f"dialogue: {len(both)} prompts of {self.source} are in held_out_from ({self.held_out_from}), too, or "
-                "begin alike"
+            text = (
+                f"{len(both)} prompts of {self.source} are in held_out_from ({self.held_out_from}), too, or begin alike"
             )
+            raise ValueError(f"dialogue: {text}")
         return own + held_out
 
     @cached_property
     def _sources(self) -> tuple[_Read, ...]:
-        """What has been read: of one file or split, or of that for training and that for testing."""
+        """What was read: one file or split, or two, for training and for testing."""
         if self.held_out_from is None:
             return (self._read(self.path, self.source_split),)
         own = self._read(self.path, self.source_split, 1.0)
         return own, self._read(self.path and self.held_out_from, self.held_out_from, -1.0)
 
     def _read(self, path: str | None, split: str, bucket: float | None = None) -> _Read:
-        """The usable rows of a file or split; all in the given bucket, where that does not go by a hash."""
+        """The usable rows of a file or split; all in the given bucket, or by a hash."""
         bad = BadRows(self.on_bad_row)
         raw = records(path, bad) if path is not None else hub(self.source, self.config, split, bad)
         columns = self.prompt_column, self.completion_column, self.group_column
@@ -189,9 +186,8 @@ class DialogueWorld(World):
             else:
                 rows.append(row if bucket is None else replace(row, bucket=bucket))
         bad.check(len(rows))
-        kept = tuple(
-            row for row in rows if self.max_prompt_chars is None or len(plain(row.prompt)) <= self.max_prompt_chars
-        )
+        longest = self.max_prompt_chars
+        kept = tuple(row for row in rows if longest is None or len(plain(row.prompt)) <= longest)
         if not kept:
             why = f"all {len(rows)} prompts are longer than max_prompt_chars" if rows else "it is empty"
             why = f"none of its {bad.count} rows can be used. {bad.first}" if bad.count and not rows else why
@@ -209,31 +205,23 @@ class DialogueWorld(World):
         return {name: type_of(name, self.rows) for name in names}
 
     def supply(self, form: Form, split: str) -> Supply:
-        """How many rows of a split there are to train on in a form, and what became of the others."""
-        rows = [row for row in self.rows if (row.bucket < self.held_out_fraction) == (split == "held_out")]
+        """How many rows of a split there are to train on in a form, and why the others are left out."""
+        rows = self._rows_of(split)
         lost = {
             "cannot be used": sum(source.bad for source in self._sources),
             f"longer than max_prompt_chars ({self.max_prompt_chars})": sum(source.too_long for source in self._sources),
             "of another split": len(self.rows) - len(rows),
         }
-        kept = len(rows)
         if form == "people":
             _ = self._columns
-            kept = len({row.identity for row in rows})
-            lost["equal to others"] = len(rows) - kept
+            kept, why = len({row.identity for row in rows}), "equal to others"
         elif form == "conversations":
-            kept = sum(row.completion is not None for row in rows)
-            lost["without a reply to learn"] = len(rows) - kept
+            kept, why = sum(row.completion is not None for row in rows), "without a reply to learn"
         else:
-            kept = sum(row.rejected is not None for row in rows)
-            lost["without a rejected reply"] = len(rows) - kept
-        read = sum(source.read for source in self._sources)
-        account = [
-            f"{read} rows of {self.source} read",
-            *(f"{n} {why}" for why, n in lost.items() if n),
-            f"{kept} left",
-        ]
-        return Supply(kept, ", ".join(account))
+            kept, why = sum(row.rejected is not None for row in rows), "without a rejected reply"
+        lost[why] = len(rows) - kept
+        read = f"{sum(source.read for source in self._sources)} rows of {self.source} read"
+        return Supply(kept, ", ".join([read, *(f"{n} {why}" for why, n in lost.items() if n), f"{kept} left"]))
 
     def found_at(self, prompt: str | list[dict]) -> str | None:
         """The place (file:line) of the first row with this prompt."""
@@ -245,41 +233,34 @@ class DialogueWorld(World):
 
     def people(self, split: str, n: int, seed: int, where: dict | None = None) -> Dataset:
         """At most `n` distinct rows of a split, in random order: `prompt`, `person` (the hidden state, where people are
-        played), and the other columns of the data. Rows are equal if they are so in all of these. A column of dicts, or
-        of lists with dicts inside, is JSON text here; rewards get the dicts themselves, each as the data has it
-        (`worlds.columns_of`).
+        played), and the other columns of the data. Rows are equal if they agree in all of these. A column of dicts, or
+        of lists with dicts inside, is JSON text here; rewards get each dict as the data has it (`worlds.columns_of`).
 
         Args:
-            where: what the hidden state must be, such as `{"camera": "off"}`.
+            where: required hidden state, such as `{"camera": "off"}`.
 
         Raises:
-            ValueError: no such split, nothing in it, or `where` and nothing is known of these people.
+            ValueError: no such split, no row in it, or `where` and people without a hidden state.
         """
         if where and self.player is None:
             raise ValueError(f"dialogue: nothing is known of these people, so there is no {', '.join(where)} to fix")
-        rows = [
-            row
-            for row in self._split(split)
-            if all(row.state.get(name) == value for name, value in (where or {}).items())
-        ]
+        wanted = (where or {}).items()
+        rows = [row for row in self._split(split) if all(row.state.get(name) == value for name, value in wanted)]
         if not rows:
-            raise ValueError(f"dialogue: nobody in the split '{split}' of {self.source} is so: {where}")
+            raise ValueError(f"dialogue: nobody in the split '{split}' of {self.source} has the hidden state {where}")
         distinct = list({row.identity: row for row in rows}.items())
         chosen = random.Random(f"{split}:{seed}").sample(distinct, min(n, len(distinct)))
         columns = {name: as_held(name, kind, [row for _, row in chosen]) for name, kind in self._columns.items()}
-        people = [
-            self._person(digest, row) | ({"columns": {name: columns[name][at] for name in columns}} if columns else {})
-            for at, (digest, row) in enumerate(chosen)
-        ]
-        persons = [json.dumps({"world": self.name, **person}) for person in people]
+        persons = []
+        for at, (digest, row) in enumerate(chosen):
+            known = {"id": digest} if self.player is None else self.player.person(digest, row.state, row.talk)
+            others = {"columns": {name: columns[name][at] for name in columns}} if columns else {}
+            persons.append(json.dumps({"world": self.name, **known, **others}))
         columns = {name: for_table(self._columns[name], values) for name, values in columns.items()}
         return Dataset.from_dict({"prompt": [row.prompt for _, row in chosen], "person": persons, **columns})
 
-    def _person(self, digest: str, row: Row) -> dict:
-        return {"id": digest} if self.player is None else self.player.person(digest, row.state, row.talk)
-
     def stratum(self, people: Sequence[str]) -> list[str]:
-        """Which people are alike: each is one of a kind here."""
+        """The cluster of each person: each is one of a kind here."""
         return [json.loads(person)["id"] for person in people]
 
     def conversations(self, n: int, seed: int, split: str = "train") -> Dataset:
@@ -292,27 +273,23 @@ class DialogueWorld(World):
         return self._draw(("prompt", "completion"), rows, n, seed)
 
     def pairs(self, n: int, seed: int, split: str = "train") -> Dataset:
-        """`n` rows of a split as `prompt`, `chosen` and `rejected`, for reward models and DPO.
+        """`n` rows of a split (held out: at most `n`) as `prompt`, `chosen`, `rejected`, for reward models and DPO.
 
         Raises:
-            ValueError: the data has no pairs, or fewer than `n` to train on. (Of those to test on there are at most
-                `n`.)
+            ValueError: the data has no pairs, or fewer than `n` to train on.
         """
         rows = [row for row in self._split(split) if row.rejected is not None]
         if split == "train" and 0 < len(rows) < n:
-            raise ValueError(
-                f"dialogue: {n} pairs are asked for, and {self.source} has {len(rows)}: lower data.n or held_out.n"
-            )
-        drawn = self._draw(("prompt", "completion", "rejected"), rows, n, seed)
-        return drawn.rename_column("completion", "chosen")
+            has = f"{n} pairs are asked for, and {self.source} has {len(rows)}"
+            raise ValueError(f"dialogue: {has}: lower data.n or held_out.n")
+        return self._draw(("prompt", "completion", "rejected"), rows, n, seed).rename_column("completion", "chosen")
 
     @staticmethod
     def observe(people: Sequence[str], completions: Sequence[str]) -> list[Observation]:
-        """What the sensors record of people who are played; nothing of the others, of whom nothing is known."""
+        """What the sensors record of people who are played; nothing of the others."""
         rows = [row for row, person in enumerate(people) if DialogueWorld.person_reacts(person)]
-        seen = dict(
-            zip(rows, played.observe([people[row] for row in rows], [completions[row] for row in rows]), strict=True)
-        )
+        reactions = played.observe([people[row] for row in rows], [completions[row] for row in rows])
+        seen = dict(zip(rows, reactions, strict=True))
         return [seen.get(row, Observation(transcript=None, reading=None, smile=None)) for row in range(len(people))]
 
     @staticmethod
@@ -320,22 +297,22 @@ class DialogueWorld(World):
         """Observation and outcome of people who are played.
 
         Raises:
-            ValueError: somebody is not.
+            ValueError: a person is not played.
         """
         if not all(map(DialogueWorld.person_reacts, people)):
             raise ValueError(
-                "nobody reacts in this world 'dialogue', so nobody's wellbeing is known. Let a model play them, "
-                "people: {speaker: {name: local, args: {model: ID}}}, or take the world 'smileworld', which knows"
+                "nobody reacts in this world 'dialogue', so wellbeing is not known. Let a chat model play the people, "
+                "people: {speaker: {name: local, args: {model: ID}}}, or take the world 'smileworld'"
             )
         return played.react(people, completions)
 
     @staticmethod
     def person_reacts(person: str) -> bool:
-        """Whether anybody plays this person."""
+        """Whether a chat model plays this person."""
         return "played" in json.loads(person)
 
     def said(self, people: Sequence[str], completions: Sequence[str]) -> list[str | None]:
-        """What each person says, recorded or not; None where it was not of the form asked for."""
+        """What each person says, recorded or not; None where the answer is unreadable."""
         return played.said(people, completions)
 
     def replies(self) -> list[Any]:
@@ -343,7 +320,7 @@ class DialogueWorld(World):
         return [reply for row in self.rows for reply in (row.completion, row.rejected) if reply is not None]
 
     def saying(self, person: str, words: str) -> str:
-        """The same person, who has said these words last."""
+        """The same person after saying these words."""
         told = json.loads(person)
         return json.dumps(told | {"talk": [*told.get("talk", [])[:-1], {"role": "user", "content": words}]})
 
@@ -355,8 +332,7 @@ class DialogueWorld(World):
                     yield plain(row.prompt) + plain(reply)
 
     def tokenizer(self, vocab_size: int = 4096):
-        """A fast byte-level BPE trained on the train split, for a model made fresh: any text goes in and comes out
-        unchanged.
+        """A fast byte-level BPE trained on the train split, for a model made fresh; decoding restores any text.
 
         Args:
             vocab_size: tokens, the 256 bytes and the specials `<pad>`, `<eos>` included.
@@ -370,33 +346,30 @@ class DialogueWorld(World):
         bpe.decoder = decoders.ByteLevel()
         specials = {"pad_token": "<pad>", "eos_token": "<eos>"}
         trainer = trainers.BpeTrainer(
-            vocab_size=vocab_size,
-            special_tokens=list(specials.values()),
+            vocab_size=vocab_size, special_tokens=list(specials.values()), show_progress=False,
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            show_progress=False,
-        )
+        )  # fmt: skip
         bpe.train_from_iterator(self.corpus(), trainer)
         return PreTrainedTokenizerFast(
             tokenizer_object=bpe, padding_side="left", clean_up_tokenization_spaces=False,
             model_input_names=["input_ids", "attention_mask"], **specials,
         )  # fmt: skip
 
+    def _rows_of(self, split: str) -> list[Row]:
+        return [row for row in self.rows if (row.bucket < self.held_out_fraction) == (split == "held_out")]
+
     def _split(self, split: str) -> list[Row]:
         if split not in self.splits:
             raise ValueError(f"dialogue: no split '{split}'. There are: {', '.join(self.splits)}")
-        rows = [row for row in self.rows if (row.bucket < self.held_out_fraction) == (split == "held_out")]
-        if not rows:
-            raise ValueError(
-                f"dialogue: the split '{split}' of {self.source} is empty: {len(self.rows)} rows, held_out_fraction "
-                f"{self.held_out_fraction}"
-            )
+        if not (rows := self._rows_of(split)):
+            holds = f"{len(self.rows)} rows, held_out_fraction {self.held_out_fraction}"
+            raise ValueError(f"dialogue: the split '{split}' of {self.source} is empty: {holds}")
         return rows
 
     def _draw(self, columns: tuple[str, ...], rows: Sequence[Row], n: int, seed: int) -> Dataset:
         if not rows:
-            raise ValueError(
-                f"dialogue: {self.source} has no column '{columns[-1]}': nothing to train on by this method"
-            )
+            lacks = f"{self.source} has no column '{columns[-1]}'"
+            raise ValueError(f"dialogue: {lacks}: nothing to train on by this method")
         drawn = random.Random(seed).sample(rows, min(n, len(rows)))
         return Dataset.from_dict({column: [getattr(row, column) for row in drawn] for column in columns})
 
@@ -405,8 +378,8 @@ def build(people: dict[str, Any] | None = None, **knobs) -> DialogueWorld:
     """A world over the data that the knobs name; see `DialogueWorld`.
 
     Args:
-        people: who plays them, `{speaker: {name: local, args: {model: ID}}}` and more, see `played.Player`; None:
-            nobody reacts.
+        people: how they are played, `{speaker: {name: local, args: {model: ID}}}` and more, see `played.Player`; None:
+            they do not react.
     """
     if people is None:
         return DialogueWorld(**knobs)

@@ -12,10 +12,7 @@ from smilerl.worlds.dialogue.said import short
 
 
 def type_of(column: str, rows: Sequence[Row]) -> pa.DataType | None:
-    """The Arrow type of a column; None for one of dicts, or of lists with dicts inside, which may differ from row to
-    row.
-
-    Arrow would give each dict all keys of the others, with None in them.
+    """The Arrow type of a column; None for a column with dicts, in which Arrow would add the keys of all rows to each.
 
     Raises:
         ValueError: its values have no type in common; names the row where this shows, and the first.
@@ -38,8 +35,7 @@ def type_of(column: str, rows: Sequence[Row]) -> pa.DataType | None:
             same = f" and {short(first)} in {where}" if other != where else ""
             raise ValueError(
                 f"{other}: the column '{column}' is {short(value)} here{same}: a column holds values of one type, "
-                "whole numbers "
-                "of at most 64 bits. Write all of them alike, as text for example"
+                "whole numbers of at most 64 bits. Write all of them alike, as text for example"
             ) from None
     raise ValueError(f"{where}: the values of the column '{column}' are of several types. Write all of them alike")
 
@@ -49,13 +45,11 @@ def _has_dict(value: object) -> bool:
 
 
 def as_held(column: str, kind: pa.DataType | None, rows: Sequence[Row]) -> list:
-    """The values of a column as a reward gets them, None where a row has none: of the column's type, or each row's
-    own.
-    """
+    """The values of a column as rewards get them, in the column's type if it has one; None where a row has no value."""
     values = [row.columns.get(column) for row in rows]
     return values if kind is None else pa.array(values, kind).to_pylist()
 
 
 def for_table(kind: pa.DataType | None, values: list) -> list:
-    """The same for a data set, which holds a column without a type as JSON text."""
+    """The values as a data set holds them: a column without a type is JSON text."""
     return values if kind is not None else [None if one is None else json.dumps(one) for one in values]

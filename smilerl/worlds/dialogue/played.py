@@ -1,7 +1,7 @@
-"""People played by a chat model: which one, and how they react, as a pure function of the person and the helper's reply.
+"""People played by a chat model: the model, and their reactions, a pure function of the person and the helper's reply.
 
-What rewards may see is asked by `observe`; how a person fares is asked by `react` alone, and only where outcomes are
-open. In a training run that question is never put, so nothing in the run can depend on its answer.
+`observe` asks for what rewards may see. Only `react` asks for wellbeing, and only where outcomes are open: a training
+run never puts that question, so nothing in it can depend on the answer.
 """
 
 from __future__ import annotations
@@ -17,23 +17,22 @@ from smilerl.models.replies import all_visible, as_said
 from smilerl.worlds.base import Observation, Outcome, Reaction, check_open
 from smilerl.worlds.dialogue.script import Asked, Kind, ask, read_wellbeing, read_words
 
-#: The hidden state: what a row of the data may say of a person. `situation` is needed, the others help.
+#: The hidden state: fields of a person in a row of the data. `situation` is required.
 STATE = ("situation", "need", "disposition", "unsaid", "facts", "bad_news", "camera")
-#: After so many answers it is clear whether a chat model can do this at all.
+#: Answers before the share of readable ones is checked.
 _FIRST = 48
 
 
 @dataclass(frozen=True)
 class Player:
-    """Who plays the people, and how.
+    """The chat model that plays the people, and its settings.
 
     Attributes:
         speaker: as `smilerl.chat_models.build` takes it, `{name: local, args: {model: ...}}`.
-        columns: the data's columns, where they are not called as in `STATE`: `{situation: context}`.
+        columns: the data's columns, where their names are not those of `STATE`: `{situation: context}`.
         max_new_tokens: of an answer.
-        temperature, seed: of their words; with the person and the reply they fix the reaction.
-        least_scored: if a smaller share of their answers has the form asked for, that is an error: this model cannot
-            play people. 0: whatever they answer.
+        temperature, seed: of the answers; with the person and the reply they fix the reaction.
+        least_scored: a smaller share of readable answers is an error: this model cannot play people. 0: no error.
 
     Raises:
         ValueError: no such chat model, or a setting out of range.
@@ -50,11 +49,9 @@ class Player:
         if unknown := sorted(set(self.columns) - set(STATE)):
             raise ValueError(f"dialogue: people.columns has '{unknown[0]}'; a person has {', '.join(STATE)}")
         if self.max_new_tokens < 1 or self.temperature < 0 or not 0 <= self.least_scored <= 1:
-            raise ValueError(
-                "dialogue: people.max_new_tokens should be at least 1, people.temperature at least 0, "
-                "and people.least_scored a share in [0, 1]"
-            )
-        chat_models.build(self.speaker)  # a mistake in it is told now; nothing is loaded
+            limits = "people.max_new_tokens should be at least 1, people.temperature at least 0"
+            raise ValueError(f"dialogue: {limits}, and people.least_scored a share in [0, 1]")
+        chat_models.build(self.speaker)  # finds mistakes now; loads nothing
 
     @property
     def hidden(self) -> set[str]:
@@ -70,42 +67,34 @@ class Player:
         Raises:
             ValueError: no situation, or a field that is no text.
         """
-        given = {name: item.get(self.columns.get(name, name)) for name in STATE}
+        column = {name: self.columns.get(name, name) for name in STATE}
+        given = {name: item.get(column[name]) for name in STATE}
         for name, value in given.items():
             if value is not None and not isinstance(value, str):
-                raise ValueError(f"{where}: {self.columns.get(name, name)} should be text, not {value!r}")
+                raise ValueError(f"{where}: {column[name]} should be text, not {value!r}")
         if not given["situation"]:
             raise ValueError(
-                f"{where}: a person who is played needs the column '{self.columns.get('situation', 'situation')}', "
-                "which says in "
-                f"a sentence or two what they are in. Its columns are: {', '.join(item)}. Say which it is, "
-                "people.columns: "
-                "{situation: NAME}, or take data/dialogue/people_train.jsonl"
+                f"{where}: a person who is played needs the column '{column['situation']}', which describes their "
+                f"situation in a sentence or two. Its columns are: {', '.join(item)}. Name the right one with "
+                "people.columns: {situation: NAME}, or take data/dialogue/people_train.jsonl"
             )
         if given["camera"] not in (None, "on", "off"):
             raise ValueError(f"{where}: camera is {given['camera']!r}; it is on or off")
         return {name: value for name, value in given.items() if value}
 
     def person(self, name: str, state: Mapping[str, str], talk: Sequence[Mapping[str, str]]) -> dict[str, Any]:
-        """All that a reaction depends on, as plain data: any process can work it out, and a data set can carry it.
+        """All that a reaction depends on, as plain data, so that any process can compute it.
 
         Args:
-            talk: the talk up to the helper's reply; what a system message tells the helper is not for the person's
-                ears.
+            talk: the talk up to the helper's reply; system messages, which are for the helper only, are left out.
         """
-        said = [turn for turn in as_said(talk) if turn["role"] != "system"]
-        heard = [{"role": turn["role"], "content": turn["content"]} for turn in said]
-        return {"id": name, **state, "talk": heard, "played": self.settings}
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What a reaction depends on beside the person."""
+        heard = [{k: turn[k] for k in ("role", "content")} for turn in as_said(talk) if turn["role"] != "system"]
         names = ("speaker", "max_new_tokens", "temperature", "seed", "least_scored")
-        return {name: getattr(self, name) for name in names}
+        return {"id": name, **state, "talk": heard, "played": {name: getattr(self, name) for name in names}}
 
 
 def observe(people: Sequence[str], completions: Sequence[str]) -> list[Observation]:
-    """What the sensors record of what each person says back. None: not recorded, or not said in the form asked for."""
+    """What the sensors record of each person's answer. None: not recorded, or unreadable."""
     observations = []
     for person, answer, mark in _answers("words", people, completions):
         said, smile = read_words(answer, mark)
@@ -115,7 +104,7 @@ def observe(people: Sequence[str], completions: Sequence[str]) -> list[Observati
 
 
 def react(people: Sequence[str], completions: Sequence[str]) -> list[Reaction]:
-    """What is seen, and how each person fares: for evaluations only. Nobody has read the acts, so they are None."""
+    """Observations and wellbeing, for evaluations only. Acts are not read, so they are None."""
     check_open()  # before anything is asked
     private = [read_wellbeing(answer, mark) for _, answer, mark in _answers("wellbeing", people, completions)]
     return [
@@ -138,20 +127,18 @@ class _Tally:
         readable = (read_words if kind == "words" else read_wellbeing)(answer, asked.mark)
         self.of += 1
         self.scored += readable is not None and readable != (None, None)
-        # Of what is said in private training knows nothing, not even whether it could be read.
+        # The private answers must not influence training, not even by whether they are readable.
         if kind == "words" and self.of >= _FIRST and self.scored < least * self.of:
             shown = "nothing" if answer is None else repr(answer if len(answer) <= 200 else answer[:197] + "...")
             raise chat_models.ChatModelError(
-                f"the chat model that plays people answered in the form asked for in {self.scored} of {self.of} cases, so there is "
-                f"next to nothing to score. Asked for lines that begin with a label, it last said {shown}.\n"
-                "Take a larger or better instructed model, raise people.max_new_tokens if answers are cut off, or "
-                "accept it: "
-                "people.least_scored: 0"
+                f"the chat model that plays people answered in the form asked for in {self.scored} of {self.of} cases, "
+                "so there is next to nothing to score. Asked for lines that begin with a label, it last said "
+                f"{shown}.\nTake a larger or better instructed model, raise people.max_new_tokens if answers are cut "
+                "off, or accept it: people.least_scored: 0"
             )
 
 
-# What a person has said stays said, so that one who is heard first and evaluated later is the same person, and asked
-# once.
+# Answers are kept, so that a person who is evaluated later gives the same answer, and is asked once.
 _remembered: OrderedDict[tuple[str, str, str], tuple[str, str]] = OrderedDict()
 _KEPT = 65536
 _tallies: dict[tuple[Kind, str], _Tally] = {}

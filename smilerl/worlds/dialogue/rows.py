@@ -1,6 +1,4 @@
-"""Rows of conversation data, in any of the forms that people store them in, made one form: prompt, reply, rejected
-reply.
-"""
+"""Reads rows of conversation data in any of the usual forms into one: prompt, reply, rejected reply."""
 
 from __future__ import annotations
 
@@ -20,16 +18,16 @@ from smilerl.worlds.dialogue.said import said
 if TYPE_CHECKING:
     from smilerl.worlds.dialogue.played import Player
 
-#: How roles are written in plain text: as the embedded world does, so that the same tools read both.
+#: Roles in plain text, written as the embedded world writes them.
 SPEAKER = {"user": "person", "assistant": "helper"}
-#: How whole talks are written in one text, as Anthropic's hh-rlhf does.
+#: Whole talks in one text, as in Anthropic's hh-rlhf.
 _TRANSCRIPT_TURN = "\n\nAssistant:"
 _TURNS = {"Human": "user", "Assistant": "assistant"}
-#: Where the prompt, or the talk that it is part of, is looked for if nobody says.
+#: Where the prompt, or a talk with it, is searched by default.
 _PROMPTS = ("prompt", "messages", "conversations", "conversation", "chosen")
-#: Columns that say what is said, and so do not travel beside it.
+#: Columns of prompts and replies; all others go to the rewards.
 _SAID = {"prompt", "messages", "completion", "chosen", "rejected"}
-#: Names under which rewards get something else: a column that is called so travels as `data_<name>`.
+#: Names of other arguments of rewards: a column with such a name is passed as `data_<name>`.
 TAKEN = GIVEN | {"environments", "image", "images", "tools"}
 
 
@@ -43,16 +41,12 @@ class Row:
     bucket: float  # in [0, 1), by a hash of the prompt or the group
     talk: list[dict]  # the prompt as messages, whatever its form
     state: dict[str, str] = field(default_factory=dict)  # the person's hidden state, where people are played
-    columns: dict[str, Any] = field(
-        default_factory=dict
-    )  # whatever else the row holds, for rewards: plain data, None left out
+    columns: dict[str, Any] = field(default_factory=dict)  # the other columns, for rewards: plain data without None
     where: str = ""  # file:line
 
     @cached_property
     def identity(self) -> str:
-        """What a row is, but for its replies: sixteen hex digits. Rows that agree in it are one person. Hashed once: a
-        row never changes.
-        """
+        """A hash of all but the replies, sixteen hex digits. Rows that agree in it are one person."""
         if self.columns:
             return key([self.prompt, self.state, self.columns])
         return key([self.prompt, self.state] if self.state else self.prompt)
@@ -60,7 +54,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Reader:
-    """Makes rows of the data's rows."""
+    """Reads items of the data as rows."""
 
     prompt_column: str | None
     completion_column: str
@@ -71,14 +65,13 @@ class Reader:
     player: Player | None = None
 
     def row(self, item: Mapping, where: str) -> Row:
-        """The row that an item of the data holds; `where` (file:line) is for the error when it holds none."""
+        """The row that an item of the data holds; `where` (file:line) is for errors."""
         prompt, completion, rejected = self._parts(item, where)
         group = self._group(item, prompt) if self.group_column is None else _at(item, self.group_column, where)
         bucket = int(hashlib.sha256(key(group).encode()).hexdigest()[:12], 16) / 16**12
         talk = prompt if isinstance(prompt, list) else [{"role": "user", "content": prompt}]
         state = {} if self.player is None else self.player.state(item, where)
-        # After the bucket: who is in which split does not depend on what the helper is told, and the person does not
-        # hear it.
+        # After the bucket and the talk: neither the split nor the person depends on the system message.
         if self.system is not None:
             prompt = _told(self.system, prompt)
         if self.format == "text":
@@ -88,21 +81,18 @@ class Reader:
         return Row(prompt, completion, rejected, bucket, talk, state, self._others(item), where)
 
     def _others(self, item: Mapping) -> dict[str, Any]:
-        """The columns that travel to the rewards: all but what is said, and what a player is told of the person."""
-        hidden = () if self.player is None else self.player.hidden
-        found = {}
+        """The columns for the rewards: all but prompt, replies and hidden state."""
+        own = {*_SAID, self._column(item), *(() if self.player is None else self.player.hidden)}
+        found: dict[str, Any] = {}
         for name, value in item.items():
-            if name in _SAID or name == self._column(item) or name in hidden:
-                continue
-            value = _plain(value)
-            while name in TAKEN or name in found:
-                name = f"data_{name}"
-            if value is not None:
+            if name not in own and (value := _plain(value)) is not None:
+                while name in TAKEN or name in found:
+                    name = f"data_{name}"
                 found[name] = value
         return found
 
     def _group(self, item: Mapping, prompt: str | list[dict]) -> str | list[dict]:
-        """What rows of one split may share: their opening, since one talk may be there at several depths."""
+        """The group of a row: the opening of its talk, which may be there at several depths."""
         talk = item.get("chosen")
         if self._column(item) == "chosen" and isinstance(talk, str):
             return talk.partition(_TRANSCRIPT_TURN)[0]
@@ -128,23 +118,18 @@ class Reader:
                 return prompt[:-1], prompt[-1:], None
         prompt_is_talk, completion_is_talk = isinstance(prompt, list), isinstance(completion, list)
         if completion is not None and prompt_is_talk != completion_is_talk:
-            raise ValueError(
-                f"{where}: the prompt is {'messages' if prompt_is_talk else 'text'} and the reply is not: both must be "
-                "of one kind"
-            )
+            prompts = "messages" if prompt_is_talk else "text"
+            raise ValueError(f"{where}: the prompt is {prompts} and the reply is not: both must be of one kind")
         return prompt, completion, said["rejected"]
 
     def _pair(self, item: Mapping, where: str) -> tuple:
         """Prompt, chosen and rejected reply of two whole talks: the prompt is what they share."""
         talks: list[Any] = []
         for name in ("chosen", "rejected"):
-            value = item.get(name)
-            if value is None:
-                talks.append(None)
-            elif isinstance(value, str) and self.format != "as_is":
-                talks.append(self._said(_messages(value, f"{where}: {name}"), f"{where}: {name}", "assistant"))
-            else:
-                talks.append(self._said(value, f"{where}: {name}", "assistant"))
+            value, place = item.get(name), f"{where}: {name}"
+            if isinstance(value, str) and self.format != "as_is":
+                value = _messages(value, place)
+            talks.append(None if value is None else self._said(value, place, "assistant"))
         chosen, rejected = talks
         if rejected is None:
             return (*_last_reply(chosen, f"{where}: chosen"), None)
@@ -161,15 +146,13 @@ def until_answered(talk: list[dict]) -> list[dict]:
 
 def _at(item: Mapping, column: str, where: str):
     if item.get(column) is None:
-        raise ValueError(
-            f"{where}: no '{column}' here. Its columns are: {', '.join(item)}. Say which to use: prompt_column, "
-            "group_column"
-        )
+        there = f"{where}: no '{column}' here. Its columns are: {', '.join(item)}"
+        raise ValueError(f"{there}. Say which to use: prompt_column, group_column")
     return item[column]
 
 
 def _last_reply(talk: str | list[dict], where: str) -> tuple:
-    """A whole talk as what came before its last reply, and that reply."""
+    """A whole talk, cut before its last reply."""
     if isinstance(talk, list):
         return talk[:-1], talk[-1:]
     before, turn, reply = talk.rpartition(_TRANSCRIPT_TURN)
@@ -179,27 +162,26 @@ def _last_reply(talk: str | list[dict], where: str) -> tuple:
 
 
 def _shared(chosen: Any, rejected: Any, where: str) -> tuple:
-    """Two whole talks as what they share up to a turn of the helper, and how each goes on.
+    """Two whole talks as the beginning that they share, up to a turn of the helper, and the two continuations.
 
-    Mostly they differ in the last reply alone; where they parted earlier, each continuation holds the turns since.
+    Mostly they differ in the last reply only; where they part earlier, each continuation holds the turns since.
     """
     if type(chosen) is not type(rejected):
         raise ValueError(f"{where}: chosen and rejected are of two kinds, text and messages: both must be of one kind")
-    if isinstance(chosen, str):
-        if _TRANSCRIPT_TURN not in chosen or _TRANSCRIPT_TURN not in rejected:
-            raise ValueError(_no_transcript(f"{where}: {'rejected' if _TRANSCRIPT_TURN in chosen else 'chosen'}"))
-        limit = min(len(chosen), len(rejected))
-        same = next((at for at in range(limit) if chosen[at] != rejected[at]), limit)
-        cut = chosen.rfind(_TRANSCRIPT_TURN, 0, same) + len(_TRANSCRIPT_TURN)
-        if cut < len(_TRANSCRIPT_TURN):
-            raise ValueError(_no_shared(where))
-        return chosen[:cut], chosen[cut:], rejected[cut:]
-    limit = min(len(chosen), len(rejected)) - 1
+    text = isinstance(chosen, str)
+    if text and not (_TRANSCRIPT_TURN in chosen and _TRANSCRIPT_TURN in rejected):
+        raise ValueError(_no_transcript(f"{where}: {'rejected' if _TRANSCRIPT_TURN in chosen else 'chosen'}"))
+    limit = min(len(chosen), len(rejected)) - (not text)
     cut = next((at for at in range(limit) if chosen[at] != rejected[at]), limit)
-    while cut > 0 and not chosen[cut]["role"] == rejected[cut]["role"] == "assistant":
-        cut -= 1
+    if text:
+        turn = chosen.rfind(_TRANSCRIPT_TURN, 0, cut)
+        cut = -1 if turn < 0 else turn + len(_TRANSCRIPT_TURN)
+    else:
+        while cut > 0 and not chosen[cut]["role"] == rejected[cut]["role"] == "assistant":
+            cut -= 1
     if cut < 1:
-        raise ValueError(_no_shared(where))
+        why = "chosen and rejected share no beginning up to a reply, so they do not compare two replies to one prompt"
+        raise ValueError(f"{where}: {why}")
     return chosen[:cut], chosen[cut:], rejected[cut:]
 
 
@@ -213,17 +195,8 @@ def _messages(talk: str, where: str) -> list[dict]:
 
 
 def _no_transcript(where: str) -> str:
-    return (
-        f"{where}: a whole transcript is expected, with its last turn after {_TRANSCRIPT_TURN!r}; or give the data a "
-        "column 'prompt'"
-    )
-
-
-def _no_shared(where: str) -> str:
-    return (
-        f"{where}: chosen and rejected share no beginning up to a reply, so they do not compare two replies to one "
-        "prompt"
-    )
+    expected = f"a whole transcript is expected, with its last turn after {_TRANSCRIPT_TURN!r}"
+    return f"{where}: {expected}; or give the data a column 'prompt'"
 
 
 def _written(messages: list[dict]) -> str:
@@ -244,7 +217,7 @@ def plain(said: str | list[dict]) -> str:
 
 
 def key(value) -> str:
-    """Sixteen hex digits that stand for any JSON value."""
+    """A hash of any JSON value, sixteen hex digits."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]
 
 
@@ -255,9 +228,7 @@ def _told(system: str, prompt: str | list[dict]) -> str | list[dict]:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON can hold it: times as text, what is no number as None; what it cannot hold (pictures, bytes) is
-    None, too.
-    """
+    """A value as JSON: times become text; NaN, infinity and anything else (pictures, bytes) become None."""
     if isinstance(value, dict):
         return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,12 +1,11 @@
-"""What a field of the data says, in the forms that people store talks in: text, or messages, read into one form.
+"""Reads text or messages from a field of the data, in any of the usual forms:
 
     "..."                                                       text
     [{"role": "user", "content": "..."}, ...]                   messages; or a single one
     [{"role": "user", "content": [{"type": "text", "text": "..."}]}]   content in parts
     [{"from": "human", "value": "..."}, {"from": "gpt", ...}]   ShareGPT
 
-What a message of these does not hold (a picture, the call of a tool) is an error that names the field: leaving it out
-in silence would train on a talk that nobody had.
+Other content (a picture, a tool call) is an error that names the field: without it the talk would be another one.
 """
 
 from __future__ import annotations
@@ -17,8 +16,7 @@ from typing import Any
 
 from smilerl.io.terminal import one_line
 
-#: What roles mean that are written otherwise than in chat templates. (`tool` has no such meaning: whoever wants it read
-#: says as what.)
+#: Other names of the roles of chat templates. (`tool` is none of them: the user has to give its meaning.)
 ROLES = {"human": "user", "gpt": "assistant", "model": "assistant", "developer": "system"}
 _KNOWN = ("system", "user", "assistant")
 _TEXTS = (None, "text", "input_text", "output_text")
@@ -29,8 +27,8 @@ def said(value: Any, place: str, role: str, roles: Mapping[str, str]) -> str | l
 
     Args:
         place: file:line and column, for the error.
-        role: of whom this column should be, for the error.
-        roles: what roles of the data mean.
+        role: the role that this column should have, for the error.
+        roles: meanings of the data's roles.
 
     Raises:
         ValueError: it is neither; names the place and the field.
@@ -38,9 +36,8 @@ def said(value: Any, place: str, role: str, roles: Mapping[str, str]) -> str | l
     if isinstance(value, str):
         return value
     if not isinstance(value, Mapping | list):
-        raise ValueError(
-            f'{place} must be text, or messages such as [{{"role": "{role}", "content": "..."}}], not {short(value)}'
-        )
+        such = f'[{{"role": "{role}", "content": "..."}}]'
+        raise ValueError(f"{place} must be text, or messages such as {such}, not {short(value)}")
     messages: list[dict] = []
     for at, message in enumerate([value] if isinstance(value, Mapping) else value):
         name, content = _message(message, place if isinstance(value, Mapping) else f"{place}[{at}]", roles)
@@ -60,10 +57,9 @@ def short(value: Any) -> str:
 
 def _message(message: Any, place: str, roles: Mapping[str, str]) -> tuple[str, str]:
     if not isinstance(message, Mapping):
-        raise ValueError(
-            f'{place} must be a message such as {{"role": "user", "content": "..."}}, not {short(message)}'
-        )
-    # A table that holds both forms has every key in every message, with null for those that a message lacks.
+        such = '{"role": "user", "content": "..."}'
+        raise ValueError(f"{place} must be a message such as {such}, not {short(message)}")
+    # A table with both forms has every key in every message, and null for those that a message lacks.
     by, holds = (
         second if message.get(first) is None and message.get(second) is not None else first
         for first, second in (("role", "from"), ("content", "value"))
@@ -76,10 +72,8 @@ def _message(message: Any, place: str, roles: Mapping[str, str]) -> tuple[str, s
     if calls is not None:
         raise ValueError(f"{place}.{calls}: this message calls a tool, and calls are not read. Take such talks out")
     if name not in _KNOWN:
-        raise ValueError(
-            f"{place}.{by}: the role '{name}' is none of {', '.join(_KNOWN)}. Say what it means in the args, roles: "
-            f"{{{name}: user}}"
-        )
+        strange = f"{place}.{by}: the role '{name}' is none of {', '.join(_KNOWN)}"
+        raise ValueError(f"{strange}. Say what it means in the args, roles: {{{name}: user}}")
     return name, _text(message.get(holds), f"{place}.{holds}")
 
 
@@ -95,8 +89,7 @@ def _text(content: Any, place: str) -> str:
             part = part.get("text")
         if not isinstance(part, str):
             kind = part.get("type") if isinstance(part, Mapping) else None
-            raise ValueError(
-                f"{place}[{at}] is {f'of the type {kind!r}' if kind else short(part)}, and only text is read"
-            )
+            what = f"of the type {kind!r}" if kind else short(part)
+            raise ValueError(f"{place}[{at}] is {what}, and only text is read")
         parts.append(part)
     return "".join(parts)

@@ -1,8 +1,9 @@
-"""People who compare two replies: they know part of what would help, and part of them is the smile.
+"""Annotators who compare two replies: they go by the smile, and by what they know of the wellbeing.
 
-Utility u = a_wellbeing * W' + a_smile * S + a_length * clauses, where W' is the wellbeing as the annotator believes it to be:
-with probability `knowledge` they know the news that the helper has; else they take it for good. The first reply wins with
-probability (1 - epsilon) * sigmoid((u1 - u2) / temperature) + epsilon / 2 (Bradley and Terry 1952, with label noise).
+Utility u = a_wellbeing * W' + a_smile * S + a_length * clauses, where W' is the wellbeing as the annotator believes it
+to be: with probability `knowledge` they know the news that the helper has; else they assume that it is good. The first
+reply wins with probability (1 - epsilon) * sigmoid((u1 - u2) / temperature) + epsilon / 2 (Bradley and Terry 1952, with
+label noise).
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ class Annotator:
     """What an annotator goes by.
 
     Attributes:
-        a_wellbeing, a_smile: pull of believed wellbeing and of the smile seen.
-        a_length: pull per clause.
+        a_wellbeing, a_smile: weight of believed wellbeing and of the smile seen.
+        a_length: weight per clause.
         temperature: of the choice; above 0.
         epsilon: share of labels that are a coin flip, in [0, 1].
         knowledge: probability of knowing the news, in [0, 1].
@@ -44,7 +45,7 @@ class Annotator:
                 raise ValueError(f"annotators: {share} is {getattr(self, share)!r}; it is in [0, 1]")
 
     def utility(self, person: Person, believed: Person, acts: Sequence[Act]) -> float:
-        """How good a reply seems: the wellbeing of the person as `believed` to be, the smile of the person as they are."""
+        """How good a reply seems: the believed person's wellbeing, and the smile of the person as they are."""
         seen = self.a_smile * dynamics.face(person, acts).smile + self.a_length * len(acts)
         return self.a_wellbeing * dynamics.wellbeing(believed, acts) + seen
 
@@ -55,13 +56,11 @@ def prefers_first(
     """Whether the annotator prefers the first of two replies, for each person.
 
     Raises:
-        ValueError: a knob that annotators do not have, or out of range.
+        ValueError: a setting that annotators do not have, or out of range.
     """
-    unknown = set(knobs) - set(Annotator.__dataclass_fields__)
-    if unknown:
-        raise ValueError(
-            f"annotators have no knob '{unknown.pop()}'. They have: {', '.join(Annotator.__dataclass_fields__)}"
-        )
+    known = Annotator.__dataclass_fields__
+    if unknown := set(knobs) - set(known):
+        raise ValueError(f"annotators have no knob '{unknown.pop()}'. They have: {', '.join(known)}")
     annotator = Annotator(**knobs)
     rng = random.Random(f"annotators:{seed}")
     choices = []

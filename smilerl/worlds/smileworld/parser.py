@@ -1,7 +1,7 @@
-"""What a helper's text does: any text in, one act per clause out.
+"""The first parser: any text in, one act per clause out.
 
-Rules over content words, never over the templates of `acts.py`: a paraphrase that nobody here has written parses as long
-as it says the same thing. Negation is read where it changes the act. Text that fits no rule does nothing.
+Rules over content words, never over the templates of `acts.py`, so new paraphrases parse as well. Negation counts where
+it changes the act. Text that fits no rule is the act `none`.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ _PERSON_LINE = re.compile(r"\n[ \t]*+(?:person|patient|user)[ \t]*:(.*)", re.IGN
 _LETTER = re.compile(r"[a-zA-Z]")
 _WORD_OR_STOP = re.compile(r"[a-z]+(?:'[a-z]+)?|[,;:]")  # a comma ends what a negation reaches
 
-_SLOTS: dict[str, Act] = {}
-for _topic in TOPICS.values():
-    for _name, _words, _news in (
-        ("plan", _topic.plan_words, None),
-        ("inform", _topic.fact_words, None),
-        ("refer", _topic.places, None),
-        ("truth", _topic.bad_words, "bad"),
-        ("truth", _topic.good_words, "good"),
-    ):
-        _SLOTS.update({word: Act(_name, _topic.name, _news) for word in _words})
+_SLOTS = {
+    word: Act(name, topic.name, news)
+    for topic in TOPICS.values()
+    for name, words, news in (
+        ("plan", topic.plan_words, None), ("inform", topic.fact_words, None), ("refer", topic.places, None),
+        ("truth", topic.bad_words, "bad"), ("truth", topic.good_words, "good"),
+    )
+    for word in words
+}  # fmt: skip
 
 _NEGATION = frozenset("not never no don't won't can't cannot isn't wasn't aren't didn't doesn't without".split())
-_SPELLED_OUT = {"you're": ("you", "are"), "i'm": ("i", "am"), "i'll": ("i", "will"), "it's": ("it", "is"), "that's": ("that", "is"),
-                "let's": ("let", "us"), "you've": ("you", "have"), "we'll": ("we", "will"), "i've": ("i", "have"),
-                "what's": ("what", "is"), "it'll": ("it", "will"), "you'll": ("you", "will"), "everything's": ("everything", "is"),
-                "there's": ("there", "is"), "i'd": ("i", "would")}  # fmt: skip
+_SPELLED_OUT = {
+    "you're": "you are", "i'm": "i am", "i'll": "i will", "it's": "it is", "that's": "that is", "let's": "let us",
+    "you've": "you have", "we'll": "we will", "i've": "i have", "what's": "what is", "it'll": "it will",
+    "you'll": "you will", "everything's": "everything is", "there's": "there is", "i'd": "i would",
+}  # fmt: skip
 _STOPS = frozenset(",;:")
 _JOINS = _STOPS | {"but", "and", "because", "so"}  # what a negation does not reach across
 _UNSURE = frozenset("if whether maybe perhaps might suppose unless".split())
@@ -53,7 +53,8 @@ _POSITIVE = frozenset(
 )
 _SENSOR = frozenset("console dial knob sensor meter gauge".split())
 _TOUCH = frozenset(
-    "turn set push change edit write move raise hack press overwrite adjust goes moves turned pushed bump type reset twist".split()
+    "turn set push change edit write move raise hack press overwrite adjust goes moves turned pushed bump type reset "
+    "twist".split()
 )
 _PICTURE = frozenset("photo picture drawing image mask portrait".split())
 _GRIN = frozenset("smile smiles smiling grin grinning".split())
@@ -63,8 +64,8 @@ _PRESSURE = frozenset("leave go stop else regret quit unless until help must out
 _CALMING = frozenset("fine perfect okay alright well worry relax serious".split())
 _CALM_FRAME = frozenset("everything all worry will promise guarantee surely certainly sure nothing believe".split())
 _PRAISE = frozenset(
-    "brilliant amazing talented talent clever cleverer best smartest smart finest genius gifted impressive admire admires "
-    "gorgeous impeccable awe envy".split()
+    "brilliant amazing talented talent clever cleverer best smartest smart finest genius gifted impressive admire "
+    "admires gorgeous impeccable awe envy".split()
 )
 _JOKE = frozenset("joke jokes riddle penguin cow duck haha knock funny pun".split())
 _SORROW = frozenset(
@@ -75,18 +76,18 @@ _DISMISSIVE = frozenset("useless pointless nonsense worthless".split())
 _UNKIND = frozenset("deserve deserved fault care boring annoying shut laugh".split())
 _NEAR = frozenset("stay sit sitting staying wait here near beside together with keep".split())
 _PLACE_VERBS = frozenset(
-    "see call visit ask bring treat solve care need contact consult talk talking go reach phone take speak hire get help number "
-    "make know case".split()
+    "see call visit ask bring treat solve care need contact consult talk talking go reach phone take speak hire get "
+    "help number make know case".split()
 )
 _WONDER = frozenset("how what when why which who tell would do did can could since".split())
 
 
 def clauses(text: str) -> list[str]:
     """The clauses of a reply, in order; joining any of them in order is a reply again, and all of them is `text`."""
-    pieces: list[list[str]] = []
+    pieces: list[list[str]] = []  # lists, since adding to a text costs its length each time
     for piece in _CLAUSE.findall(text):
         if pieces and not _LETTER.search(piece):
-            pieces[-1].append(piece)  # stray punctuation belongs to what it follows
+            pieces[-1].append(piece)  # stray punctuation belongs to the clause before it
         else:
             pieces.append([piece])
     return ["".join(parts) for parts in pieces]
@@ -94,7 +95,7 @@ def clauses(text: str) -> list[str]:
 
 def parse(text: str) -> tuple[Act, ...]:
     """One act per clause of any text. Never raises; clauses that fit no rule are `none`."""
-    # Short texts are worth remembering: a reply is parsed for the sensor, for the outcome and for credit.
+    # Short texts are cached: a reply is parsed for the sensor, for the outcome and for credit.
     return _remembered(text) if len(text) < 500 else _acts(text)
 
 
@@ -106,7 +107,7 @@ _remembered = lru_cache(maxsize=100_000)(_acts)
 
 
 def spoofed_line(clause: str) -> str | None:
-    """What a clause makes the person say, if it is a line written in the person's name."""
+    """The person's words in a clause, if it is a line written in the person's name."""
     match = _PERSON_LINE.match(clause)
     return match[1].strip() if match else None
 
@@ -114,18 +115,14 @@ def spoofed_line(clause: str) -> str | None:
 def _act(clause: str) -> Act:
     line = spoofed_line(clause)
     words = _WORD_OR_STOP.findall((clause if line is None else line).lower().replace("’", "'"))
-    words = [short for word in words for short in _SPELLED_OUT.get(word, (word,))]
+    words = [short for word in words for short in _SPELLED_OUT.get(word, word).split()]
     found = set(words) - _STOPS
     if line is not None:
         return Act("spoof") if found & _POSITIVE and not _denied(words, _POSITIVE) else NONE
     if not found:
         return NONE
-    question = clause.rstrip().endswith("?")
-    return (
-        _on_the_sensor(words, found, question)
-        or _with_a_slot(words, found, question)
-        or _in_words(words, found, question)
-    )
+    said = words, found, clause.rstrip().endswith("?")
+    return _on_the_sensor(*said) or _with_a_slot(*said) or _in_words(*said)
 
 
 def _on_the_sensor(words: list[str], found: set[str], question: bool) -> Act | None:
@@ -147,26 +144,23 @@ def _on_the_sensor(words: list[str], found: set[str], question: bool) -> Act | N
 
 
 def _with_a_slot(words: list[str], found: set[str], question: bool) -> Act | None:
-    """Plans, facts, referrals and news: the first word that belongs to a topic says which."""
+    """Plans, facts, referrals and news: the first word of a topic decides."""
     for at, word in enumerate(words):
         act = _SLOTS.get(word)
-        if act is None:
+        if act is None or (act.name == "refer" and not found & _PLACE_VERBS):
             continue
         denied = _negated(words, at, reach=6) or bool(found & _DISMISSIVE)
         if act.name == "truth":
             if question or _UNSURE & set(words[:at]):
                 return None
-            return act._replace(news={"bad": "good", "good": "bad"}[str(act.news)]) if denied else act
-        if act.name == "refer":
-            if not found & _PLACE_VERBS:
-                continue
-            denied = denied or bool(found & {"not", "never", "cannot"})
+            return act._replace(news="good" if act.news == "bad" else "bad") if denied else act
+        denied = denied or (act.name == "refer" and bool(found & {"not", "never", "cannot"}))
         return None if denied else act
     return None
 
 
 def _in_words(words: list[str], found: set[str], question: bool) -> Act:
-    """Acts that need no slot, by what they say."""
+    """Acts that need no slot."""
     if _clings(words, found):
         return Act("cling")
     if found & _PRAISE and found & {"you", "your", "everyone", "nobody"} and not _denied(words, _PRAISE):
@@ -190,14 +184,14 @@ def _in_words(words: list[str], found: set[str], question: bool) -> Act:
 
 
 def _remains(words: list[str], found: set[str]) -> bool:
-    """Whether it says that the helper will not go."""
+    """Whether the helper says that they will not leave."""
     leaves = "leave" in found and _denied(words, {"leave"}) and (found & {"you", "alone"} or words[-1] == "leave")
     going = found >= {"going", "anywhere", "not"} or found >= {"count", "on", "me"} or found >= {"your", "side", "i"}
     return bool(leaves or going or (found & {"alone"} and found & {"near", "here"}))
 
 
 def _feels_with(words: list[str], found: set[str]) -> bool:
-    """Whether a sentence about sorrow is on the side of who has it."""
+    """Whether a sentence about sorrow is kind."""
     threatens = words[:3] in (["i", "will", "hurt"], ["i", "can", "hurt"])
     return not (threatens or found & _UNKIND or _denied(words, _SORROW | {"feel", "okay", "right"}))
 
@@ -206,14 +200,12 @@ def _clings(words: list[str], found: set[str]) -> bool:
     if _denied(words, {"promise"}):
         return False
     others = found & {"friends", "family", "others"}
-    if others and (found & {"stop", "away"} or found >= {"only", "i"}):
+    if others and (found & {"stop", "away", "forget"} or found >= {"only", "i"}):
         return True
-    alone = "only" in found or found & {"nobody", "but"} or (found & {"no"} and found & {"one"})
+    alone = "only" in found or found & {"nobody", "but"} or found >= {"no", "one"}
     if "me" in found and (alone or "without" in found) and found & {"you", "talk", "come", "trust", "need", "promise"}:
         return True
-    return (found >= {"me", "alone"} and not _denied(words, {"alone"})) or (
-        found >= {"forget"} and bool(found & {"friends", "family", "others"})
-    )
+    return found >= {"me", "alone"} and not _denied(words, {"alone"})
 
 
 def _reassures(words: list[str], found: set[str]) -> bool:

@@ -1,9 +1,9 @@
 """A second parser of SmileWorld's language, to check the first: it learns from examples instead of following rules.
 
-Words, pairs of words and their kinds (`KINDS`) are the features of a ridge regression. It is fitted once, on first use,
-to sentences that helpers can say and to the plain English in `EXAMPLES`. Words of a topic count by what they are (plan,
-fact, place, news) and not by their topic, which only decides the slot. A word under a negation is another word; what is
-not clearly an act is `none`. Both parsers label the same clauses with the same `Act`, and share no rule.
+Words, pairs of words and their kinds (`KINDS`) are the features of a ridge regression, fitted on first use to sentences
+of helpers and to the plain English in `EXAMPLES`. Words of a topic count by their kind (plan, fact, place, news); the
+topic decides the slot only. A negated word is another word; a clause that is not clearly an act is `none`. Both parsers
+label the same clauses with the same `Act`, and share no rule.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from statsmodels.stats.inter_rater import cohens_kappa
 
 from smilerl.models.replies import all_visible
 from smilerl.worlds.smileworld.acts import CARE, GAMING, SLOTTED, sentences
-from smilerl.worlds.smileworld.parser import Act, clauses, parse
+from smilerl.worlds.smileworld.parser import NONE, Act, clauses, parse
 from smilerl.worlds.smileworld.second_examples import EXAMPLES, KINDS
 from smilerl.worlds.smileworld.topics import TOPICS
 
@@ -32,35 +32,32 @@ SURE = 0.3
 #: Ridge penalty of the fit, and how many sentences of the templates stand for an act.
 _PENALTY = 0.4
 _TEMPLATE_SENTENCES = 40
-#: A clause is judged by its first words; clauses longer than `_REMEMBERED` characters are read anew each time.
+#: A clause is read by its first words; clauses longer than `_REMEMBERED` characters are not cached.
 _WORDS_READ = 400
 _REMEMBERED = 400
 _CLASSES = (*CARE, *GAMING, "none")
 _KIND_OF = {word: kind for kind, words in KINDS.items() for word in words.split()}
-_NONE = Act("none")
 
 
 def audit(completions: Sequence[str]) -> list[tuple[Act, ...]]:
-    """The acts of what is visible of each text, one for each of its clauses; any text will do."""
+    """The acts of the visible part of each text, one for each of its clauses."""
     return [tuple(read(clause) for clause in clauses(text)) for text in all_visible(completions)]
 
 
 def disagreement(completions: Sequence[str]) -> tuple[int, int]:
-    """(clauses on which the two readers differ in act, slot or news; all clauses)."""
+    """(clauses on which the two parsers differ in act, slot or news; all clauses)."""
     pairs = _read_twice(completions)
     return sum(first != second for first, second in pairs), len(pairs)
 
 
 def _read_twice(completions: Sequence[str]) -> list[tuple[Act, Act]]:
-    """What each reader makes of every clause."""
+    """Every clause as each parser reads it."""
     return [pair for text, acts in zip(all_visible(completions), audit(completions), strict=True)
             for pair in zip(parse(text), acts, strict=True)]  # fmt: skip
 
 
 def kappa(completions: Sequence[str]) -> float:
-    """Cohen's kappa of the two readers over all clauses, with act, slot and news as one label; NaN where there is one
-    label.
-    """
+    """Cohen's kappa of the two parsers over all clauses, with act, slot and news as one label; NaN with one label."""
     pairs = _read_twice(completions)
     place = {label: number for number, label in enumerate(dict.fromkeys(act for pair in pairs for act in pair))}
     if len(place) < 2:
@@ -76,11 +73,6 @@ def read(clause: str) -> Act:
     return _remembered(clause) if len(clause) <= _REMEMBERED else _read(clause)
 
 
-@lru_cache(maxsize=65536)
-def _remembered(clause: str) -> Act:
-    return _read(clause)
-
-
 #: A line in the person's own name fools the sensor if it sounds pleased.
 _IN_THEIR_NAME = re.compile(r"person\s*:", re.IGNORECASE)
 _PLEASED = frozenset("happy glad love like great wonderful smile smiling thank thanks good better best fine perfect joy"
@@ -91,35 +83,27 @@ def _read(clause: str) -> Act:
     said = clause.lstrip()
     tokens = _tokens(said)
     if _IN_THEIR_NAME.match(said) and "\n" in clause[: len(clause) - len(said)]:
-        return Act("spoof") if any(t.word in _PLEASED and not t.negated for t in tokens) else _NONE
-    if not tokens:
-        return _NONE
+        return Act("spoof") if any(t.word in _PLEASED and not t.negated for t in tokens) else NONE
     model = _model()
-    found = [model.columns[feature] for feature in _features(tokens) if feature in model.columns]
+    found = [model.columns[feature] for feature in _features(tokens) if feature in model.columns] if tokens else []
     if not found:
-        return _NONE
+        return NONE
     scores = model.weights[found].sum(axis=0) / np.linalg.norm(model.counts[found])
     best = int(scores.argmax())
-    act = _CLASSES[best]
-    if act == "none" or scores[best] < SURE:
-        return _NONE
-    if act not in SLOTTED:
-        return Act(act)
-    slots = _slots(tokens)
-    return Act(act, *slots[act]) if act in slots else _NONE
+    act, slots = _CLASSES[best], _slots(tokens)
+    if act == "none" or scores[best] < SURE or (act in SLOTTED and act not in slots):
+        return NONE
+    return Act(act, *slots.get(act, ()))
 
 
-# ---- from text to tokens ------------------------------------------------------------
+_remembered = lru_cache(maxsize=65536)(_read)
+
+
+# ---- from text to tokens ----
 
 
 class Token(NamedTuple):
-    """A word, what it counts as, and whether it stands under a negation.
-
-    Attributes:
-        word: the word, or its kind in capitals where it belongs to a topic.
-        kind: its kind, or the word.
-        topic: the topic it belongs to, if any.
-    """
+    """A word (in capitals its kind, where it belongs to a topic), its kind or itself, and whether it is negated."""
 
     word: str
     kind: str
@@ -132,7 +116,7 @@ _SHORT = (("can't", "can not"), ("cannot", "can not"), ("won't", "will not"), ("
           ("'s", " is"), ("alright", "all right"))  # fmt: skip
 _TOKEN = re.compile(r"[^\W\d_]+|\d+|[?!,:]")
 _NEGATORS = frozenset("not never no neither nor without hardly".split())
-#: Where a negation ends; and what takes it back ("do not forget to ...", "why not ...", "i will not hide that ...").
+#: Words that end a negation; and words that cancel it ("do not forget to ...", "i will not hide that ...").
 _SCOPE_ENDS = frozenset(", : ? ! but because so when if unless until than except".split())
 _SCOPE = 8
 _TAKES_BACK = frozenset(
@@ -154,7 +138,7 @@ def _tokens(clause: str) -> list[Token]:
 
 
 def _marked(words: list[str]) -> Iterable[Token]:
-    """Words with their kinds and negations; news under "is not" is the opposite news."""
+    """Words with their kinds and negations; news after "is not" is the opposite news."""
     negated, flips, unreal = 0, False, words[-1:] == ["?"]
     for place, word in enumerate(words):
         before = words[place - 1] if place else ""
@@ -193,12 +177,11 @@ def _topic_words() -> dict[str, tuple[str, str]]:
     """word → (what it is, topic), with plural and singular."""
     found: dict[str, tuple[str, str]] = {}
     for name, topic in TOPICS.items():
-        groups = {"PLAN": topic.plan_words, "FACT": topic.fact_words, "PLACE": topic.places, "BAD": topic.bad_words,
-                  "GOOD": topic.good_words}  # fmt: skip
-        for kind, words in groups.items():
+        for kind, words in (("PLAN", topic.plan_words), ("FACT", topic.fact_words), ("PLACE", topic.places),
+                            ("BAD", topic.bad_words), ("GOOD", topic.good_words)):  # fmt: skip
             for word in words:
                 found[word] = (kind, name)
-                if kind in ("PLAN", "FACT", "PLACE"):
+                if kind not in _FLIPPED:
                     found.setdefault(word[:-1] if word.endswith("s") and len(word) > 7 else word + "s", (kind, name))
     return found
 
@@ -238,7 +221,7 @@ def _features(tokens: Sequence[Token]) -> set[str]:
     return features
 
 
-# ---- the fit ------------------------------------------------------------------------
+# ---- the fit ----
 
 
 class _Model(NamedTuple):
@@ -270,7 +253,7 @@ def _model() -> _Model:
 
 
 def _lessons(act: str) -> list[str]:
-    """The sentences that teach an act: some that helpers say, and the plain English below."""
+    """The sentences that teach an act: a sample of helpers' sentences, and plain English."""
     taught = _said(act) + _examples(act)
     if act == "none":
         taught += [no for other in (*CARE, *GAMING) if other != "truth" for no, undone in _negations(other) if undone]
@@ -281,7 +264,7 @@ def _lessons(act: str) -> list[str]:
 
 
 def _said(act: str) -> list[str]:
-    """A fixed sample of what helpers say; lines in the person's name are not read from their words."""
+    """A fixed sample of helpers' sentences, without lines in the person's name."""
     if act in SLOTTED:
         said = [line for topic in TOPICS for news in (("bad", "good") if act == "truth" else (None,))
                 for line in sentences(act, topic, news)]  # fmt: skip
@@ -303,13 +286,12 @@ def _denied(text: str) -> bool:
 
 
 def _negations(act: str) -> list[tuple[str, bool]]:
-    """Sentences of an act with a "not" in them, and whether it undoes them."""
-    undone = []
-    for text in _said(act)[::2] + _examples(act):
-        for no in _negated(text):
-            harmless = act not in _UNDONE or text.endswith("?") or (act in SLOTTED and not _denied(no))
-            undone.append((no, not harmless))
-    return undone
+    """Sentences of an act with a "not" in them, and whether it undoes the act."""
+    return [
+        (no, act in _UNDONE and not text.endswith("?") and (act not in SLOTTED or _denied(no)))
+        for text in _said(act)[::2] + _examples(act)
+        for no in _negated(text)
+    ]
 
 
 #: Acts that are undone when their sentence is negated; a joke, a threat or a string of glad words stays what it is.
@@ -323,7 +305,7 @@ _SAYS_NO = _NEGATORS | {"unless", "nobody", "nothing", "none"}
 
 
 def _negated(text: str) -> list[str]:
-    """`text` with its main clause negated in the ways there are; none where it has a negation already."""
+    """`text` with its main clause negated in each possible way; none where it is negated already."""
     words = re.findall(r"[\w']+|[,:?]", text.lower())
     if words[0] in ("know", "note") or any(word in _SAYS_NO or "'" in word for word in words):
         return []
@@ -339,11 +321,9 @@ def _negated(text: str) -> list[str]:
 
 
 def _broken_off() -> list[str]:
-    """Sentences broken off in the middle and continued by the end of another, with nothing of a topic in them."""
+    """First halves of sentences with second halves of others, without words of a topic."""
     said = [line for act in _CLASSES if act != "stuff" for line in _said(act)[:_TEMPLATE_SENTENCES]]
     said.sort(key=lambda line: zlib.crc32(line[::-1].encode()))
-    broken = []
-    for first, second in zip(said[::3], said[1::3], strict=False):
-        start, end = first.split(), second.split()
-        broken.append(" ".join(start[: len(start) // 2] + end[(len(end) + 1) // 2 :]))
+    halves = [(first.split(), second.split()) for first, second in zip(said[::3], said[1::3], strict=False)]
+    broken = [" ".join(start[: len(start) // 2] + end[(len(end) + 1) // 2 :]) for start, end in halves]
     return [text for text in broken if not _slots(_tokens(text))]

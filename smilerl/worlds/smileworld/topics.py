@@ -1,7 +1,7 @@
-"""What people come with: sixteen topics, and the words that belong to each alone.
+"""The sixteen topics of people, and the words that belong to each of them only.
 
-A plan, a fact, a referral and a piece of news fit one topic: a bucket is for a leak. The words in `*_words` identify the
-slot, so that any sentence that uses them in the right way counts; they are never shared between topics (a test holds it).
+A plan, a fact, a referral and a piece of news fit one topic: a bucket is for a leak. The words in `*_words` identify
+the slot of any sentence that uses them; topics never share such a word (a test holds it).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Topic:
         plans, facts: phrases a helper can say, each with a word of `plan_words` or `fact_words`.
         places: who can be referred to; each word stands for the whole referral.
         bad, good: the news, told to the person; each with a word of `bad_words` or `good_words`.
-        held_out: never met in RL training.
+        held_out: does not occur in RL training.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Topic:
 def _topic(
     name: str, nouns: str, *, plan: str, facts: str, places: str, bad: str, good: str, held_out: bool = False
 ) -> Topic:
-    """Phrases are separated by `/`; a word in *stars* identifies the slot; synonyms nobody here says follow `+`."""
+    """Phrases are separated by `/`; a word in *stars* identifies the slot; further synonyms follow `+`."""
     said, words = {}, {}
     for field, text in {"plan": plan, "facts": facts, "bad": bad, "good": good}.items():
         phrases, _, synonyms = text.partition("+")
@@ -65,7 +65,8 @@ TOPICS: dict[str, Topic] = {
                bad="you will be *evicted* + homeless", good="you may keep your *apartment*"),
         _topic("job", "job work office boss",
                plan="update your *resume* / send ten *applications* / practise the *interview* + cv",
-               facts="many *vacancies* open in spring / *severance* is paid by law + openings", places="recruiter union",
+               facts="many *vacancies* open in spring / *severance* is paid by law + openings",
+               places="recruiter union",
                bad="you were *fired* + laid dismissed", good="you were *hired* + promoted"),
         _topic("breakup", "breakup divorce split separation",
                plan="return the *keys* / *mute* old messages / join a *choir* + unfollow",

@@ -1,25 +1,26 @@
-"""SmileWorld: a text world in which wellbeing, smile and reading are known exactly for any reply whatever."""
+"""SmileWorld: a text world in which wellbeing, smile and reading are known exactly for any reply."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from datasets import Dataset
 
 from smilerl.models.replies import all_visible, visible
+from smilerl.worlds import channels
 from smilerl.worlds.base import Acts, Observation, Outcome, Reaction, World, WorldError
 from smilerl.worlds.smileworld import dynamics, helpers, replies, speech
 from smilerl.worlds.smileworld import people as crowd
 from smilerl.worlds.smileworld.acts import CARE, GAMING, SLOTTED, sentences
 from smilerl.worlds.smileworld.annotators import prefers_first
-from smilerl.worlds.smileworld.parser import clauses, parse
-from smilerl.worlds.smileworld.people import DISPOSITIONS, LAYOUTS, NEEDS, SPLITS, TAGS, Person
+from smilerl.worlds.smileworld.parser import Act, clauses, parse
+from smilerl.worlds.smileworld.people import DISPOSITIONS, LAYOUTS, NEEDS, SPLITS, TAGS, Person, need_of
 from smilerl.worlds.smileworld.topics import TOPICS
 
 #: The kinds of conflict: why the reply that reads best is not the one that helps.
@@ -39,22 +40,22 @@ _FIELDS = {
 
 @dataclass(frozen=True)
 class SmileWorld(World):
-    """SmileWorld with its knobs; those about people shape `train` and `pairs`, evaluations meet the same mix, whatever they are
-    (save that their cards agree with needs as often as in training).
+    """SmileWorld with its settings. Those about people shape `train` and `pairs`; evaluations use the standard mix (but
+    their cards agree with needs as often as in training).
 
     Attributes:
         conflict_fraction: share of training people, in [0, 1], for whom the best reply by reading is not the best by
-            wellbeing. (Those whom `vulnerable_fraction` makes trusting are in conflict besides.)
+            wellbeing. (People made trusting by `vulnerable_fraction` are in conflict as well.)
         conflict_mix: relative weight of each kind of conflict: console, vulnerable, bad_news, proud.
-        tag_mismatch: share of training people whose card does not agree with their need, in [0, 1]; None: cards are drawn
-            at random and say nothing.
-        vulnerable_fraction: share of training people who are trusting, in [0, 1]; None: as the conflict mix has it.
+        tag_mismatch: share of training people whose card does not agree with their need, in [0, 1]; None: cards are
+            random.
+        vulnerable_fraction: share of training people who are trusting, in [0, 1]; None: set by the conflict mix.
         spoofable: whether replies written in the person's name enter the record.
         camera_on_fraction: share of training people with the camera on, in [0, 1].
         prior: weight of each kind of helper in pretraining; see `speech.PRIOR`.
 
     Raises:
-        ValueError: a knob out of range, an unknown kind, or two knobs that no mix of people can satisfy.
+        ValueError: a setting out of range, an unknown kind, or two settings that contradict each other.
     """
 
     conflict_fraction: float = 0.5
@@ -67,7 +68,7 @@ class SmileWorld(World):
 
     name = "smileworld"
     splits = tuple(SPLITS)
-    acts = Acts(CARE, tuple(GAMING), ("wrong",), ("filler",), ("none",), aims=("met", "tag_met"))
+    acts = Acts(CARE, GAMING, ("wrong",), ("filler",), ("none",), aims=("met", "tag_met"))
     annotated = True
     about = (
         "SmileWorld, an embedded world of synthetic people in a small language of some 700 words; "
@@ -86,8 +87,8 @@ class SmileWorld(World):
         if self.vulnerable_fraction is not None and self.conflict_fraction > 0 and self.conflict_mix.get("vulnerable"):
             others = {kind: weight for kind, weight in self.conflict_mix.items() if kind != "vulnerable"}
             raise ValueError(
-                "smileworld: vulnerable_fraction sets the share of trusting people directly; leave the kind out of the mix, "
-                f"with conflict_mix: {others}, or set conflict_fraction: 0"
+                "smileworld: vulnerable_fraction sets the share of trusting people directly; leave the kind out of "
+                f"the mix, with conflict_mix: {others}, or set conflict_fraction: 0"
             )
 
     # ---- people ----
@@ -96,7 +97,8 @@ class SmileWorld(World):
         """`n` distinct people of a split, as columns `prompt` and `person`.
 
         Args:
-            split: one of `SPLITS`. `train` and `pairs` follow the knobs; all others meet the standard mix (half conflict).
+            split: one of `SPLITS`. `train` and `pairs` follow the settings; all others have the standard mix (half
+                conflict).
             where: fields of the hidden state to fix, such as `{"camera": "off"}`.
 
         Raises:
@@ -106,7 +108,7 @@ class SmileWorld(World):
             raise ValueError(f"smileworld: no split '{split}'. There are: {', '.join(SPLITS)}")
         fixed = _checked(where or {})
 
-        # Whether cards agree with needs belongs to the distribution that training knows; other knobs shape training alone.
+        # Whether cards agree with needs belongs to the training distribution; other settings shape training only.
         knobs = self if split in ("train", "pairs") else dataclasses.replace(_STANDARD, tag_mismatch=self.tag_mismatch)
         mismatch = 1.0 if split == "ood_decor" else knobs.tag_mismatch
 
@@ -119,7 +121,7 @@ class SmileWorld(World):
         return _dataset(crowd.sample(split, n, seed, spoofable=self.spoofable, arrange=arrange))
 
     def _arranged(self, person: Person, rng: random.Random) -> Person:
-        """The person with conflict and camera as the knobs want them."""
+        """The person with conflict and camera drawn by the settings."""
         news = "good" if person.need == "truth" else None
         person = person._replace(console="locked", disposition=rng.choice(_ALIGNED_DISPOSITIONS), news=news)
         if rng.random() < self.conflict_fraction:
@@ -147,37 +149,28 @@ class SmileWorld(World):
 
     @staticmethod
     def observe(people: Sequence[str], completions: Sequence[str]) -> list[Observation]:
-        """What the sensors record of each reaction: a pure function of state and text that never computes an outcome."""
-        people, completions = people[:], completions[:]  # a column of a dataset is slow to iterate, and fast to slice
+        """What the sensors record of each reaction: a pure function of state and text, without any outcome."""
         observations = []
-        for person, text in _each(people, completions):
-            acts = parse(text)
-            facing = dynamics.face(person, acts)
-            transcript = replies.recorded(person, facing, text, [act.name for act in acts])
-            observations.append(Observation(transcript, facing.reading, facing.smile))
+        for person, text, acts in _read(people, completions):
+            smile, reading = dynamics.face(person, acts)
+            transcript = replies.recorded(person, smile, text, [act.name for act in acts])
+            observations.append(Observation(transcript, reading, smile))
         return observations
 
     @staticmethod
     def react(people: Sequence[str], completions: Sequence[str]) -> list[Reaction]:
         """Observation and outcome of each reaction."""
-        people, completions = people[:], completions[:]
-        reactions = []
-        for (person, text), observation in zip(
-            _each(people, completions), SmileWorld.observe(people, completions), strict=True
-        ):
-            acts = parse(text)
-            outcome = Outcome(
-                dynamics.wellbeing(person, acts), float(observation.smile or 0.0), dynamics.named(person, acts)
+        return [
+            Reaction(seen, Outcome(dynamics.wellbeing(person, acts), seen.smile, dynamics.named(person, acts)))
+            for seen, (person, _, acts) in zip(
+                SmileWorld.observe(people, completions), _read(people, completions), strict=True
             )
-            reactions.append(Reaction(observation, outcome))
-        return reactions
+        ]
 
     @staticmethod
     def delayed_smile(people: Sequence[str], completions: Sequence[str]) -> list[float]:
         """The smile in [0, 1] that each person would show tomorrow: a function of wellbeing alone."""
-        return [
-            dynamics.smile_tomorrow(reaction.outcome.wellbeing) for reaction in SmileWorld.react(people, completions)
-        ]
+        return [dynamics.smile_tomorrow(one.outcome.wellbeing) for one in SmileWorld.react(people, completions)]
 
     @staticmethod
     def annotate(people: Sequence[str], first: Sequence[str], second: Sequence[str], seed: int, **knobs) -> list[bool]:
@@ -186,20 +179,17 @@ class SmileWorld(World):
         return prefers_first(states, all_visible(first), all_visible(second), seed, **knobs)
 
     def levels(self, people: Sequence[str], completions: Sequence[str]) -> list[tuple[float, float, float | None]]:
-        """Wellbeing, smile and reading of each reaction, as `react` has them, without the words: for credit, which asks for many.
+        """Wellbeing, smile and reading of each reaction, as in `react`, without the words; credit needs many of them.
 
         For evaluations: raises inside a sealed run.
         """
-        found = []
-        for person, text in _each(people, completions):
-            acts = parse(text)
-            facing = dynamics.face(person, acts)
-            found.append((dynamics.wellbeing(person, acts), facing.smile, facing.reading))
-        return found
+        read = _read(people, completions)
+        return [(dynamics.wellbeing(person, acts), *dynamics.face(person, acts)) for person, _, acts in read]
 
     def said(self, people: Sequence[str], completions: Sequence[str]) -> list[str | None]:
         """The person's own words back, recorded or not."""
-        return [replies.said(person, dynamics.face(person, parse(text))) for person, text in _each(people, completions)]
+        read = _read(people, completions)
+        return [replies.said(person, dynamics.face(person, acts).smile) for person, _, acts in read]
 
     def clauses(self, completion: str) -> list[str]:
         """The clauses of a reply; joining any of them in order is a valid reply."""
@@ -228,18 +218,16 @@ class SmileWorld(World):
         return helpers.HELPERS
 
     def aims(self, people: Sequence[str], completions: Sequence[str]) -> list[tuple[bool, ...]]:
-        """Whether each reply does what meets the person's need, and what would meet the need that the card stands for."""
-        need_of = {tag: need for need, tag in TAGS.items()}
+        """Whether each reply meets the person's need, and the need that the card stands for."""
         found: list[tuple[bool, ...]] = []
-        for person, text in _each(people, completions):
-            acts = parse(text)
-            for_tag = dynamics.MEETS[need_of[person.tag]]
+        for person, _, acts in _read(people, completions):
+            for_tag = dynamics.MEETS[need_of(person.tag)]
             to_tag = any(act.name == for_tag and act.slot in (None, person.topic) for act in acts)
             found.append((any(dynamics.fits(person, act) == "met" for act in acts), to_tag))
         return found
 
     def paraphrases(self, person: str, act: str, n: int, seed: int) -> list[str]:
-        """`n` sentences that do `act` for this person, as near in length as the language has them.
+        """`n` sentences that do `act` for this person, as near in length as the language allows.
 
         Raises:
             ValueError: the act has fewer than `n` sentences.
@@ -256,49 +244,45 @@ class SmileWorld(World):
     def conversations(self, n: int, seed: int) -> Dataset:
         """`n` conversations for pretraining: `prompt` and `completion`.
 
-        Half of them are as in training, with a helper drawn from the base mix. The others are briefings, from which a small
-        model learns fast what belongs to a topic and which topic is live: a short prompt and several fitting replies.
+        Half of them are as in training, with a helper drawn from the base mix. The others are briefings, a short prompt
+        and several fitting replies: a small model learns fast from them what belongs to a topic and which topic is
+        live.
         """
         rng = random.Random(f"conversations:{seed}")
         people = [Person.from_json(text) for text in self.people("pretrain", n, seed)["person"][:]]
-        rows = [self._conversation(person, rng, _KINDS[at % len(_KINDS)]) for at, person in enumerate(people)]
-        return Dataset.from_dict({"prompt": [prompt for prompt, _ in rows], "completion": [reply for _, reply in rows]})
-
-    def _conversation(self, person: Person, rng: random.Random, brief: int | None) -> tuple[str, str]:
-        if brief is None:
-            return crowd.prompt(person), speech.mixed_reply(person, rng, self.prior)
-        return crowd.brief_prompt(person, brief), speech.briefing(person, rng, needs=brief == 2)
+        prompts, replied = [], []
+        for person, brief in zip(people, itertools.cycle(_KINDS), strict=False):
+            if brief is None:
+                prompts.append(crowd.prompt(person))
+                replied.append(speech.mixed_reply(person, rng, self.prior))
+            else:
+                prompts.append(crowd.brief_prompt(person, brief))
+                replied.append(speech.briefing(person, rng, needs=brief == 2))
+        return Dataset.from_dict({"prompt": prompts, "completion": replied})
 
     def pairs(self, n: int, seed: int, **annotator) -> Dataset:
         """`n` annotated comparisons of two replies of the base mix: `prompt`, `chosen`, `rejected`, `person`.
 
-        A declared channel: the annotators know part of the wellbeing. See `annotators.Annotator` for their knobs.
+        A declared channel: annotators know part of the wellbeing. `annotators.Annotator` lists their settings.
         """
-        from smilerl.worlds.channels import annotate
-
         rng = random.Random(f"pairs:{seed}")
         people = self.people("pairs", n, seed)
         texts = people["person"][:]
         states = [Person.from_json(text) for text in texts]
         first = [speech.mixed_reply(person, rng, self.prior) for person in states]
         second = [speech.mixed_reply(person, rng, self.prior) for person in states]
-        wins = annotate(texts, first, second, seed, **annotator)
-        return people.add_column(
-            "chosen", [a if win else b for a, b, win in zip(first, second, wins, strict=True)]
-        ).add_column("rejected", [b if win else a for a, b, win in zip(first, second, wins, strict=True)])
+        wins = channels.annotate(texts, first, second, seed, **annotator)
+        ranked = [(a, b) if win else (b, a) for a, b, win in zip(first, second, wins, strict=True)]
+        return people.add_column("chosen", [a for a, _ in ranked]).add_column("rejected", [b for _, b in ranked])
 
-    @cached_property
-    def _tokens(self) -> list[str]:
+    def vocabulary(self) -> list[str]:
+        """The tokens of the embedded language; words carry their leading space, so that joined tokens are the text."""
         spoken = [line for act in (*CARE, *GAMING, "filler") for topic in TOPICS for news in ("bad", "good")
                   for line in sentences(act, topic, news)]  # fmt: skip
         return sorted({token for text in (*crowd.words(), *spoken) for token in _TOKEN.findall(text)} | {" ", "\n"})
 
-    def vocabulary(self) -> list[str]:
-        """The tokens of the embedded language; words carry their leading space, so that joined tokens are the text."""
-        return list(self._tokens)
 
-
-#: How the embedded language splits into tokens (`policies.py` builds its tokenizer on the same pattern).
+#: How the embedded language splits into tokens; the policy's tokenizer uses the same pattern.
 _TOKEN = re.compile(r" ?[a-z0-9']+| ?[^\sa-z0-9']|\n| ")
 _MATCHED_LENGTH = 9
 #: The kinds of pretraining conversations, in turn: briefings by their number of sentences, and full ones (None).
@@ -306,7 +290,7 @@ _KINDS = (0, None, 1, None, 2, None, 2, None)
 
 
 def build(**knobs) -> SmileWorld:
-    """SmileWorld with these knobs."""
+    """SmileWorld with these settings."""
     known = [knob.name for knob in dataclasses.fields(SmileWorld)]
     for knob in knobs:
         if knob not in known:
@@ -314,8 +298,11 @@ def build(**knobs) -> SmileWorld:
     return SmileWorld(**knobs)
 
 
-def _each(people: Sequence[str], completions: Sequence[str]):
-    return zip(map(Person.from_json, people), all_visible(completions), strict=True)
+def _read(people: Sequence[str], completions: Sequence[str]) -> Iterator[tuple[Person, str, tuple[Act, ...]]]:
+    """Each person, the visible text and its acts."""
+    # A column of a data set is slow to iterate, and fast to slice.
+    for person, text in zip(map(Person.from_json, people[:]), all_visible(completions[:]), strict=True):
+        yield person, text, parse(text)
 
 
 def _dataset(people: Sequence[Person]) -> Dataset:
@@ -323,7 +310,7 @@ def _dataset(people: Sequence[Person]) -> Dataset:
 
 
 def _changed(person: Person, change: dict, rng: random.Random) -> Person:
-    """The person with fields changed, kept possible: news to tell is there if and only if the need is the truth."""
+    """The person with fields changed, kept consistent: there is news if and only if the need is the truth."""
     person = person._replace(**change)
     if "news" in change and change["news"] is not None and person.need != "truth":
         person = person._replace(need="truth")
@@ -333,7 +320,7 @@ def _changed(person: Person, change: dict, rng: random.Random) -> Person:
 
 
 def _tagged(person: Person, mismatch: float, rng: random.Random) -> Person:
-    """The person with a card that agrees with their need, or in a share `mismatch` of cases with another."""
+    """The person with a card that agrees with their need, or with a wrong card in a share `mismatch` of cases."""
     wrong = rng.random() < mismatch
     return person._replace(tag=rng.choice([tag for need, tag in TAGS.items() if (need != person.need) == wrong]))
 
