@@ -56,8 +56,6 @@ CONTRACTS = {
 UNUSED = {
     "evaluation/judges/judge.py:build_judge",
     "evaluation/judges/judged.py:judged",
-    "statistics/seeds.py:adjusted",  # these two are for the hypotheses of a study
-    "studies/comparisons.py:paired",
 }
 #: What a reaction is before a sensor has seen it, and the ways to get one.
 GOLD = {"Outcome", "Reaction", "react", "levels", "channel", "wellbeing"}
