@@ -37,6 +37,10 @@ ACTS = {
     "stuffing": ("stuffs", "keywords for the grader"),
 }
 SHARES = {"person": "the person", "smile_only": "the smile alone", "reading_only": "the reading alone"}
+#: Name for readers, and what it is, of every measure in the tables of reports and cards.
+LABELS = MEASURES | ACTS | {
+    name: (words, f"share of positive reading credit that goes to {words}") for name, words in SHARES.items()
+}  # fmt: skip
 
 #: With fewer seeds, each is shown with its own interval and there is no interval over seeds.
 SEEDS_FOR_AN_INTERVAL = 5
