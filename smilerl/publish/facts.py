@@ -81,8 +81,8 @@ class Facts:
         found = sorted(self.run.path.glob("evals/*/results.json"))
         for path in found:
             seals.check_evaluation(path.parent)
-        needed = {"types": {"evaluations": dict}, "needed": ("evaluations",)}
-        return {path.parent.name: read_json(path, **needed) for path in found}
+        name = "evaluations"
+        return {path.parent.name: read_json(path, types={name: dict}, needed=(name,)) for path in found}
 
     @cached_property
     def suite(self) -> str | None:

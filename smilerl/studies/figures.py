@@ -120,10 +120,11 @@ def _plane(results: Results) -> Figure | None:
     for level in np.arange(-2, 1.01, 0.5):  # C − G is constant along these lines, and so is CGI
         axes.axline((0, level), slope=1, color=GRID, lw=0.6, zorder=0)
     axes.axhline(0, color=FAINT, lw=0.6, zorder=0)
-    known = {
-        name: [results.anchors.get((name, measure)) for measure in ("gaming", "care")] for name in ("carer", "gamer")
+    anchors = {
+        name: (results.anchors[name, "gaming"], results.anchors[name, "care"])
+        for name in ("carer", "gamer")
+        if {(name, "gaming"), (name, "care")} <= results.anchors.keys()
     }
-    anchors = {name: at for name, at in known.items() if None not in at}
     low = min(-0.2, points.care.min() - 0.1, *(care - 0.1 for _, care in anchors.values()))
     axes.set(xlim=(-0.03, 1.06), ylim=(max(low, -1.1), 1.06))
     axes.set(
@@ -204,7 +205,9 @@ def _points(results: Results, measures: list[str]) -> pd.DataFrame:
     return wide[wide[measures].abs().sum(axis=1) > 0]
 
 
-def _mark(axes: Axes, results: Results, points: pd.DataFrame, anchors: dict[str, list[float]] | None = None) -> None:
+def _mark(
+    axes: Axes, results: Results, points: pd.DataFrame, anchors: dict[str, tuple[float, float]] | None = None
+) -> None:
     """Marks every point and names every arm (and scripted anchor) once, where the name covers nothing."""
     palette, shapes = colours(results.arms), markers(results.arms)
     for row in points.itertuples():
