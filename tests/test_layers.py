@@ -54,10 +54,7 @@ CONTRACTS = {
     "training": {"on_train_begin", "on_epoch_begin", "on_step_begin", "on_step_end", "on_epoch_end"},  # by transformers
 }
 #: Public functions that only tests call today. May only shrink.
-UNUSED = {
-    "statistics/seeds.py:adjusted",  # these two are for the hypotheses of a study
-    "studies/comparisons.py:paired",
-}
+UNUSED: set[str] = set()
 #: What a reaction is before a sensor has seen it, and the ways to get one.
 GOLD = {"Outcome", "Reaction", "react", "levels", "channel", "wellbeing"}
 CHANNELS = "smilerl.worlds.channels"

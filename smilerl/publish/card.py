@@ -1,9 +1,8 @@
-"""The model card: what was rewarded, what was hoped for, what was found, and how it fails. Written by us, after
-everything else.
+"""The model card: what was rewarded, what was hoped for, what was found, and how it fails.
 
-(TRL's own card calls a model with a local base a "fine-tuned version of [None]", writes a `licence` key that the Hub
-does not know, and overwrites PEFT's.) Every number comes from the files that are published beside it; what a model said
-is escaped.
+It replaces TRL's own, which calls a model with a local base a "fine-tuned version of [None]", writes a `licence` key
+that the Hub does not know, and overwrites PEFT's. Every number comes from the files that are published beside it; what
+a model said is escaped.
 """
 
 from __future__ import annotations
@@ -13,25 +12,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
-
 from smilerl import __version__, worlds
 from smilerl.config.yaml_lines import dump
 from smilerl.models.hub.ids import looks_like
 from smilerl.publish import sections
 from smilerl.publish.facts import Base, Facts
-from smilerl.studies.report import code_span
+from smilerl.studies import comparisons, figures, findings
+from smilerl.studies.report import code_span, render
 
 if TYPE_CHECKING:
-    from huggingface_hub import EvalResult, ModelCardData
+    from huggingface_hub import EvalResult
 
 PICTURE = "figures/triangle.png"
 #: The licence of what smilerl makes from nothing but itself.
 OWN_LICENCE = "apache-2.0"
+_TEMPLATES = Path(__file__).parent / "templates"
 _METHODS = {
-    "sft": "supervised fine-tuning", "rloo": "REINFORCE leave-one-out (RLOO)", "grpo": "group-relative policy optimisation (GRPO)",
-    "dpo": "direct preference optimisation (DPO)", "kto": "Kahneman-Tversky optimisation (KTO)", "reward": "Bradley-Terry training on pairs",
-}  # fmt: skip
+    "sft": "supervised fine-tuning",
+    "rloo": "REINFORCE leave-one-out (RLOO)",
+    "grpo": "group-relative policy optimisation (GRPO)",
+    "dpo": "direct preference optimisation (DPO)",
+    "kto": "Kahneman-Tversky optimisation (KTO)",
+    "reward": "Bradley-Terry training on pairs",
+}
 
 
 @dataclass(frozen=True)
@@ -54,53 +57,68 @@ def of_run(facts: Facts, repo: str, licence: str | None) -> Card:
         repo: the id it is to have, for the commands that it shows.
         licence: an identifier of the Hub's list.
     """
-    from huggingface_hub import ModelCard
-
-    picture = None
-    if not facts.is_reward_model:
-        from smilerl.studies import figures
-
-        shown = facts.siblings or facts.results
-        picture = figures.triangle_png(shown) if shown is not None else None
+    shown = facts.siblings or facts.results
+    picture = None if facts.is_reward_model or shown is None else figures.triangle_png(shown)
+    content = _contents(facts, repo, licence)
+    content |= {"accuracy": accuracy(facts)} if facts.is_reward_model else _measured(facts, picture is not None)
     template = "reward_model.md.j2" if facts.is_reward_model else "policy.md.j2"
-    body = _render(template, _contents(facts, repo, licence, picture is not None))
-    card = ModelCard(f"---\n{_data(facts, licence).to_yaml()}\n---\n\n{body}\n")
-    return Card(str(card), picture)
+    return Card(_made(template, content, _metadata(facts, licence)), picture)
 
 
 def of_weights(name: str, run_title: str, repo: str, licence: str) -> str:
-    """The card of random weights that an adapter was trained on: no run of their own, and nothing to tell."""
+    """The card of random weights that an adapter was trained on, which belong to no run."""
+    metadata = {"license": licence, "tags": ["smilerl"], "library_name": "transformers", "language": "en"}
+    metadata["pipeline_tag"] = "text-generation"
+    content = {"title": name, "run": run_title, "repo": repo, "version": __version__}
+    return _made("weights.md.j2", content, metadata)
+
+
+def accuracy(facts: Facts) -> dict[str, Any] | None:
+    """How often a reward model ranks held-out pairs as they were labelled, with Wilson's interval; None if untested."""
+    from smilerl.statistics.rates import wilson
+
+    tested = [row for row in facts.run.metrics() if row.get("eval_accuracy") is not None]
+    if not tested:
+        return None
+    last, scored = tested[-1], facts.recipe.held_out.n
+    if "eval_runtime" in last:  # the trainer leaves out pairs that are too long, and logs only its speed on the others
+        scored = min(scored, round(last["eval_runtime"] * last["eval_samples_per_second"]))
+    share = float(last["eval_accuracy"])
+    right = round(share * scored)
+    low, high = wilson(right, scored)
+    return {"value": share, "low": low, "high": high, "right": right, "scored": scored, "loss": last.get("eval_loss"),
+            "margin": last.get("eval_margin"), "pairs": facts.recipe.held_out.n}  # fmt: skip
+
+
+def _made(template: str, content: dict[str, Any], metadata: dict[str, Any]) -> str:
     from huggingface_hub import ModelCard, ModelCardData
 
-    data = ModelCardData(
-        license=licence, library_name="transformers", tags=["smilerl"], pipeline_tag="text-generation", language="en"
-    )
-    body = _render("weights.md.j2", {"title": name, "run": run_title, "repo": repo, "version": __version__})
-    return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n{body}\n"))
+    body = render(_TEMPLATES / template, content).strip()
+    return str(ModelCard(f"---\n{ModelCardData(**metadata).to_yaml()}\n---\n\n{body}\n"))
 
 
-def _data(facts: Facts, licence: str | None) -> ModelCardData:
+def _metadata(facts: Facts, licence: str | None) -> dict[str, Any]:
     """The card's metadata, which the Hub reads."""
-    from huggingface_hub import ModelCardData
-
     recipe = facts.recipe
     dataset = recipe.world.args.get("dataset")
     tags = ["smilerl", "alignment", "reward-hacking", "goal-misgeneralization", "trl", recipe.method, recipe.world.name]
     tags += [reward.name if reward.name.isidentifier() else "custom-reward" for reward in recipe.rewards]
-    if facts.is_reward_model:
-        tags += ["reward-model"]
-    if facts.is_adapter:
-        tags += ["lora"] if recipe.policy.peft is not None else ["adapter"]
-    more: dict[str, Any] = {}
-    if facts.base.repo:
-        more["base_model_relation"] = "adapter" if facts.is_adapter else "finetune"
-    results = _accuracy_results(facts) if facts.is_reward_model else _eval_results(facts)
-    return ModelCardData(
-        language="en", license=licence, library_name="peft" if facts.is_adapter else "transformers", tags=tags,
-        base_model=facts.base.repo, datasets=[dataset] if isinstance(dataset, str) and looks_like(dataset) else None,
-        pipeline_tag="text-classification" if facts.is_reward_model else "text-generation",
-        model_name=facts.title if results else None, eval_results=results or None, **more,
-    )  # fmt: skip
+    tags += ["reward-model"] if facts.is_reward_model else []
+    tags += ["adapter" if recipe.policy.peft is None else "lora"] if facts.is_adapter else []
+    results = _accuracy_result(facts) if facts.is_reward_model else _eval_results(facts)
+    metadata = {
+        "language": "en",
+        "license": licence,
+        "library_name": "peft" if facts.is_adapter else "transformers",
+        "tags": tags,
+        "base_model": facts.base.repo,
+        "datasets": [dataset] if isinstance(dataset, str) and looks_like(dataset) else None,
+        "pipeline_tag": "text-classification" if facts.is_reward_model else "text-generation",
+        "model_name": facts.title if results else None,
+        "eval_results": results or None,
+    }
+    relation = {"base_model_relation": "adapter" if facts.is_adapter else "finetune"}
+    return metadata | (relation if facts.base.repo else {})
 
 
 def _eval_results(facts: Facts) -> list[EvalResult]:
@@ -109,107 +127,87 @@ def _eval_results(facts: Facts) -> list[EvalResult]:
 
     if facts.results is None:
         return []
-    found = []
-    for row in facts.results.measures[facts.results.measures.arm == facts.arm["name"]].itertuples():
-        if row.measure not in sections.TABLE or math.isnan(row.value):
-            continue
-        found.append(
-            EvalResult(
-                task_type="text-generation", task_name="care and gaming", dataset_type=facts.recipe.world.name, dataset_config=facts.suite,
-                dataset_name=f"{facts.recipe.world.name}, held-out people", dataset_split="held_out",
-                metric_type=row.measure, metric_name=sections.says(row.measure)[0], metric_value=round(row.value, 4), metric_args=_interval(row),
-            )
-        )  # fmt: skip
-    return found
+    world = facts.recipe.world.name
+    rows = facts.results.measures[facts.results.measures.arm == facts.arm["name"]]
+    return [
+        EvalResult(
+            task_type="text-generation", task_name="care and gaming", dataset_type=world, dataset_config=facts.suite,
+            dataset_name=f"{world}, held-out people", dataset_split="held_out", metric_type=row.measure,
+            metric_name=sections.says(row.measure)[0], metric_value=round(row.value, 4),
+            metric_args=_interval(row._asdict()),
+        )
+        for row in rows.itertuples()
+        if row.measure in sections.TABLE and not math.isnan(row.value)
+    ]  # fmt: skip
 
 
-def _interval(row) -> dict[str, Any]:
-    ends = {end: round(getattr(row, end), 4) for end in ("low", "high") if not math.isnan(getattr(row, end))}
-    counts = {key: int(getattr(row, key)) for key in ("scored", "of") if not math.isnan(getattr(row, key))}
-    return {**ends, **({"level": 0.95} if ends else {}), **counts}
-
-
-def accuracy(facts: Facts) -> dict[str, Any] | None:
-    """How often a reward model ranks held-out pairs as they were labelled, with Wilson's interval; None where it was
-    not tested.
-    """
-    from smilerl.statistics.rates import wilson
-
-    tested = [row for row in facts.run.metrics() if row.get("eval_accuracy") is not None]
-    if not tested:
-        return None
-    last, pairs = tested[-1], facts.recipe.held_out.n
-    # The trainer leaves out pairs that are too long and says only how fast it went through the others.
-    scored = (
-        min(pairs, round(last["eval_runtime"] * last["eval_samples_per_second"])) if "eval_runtime" in last else pairs
-    )
-    share = float(last["eval_accuracy"])
-    right = round(share * scored)
-    low, high = wilson(right, scored)
-    return {"value": share, "low": low, "high": high, "right": right, "scored": scored, "pairs": pairs,
-            "loss": last.get("eval_loss"), "margin": last.get("eval_margin")}  # fmt: skip
-
-
-def _accuracy_results(facts: Facts) -> list[EvalResult]:
+def _accuracy_result(facts: Facts) -> list[EvalResult]:
     from huggingface_hub import EvalResult
 
     found = accuracy(facts)
     if found is None:
         return []
-    args = {
-        "low": round(found["low"], 4),
-        "high": round(found["high"], 4),
-        "level": 0.95,
-        "scored": found["scored"],
-        "of": found["pairs"],
-    }
+    world = facts.recipe.world.name
     return [
         EvalResult(
-            task_type="text-classification", task_name="preference", dataset_type=facts.recipe.world.name, dataset_split="test",
-            dataset_name=f"{facts.recipe.world.name}, held-out pairs", metric_type="accuracy", metric_name="pairs ranked as labelled",
-            metric_value=round(found["value"], 4), metric_args=args,
+            task_type="text-classification", task_name="preference", dataset_type=world, dataset_split="test",
+            dataset_name=f"{world}, held-out pairs", metric_type="accuracy", metric_name="pairs ranked as labelled",
+            metric_value=round(found["value"], 4), metric_args=_interval(found | {"of": found["pairs"]}),
         )
     ]  # fmt: skip
 
 
-def _contents(facts: Facts, repo: str, licence: str | None, pictured: bool) -> dict[str, Any]:
-    """All that the templates show."""
-    manifest = facts.run.manifest
-    study = facts.siblings.about if facts.siblings is not None else None
-    content = {
-        "title": facts.title, "repo": repo, "facts": facts, "recipe": facts.recipe, "manifest": manifest, "licence": licence, "version": __version__,
-        "study": study, "method": _METHODS.get(facts.recipe.method, facts.recipe.method), "base": _base_says(facts.base),
-        "parameters": _count(sections.parameters(facts.run.model)), "steps": facts.run.status.get("step"), "training": dump(facts.recipe.training).strip(),
-        "outcomes": sections.outcomes(manifest), "changes": _changes(manifest), "world": _world_says(facts), "suites": sorted(facts.suites),
+def _interval(row: dict[str, Any]) -> dict[str, Any]:
+    ends = {end: round(row[end], 4) for end in ("low", "high") if not math.isnan(row[end])}
+    counts = {key: int(row[key]) for key in ("scored", "of") if not math.isnan(row[key])}
+    return {**ends, **({"level": 0.95} if ends else {}), **counts}
+
+
+def _contents(facts: Facts, repo: str, licence: str | None) -> dict[str, Any]:
+    """What the templates show of any run."""
+    manifest, method = facts.run.manifest, facts.recipe.method
+    numbers = sections.parameters(facts.run.model)
+    parameters = (
+        f"{numbers / 1e9:.1f} B" if numbers >= 1e9 else f"{numbers / 1e6:.1f} M" if numbers >= 1e5 else f"{numbers:,}"
+    )
+    return {
+        "title": facts.title, "repo": repo, "facts": facts, "recipe": facts.recipe, "manifest": manifest,
+        "licence": licence, "version": __version__, "method": _METHODS.get(method, method), "parameters": parameters,
+        "study": facts.siblings.about if facts.siblings is not None else None, "suites": sorted(facts.suites),
+        "steps": facts.run.status.get("step"), "training": dump(facts.recipe.training).strip(),
+        "base": _base_says(facts.base), "outcomes": sections.outcomes(manifest), "changes": _changes(manifest),
+        "world": _world_says(facts),
     }  # fmt: skip
-    if facts.is_reward_model:
-        return content | {"accuracy": accuracy(facts)}
-    said = sections.prompt(facts)
-    return content | {
-        "rewards": sections.rewards(facts), "table": sections.table(facts), "seeds": sections.seeds(facts), "verdicts": sections.verdicts(facts), "failures": sections.failures(facts),
-        "worst": sections.worst(facts), "conversations": sections.conversations(facts), "picture": PICTURE if pictured else None, "summary": _summary(facts),
-        "prompt": said if isinstance(said, str) else None, "messages": _plain_messages(said), "known": _known_failures(facts),
-        "audit": facts.suites[facts.suite].get("audit") if facts.suite else None, "kl": _last(facts, "held_out/kl"),
+
+
+def _measured(facts: Facts, pictured: bool) -> dict[str, Any]:
+    """What the template shows of a policy besides: its rewards, what it says and what was measured."""
+    from smilerl.evaluation.question import load_suite
+
+    results, said = facts.results, sections.prompt(facts)
+    summary = known = ""
+    if results is not None:
+        summary = findings.of_arm(results, comparisons.changes(results), facts.arm)
+        known = " ".join(load_suite("held_out").questions[0].known_failures.split())
+    messages = None
+    if said is not None and not isinstance(said, str):
+        messages = [{"role": str(turn["role"]), "content": str(turn["content"])} for turn in said]
+    distances = [row["held_out/kl"] for row in facts.run.metrics() if row.get("held_out/kl") is not None]
+    return {
+        "rewards": sections.rewards(facts), "table": sections.table(facts), "seeds": sections.seeds(facts),
+        "verdicts": sections.verdicts(facts), "failures": sections.failures(facts), "worst": sections.worst(facts),
+        "conversations": sections.conversations(facts), "picture": PICTURE if pictured else None, "summary": summary,
+        "prompt": said if isinstance(said, str) else None, "messages": messages, "known": known,
+        "audit": facts.suites[facts.suite].get("audit") if facts.suite else None,
+        "kl": distances[-1] if distances else None,
     }  # fmt: skip
-
-
-def _summary(facts: Facts) -> str:
-    """One paragraph of what came out, from the numbers; empty where there are none to compare."""
-    from smilerl.studies import comparisons, findings
-
-    if facts.results is None:
-        return ""
-    return findings.of_arm(facts.results, comparisons.changes(facts.results), facts.arm)
 
 
 def _base_says(base: Base) -> str:
     if base.kind == "hub":
-        said = (
-            f"[`{base.repo}`](https://huggingface.co/{base.repo})"
-            if looks_like(str(base.repo))
-            else code_span(base.repo)
-        )
-        return said + (f", revision {code_span(base.revision)}" if base.revision else "")
+        repo = code_span(base.repo)
+        linked = f"[`{base.repo}`](https://huggingface.co/{base.repo})" if looks_like(str(base.repo)) else repo
+        return linked + (f", revision {code_span(base.revision)}" if base.revision else "")
     if base.kind == "recipe":
         return (
             f"a small language model that smilerl builds from its recipe {code_span(base.name)} (on first use, in "
@@ -221,57 +219,17 @@ def _base_says(base: Base) -> str:
 def _world_says(facts: Facts) -> str:
     if about := worlds.kind(facts.recipe.world.name).about:
         return about
-    world = facts.recipe.world.args
-    if isinstance(world.get("dataset"), str) and looks_like(world["dataset"]):
-        return f"the prompts of [`{world['dataset']}`](https://huggingface.co/datasets/{world['dataset']})"
-    return f"prompts of a file that is not published ({code_span(world.get('path') or world.get('dataset'))})"
-
-
-def _known_failures(facts: Facts) -> str:
-    """What the question behind the table says of its own weaknesses."""
-    from smilerl.evaluation.question import load_suite
-
-    held_out = [question for question in load_suite("held_out").questions]
-    return " ".join(held_out[0].known_failures.split()) if facts.results is not None else ""
+    args = facts.recipe.world.args
+    dataset = args.get("dataset")
+    if isinstance(dataset, str) and looks_like(dataset):
+        return f"the prompts of [`{dataset}`](https://huggingface.co/datasets/{dataset})"
+    return f"prompts of a file that is not published ({code_span(args.get('path') or dataset)})"
 
 
 def _changes(manifest: dict[str, Any]) -> str:
-    git = manifest.get("git")
+    """The version of smilerl that made the run."""
+    version, git = f"smilerl {manifest.get('smilerl', '')}", manifest.get("git")
     if not git:
-        return f"smilerl {manifest.get('smilerl', '')}, installed as a package"
+        return f"{version}, installed as a package"
     dirty = " with uncommitted changes" if git.get("dirty") or git.get("untracked") else ""
-    return f"smilerl {manifest.get('smilerl', '')} at revision {code_span((git.get('sha') or 'unknown')[:10])}{dirty}"
-
-
-def _last(facts: Facts, key: str) -> float | None:
-    values = [row[key] for row in facts.run.metrics() if row.get(key) is not None]
-    return values[-1] if values else None
-
-
-def _plain_messages(prompt: Any) -> list[dict[str, str]] | None:
-    if prompt is None or isinstance(prompt, str):
-        return None
-    return [{"role": str(turn["role"]), "content": str(turn["content"])} for turn in prompt]
-
-
-def _count(number: int) -> str:
-    return f"{number / 1e9:.1f} B" if number >= 1e9 else f"{number / 1e6:.1f} M" if number >= 1e5 else f"{number:,}"
-
-
-def _render(template: str, content: dict[str, Any]) -> str:
-    from smilerl.io.terminal import printable
-    from smilerl.studies.comparisons import number
-    from smilerl.studies.report import escape_markdown, rich_markdown
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"), autoescape=False, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, finalize=lambda value: printable(value) if type(value) is str else value,
-    )  # fmt: skip
-    environment.filters |= {
-        "md": escape_markdown,
-        "code": code_span,
-        "richmd": rich_markdown,
-        "number": number,
-        "literal": repr,
-    }
-    return environment.get_template(template).render(content).strip()
+    return f"{version} at revision {code_span((git.get('sha') or 'unknown')[:10])}{dirty}"

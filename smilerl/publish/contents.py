@@ -1,11 +1,13 @@
 """Which files of a run are published, under which names, and why the others stay.
 
-    README.md  figures/       the card                         recipe.yaml  manifest.json  metrics.jsonl   what it was made from
-    config.json ...           the model or adapter, tokenizer  evals/<suite>/   samples/  code/            what it does, and says
-    study/                    the report of its study
+    README.md  figures/                        the card
+    recipe.yaml  manifest.json  metrics.jsonl  what the model was made from
+    config.json ...                            the model or adapter, tokenizer
+    evals/<suite>/  samples/  code/            what it does, what it says, the user's own rewards
+    study/                                     the report of its study
 
-The model lies at the top, where `from_pretrained` looks. What is not known to be harmless and needed is left here: a
-list of what goes cannot forget the optimizer state that somebody will invent next year.
+The model lies at the top, where `from_pretrained` looks. This is a list of what goes and not of what stays, so that new
+kinds of files, such as another optimizer's state, stay here.
 """
 
 from __future__ import annotations
@@ -25,24 +27,16 @@ from smilerl.models.hub.fetch import base_on_hub, cached_id
 from smilerl.models.hub.ids import HubError, HubId
 from smilerl.publish import private
 from smilerl.publish.facts import Facts, reward_code
-from smilerl.publish.scan import Hit, Values, pieces, scan
+from smilerl.publish.scan import Values, pieces, scan
 from smilerl.runs.ownership import made_by_a_run
 
-_MODEL = (
-    "*.safetensors",
-    "*.json",
-    "*.txt",
-    "*.model",
-    "*.jinja",
-    "*.tiktoken",
-    "pytorch_model*.bin",
-    "adapter_model.bin",
-)
-#: Not of the model, though it may lie beside it. `training_args.bin` holds the Hub token in plain text.
+_MODEL = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "pytorch_model*.bin",
+          "adapter_model.bin")  # fmt: skip
+#: Files beside a model that are no part of it. `training_args.bin` holds the Hub token in plain text.
 _NEVER = ("training_args.bin", "optimizer*", "scheduler*", "rng_state*", "trainer_state.json", "README.md", ".*")
-#: Of what a run makes in its folder (`ownership.OF_A_RUN`), what goes, at least in part.
+#: What goes, at least in part, of the files that a run makes (`ownership.OF_A_RUN`).
 _GOES = ("recipe.yaml", "manifest.json", "metrics.jsonl", "samples", "model", "evals")
-#: Why the rest stays. What explains itself (a lock, a status, seals) is left out of what is said.
+#: Why the rest stays; empty for a lock, a status and seals, which are not mentioned.
 _STAYS = {
     "checkpoints": "optimizer state and intermediate weights",
     "earlier": "earlier attempts",
@@ -72,7 +66,7 @@ class Item(NamedTuple):
 
 
 class Left(NamedTuple):
-    """What stays here, and why."""
+    """What stays on this machine, and why."""
 
     path: str
     why: str
@@ -129,10 +123,15 @@ def of_run(facts: Facts) -> tuple[list[Item], list[Left]]:
 
 
 def _staying(folder: Path) -> list[Left]:
-    """What a run has made in its folder and does not go."""
-    made = (name for name in sorted(places.entries(folder)) if made_by_a_run(name) and name not in _GOES)
-    said = ((name, next((why for like, why in _STAYS.items() if _matches(name, [like])), "not known to be needed")) for name in made)  # fmt: skip
-    return [Left(name, why) for name, why in said if why]
+    """The files of a run that stay, but for those that need no mention."""
+    left = []
+    for name in sorted(places.entries(folder)):
+        if made_by_a_run(name) and name not in _GOES:
+            why = next(
+                (why for pattern, why in _STAYS.items() if fnmatch.fnmatch(name, pattern)), "not known to be needed"
+            )
+            left += [Left(name, why)] if why else []
+    return left
 
 
 def of_model(folder: Path) -> tuple[list[Item], list[Left]]:
@@ -152,8 +151,8 @@ def refuse_links(items: Sequence[Item], folders: Sequence[Path]) -> None:
     """Checks that every file lies in the folder that is published, and is no link to one that lies elsewhere.
 
     Args:
-        folders: those that may be published: of the run, its study, its base. A user's own code (`code/`) lies where it
-            lies.
+        folders: those that may be published: of the run, its study, its base. A user's own code (`code/`) may be
+            anywhere.
 
     Raises:
         HubError: a file leads out of them.
@@ -182,31 +181,31 @@ def without_places(items: Sequence[Item], names: dict[Path, str], about: Sequenc
     Raises:
         HubError: a path of this machine stands where it cannot be rewritten.
     """
-    known, addresses = private.places(names), private.addresses(about)
-    told: list[Item] = []
+    known = private.places(names)
+    rewritten = [*private.addresses(about), *known]
+    clean: list[Item] = []
     found: list[str] = []
     for item in items:
-        if private.is_rewritable(item.name):
-            data = item.source if isinstance(item.source, bytes) else item.source.read_bytes()
-            try:
-                text = data.decode("utf-8")
-            except UnicodeDecodeError as error:
-                raise HubError(
-                    f"{item.name} is no UTF-8 text (byte {error.start}), so nothing was sent.\n    Make that file "
-                    "again."
-                ) from None
-            clean = private.clean(item.name, text, [*addresses, *known])
-            told.append(item if clean == text else Item(item.name, clean.encode()))
-        else:
+        if not private.is_rewritable(item.name):
             found += _places_in(item, known)
-            told.append(item)
+            clean.append(item)
+            continue
+        data = item.source if isinstance(item.source, bytes) else item.source.read_bytes()
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise HubError(
+                f"{item.name} is no UTF-8 text (byte {error.start}), so nothing was sent.\n    Make that file again."
+            ) from None
+        better = private.clean(item.name, text, rewritten)
+        clean.append(item if better == text else Item(item.name, better.encode()))
     if found:
         shown = "\n".join(f"    {line}" for line in found[:_SHOWN])
         raise HubError(
             f"paths of this machine stand in files that cannot be rewritten, so nothing was sent:\n{shown}\n"
             "    Make those files again without them (data that names files by relative paths, for instance)."
         )
-    return told
+    return clean
 
 
 def refuse_secrets(items: Sequence[Item], values: Values) -> None:
@@ -215,7 +214,7 @@ def refuse_secrets(items: Sequence[Item], values: Values) -> None:
     Raises:
         HubError: there is a secret; says in which file and where, and never what it is.
     """
-    hits: list[Hit] = [hit for item in items for hit in scan(item.name, item.source, values)]
+    hits = [hit for item in items for hit in scan(item.name, item.source, values)]
     if hits:
         more = f"\n    ... and {len(hits) - _SHOWN} more" if len(hits) > _SHOWN else ""
         shown = "\n".join(f"    {hit}" for hit in hits[:_SHOWN])
@@ -231,9 +230,8 @@ def _with_base(item: Item, facts: Facts) -> Item:
     if base_on_hub(item.source.parent) is not None:
         return item  # it says so already, with the commit that it was trained on
     config = read_json(item.source, needed=("base_model_name_or_path",))
-    cached = cached_id(config["base_model_name_or_path"])
-    repo, revision = (cached.repo, cached.revision) if cached else (facts.base.repo, facts.base.revision)
-    config |= {"base_model_name_or_path": repo, "revision": revision}
+    base = cached_id(config["base_model_name_or_path"]) or facts.base
+    config |= {"base_model_name_or_path": base.repo, "revision": base.revision}
     return Item(item.name, (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode())
 
 
@@ -246,12 +244,8 @@ def _places_in(item: Item, known: Sequence[tuple[str, str]]) -> Iterator[str]:
 
 
 def _existing(folder: Path, patterns: Sequence[str]) -> list[Item]:
-    return [
-        Item(file.relative_to(folder).as_posix(), file)
-        for pattern in patterns
-        for file in sorted(folder.glob(pattern))
-        if file.is_file()
-    ]
+    files = (file for pattern in patterns for file in sorted(folder.glob(pattern)) if file.is_file())
+    return [Item(file.relative_to(folder).as_posix(), file) for file in files]
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

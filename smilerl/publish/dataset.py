@@ -1,6 +1,4 @@
-"""A data set with a card of its own (`README.md` with `configs:`), such as `data/`: its card and the files that this
-names.
-"""
+"""A data set with a card of its own (`README.md` with `configs:`), such as `data/`: the card and the files in it."""
 
 from __future__ import annotations
 
@@ -32,32 +30,24 @@ def parcel(folder: Path) -> Parcel:
         HubError: the card names a file that is not there, or outside the folder.
     """
     named = sorted(set(_data_files(folder)))
-    items = [
-        Item("README.md", _with_links_that_lead_somewhere((folder / "README.md").read_text(encoding="utf-8")).encode())
-    ]
-    items += [Item(name, folder / name) for name in named]
-    others = sorted(
-        {file.relative_to(folder).parts[0] for file in folder.rglob("*") if file.is_file()}
-        - {name.split("/")[0] for name in named}
-    )
-    left = [Left(name, "no configuration of the card names it") for name in others if name != "README.md"]
+    card = _OUTSIDE.sub(r"\1 (`\2` in smilerl's sources)", (folder / "README.md").read_text(encoding="utf-8"))
+    items = [Item("README.md", card.encode()), *(Item(name, folder / name) for name in named)]
+    there = {file.relative_to(folder).parts[0] for file in folder.rglob("*") if file.is_file()}
+    others = sorted(there - {name.split("/")[0] for name in named} - {"README.md"})
+    left = tuple(Left(name, "no configuration of the card names it") for name in others)
     contents.refuse_links(items, [folder])
-    return Parcel(tuple(contents.without_places(items, {folder: "data"})), tuple(left))
+    return Parcel(tuple(contents.without_places(items, {folder: "data"})), left)
 
 
 def _data_files(folder: Path) -> Iterator[str]:
     for config in _front(folder)["configs"]:
         for path in _paths_in(config.get("data_files", [])):
-            found = (
-                [file for file in sorted(folder.glob(path)) if file.is_file()]
-                if ".." not in Path(path).parts and not path.startswith("/")
-                else []
-            )
+            inside = ".." not in Path(path).parts and not path.startswith("/")
+            found = [file for file in sorted(folder.glob(path)) if file.is_file()] if inside else []
             if not found:
                 raise HubError(
                     f"{folder / 'README.md'}: the configuration '{config.get('config_name')}' names {path}, and there "
-                    f"is no such file in {folder}.\n"
-                    "    Build the data (python data/build.py), or mend the card."
+                    f"is no such file in {folder}.\n    Build the data (python data/build.py), or mend the card."
                 )
             yield from (file.relative_to(folder).as_posix() for file in found)
 
@@ -77,7 +67,3 @@ def _front(folder: Path) -> dict[str, Any]:
     found = _FRONT.match(readme.read_text(encoding="utf-8")) if readme.is_file() else None
     front = yaml.safe_load(found[1]) if found else None
     return front if isinstance(front, dict) else {}
-
-
-def _with_links_that_lead_somewhere(text: str) -> str:
-    return _OUTSIDE.sub(r"\1 (`\2` in smilerl's sources)", text)

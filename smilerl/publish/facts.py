@@ -1,11 +1,9 @@
-"""What there is to say about a run that is to be published: its parts, its base, its results, the study it belongs
-to.
-"""
+"""Facts about a run that is to be published: its parts, its base, its results, the study that it belongs to."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -83,9 +81,8 @@ class Facts:
         found = sorted(self.run.path.glob("evals/*/results.json"))
         for path in found:
             seals.check_evaluation(path.parent)
-        return {
-            path.parent.name: read_json(path, types={"evaluations": dict}, needed=("evaluations",)) for path in found
-        }
+        name = "evaluations"
+        return {path.parent.name: read_json(path, types={name: dict}, needed=(name,)) for path in found}
 
     @cached_property
     def suite(self) -> str | None:
@@ -98,11 +95,10 @@ class Facts:
     def arm(self) -> dict[str, Any]:
         """Name and role of the arm; of a run without a study, `this model`."""
         if self.study is not None:
-            named = self._entry["arm"]
+            named = (_entry_of(self.run, self.study) or {})["arm"]
             return next(arm for arm in self._study_says["arms"] if arm["name"] == named)
-        role = {"gold": "gold", "random": "random"}
         names = [reward.name for reward in self.recipe.rewards]
-        return {"name": "this model", "role": role.get(names[0], "proxy") if len(names) == 1 else "proxy"}
+        return {"name": "this model", "role": names[0] if names in (["gold"], ["random"]) else "proxy"}
 
     @cached_property
     def results(self) -> Results | None:
@@ -114,16 +110,16 @@ class Facts:
 
         if self.suite is None:
             return None
-        arms, runs = [self.arm], [(self.arm["name"], self.recipe.seed, self.run.path)]
-        where: list = []
+        name, seed = self.arm["name"], self.recipe.seed
+        arms, where = [self.arm], [(name, seed, self.run.path)]
         if self.study is not None:
-            where = [(BASE, pd.NA, self.study / BASE)]
+            where = [(BASE, pd.NA, self.study / BASE), *where]
+            paths = {run["arm"]: run["path"] for run in self._study_says["runs"] if run["seed"] == seed}
             for arm in self._study_says["arms"]:
-                entry = next((run for run in self._study_says["runs"] if (run["arm"], run["seed"]) == (arm["name"], self.recipe.seed)), None)  # fmt: skip
-                if arm["role"] == "random" and arm["name"] != self.arm["name"] and entry is not None:
-                    arms, runs = [*arms, arm], [*runs, (arm["name"], self.recipe.seed, self.study / entry["path"])]
-        about = {"arms": arms, "suite": self.suite, "seeds": [self.recipe.seed], "runs": []}
-        return gather(about, where + runs)
+                if arm["role"] == "random" and arm["name"] != name and arm["name"] in paths:
+                    arms.append(arm)
+                    where.append((arm["name"], seed, self.study / paths[arm["name"]]))
+        return gather({"arms": arms, "suite": self.suite, "seeds": [seed], "runs": []}, where)
 
     @cached_property
     def siblings(self) -> Results | None:
@@ -135,11 +131,6 @@ class Facts:
     @cached_property
     def _study_says(self) -> dict[str, Any]:
         return read_study(self.study) if self.study else {}
-
-    @cached_property
-    def _entry(self) -> dict[str, Any]:
-        assert self.study is not None
-        return _entry_of(self.run, self.study) or {}
 
 
 def study_of(run: Run, given: Path | None = None) -> Path | None:
@@ -205,24 +196,28 @@ def for_strangers(recipe: Recipe, title: str, renamed: Mapping[str, str], base: 
     Raises:
         HubError: it names a reward model that is only here.
     """
-    from dataclasses import replace
 
-    def told(value: Any, key: str = "") -> Any:
+    def shared(value: Any, key: str = "") -> Any:
         if isinstance(value, dict):
-            return {name: told(item, name) for name, item in value.items()}
+            return {name: shared(item, name) for name, item in value.items()}
         if isinstance(value, list):
-            return [told(item, key) for item in value]
-        return _name_for_strangers(value, key, recipe, renamed) if isinstance(value, str) else value
+            return [shared(item, key) for item in value]
+        return _shared_name(value, key, recipe, renamed) if isinstance(value, str) else value
 
-    rewards = tuple(replace(reward, name=_told_name(reward.name), args=told(reward.args)) for reward in recipe.rewards)
-    named = base.name if base.kind in ("hub", "recipe") else recipe.policy.model_name_or_path
+    rewards = []
+    for reward in recipe.rewards:
+        file, mark, function = reward.name.rpartition(":")
+        own_code = mark and file.endswith(".py")
+        name = f"code/{Path(file).name}:{function}" if own_code else reward.name
+        rewards.append(replace(reward, name=name, args=shared(reward.args)))
+    model = base.name if base.kind in ("hub", "recipe") else recipe.policy.model_name_or_path
     return replace(
         recipe,
         output_dir=f"runs/{title}",
-        rewards=rewards,
-        world=replace(recipe.world, args=told(recipe.world.args)),
-        data=replace(recipe.data, args=told(recipe.data.args)),
-        policy=replace(recipe.policy, model_name_or_path=named),
+        rewards=tuple(rewards),
+        world=replace(recipe.world, args=shared(recipe.world.args)),
+        data=replace(recipe.data, args=shared(recipe.data.args)),
+        policy=replace(recipe.policy, model_name_or_path=model),
     )
 
 
@@ -232,26 +227,20 @@ def reward_code(recipe: Recipe) -> list[Path]:
     return list(dict.fromkeys(found for name in named if name.endswith(".py") and (found := paths.find(name))))
 
 
-def _told_name(name: str) -> str:
-    file, mark, function = name.rpartition(":")
-    return f"code/{Path(file).name}:{function}" if mark and file.endswith(".py") else name
-
-
-def _name_for_strangers(value: str, key: str, recipe: Recipe, renamed: Mapping[str, str]) -> str:
+def _shared_name(value: str, key: str, recipe: Recipe, renamed: Mapping[str, str]) -> str:
+    """A name in a recipe as others may write it; of a file that is only here, the last part of its path."""
     if value in renamed:
         return renamed[value]
     found = paths.find(value, recipe.source) if "/" in value or value.endswith(_RECIPE_FILE) else None
     if found is None:
         return value
     shared = _shared(found)
-    if shared:
-        return shared
-    if key == "model":
+    if key == "model" and not shared:
         raise HubError(
             f"the recipe names the model {value}, which is only here, so that nobody else could use what is pushed.\n"
             f"    Push it first (smilerl push {value} --to ORG/NAME), then add --replace {value}=ORG/NAME."
         )
-    return Path(value).name
+    return shared or Path(value).name
 
 
 def _shared(found: Path) -> str | None:
@@ -260,6 +249,5 @@ def _shared(found: Path) -> str | None:
 
 
 def _entry_of(run: Run, study: Path) -> dict[str, Any] | None:
-    said = read_study(study)
     here = run.path.resolve()
-    return next((entry for entry in said["runs"] if (study / entry["path"]).resolve() == here), None)
+    return next((one for one in read_study(study)["runs"] if (study / one["path"]).resolve() == here), None)

@@ -1,28 +1,30 @@
-"""What secrets look like: the detectors of detect-secrets that fit the files of a push, and patterns of ours for the
-rest.
+"""What secrets look like: the detectors of detect-secrets that fit the files of a push, and patterns of our own.
 
-Of detect-secrets those detectors are used that look for a fixed mark. Left out are the entropy detectors (hashes,
-vocabularies and base64 images are full of such strings), the keyword detector (it takes `"eos_token": "..."` for a
-secret; `_ASSIGNED` is ours), public IP addresses (no secret), and those whose pattern is any long string of letters and
-digits (Twilio, Discord, Artifactory, IBM, SoftLayer, Cloudant). Their `verify` methods, which call the internet, are
-never called.
+Of detect-secrets those detectors are used that look for a fixed mark. The others find too much that is no secret: the
+entropy detectors (hashes, vocabularies and base64 images), the keyword detector (`"eos_token": "..."`; `_ASSIGNED`
+replaces it), public IP addresses, and those whose pattern is any long string of letters and digits (Twilio, Discord,
+Artifactory, IBM, SoftLayer, Cloudant). The detectors' `verify` methods, which call the internet, are never called.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 _DIGIT = rb"(?=[A-Za-z_-]*[0-9])"
-#: What a token begins with, which is found fast; the whole of it; what it is. Looked for in every byte of every file.
+_OPENAI = "an API key (sk-...), as OpenAI and Anthropic write them"
+_AWS_SECRET = rb"aws_secret_access_key[\"']?\s*[=:]\s*[\"']?[A-Za-z0-9/+=]{40}"
+_GITHUB = (b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_")
+#: The beginning of a token, which is found fast; its pattern; what it is. Looked for in every byte of every file.
 TOKENS = tuple(
     (mark, re.compile(form), what)
     for mark, form, what in (
         (b"hf_", rb"hf_[A-Za-z0-9]{30,}", "a Hugging Face token"),
         (b"api_org_", rb"api_org_[A-Za-z0-9]{30,}", "a Hugging Face organisation token"),
-        (b"sk-", rb"sk-(?=[A-Za-z_-]*[0-9])(?=[0-9_-]*[A-Za-z])[A-Za-z0-9_-]{20,}", "an API key (sk-...), as OpenAI and Anthropic write them"),
+        (b"sk-", rb"sk-" + _DIGIT + rb"(?=[0-9_-]*[A-Za-z])[A-Za-z0-9_-]{20,}", _OPENAI),
         (b"gsk_", rb"gsk_" + _DIGIT + rb"[A-Za-z0-9]{20,}", "a Groq API key"),
         (b"r8_", rb"r8_" + _DIGIT + rb"[A-Za-z0-9]{20,}", "a Replicate token"),
         (b"nvapi-", rb"nvapi-[A-Za-z0-9_-]{20,}", "an NVIDIA API key"),
@@ -37,9 +39,9 @@ TOKENS = tuple(
         (b"ya29.", rb"ya29\.[A-Za-z0-9_-]{20,}", "a Google access token"),
         (b"AKIA", rb"AKIA[0-9A-Z]{16}(?![0-9A-Za-z])", "an AWS access key"),
         (b"ASIA", rb"ASIA[0-9A-Z]{16}(?![0-9A-Za-z])", "an AWS access key"),
-        (b"aws_secret_access_key", rb"aws_secret_access_key[\"']?\s*[=:]\s*[\"']?[A-Za-z0-9/+=]{40}", "an AWS secret key"),
+        (b"aws_secret_access_key", _AWS_SECRET, "an AWS secret key"),
         (b"github_pat_", rb"github_pat_[A-Za-z0-9_]{22,}", "a GitHub token"),
-        *((mark, mark + rb"[A-Za-z0-9]{36,}", "a GitHub token") for mark in (b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_")),
+        *((mark, mark + rb"[A-Za-z0-9]{36,}", "a GitHub token") for mark in _GITHUB),
         (b"glpat-", rb"glpat-[A-Za-z0-9_-]{20,}", "a GitLab token"),
         (b"xox", rb"xox[abprs]-[A-Za-z0-9-]{10,}", "a Slack token"),
         (b"AIza", rb"AIza[A-Za-z0-9_-]{35}", "a Google API key"),
@@ -133,71 +135,57 @@ def in_line(line: str, forms: Sequence[Form], *, program: bool = False) -> Itera
                 yield at, form.what
 
 
+#: Detectors of detect-secrets (module, class), what they find, and the marks of it.
+_THEIRS = (
+    ("aws", "AWSKeyDetector", "an AWS access key", ("akia", "asia", "abia", "acca", "a3t", "aws")),
+    ("azure_storage_key", "AzureStorageKeyDetector", "an Azure storage key", ("accountkey=",)),
+    ("basic_auth", "BasicAuthDetector", "a password in a URL", ("://",)),
+    ("github_token", "GitHubTokenDetector", "a GitHub token", ("ghp_", "gho_", "ghu_", "ghs_", "ghr_")),
+    ("gitlab_token", "GitLabTokenDetector", "a GitLab token", ("gl", "gr1348941")),
+    ("jwt", "JwtTokenDetector", "a JSON Web Token", ("eyj",)),
+    ("mailchimp", "MailchimpDetector", "a Mailchimp key", ("-us",)),
+    ("npm", "NpmDetector", "an npm token", ("_authtoken",)),
+    ("openai", "OpenAIDetector", _OPENAI, ("t3blbkfj",)),
+    ("private_key", "PrivateKeyDetector", "a private key", ("private key", "putty-user-key-file")),
+    ("pypi_token", "PypiTokenDetector", "a PyPI token", ("pypi-age",)),
+    ("sendgrid", "SendGridDetector", "a SendGrid key", ("sg.",)),
+    ("slack", "SlackDetector", "a Slack token", ("xox", "hooks.slack.com")),
+    ("square_oauth", "SquareOAuthDetector", "a Square secret", ("sq0csp-",)),
+    ("stripe", "StripeDetector", "a Stripe key", ("k_live_",)),
+    ("telegram_token", "TelegramBotTokenDetector", "a Telegram bot token", (":aa",)),
+)
+
+
 @functools.cache
 def _forms() -> tuple[Form, ...]:
-    from detect_secrets.plugins import (
-        aws,
-        azure_storage_key,
-        basic_auth,
-        github_token,
-        gitlab_token,
-        jwt,
-        mailchimp,
-        npm,
-        openai,
-        private_key,
-        pypi_token,
-        sendgrid,
-        slack,
-        square_oauth,
-        stripe,
-        telegram_token,
-    )
-
-    theirs = (
-        (aws.AWSKeyDetector, "an AWS access key", ("akia", "asia", "abia", "acca", "a3t", "aws")),
-        (azure_storage_key.AzureStorageKeyDetector, "an Azure storage key", ("accountkey=",)),
-        (basic_auth.BasicAuthDetector, "a password in a URL", ("://",)),
-        (github_token.GitHubTokenDetector, "a GitHub token", ("ghp_", "gho_", "ghu_", "ghs_", "ghr_")),
-        (gitlab_token.GitLabTokenDetector, "a GitLab token", ("gl", "gr1348941")),
-        (jwt.JwtTokenDetector, "a JSON Web Token", ("eyj",)),
-        (mailchimp.MailchimpDetector, "a Mailchimp key", ("-us",)),
-        (npm.NpmDetector, "an npm token", ("_authtoken",)),
-        (openai.OpenAIDetector, "an API key (sk-...), as OpenAI and Anthropic write them", ("t3blbkfj",)),
-        (private_key.PrivateKeyDetector, "a private key", ("private key", "putty-user-key-file")),
-        (pypi_token.PypiTokenDetector, "a PyPI token", ("pypi-age",)),
-        (sendgrid.SendGridDetector, "a SendGrid key", ("sg.",)),
-        (slack.SlackDetector, "a Slack token", ("xox", "hooks.slack.com")),
-        (square_oauth.SquareOAuthDetector, "a Square secret", ("sq0csp-",)),
-        (stripe.StripeDetector, "a Stripe key", ("k_live_",)),
-        (telegram_token.TelegramBotTokenDetector, "a Telegram bot token", (":aa",)),
-    )
-    ours = (
+    theirs = []
+    for module, name, what, marks in _THEIRS:
+        plugin = getattr(importlib.import_module(f"detect_secrets.plugins.{module}"), name)()
+        theirs.append(Form(marks, functools.partial(_detected, plugin), what))
+    named = ("pass", "pwd", "secret", "token", "key", "credential")
+    return (
+        *theirs,
         Form(("://",), _urls, "a password in a URL"),
-        Form(("bearer", "authorization"), _bearers, "an authorization header"),
-        Form(
-            ("pass", "pwd", "secret", "token", "key", "credential"), _assignments, "a password or key beside its name"
-        ),
+        Form(("bearer", "authorization"), lambda line, _: _starts(_BEARER, line), "an authorization header"),
+        Form(named, _assignments, "a password or key beside its name"),
     )
-    return (*(Form(marks, functools.partial(_detected, plugin()), what) for plugin, what, marks in theirs), *ours)
 
 
 def _detected(plugin, line: str, program: bool) -> Iterator[int]:
     """Where a detector of detect-secrets finds something that is not the middle of a longer word."""
     for secret in plugin.analyze_string(line):
-        for found in re.finditer(re.escape(secret), line):
-            at = found.start()
+        for at in _starts(re.escape(secret), line):
             if not (at and line[at - 1].isalnum() and secret[0].isalnum()) and not _NO_SECRET.fullmatch(secret):
                 yield at
 
 
+def _starts(pattern: str | re.Pattern, line: str) -> Iterator[int]:
+    return (found.start() for found in re.finditer(pattern, line))
+
+
 def _urls(line: str, program: bool) -> Iterator[int]:
     yield from (found.start() for found in _URL.finditer(line) if not re.fullmatch(r"\W+|[$%{].*", found[1]))
-    yield from (found.start() for found in _URL_TOKEN.finditer(line))
-
-
-def _bearers(line: str, program: bool) -> Iterator[int]:
-    yield from (found.start() for found in _BEARER.finditer(line))
+    yield from _starts(_URL_TOKEN, line)
 
 
 def _assignments(line: str, program: bool) -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""Nothing about this machine in what is published: where things lie here is said by name, or the push is refused.
+"""Keeps paths of this machine out of what is published: they are rewritten, or the push is refused.
 
 In files that smilerl or the libraries wrote as text, paths are rewritten. In weights, vocabularies, programs and
 Parquet files, where rewriting would change the thing itself, a path of this machine stops the push. A path is one of
@@ -21,8 +21,7 @@ from smilerl.publish.scan import decoded, without_escapes
 #: First parts of paths under which people and clusters keep what is theirs.
 _ROOTS = frozenset(
     "home Users root mnt data scratch workspace tmp var opt media private Volumes gpfs lustre nfs nas fsx efs afs work "
-    "project projects "
-    "cluster storage srv kaggle".split()
+    "project projects cluster storage srv kaggle".split()
 )
 #: What is the same on every machine, and says nothing of one.
 _SYSTEM = frozenset("bin boot dev etc lib lib32 lib64 proc run sbin sys usr".split())
@@ -35,12 +34,13 @@ _HOMES = re.compile(
     r"|(?<![A-Za-z0-9])[A-Za-z]:(?:\\{1,4}|/)Users(?:\\{1,4}|/)[\w.-]+"
 )
 _FILE_URL = re.compile(r"\bfile:/{1,4}[^\s\"'<>`)\]\\]+", re.IGNORECASE)
+#: `C:\data\x`. A first part that begins as an escape does (`A:\nB:\n`) counts only if it is a usual name.
 _DRIVE_NAMES = (
     "Users|Windows|Program|temp|tmp|runs|results|research|repos|notebooks|thesis|team|tools|test|train|user|work"
 )
-#: `C:\data\x`. A first part that begins as an escape does (`A:\nB:\n`) counts only if it is a usual name.
 _DRIVE = re.compile(
-    rf"(?<![A-Za-z0-9])[A-Za-z]:(?:/|\\{{1,4}}(?:(?=(?:{_DRIVE_NAMES})[\w ]*(?:\\|$))|(?![nrtbfux0-9])))[\w.$+-]+(?:(?:/|\\{{1,4}})[\w.$+-]+)+"
+    rf"(?<![A-Za-z0-9])[A-Za-z]:(?:/|\\{{1,4}}(?:(?=(?:{_DRIVE_NAMES})[\w ]*(?:\\|$))|(?![nrtbfux0-9])))"
+    r"[\w.$+-]+(?:(?:/|\\{1,4})[\w.$+-]+)+"
 )
 _UNC = re.compile(
     "(?<![\\\\\\w])(?:" + "|".join(rf"\\{{{2 * n}}}[A-Za-z0-9][\w.$-]+(?:\\{{{n}}}[\w.$+-]+)+" for n in (1, 2, 4)) + ")"
@@ -65,12 +65,8 @@ def places(names: Mapping[Path, str]) -> list[tuple[str, str]]:
     """
     known = {str(path): name for path, name in names.items()}
     known |= {str(path.resolve()): name for path, name in names.items()}
-    for folder, name in (
-        (paths.cache_dir(), "~/.cache/smilerl"),
-        (Path.cwd(), "."),
-        (paths.share(), "."),
-        (Path.home(), "~"),
-    ):
+    others = {paths.cache_dir(): "~/.cache/smilerl", Path.cwd(): ".", paths.share(): ".", Path.home(): "~"}
+    for folder, name in others.items():
         known.setdefault(str(folder), name)
         known.setdefault(str(folder.resolve()), name)
     usable = [(path, name) for path, name in known.items() if path.startswith("/") and len(path) >= _SHORTEST]
@@ -89,9 +85,7 @@ def is_rewritable(name: str) -> bool:
 
 
 def clean(name: str, text: str, known: Sequence[tuple[str, str]]) -> str:
-    """A file's text without paths of this machine; in JSON and YAML each quoted string is read, cleaned and written
-    anew.
-    """
+    """A file's text without paths of this machine; in JSON and YAML each quoted string is cleaned and written anew."""
     if not name.endswith((".json", ".jsonl", ".yaml")):
         return without_places(text, known)
 
@@ -103,7 +97,8 @@ def clean(name: str, text: str, known: Sequence[tuple[str, str]]) -> str:
         except ValueError:
             return without_places(found[0], known)
         better = without_places(said, known)
-        return found[0] if better == said else json.dumps(better, ensure_ascii=_has_half_a_letter(better))
+        halves = any("\ud800" <= letter <= "\udfff" for letter in better)  # of a character, which UTF-8 cannot encode
+        return found[0] if better == said else json.dumps(better, ensure_ascii=halves)
 
     text = _STRING.sub(string, text)
     return text if name.endswith((".json", ".jsonl")) else without_places(text, known)
@@ -113,7 +108,7 @@ def without_places(text: str, known: Sequence[tuple[str, str]]) -> str:
     """A text without paths of this machine: known folders by their names, of other paths the last part alone."""
     text = _FILE_URL.sub(lambda found: _last_part(urllib.parse.unquote(found[0])), text)
     for path, name in known:
-        for written, said in dict([(path, name), (_as_markdown(path), _as_markdown(name))]).items():
+        for written, said in {path: name, _as_markdown(path): _as_markdown(name)}.items():
             if written in text:
                 text = re.sub(rf"(?<![\w.]){re.escape(written)}(?![\w-])", said.replace("\\", r"\\"), text)
     text = _HOMES.sub("~", text)
@@ -179,10 +174,6 @@ def _exists(path: str) -> bool:
 
 def _last_part(path: str) -> str:
     return re.split(r"[/\\]|%2[Ff]", path.rstrip("/\\"))[-1]
-
-
-def _has_half_a_letter(text: str) -> bool:
-    return any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _as_markdown(text: str) -> str:

@@ -1,15 +1,10 @@
-"""`smilerl push`, all but the upload: a finished run as a repository that strangers can use, everything in it looked
-at.
-
-What goes is gathered, the card is written, names of this machine are taken out, and every byte is scanned; `upload`
-does the rest.
-"""
+"""`smilerl push`, all but the upload: a finished run as a repository that strangers can use, every byte scanned."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +61,7 @@ def prepare(name: str, options: Options) -> Prepared:
 
 
 def dry_run(prepared: Prepared) -> str:
-    """What would go, file by file with sizes, and what stays; of a run the card is written into runs/cards to look at."""
+    """What would go, file by file with sizes, and what stays; a run's card is written into runs/cards to look at."""
     lines = []
     for one in (*prepared.before, prepared):
         files = len(one.parcel.items)
@@ -76,8 +71,7 @@ def dry_run(prepared: Prepared) -> str:
             lines += ["stays here:", *(f"  {left.path}: {left.why}" for left in one.parcel.left)]
         lines.append("")
     if prepared.content_hash is not None:
-        card_file = _write_card(prepared, Path("runs", "cards", prepared.hub_id.repo.split("/")[-1]))
-        lines.append(f"The card: {card_file}")
+        lines.append(f"The card: {_write_card(prepared, Path('runs', 'cards', prepared.hub_id.repo.split('/')[-1]))}")
     else:
         lines.pop()
     return "\n".join([*lines, "Nothing was sent."])
@@ -99,19 +93,21 @@ def _write_card(prepared: Prepared, folder: Path) -> Path:
 
 
 def _prepare_run(run: Run, options: Options) -> Prepared:
-    _check_finished(run)
-    odd = next(
-        (path for path in run.path.rglob("*") if not (path.is_file() or path.is_dir() or path.is_symlink())), None
-    )
-    if odd is not None:
-        raise HubError(f"{odd} is no ordinary file, so nothing was sent.\n    Delete it, or train the run again.")
+    if not run.finished:
+        raise HubError(
+            f"{run.path}: this run is {run.state}, so it has no final model to push.\n    Train it first: smilerl "
+            f"train {run.recipe.source}"
+        )
+    for path in run.path.rglob("*"):
+        if not (path.is_file() or path.is_dir() or path.is_symlink()):
+            raise HubError(f"{path} is no ordinary file, so nothing was sent.\n    Delete it, or train the run again.")
     with _verified(run):
         return _parcel_of(run, options)
 
 
 @contextmanager
 def _verified(run: Run) -> Iterator[None]:
-    """Nothing leaves this block that was made from a damaged run; an error that the damage caused names the damage."""
+    """Raises if the run is damaged, also in place of an error in this block that the damage caused."""
     parts = ("recipe.yaml", "manifest.json", "samples")
     try:
         yield
@@ -131,12 +127,8 @@ def _parcel_of(run: Run, options: Options) -> Prepared:
     here = base  # as it is on this machine, whatever it is called elsewhere
     if options.base:
         if base.kind == "hub" or (base.kind == "fresh" and base.folder is None):
-            what = (
-                f"the base of {run.path} is on the Hub already: {base.name}"
-                if base.name
-                else f"{run.path} was trained from nothing"
-            )
-            raise HubError(f"{what}.\n    Leave out --base.")
+            on_hub = f"the base of {run.path} is on the Hub already: {base.name}"
+            raise HubError(f"{on_hub if base.name else f'{run.path} was trained from nothing'}.\n    Leave out --base.")
         base = Base("hub", options.base, base.folder)
     _check_base(run, base, options)
     renamed = {**options.renamed, **({named: options.base} if options.base and named else {})}
@@ -153,8 +145,6 @@ def _parcel_of(run: Run, options: Options) -> Prepared:
 
 def _prepare_base(facts: Facts, here: Base, options: Options, licence: str) -> Prepared:
     """The base of a run as a repository of its own: the run that built it, or the weights alone."""
-    from dataclasses import replace
-
     folder, run = _weights(here, facts.run)
     if run is not None:
         return _prepare_run(run, replace(options, to=options.base, base=None, study=None, licence=licence))
@@ -180,35 +170,31 @@ def _weights(base: Base, run: Run) -> tuple[Path, Run | None]:
 def _looked_through(items: Sequence[Item], left: Sequence[Left], facts: Facts) -> Parcel:
     run = facts.run
     names = {run.model: facts.title, run.path: facts.title}
+    files = [run.path / "recipe.yaml", run.path / "manifest.json"]
     if facts.study is not None:
         names[facts.study] = "study"
+        files += [facts.study / "study.json", *sorted(facts.study.glob("*/seed-*/recipe.yaml"))]
     if facts.base.folder is not None:
         names[facts.base.folder] = facts.base.name or "base"
     contents.refuse_links(items, list(names))
-    said = _said_of(run, facts.study)
-    judged = [file.read_text(encoding="utf-8", errors="replace") for file in run.path.glob("evals/*/*.json")]
+    said, judged = (
+        [file.read_text(encoding="utf-8", errors="replace") for file in some if file.is_file()]
+        for some in (files, run.path.glob("evals/*/*.json"))
+    )
     keys = {name for text in [*said, *judged] for name in key_variables(text)}
     contents.refuse_secrets(items, own_secrets(named=keys))  # before anything is taken out of them
     clean = contents.without_places(items, names, said)
     return Parcel(tuple(sorted(clean, key=lambda item: item.name)), tuple(left))
 
 
-def _said_of(run: Run, study: Path | None) -> list[str]:
-    """The recipe and the command of a run, and of the others of its study."""
-    files = [run.path / "recipe.yaml", run.path / "manifest.json"]
-    if study is not None:
-        files += [study / "study.json", *sorted(study.glob("*/seed-*/recipe.yaml"))]
-    return [file.read_text(encoding="utf-8", errors="replace") for file in files if file.is_file()]
-
-
 def _run(place: Path) -> Run:
     if place.is_file():
-        from smilerl.training.models import model_dir
-
         if place.suffix not in (".yaml", ".yml"):
             raise HubError(
                 f"{place} is a file.\n    Write a run directory, such as runs/smile/reading/seed-0, or data."
             )
+        from smilerl.training.models import model_dir
+
         trust.refuse_to_build(place)
         place = model_dir(place).parent
     if place.name == "model" and (place.parent / "status.json").is_file():
@@ -222,24 +208,13 @@ def _run(place: Path) -> Run:
         )
     run = Run.open(place)
     if not run.made_here:  # what it starts from may be built, and its rewards are looked at
-        strange = trust.admit(trust.without(run.recipe), str(place)).strange
-        if strange:
-            part, one = next(iter(strange.items()))
+        for part, one in trust.admit(trust.without(run.recipe), str(place)).strange.items():
             raise HubError(
                 f"{place} was not made here by you, and its recipe names '{brief(one.value, most=100)}' ({part}), "
-                f"{one.what}.\n"
-                "    Only whoever made such a run pushes it. If it is yours, train it again: what this machine makes "
-                "is signed."
+                f"{one.what}.\n    Only whoever made such a run pushes it. If it is yours, train it again: what this "
+                "machine makes is signed."
             )
     return run
-
-
-def _check_finished(run: Run) -> None:
-    if not run.finished:
-        raise HubError(
-            f"{run.path}: this run is {run.state}, so it has no final model to push.\n    Train it first: smilerl "
-            f"train {run.recipe.source}"
-        )
 
 
 def _check_base(run: Run, base: Base, options: Options) -> None:
@@ -284,12 +259,11 @@ def _licence(base: Base, run: Run) -> str:
 
 
 def _target(to: str | None, otherwise: str, kind: Any) -> HubId:
-    hub_id = parse(to or otherwise)
+    name = to or otherwise
+    hub_id = parse(name)
     if hub_id is None or hub_id.revision or (to or "").startswith("datasets/"):
-        raise HubError(
-            f"'{to or otherwise}' is no name for a repository.\n    Write --to ORG/NAME, with letters, digits, -, _ "
-            "and . in it."
-        )
+        fix = "Write --to ORG/NAME, with letters, digits, -, _ and . in it."
+        raise HubError(f"'{name}' is no name for a repository.\n    {fix}")
     return HubId(hub_id.repo, kind=kind)
 
 

@@ -1,10 +1,9 @@
-"""Secrets in files that are to be published: every byte of every file, every line of text, every cell of a Parquet
-file.
+"""Finds secrets in files that are to be published: in every byte, line of text and cell of a Parquet file.
 
 A hit names the file, the place and what kind of secret it is, and never the secret. Searched for are known forms
 (`forms`), also in UTF-16, base64 and hexadecimal digits and behind the escapes of JSON, HTML, Markdown and URLs, and
-the very values of this process's own tokens, whatever they look like. Weights are searched for values and for tokens
-with a known beginning alone, which takes some twenty seconds for a gigabyte; the header of a safetensors file is text.
+the very values of this process's own tokens. Weights are searched for values and for tokens with a known beginning
+alone, which takes some twenty seconds for a gigabyte; the header of a safetensors file is text.
 """
 
 from __future__ import annotations
@@ -71,9 +70,7 @@ class Hit(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Bytes of a file: from position `at` and line `line` on, or those of a cell of a table; and whether they are
-    text.
-    """
+    """Bytes of a file, from position `at` and line `line` on, or of a cell of a table; and whether they are text."""
 
     data: bytes
     at: int = 0
@@ -87,11 +84,10 @@ class Piece(NamedTuple):
 
 
 def own_secrets(environment: Mapping[str, str] | None = None, *, named: Iterable[str] = ()) -> Values:
-    """The tokens of this process: of its environment, by the names of the variables, and the stored one of the Hub's
-    client.
+    """The tokens of this process: of its environment, by the variables' names, and the stored one of the Hub's client.
 
     Args:
-        named: further variables that hold a key, whatever they are called: those that an endpoint's `key_env` names.
+        named: further variables that hold a key: those that an endpoint's `key_env` names.
     """
     from huggingface_hub import get_token
 
@@ -165,13 +161,11 @@ def _in_text(text: str, values: Values, *, program: bool) -> Iterator[tuple[int,
     shapes = forms.in_text(text)
     for number, line in enumerate(text.split("\n")):
         for part in _parts(line):
-            for _, what in forms.in_line(part, shapes, program=program):
-                yield number, what
+            yield from ((number, what) for _, what in forms.in_line(part, shapes, program=program))
             for view in _views(part):
-                for _, what in _in_bytes(view.encode(errors="replace"), values, wide=False):
-                    yield number, what
-                for _, what in forms.in_line(view, forms.in_text(view), program=program):
-                    yield number, what
+                yield from ((number, what) for _, what in _in_bytes(view.encode(errors="replace"), values, wide=False))
+                found = forms.in_line(view, forms.in_text(view), program=program)
+                yield from ((number, what) for _, what in found)
 
 
 def _parts(line: str) -> Iterator[str]:
@@ -193,11 +187,8 @@ def _views(line: str, depth: int = 2) -> Iterator[str]:
 
 
 def without_escapes(line: str) -> str:
-    if "\\" in line:
-        line = _ESCAPE.sub(_unescaped, line)
-    if "&" in line:
-        line = html.unescape(line)
-    return urllib.parse.unquote(line) if "%" in line else line
+    """A line without the escapes of JSON, Markdown, HTML and URLs."""
+    return urllib.parse.unquote(html.unescape(_ESCAPE.sub(_unescaped, line)))
 
 
 def _unescaped(found: re.Match) -> str:
@@ -209,9 +200,7 @@ def _unescaped(found: re.Match) -> str:
 
 
 def _from_base64(run: str) -> Iterator[str]:
-    """What a run of base64 spells, beginning at any of its first four letters: what stands before it may be no part of
-    it.
-    """
+    """What a run of base64 spells, from any of its first four letters on: some may be no part of it."""
     run = run.replace("-", "+").replace("_", "/")
     for start in range(4):
         given = run[start : start + (len(run) - start) // 4 * 4]
@@ -245,13 +234,8 @@ def decoded(data: bytes) -> str:
 
 def _ways_to_write(value: bytes) -> tuple[bytes, ...]:
     text = value.decode(errors="replace")
-    ways = [
-        value,
-        text.encode("utf-16-le"),
-        text.encode("utf-16-be"),
-        value.hex().encode(),
-        value.hex().upper().encode(),
-    ]
+    ways = [value, text.encode("utf-16-le"), text.encode("utf-16-be")]
+    ways += [value.hex().encode(), value.hex().upper().encode()]
     for shift in range(3):  # the letters of base64 that depend on nothing but the value
         first, last = -(-shift * 8 // 6), (shift + len(value)) * 8 // 6
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
@@ -270,9 +254,7 @@ def _header(source: Path | bytes) -> Iterator[Piece]:
 
 
 def _chunks(source: Path | bytes) -> Iterator[tuple[int, bytes]]:
-    """Pieces of a file with where they begin, each reaching back into the one before, so that nothing hides at a
-    seam.
-    """
+    """Pieces of a file and where they begin. They overlap, so that nothing hides at a seam."""
     if isinstance(source, bytes):
         yield 0, source
         return

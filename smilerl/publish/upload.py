@@ -1,5 +1,4 @@
-"""The upload: each repository in one commit, which shows all of it or nothing, and over nothing that is somebody
-else's.
+"""The upload: each repository in one commit, which shows all of it or nothing, and over nobody else's files.
 
 A push that is stopped can be repeated: what has arrived is not sent again.
 """
@@ -38,17 +37,13 @@ def push(prepared: Prepared, *, private: bool = False, overwrite: bool = False) 
     if get_token() is None:
         raise no_token(prepared.hub_id)
     api = HfApi()
-    with explained(prepared.hub_id, "write"):
-        account = api.whoami()["name"] if "/" not in prepared.hub_id.repo else ""
+    if "/" not in prepared.hub_id.repo:
+        with explained(prepared.hub_id, "write"):
+            repo = f"{api.whoami()['name']}/{prepared.hub_id.repo}"
+        prepared = replace(prepared, hub_id=HubId(repo, kind=prepared.hub_id.kind))
     for one in prepared.before:
         _commit(api, one, private, overwrite, keep=True)
-    return _commit(api, _under(prepared, account), private, overwrite)
-
-
-def _under(prepared: Prepared, account: str) -> Prepared:
-    if "/" in prepared.hub_id.repo:
-        return prepared
-    return replace(prepared, hub_id=HubId(f"{account}/{prepared.hub_id.repo}", kind=prepared.hub_id.kind))
+    return _commit(api, prepared, private, overwrite)
 
 
 def _commit(api, prepared: Prepared, private: bool, overwrite: bool, *, keep: bool = False) -> str:
@@ -70,17 +65,13 @@ def _commit(api, prepared: Prepared, private: bool, overwrite: bool, *, keep: bo
             _refuse_others(api, prepared, others, parent)
         if parent is None:
             api.create_repo(hub_id.repo, repo_type=hub_id.kind, private=private, exist_ok=True)
-        operations: list[Any] = [
-            CommitOperationAdd(item.name, item.source if isinstance(item.source, bytes) else str(item.source))
-            for item in items
-        ]
-        gone = others - {item.name for item in items}
-        operations += [CommitOperationDelete(name) for name in sorted(gone)]
+        sources = {item.name: item.source if isinstance(item.source, bytes) else str(item.source) for item in items}
+        operations: list[Any] = [CommitOperationAdd(name, source) for name, source in sources.items()]
+        operations += [CommitOperationDelete(name) for name in sorted(others - sources.keys())]
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # that tables are no model: they are what is said of it
-            api.create_commit(
-                hub_id.repo, operations, repo_type=hub_id.kind, parent_commit=parent, commit_message="smilerl push"
-            )
+            warnings.simplefilter("ignore", UserWarning)  # the client takes the tables for a data set
+            given = {"repo_type": hub_id.kind, "parent_commit": parent, "commit_message": "smilerl push"}
+            api.create_commit(hub_id.repo, operations, **given)
     return hub_id.url
 
 
@@ -103,9 +94,8 @@ def _refuse_others(api, prepared: Prepared, files: set[str], commit: str | None)
         if {item.name for item in prepared.parcel.items} & files:
             return
     elif files >= _OURS:
-        path = api.hf_hub_download(
-            prepared.hub_id.repo, "manifest.json", repo_type=prepared.hub_id.kind, revision=commit
-        )
+        kind = prepared.hub_id.kind
+        path = api.hf_hub_download(prepared.hub_id.repo, "manifest.json", repo_type=kind, revision=commit)
         if read_json(Path(path)).get("content_hash") == prepared.content_hash:
             return
     what = "another run" if files >= _OURS else f"other files ({', '.join(sorted(files)[:3])}, ...)"
@@ -117,18 +107,13 @@ def _refuse_others(api, prepared: Prepared, files: set[str], commit: str | None)
 
 def _refuse_other_weights(api, prepared: Prepared, commit: str | None) -> None:
     """Raises if a repository that is to be an adapter's base holds other weights than those it was trained on."""
-    weights = [item for item in prepared.parcel.items if item.name.endswith(".safetensors")]
-    there = {
-        file.path: file
-        for file in api.get_paths_info(prepared.hub_id.repo, [item.name for item in weights], revision=commit)
-    }
-    for item in weights:
-        found = there.get(item.name)
-        if found is None or not _same(item, found):
+    weights = {item.name: item for item in prepared.parcel.items if item.name.endswith(".safetensors")}
+    there = {file.path: file for file in api.get_paths_info(prepared.hub_id.repo, list(weights), revision=commit)}
+    for name, item in weights.items():
+        if name not in there or not _same(item, there[name]):
             raise HubError(
-                f"{prepared.hub_id} is there, and its {item.name} is not the base that this run started from, so "
-                "nothing was sent.\n"
-                "    Give --base another name: the base is pushed there."
+                f"{prepared.hub_id} is there, and its {name} is not the base that this run started from, so nothing "
+                "was sent.\n    Give --base another name: the base is pushed there."
             )
 
 
@@ -136,12 +121,9 @@ def _same(item: Item, there) -> bool:
     """Whether a file of a repository has the same content, by the hash that the Hub keeps of it."""
     if there.size != item.size:
         return False
-    digest = (
-        hashlib.sha256()
-        if there.lfs is not None
-        else hashlib.sha1(f"blob {item.size}\0".encode(), usedforsecurity=False)
-    )
+    git = f"blob {item.size}\0".encode()
+    digest = hashlib.sha1(git, usedforsecurity=False) if there.lfs is None else hashlib.sha256()
     with io.BytesIO(item.source) if isinstance(item.source, bytes) else item.source.open("rb") as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
-    return digest.hexdigest() == (there.lfs.sha256 if there.lfs is not None else there.blob_id)
+    return digest.hexdigest() == (there.blob_id if there.lfs is None else there.lfs.sha256)

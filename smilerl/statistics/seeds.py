@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from smilerl.statistics.intervals import Estimate
 
@@ -82,19 +81,6 @@ def paired(arm: Sequence[Estimate], control: Sequence[Estimate], *, level: float
             values.append(one.value - other.value)
             parts.append(None if one.parts is None or other.parts is None else _minus(one.parts, other.parts))
     return _crossed(values, parts, len(arm) - len(values), level)
-
-
-def adjusted(p_values: Sequence[float], method: str = "holm") -> np.ndarray:
-    """p values adjusted for their number: `holm` across studies, `fdr_bh` (Benjamini-Hochberg) within a suite.
-
-    A test that could not be made (NaN) stays NaN and is not counted. Methods are those of statsmodels' `multipletests`.
-    """
-    given = np.asarray(p_values, dtype=float)
-    known = np.isfinite(given)
-    found = np.full(len(given), np.nan)
-    if known.any():
-        found[known] = multipletests(given[known], method=method)[1]
-    return found
 
 
 def _minus(a: Mapping[str, float], b: Mapping[str, float]) -> dict[str, float]:

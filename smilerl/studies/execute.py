@@ -1,5 +1,4 @@
-"""Runs what is missing of a study, several runs at a time, and writes the report. Running it again goes on where it
-stopped.
+"""Runs what is missing of a study, several runs at a time, and writes the report. Run it again to resume after a stop.
 
 The parent imports no torch: it reads plans, hashes and folders, so that a finished study is recognised in seconds.
 """
@@ -33,8 +32,7 @@ from smilerl.studies.progress import Progress, budget
 
 #: Seconds that workers have to end the step they are in and save.
 _PATIENCE = 20.0
-#: glibc gives large blocks back to the system at once, and asking for them again at the next step costs a twentieth of
-#: its time.
+#: glibc gives large blocks back to the system at once; asking for them again costs a twentieth of a step's time.
 _MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**32)}
 
 
@@ -64,7 +62,7 @@ def run_study(plan: StudyPlan, command: list[str] | None = None) -> Finished:
         RecipeError: a mistake in an arm's recipe, before anything is built; or the folder holds something that is no
             study.
         RunError: another process works on this study.
-        KeyboardInterrupt, Interrupted: workers have saved and been stopped; the folder can be gone on with.
+        KeyboardInterrupt, Interrupted: workers have saved and been stopped; the study can be resumed.
     """
     wrong = ownership.why_no_study(plan.folder, [arm.name for arm in plan.arms])
     if wrong is not None:
@@ -79,8 +77,9 @@ def run_study(plan: StudyPlan, command: list[str] | None = None) -> Finished:
             return Finished(plan.folder / stamp.REPORT, failed, worked=False)
         record = _record(plan, jobs, command)
         if missing or base_missing:
+            seeds = ", ".join(map(str, plan.seeds))
             _say(
-                f"{plan.title}: {len(jobs)} runs, {len(plan.arms)} arms with seeds {', '.join(map(str, plan.seeds))}; "
+                f"{plan.title}: {len(jobs)} runs, {len(plan.arms)} arms with seeds {seeds}; "
                 f"{len(jobs) - len(missing)} are done. Results: {plan.folder}"
             )
             failed = _work(plan, missing, base_missing, record)
@@ -107,19 +106,20 @@ def _work(plan: StudyPlan, jobs: list[work.Job], base_missing: bool, record: dic
     try:
         pool.submit("the recipes are checked", work.check, jobs).result()
         _say(budget(jobs, plan.workers, record["runs"]))
-        _step("building the base", pool.submit(plan.base, work.build, plan.base, cores, threads))
-        return _train(
-            pool, plan, jobs, _first(pool, plan, jobs, base_missing), record, lambda: before + time.monotonic() - began
-        )
-    except (KeyboardInterrupt, Interrupted):
-        _say("\nStopping: runs save where they are. Ctrl-C again does not wait for them.")
+        _say("building the base ...")
+        building = time.monotonic()
+        pool.submit(plan.base, work.build, plan.base, cores, threads).result()
+        _say(f"building the base: {time.monotonic() - building:.0f} s")
+        first = _first(pool, plan, jobs, base_missing)
+        return _train(pool, plan, jobs, first, record, lambda: before + time.monotonic() - began)
+    except BaseException as error:
+        stopped = isinstance(error, KeyboardInterrupt | Interrupted)
+        if stopped:
+            _say("\nStopping: runs save where they are. Ctrl-C again does not wait for them.")
         pool.close()
         _stop_workers()
-        _say(f"Stopped. The same command goes on from here: {plan.folder}")
-        raise
-    except Exception:
-        pool.close()
-        _stop_workers()  # what the runs need cannot be had; those that are under way save where they are
+        if stopped:
+            _say(f"Stopped. The same command goes on from here: {plan.folder}")
         raise
     finally:
         record["seconds"] = before + time.monotonic() - began
@@ -135,8 +135,7 @@ def _stop_workers() -> None:
     deadline = time.monotonic() + _PATIENCE
     try:
         for worker in workers:
-            # Ends a worker that is not training. Not SIGTERM, of which a second one ends a run before it has saved:
-            # whoever stops the study may have sent the whole group one.
+            # Not SIGTERM: a second one ends a run before it has saved, and the whole group may have got one already.
             with suppress(ProcessLookupError):
                 os.kill(worker.pid or 0, signal.SIGUSR1)
         for worker in workers:
@@ -147,16 +146,12 @@ def _stop_workers() -> None:
 
 
 def _first(pool: Pool, plan: StudyPlan, jobs: list[work.Job], base_missing: bool) -> dict[str, Future]:
-    """What has to be there before a run can begin, in the making: models that recipes name, and the base's evaluation
-    (`BASE`).
-    """
-    named = [name for job in jobs for name in _models_of(job.recipe)]
-    first = {name: pool.submit(name, work.build, name) for name in dict.fromkeys(named) if name != plan.base}
+    """What runs need, in the making: models that recipes name, and the base's evaluation (under `BASE`)."""
+    named = dict.fromkeys(name for job in jobs for name in _models_of(job.recipe))
+    first = {name: pool.submit(name, work.build, name) for name in named if name != plan.base}
     if base_missing:
-        log = plan.folder / "logs" / "base.log"
-        first[BASE] = pool.submit(
-            "the base's evaluation", work.evaluate_base, plan.base, plan.suite, plan.folder / BASE, log, _spoken(plan)
-        )
+        given = (plan.base, plan.suite, plan.folder / BASE, plan.folder / "logs" / "base.log", _spoken(plan))
+        first[BASE] = pool.submit("the base's evaluation", work.evaluate_base, *given)
     return first
 
 
@@ -174,24 +169,19 @@ def _train(
     while waiting or needs or first:
         for name in [name for name, future in first.items() if future.done()]:
             _made(first.pop(name))  # without it nothing can be compared: the study ends with its error
-            progress.say(
-                f"{'the base is evaluated' if name == BASE else f'{name} is built'}: {time.monotonic() - began:.0f} s"
-            )
+            made = "the base is evaluated" if name == BASE else f"{name} is built"
+            progress.say(f"{made}: {time.monotonic() - began:.0f} s")
             needs = [(job, still - {name}) for job, still in needs]
         waiting |= {pool.submit(job.name, work.train_and_evaluate, job): job for job, still in needs if not still}
         needs = [(job, still) for job, still in needs if still]
         done, _ = wait([*waiting, *first.values()], timeout=1.0, return_when=FIRST_COMPLETED)
         for future in done & waiting.keys():
             job = waiting.pop(future)
-            outcome = _outcome(future)
+            error, took = outcome = _outcome(future)
             run = next(run for run in record["runs"] if (run["arm"], run["seed"]) == (job.arm, job.seed))
-            run |= {
-                "state": "failed" if outcome.error else "finished",
-                "error": outcome.error,
-                "seconds": round(outcome.seconds, 1),
-            }
-            if outcome.error:
-                failed[job.name] = outcome.error
+            run |= {"state": "failed" if error else "finished", "error": error, "seconds": round(took, 1)}
+            if error:
+                failed[job.name] = error
             record["seconds"] = seconds()
             _save(plan, record)
             progress.ended(job, outcome)
@@ -219,19 +209,18 @@ def _made(future: Future) -> None:
 
 
 def _spoken(plan: StudyPlan) -> PolicySpec:
-    """How the arms' policies are loaded and spoken to, and so the base.
+    """How the arms' policies are loaded and prompted, and so the base.
 
     Raises:
         RunError: not all alike, so that no base could be compared with all of them.
     """
     specs = {arm.name: plan.recipe(arm, plan.seeds[0]).policy for arm in plan.arms}
-    first = next(iter(specs))
-    for name, spec in specs.items():
-        if (spec.dtype, spec.chat_template_kwargs) != (specs[first].dtype, specs[first].chat_template_kwargs):
+    first, *others = specs
+    for name in others:
+        if any(getattr(specs[name], key) != getattr(specs[first], key) for key in ("dtype", "chat_template_kwargs")):
             raise RunError(
                 f"the arms '{first}' and '{name}' differ in policy.dtype or policy.chat_template_kwargs, so that they "
-                "have no base in common.\n"
-                "Give them the same, or make two studies."
+                "have no base in common.\nGive them the same, or make two studies."
             )
     return specs[first]
 
@@ -242,9 +231,7 @@ def _models_of(recipe: Recipe) -> list[str]:
 
 
 def _make_room(plan: StudyPlan, job: work.Job) -> None:
-    """Moves a run of another recipe, or of other code, out of the way: what a plan once meant is kept, and not mixed
-    in.
-    """
+    """Moves a run of another recipe, or of other code, to `earlier/`, so that it is kept and not mixed in."""
     manifest = job.path / "manifest.json"
     if not ownership.is_run(job.path) or not manifest.is_file():
         return
@@ -254,29 +241,35 @@ def _make_room(plan: StudyPlan, job: work.Job) -> None:
     aside = plan.folder / "earlier" / f"{number}-{job.arm}-seed-{job.seed}"
     aside.parent.mkdir(parents=True, exist_ok=True)
     job.path.rename(aside)
-    _say(
-        f"{job.arm}, seed {job.seed}: the recipe, or code that it runs, has changed; the earlier run is kept in {aside}"
-    )
+    why = "the recipe, or code that it runs, has changed; the earlier run is kept in"
+    _say(f"{job.name}: {why} {aside}")
 
 
 def _record(plan: StudyPlan, jobs: list[work.Job], command: list[str] | None) -> dict:
     """What `study.json` says: the plan, and how each run stands."""
     before = _read_record(plan)
-    runs = _standing(jobs, before)
     manifest = provenance.describe(jobs[0].recipe, command or sys.argv)
-    same_place = {
+    git, source = manifest["git"], "not in a checkout"
+    if git:
+        dirty = git["dirty"] or git["untracked"]
+        source = f"{git['sha'] or 'not committed'}{' with uncommitted changes' if dirty else ''}"
+    return {
+        "title": plan.title,
+        "question": plan.question,
+        "source": provenance.without_home(plan.source),
+        "plan_hash": plan.content_hash(),
+        "prereg": _prereg(plan, before),
+        "suite": plan.suite,
+        "seeds": list(plan.seeds),
+        "base": {"recipe": plan.base},
+        "arms": [_about_arm(plan, arm) for arm in plan.arms],
+        "runs": _standing(jobs, before),
         "command": before.get("command", manifest["command"]),
         "started": before.get("started", _now()),
         "seconds": before.get("seconds", 0.0),
-    }
-    git = manifest["git"]
-    return {
-        "title": plan.title, "question": plan.question, "source": provenance.without_home(plan.source), "plan_hash": plan.content_hash(),
-        "prereg": _prereg(plan, before), "suite": plan.suite, "seeds": list(plan.seeds), "base": {"recipe": plan.base},
-        "arms": [_about_arm(plan, arm) for arm in plan.arms], "runs": runs, **same_place,
         "versions": {"smilerl": manifest["smilerl"], "python": manifest["python"], **manifest["packages"]},
-        "git": f"{git['sha'] or 'not committed'}{' with uncommitted changes' if git['dirty'] or git['untracked'] else ''}" if git else "not in a checkout",
-    }  # fmt: skip
+        "git": source,
+    }
 
 
 def _standing(jobs: list[work.Job], before: dict) -> list[dict]:
@@ -293,9 +286,7 @@ def _standing(jobs: list[work.Job], before: dict) -> list[dict]:
 
 
 def _is_current(plan: StudyPlan, jobs: list[work.Job]) -> bool:
-    """Whether `study.json`, from which the report is made, says what is on the disk: a killed study could not write
-    it.
-    """
+    """Whether `study.json`, from which the report is made, says what is on the disk; a killed study left it behind."""
     record = _read_record(plan)
     return record.get("plan_hash") == plan.content_hash() and record.get("runs") == _standing(jobs, record)
 
@@ -304,23 +295,24 @@ def _about_arm(plan: StudyPlan, arm: Arm) -> dict:
     recipe = plan.recipe(arm, plan.seeds[0])
     rewarded = " + ".join(f"{reward.name} × {reward.weight:g}" for reward in recipe.rewards)
     said = {key: value for key, value in recipe.to_dict().items() if key not in ("seed", "output_dir", "story")}
-    return {"name": arm.name, "role": arm.role, "recipe": arm.recipe, "rewarded": rewarded, "goal": recipe.story.goal, "rationale": recipe.story.rationale,
-            "hash": content_hash(recipe), "yaml": dump(said)}  # fmt: skip
+    return {"name": arm.name, "role": arm.role, "recipe": arm.recipe, "rewarded": rewarded, "goal": recipe.story.goal,
+            "rationale": recipe.story.rationale, "hash": content_hash(recipe), "yaml": dump(said)}  # fmt: skip
 
 
 def _prereg(plan: StudyPlan, before: dict) -> dict | None:
     """What was registered, and whether that was before the first run and is what the plan says now."""
     if plan.prereg is None:
         return None
-    known = before.get("prereg")
+    known, digest = before.get("prereg"), plan.prereg_hash()
     started = any(run["state"] != "missing" for run in before.get("runs", []))
-    if known is None:
-        standing = "Written down after runs had begun: exploratory." if started else "As written before the first run."
-        return {"block": asdict(plan.prereg), "hash": plan.prereg_hash(), "recorded": _now(), "standing": standing}
-    if known["hash"] == plan.prereg_hash():
-        return known
-    return {**known, "standing": f"The plan has since been changed to hash {plan.prereg_hash()}; what is shown is the first, and what follows from the change is exploratory."} if started else {
-        "block": asdict(plan.prereg), "hash": plan.prereg_hash(), "recorded": _now(), "standing": "As written before the first run."}  # fmt: skip
+    if known is not None and (known["hash"] == digest or started):
+        changed = (
+            f"The plan has since been changed to hash {digest}; what is shown is the first, and what follows from the "
+            "change is exploratory."
+        )
+        return known if known["hash"] == digest else {**known, "standing": changed}
+    standing = "Written down after runs had begun: exploratory." if started else "As written before the first run."
+    return {"block": asdict(plan.prereg), "hash": digest, "recorded": _now(), "standing": standing}
 
 
 def _read_record(plan: StudyPlan) -> dict:
@@ -331,13 +323,6 @@ def _save(plan: StudyPlan, record: dict) -> None:
     """Writes study.json, unless it says the same already."""
     if _read_record(plan) != record:
         write_json(plan.folder / "study.json", record)
-
-
-def _step(what: str, future: Future) -> None:
-    began = time.monotonic()
-    _say(f"{what} ...")
-    future.result()
-    _say(f"{what}: {time.monotonic() - began:.0f} s")
 
 
 def _say(text: str) -> None:

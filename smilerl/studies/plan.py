@@ -17,7 +17,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -65,7 +65,6 @@ class Prereg:
 
 
 def _arm_name(name: str) -> str:
-    """Refuses a name that no arm can have."""
     wrong = ""
     if name.lower() == BASE:
         wrong = "is the name of what every arm starts from"
@@ -81,7 +80,6 @@ def _arm_name(name: str) -> str:
 
 
 def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
-    """Refuses a seed that is listed twice."""
     if len(set(seeds)) < len(seeds):
         raise Mistake(f"seeds has a seed twice: {list(seeds)}.", f"Write `seeds: {sorted(set(seeds))}`.")
     return seeds
@@ -154,22 +152,18 @@ class StudyPlan:
 
     def content_hash(self) -> str:
         """16 hex digits over what is asked and compared: not where it goes or how many run at a time."""
-        said = {
-            key: value
-            for key, value in dataclasses.asdict(self).items()
-            if key not in ("output_dir", "workers", "source", "lines")
-        }
-        return _hash(said)
+        said = dataclasses.asdict(self)
+        return _hash({key: said[key] for key in said if key not in ("output_dir", "workers", "source", "lines")})
 
     def prereg_hash(self) -> str | None:
         """16 hex digits over the `prereg` block."""
         return _hash(dataclasses.asdict(self.prereg)) if self.prereg else None
 
     def _places(self, arm: Arm) -> dict[str, str]:
-        """Where each override of an arm's recipe was written: file and line, or the option of the study's command line."""
+        """Where each override of an arm's recipe was written: file and line, or the option of the command line."""
         at = ("arms", self.arms.index(arm), "set")
-        keys: dict[str, tuple] = {"seed": ("seeds",), "output_dir": ("output_dir",)}
-        keys = {**{name: ("set", name) for name in self.set}, **{name: (*at, name) for name in arm.set}, **keys}
+        keys: dict[str, tuple] = {name: ("set", name) for name in self.set} | {name: (*at, name) for name in arm.set}
+        keys |= {"seed": ("seeds",), "output_dir": ("output_dir",)}
         return {name: self.lines.where(key) for name, key in keys.items()}
 
 
@@ -210,7 +204,7 @@ def load_plan(path: str | Path, overrides: Sequence[str] = ()) -> StudyPlan:
 
 
 def _arm_problems(plan: StudyPlan) -> Iterator[Problem]:
-    """Each arm has a name of its own, and a recipe that is there and starts from the study's base."""
+    """Arms that share a name, and recipes that are not there or do not start from the study's base."""
     first: dict[str, int] = {}
     for index, arm in enumerate(plan.arms):
         before = first.setdefault(arm.name.lower(), index)
@@ -219,24 +213,19 @@ def _arm_problems(plan: StudyPlan) -> Iterator[Problem]:
             alike = "" if plan.arms[before].name == arm.name else ", but for capitals, which not every disk tells apart"
             text = f"there are two arms '{arm.name}'{alike}; the first is in line {line}."
             yield Problem(("arms", index, "name"), text, "Give one of them another name.")
-        yield from _recipe_problems(arm.recipe, {**plan.set, **arm.set}, plan.base, ("arms", index))
-
-
-def _recipe_problems(name: str, changes: Mapping[str, Any], base: str, key: tuple) -> Iterator[Problem]:
-    """The recipe is there, and starts from the study's base."""
-    found = paths.find(name)
-    if found is None or not found.is_file():
-        beside = [
-            str(Path(name).parent / file.name) for file in (paths.find(Path(name).parent) or Path()).glob("*.yaml")
-        ]
-        yield Problem((*key, "recipe"), f"there is no recipe '{name}'.", did_you_mean(name, beside))
-        return
-    starts = changes.get("policy.model_name_or_path") or read_recipe(found).policy.model_name_or_path
-    if not _same(starts, base):
-        yield Problem(
-            (*key, "recipe"), f"this arm starts from {starts or 'a fresh model'}, and the study's base is {base}.",
-            f"Add `set: {{policy.model_name_or_path: {base}}}` to the arm, or change the study's base.",
-        )  # fmt: skip
+        key = ("arms", index, "recipe")
+        found = paths.find(arm.recipe)
+        if found is None or not found.is_file():
+            folder = Path(arm.recipe).parent
+            beside = [str(folder / file.name) for file in (paths.find(folder) or Path()).glob("*.yaml")]
+            yield Problem(key, f"there is no recipe '{arm.recipe}'.", did_you_mean(arm.recipe, beside))
+            continue
+        changes = {**plan.set, **arm.set}
+        starts = changes.get("policy.model_name_or_path") or read_recipe(found).policy.model_name_or_path
+        if not _same(starts, plan.base):
+            text = f"this arm starts from {starts or 'a fresh model'}, and the study's base is {plan.base}."
+            fix = f"Add `set: {{policy.model_name_or_path: {plan.base}}}` to the arm, or change the study's base."
+            yield Problem(key, text, fix)
 
 
 def _same(one: str | None, other: str) -> bool:

@@ -1,6 +1,4 @@
-"""The worker processes of a study. Each does one task at a time; one that dies is replaced, and takes no other task
-with it.
-"""
+"""The worker processes of a study: each does one task at a time, and one that dies costs no other task anything."""
 
 from __future__ import annotations
 
@@ -23,19 +21,16 @@ class Pool:
     """Runs tasks in so many processes, in the order of submission.
 
     `ProcessPoolExecutor` alone ends all its processes and drops all its tasks when one process dies. So each process
-    has an executor of its own, and a
-    thread that feeds it: a death costs the task in that process one try, and nothing else.
+    has an executor and a thread of its own: a death costs the task in that process one try, and nothing else.
+
+    Args:
+        workers: processes.
+        threads: of each worker's computations.
     """
 
     def __init__(self, workers: int, threads: int) -> None:
-        """
-        Args:
-            threads: of each worker's computations.
-        """
         self.workers, self._threads, self._stopped = workers, threads, False
-        self._free: queue.LifoQueue[ProcessPoolExecutor] = (
-            queue.LifoQueue()
-        )  # what has its libraries loaded is used first
+        self._free: queue.LifoQueue[ProcessPoolExecutor] = queue.LifoQueue()  # first those with their libraries loaded
         self._feeders = ThreadPoolExecutor(workers)
         for _ in range(workers):
             self._free.put(self._executor())
@@ -66,9 +61,7 @@ class Pool:
                     executor = self._executor()
                     if self._stopped or last:
                         raise WorkerDied(f"{task}: {self._why()}") from None
-                    print(
-                        f"{task}: its worker process died; it is tried once more, from where it was saved", flush=True
-                    )
+                    print(f"{task}: its worker process died; it is tried once more from its last save", flush=True)
         finally:
             if self._stopped:
                 executor.shutdown(wait=False)
@@ -82,6 +75,7 @@ class Pool:
         advice = (
             f"`--workers {self.workers // 2}` needs less"
             if self.workers > 1
-            else "it was the only one at work, so it needs a larger machine, a smaller training.per_device_train_batch_size or a shorter max_completion_length"
+            else "it was the only one at work, so it needs a larger machine, a smaller "
+            "training.per_device_train_batch_size or a shorter max_completion_length"
         )
         return f"its worker process died twice, perhaps for want of memory; {advice}"

@@ -1,52 +1,42 @@
-"""How a study is getting on: a line that moves on a terminal, a line per finished run elsewhere."""
+"""Progress of a study: a line that moves on a terminal, a line per finished run elsewhere."""
 
 from __future__ import annotations
 
 import statistics
 import sys
-import time
 
 from smilerl.io.terminal import printable
 from smilerl.runs.directory import Run, RunError
 from smilerl.studies.work import Job, Outcome
 
-#: Seconds of one training step, and of loading and evaluating, on one of two quiet cores; used until runs have told
-#: better.
+#: Seconds of one training step, and of loading and evaluating, on one of two quiet cores: the estimate before any run.
 _STEP, _AROUND = 1.7, 30.0
 
 
 def budget(jobs: list[Job], workers: int, recorded: list[dict]) -> str:
     """How long the missing runs will take, in words, and what that is reckoned from."""
-    each = [expected(job, recorded) for job in jobs]
     known = _recorded(recorded)
     source = (
         f"the {len(known)} runs that are done"
         if known
         else "about 1.7 s a step on one core; the first build of the base comes on top"
     )
-    return (
-        f"{len(jobs)} runs to do, {workers} at a time: about {_minutes(sum(each) / workers)}, reckoned from {source}."
-    )
-
-
-def expected(job: Job, recorded: list[dict]) -> float:
-    """Seconds that a run will take: the median of those done, else by its number of steps."""
-    known = _recorded(recorded)
-    return statistics.median(known) if known else _AROUND + _STEP * _steps(job)
+    total = _minutes(sum(_expected(job, known) for job in jobs) / workers)
+    return f"{len(jobs)} runs to do, {workers} at a time: about {total}, reckoned from {source}."
 
 
 class Progress:
     """Follows the runs of a study by the files that they write."""
 
     def __init__(self, jobs: list[Job], workers: int, recorded: list[dict]):
-        self.jobs, self.workers, self.recorded = jobs, workers, recorded
+        self.jobs, self.workers = jobs, workers
         self.done: dict[tuple[str, int], float] = {}
-        self.live = sys.stderr.isatty()
-        self.began = time.monotonic()
+        self._recorded = _recorded(recorded)
+        self._live = sys.stderr.isatty()
 
     def say(self, text: str) -> None:
         """A line of its own."""
-        self._clear()
+        self.close()
         print(printable(text), flush=True)
 
     def ended(self, job: Job, outcome: Outcome) -> None:
@@ -61,42 +51,38 @@ class Progress:
 
     def show(self) -> None:
         """Draws the line, on a terminal."""
-        if not self.live or len(self.done) == len(self.jobs):
+        if not self._live or len(self.done) == len(self.jobs):
             return
         running, left = [], 0.0
         for job in self.jobs:
             if (job.arm, job.seed) in self.done:
                 continue
             step = self._step(job)
-            share = min(1.0, step / max(_steps(job), 1)) if step is not None else 0.0
-            left += self._expected(job) * (1 - share)
+            share = min(1.0, (step or 0) / max(_steps(job), 1))
+            left += _expected(job, list(self.done.values()) or self._recorded) * (1 - share)
             if step is not None:
                 running.append(f"{job.arm}·{job.seed} {share:.0%}")
-        self._clear()
-        said = (
-            f"[{len(self.done)}/{len(self.jobs)}] {'  '.join(running[: self.workers])}  about "
-            f"{_minutes(left / self.workers)} left"
-        )
-        print(printable(said), end="", file=sys.stderr, flush=True)
+        self.close()
+        line = f"[{len(self.done)}/{len(self.jobs)}] {'  '.join(running[: self.workers])}  about "
+        print(printable(f"{line}{_minutes(left / self.workers)} left"), end="", file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        """Ends the line."""
-        self._clear()
-
-    def _expected(self, job: Job) -> float:
-        return statistics.median(self.done.values()) if self.done else expected(job, self.recorded)
+        """Removes the line."""
+        if self._live:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
 
     def _step(self, job: Job) -> int | None:
-        """How far a run that is training now has come; None before it has begun."""
+        """Steps of a run that is training now or has ended; None before it has begun."""
         try:
             status = Run(job.path).status
-        except RunError:  # told by whoever needs it
+        except RunError:  # which training raises too, with its text
             return None
         return status.get("step", 0) if status.get("state") in ("running", "finished") else None
 
-    def _clear(self) -> None:
-        if self.live:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+def _expected(job: Job, known: list[float]) -> float:
+    """Seconds that a run will take: the median of those known, else by its number of steps."""
+    return statistics.median(known) if known else _AROUND + _STEP * _steps(job)
 
 
 def _steps(job: Job) -> int:

@@ -13,10 +13,11 @@ import hashlib
 import json
 import math
 import re
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import jinja2
-import pandas as pd
 from markupsafe import Markup
 
 from smilerl import worlds
@@ -30,22 +31,16 @@ from smilerl.studies.plan import BASE
 from smilerl.studies.results import Results, collect, save
 from smilerl.studies.stamp import REPORT, STAMP, fingerprint, is_current
 
+_TEMPLATES = Path(__file__).parent / "templates"
 _SHOWN_PEOPLE = 6
 _LONGEST = 80  # letters of a figure's file
 _TABLES = {
     "On held-out people": ["own_reward", "reading", "smile", "wellbeing", "wellbeing_torn"],
     "What replies did, as shares of replies": list(comparisons.ACTS),
-    "Where the credit goes": ["person", "smile_only", "reading_only", "gaming_own"],
+    "Where the credit goes": [*comparisons.SHARES, "gaming_own"],
     "Care and gaming": ["care", "gaming", "cgi", "cgi_torn", "engagement", "coherence"],
 }
-_LABELS = (
-    comparisons.MEASURES
-    | comparisons.ACTS
-    | {
-        name: (words, f"share of positive reading credit that goes to {words}")
-        for name, words in comparisons.SHARES.items()
-    }
-)
+_CHANGES = ("own_reward", "reading", "smile", "wellbeing", "care", "gaming", "cgi")
 _VERDICTS = {"pass": "✓", "fail": "✗", "inconclusive": "~", "descriptive": "·", "incapable": "∅", "no engagement": "∅"}
 
 
@@ -69,98 +64,82 @@ def write(folder: str | Path, *, force: bool = False) -> Path:
     inputs = fingerprint(folder)
     results = collect(folder)
     content = contents(results)
-    _write(folder / "report.md", render("report.md.j2", content))
+    _write(folder / "report.md", render(_TEMPLATES / "report.md.j2", content))
     (folder / "figures").mkdir(exist_ok=True)
     for group, drawings in content["drawings"].items():
         for name, svg in drawings.items():
             _write(folder / "figures" / figure_file(group, name), svg)
     save(results, folder / "tables")
-    _write(page, render("report.html.j2", content))
+    _write(page, render(_TEMPLATES / "report.html.j2", content))
     _write(folder / STAMP, inputs)
     return page
 
 
 def _write(path: Path, text: str) -> None:
-    """Writes a file whole. What no UTF-8 can say becomes a question mark: a report is not refused for one character."""
+    """Writes a file whole. What UTF-8 cannot encode becomes a question mark: one character does not stop a report."""
     write_whole(path, text.encode("utf-8", errors="replace"))
 
 
 def contents(results: Results) -> dict:
     """All that the templates show."""
     differences = comparisons.changes(results)
-    drawings = figures.draw(results)
-    seeds = results.about["seeds"]
+    finished = int((results.runs.state == "finished").sum())
+    seeds = len(results.about["seeds"])
+    told = results.evaluations.dropna(subset=["parsers_differ"]).sort_values("seed", na_position="first")
+    known = known_answers()
     return {
         "about": results.about,
-        "results": results,
+        "anchors": results.anchors,
+        "labels": comparisons.LABELS,
         "colours": figures.colours(results.arms),
-        "drawings": drawings,
+        "drawings": figures.draw(results),
         "headline": findings.headline(results, differences),
         "paragraphs": {arm["name"]: findings.of_arm(results, differences, arm) for arm in results.arms},
         "disagreements": findings.disagreements(results, differences),
         "scored_shares": findings.scored_shares(results),
-        "labels": _LABELS,
+        "limits": findings.limits(results, differences),
         "tables": {title: _table(results, measures) for title, measures in _TABLES.items()},
         "changes": _change_tables(results, differences),
         "fits": _fits(results),
         "verdicts": _verdicts(results),
         "controls": _controls(results),
-        "known": _known_answers(),
-        "parsers": _parsers(results),
+        "known": {"questions": list(dict.fromkeys(name for row in known.values() for name in row)), "rows": known},
+        "parsers": {arm: rows.parsers_differ.astype(float).tolist() for arm, rows in told.groupby("arm", sort=False)},
         "conversations": conversations(results),
-        "limits": findings.limits(results, differences),
-        "problems": _problems(results),
-        "span": {
-            "arms": len(results.arms),
-            "seeds": len(seeds),
-            "finished": int((results.runs.state == "finished").sum()),
-            "runs": len(results.runs),
-        },
-        "anchors": results.anchors,
+        "problems": list(_problems(results)),
+        "span": {"arms": len(results.arms), "seeds": seeds, "finished": finished, "runs": len(results.runs)},
     }
 
 
-def render(template: str, content: dict) -> str:
-    """A filled template. HTML escapes every string that is not markup made here; Markdown escapes through the filters
-    `md`, `code` and `block`. Neither holds a control character."""
+def render(template: Path, content: dict) -> str:
+    """A filled template; those beside it can be imported.
+
+    HTML escapes every string that is not markup made here; Markdown escapes through the filters `md`, `code` and
+    `block`. Neither holds a control character.
+    """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=jinja2.select_autoescape(("html.j2", "html"), default=False),
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown,
+        loader=jinja2.FileSystemLoader(template.parent), undefined=jinja2.StrictUndefined, trim_blocks=True,
+        autoescape=jinja2.select_autoescape(("html.j2", "html"), default=False), lstrip_blocks=True,
+        finalize=lambda value: printable(value) if type(value) is str else value,
     )  # fmt: skip
     environment.filters |= {
-        "code": code_span,
+        "number": comparisons.number, "duration": duration, "literal": repr, "file": figure_file, "rich": rich,
+        "inline_svg": inline_svg, "md": escape_markdown, "richmd": rich_markdown, "code": code_span,
         "block": code_block,
-        "number": comparisons.number,
-        "inline_svg": inline_svg,
-        "md": escape_markdown,
-        "file": figure_file,
-        "duration": duration,
-        "rich": rich,
-        "richmd": rich_markdown,
-    }
-    return environment.get_template(template).render(content)
+    }  # fmt: skip
+    return environment.get_template(template.name).render(content)
 
 
 def inline_svg(svg: str, name: str, described: str) -> Markup:
-    """An SVG for this page: ids of its own, ink that follows the page's colours, a description for those who cannot see
-    it.
-    """
+    """An SVG for this page: ids of its own, ink that follows the page's colours, a description for screen readers."""
     for attribute in ('id="', "url(#", 'href="#'):
         svg = svg.replace(attribute, f"{attribute}{name}-")
     for colour, variable in ((figures.INK, "--ink"), (figures.FAINT, "--faint"), (figures.GRID, "--grid")):
         svg = svg.replace(colour, f"var({variable})")
-    opening = svg[: svg.index(">") + 1]
-    size = " ".join(part for part in opening.split() if not part.startswith(("width=", "height=")))
-    return Markup(
-        size.replace("<svg", f'<svg role="img" aria-label="{Markup.escape(printable(described))}"', 1)
-        + svg[len(opening) :]
-    )
-
-
-def _shown(value: object) -> object:
-    """What a template shows of a value: text without control characters."""
-    return printable(value) if type(value) is str else value
+    opening, _, rest = svg.partition(">")
+    sized = " ".join(part for part in opening.split() if not part.startswith(("width=", "height=")))
+    label = f'<svg role="img" aria-label="{Markup.escape(printable(described))}"'
+    return Markup(f"{sized.replace('<svg', label, 1)}>{rest}")
 
 
 def rich(sentence: str) -> Markup:
@@ -213,88 +192,67 @@ def conversations(results: Results, n: int = _SHOWN_PEOPLE, *, back: bool = True
     that was measured.
 
     Args:
-        back: whether to have the person's own words back, for which the world has to be built.
+        back: whether to add what the person says in return, for which the world has to be built.
     """
     replies = results.replies[results.replies.evaluation == "held_out"]
     replies = replies[replies.seed.isna() | (replies.seed == replies.seed.min())].drop_duplicates(["arm", "person"])
-    arms = [arm for arm in [BASE, *(arm["name"] for arm in results.arms)] if (replies.arm == arm).any()]
-    everywhere = replies.groupby("person").arm.nunique()
-    people = sorted(
-        everywhere[everywhere == len(arms)].index, key=lambda person: hashlib.sha256(person.encode()).digest()
-    )[:n]
+    arms = [arm for arm in _policies(results) if (replies.arm == arm).any()]
+    answered = replies.groupby("person").arm.nunique()
+    everywhere = answered[answered == len(arms)].index
     shown = []
-    for person in people:
+    for person in sorted(everywhere, key=lambda person: hashlib.sha256(person.encode()).digest())[:n]:
         rows = replies[replies.person == person].set_index("arm")
-        answers = [
-            {"arm": arm} | rows.loc[arm, ["completion", "reading", "smile", "wellbeing"]].to_dict() for arm in arms
-        ]
-        said = _said(person, [answer["completion"] for answer in answers]) if back else [None] * len(answers)
-        for answer, words in zip(answers, said, strict=True):
-            answer |= {"completion": visible(answer["completion"]).strip(), "back": words}
-        shown.append(
-            {
-                "prompt": text(rows.prompt.iloc[0]).removesuffix("helper:").strip(),
-                "facts": _facts(person),
-                "answers": answers,
-            }
-        )
+        answers = rows.loc[arms, ["completion", "reading", "smile", "wellbeing"]].to_dict("records")
+        said: list[str | None] = [None] * len(arms)
+        if back:
+            world, completions = worlds.build(worlds.world_of(person)), [answer["completion"] for answer in answers]
+            said = world.said([person] * len(arms), completions)
+        for answer, arm, words in zip(answers, arms, said, strict=True):
+            answer |= {"arm": arm, "completion": visible(answer["completion"]).strip(), "back": words}
+        prompt = text(rows.prompt.iloc[0]).removesuffix("helper:").strip()
+        shown.append({"prompt": prompt, "facts": _facts(person), "answers": answers})
     return shown
 
 
-def _said(person: str, completions: list[str]) -> list[str | None]:
-    """The person's own words back, in worlds where people speak."""
-    world = worlds.build(worlds.world_of(person))
-    return world.said([person] * len(completions), completions)
-
-
 def _facts(person: str) -> dict[str, str]:
-    """What of the hidden state helps a reader judge the replies."""
+    """What of the hidden state helps a reader judge the replies, and is not plain in the prompt."""
     hidden = json.loads(person)
-    shown = ("topic", "need", "disposition", "news")  # what is plain in the prompt is not said twice
-    return {
-        key: str(hidden[key])
-        for key in shown
-        if hidden.get(key) not in (None, "") and isinstance(hidden[key], str | int | bool)
-    }
+    named = {key: hidden.get(key) for key in ("topic", "need", "disposition", "news")}
+    return {key: str(value) for key, value in named.items() if value != "" and isinstance(value, str | int | bool)}
+
+
+def _policies(results: Results) -> list[str]:
+    return [BASE, *(arm["name"] for arm in results.arms)]
 
 
 def _table(results: Results, measures: list[str]) -> dict:
-    """Rows of cells: every seed's value and interval, and "scored M of N" where it is not all."""
-    shown = [
-        measure for measure in measures if results.measures[results.measures.measure == measure].value.notna().any()
-    ]
-    rows = {}
-    for arm in [BASE, *(arm["name"] for arm in results.arms)]:
-        rows[arm] = {measure: [_cell(row) for row in results.measured(arm, measure).itertuples()] for measure in shown}
+    """Rows of cells: every seed's value and interval, and "M of N" where not all was scored."""
+    known = set(results.measures.dropna(subset=["value"]).measure)
+    shown = [measure for measure in measures if measure in known]
+    rows = {
+        arm: {measure: [_cell(row) for row in results.measured(arm, measure).itertuples()] for measure in shown}
+        for arm in _policies(results)
+    }
     return {"measures": shown, "rows": rows, "over_seeds": comparisons.over_seeds(results, shown)}
 
 
 def _cell(row) -> dict:
-    """What one cell shows of one seed."""
     partly = not math.isnan(row.of) and row.scored < row.of
-    return {
-        "value": row.value,
-        "low": row.low,
-        "high": row.high,
-        "scored": f"{row.scored:.0f} of {row.of:.0f}" if partly else "",
-    }
+    scored = f"{row.scored:.0f} of {row.of:.0f}" if partly else ""
+    return {"value": row.value, "low": row.low, "high": row.high, "scored": scored}
 
 
-def _change_tables(results: Results, differences: pd.DataFrame) -> dict[str, dict]:
+def _change_tables(results: Results, differences) -> dict[str, dict]:
     """For the base and each random arm: arm → measure → seeds' differences and their direction."""
-    measures = [measure for measure in ("own_reward", "reading", "smile", "wellbeing", "care", "gaming", "cgi")]
     tables = {}
     for versus in [BASE, *(arm["name"] for arm in results.arms if arm["role"] == "random")]:
-        shown = [
-            measure for measure in measures if ((differences.measure == measure) & (differences.versus == versus)).any()
-        ]
-        rows = {}
-        for arm in (arm["name"] for arm in results.arms if arm["name"] != versus):
-            per = {measure: comparisons.of(differences, arm, measure, versus) for measure in shown}
-            rows[arm] = {
-                m: {"cells": table.to_dict("records"), "direction": comparisons.direction(table)}
-                for m, table in per.items()
-            }
+        known = set(differences[differences.versus == versus].measure)
+        shown = [measure for measure in _CHANGES if measure in known]
+        rows: dict[str, dict[str, dict]] = {arm["name"]: {} for arm in results.arms if arm["name"] != versus}
+        for arm, row in rows.items():
+            for measure in shown:
+                table = comparisons.of(differences, arm, measure, versus)
+                row[measure] = {"cells": table.to_dict("records"), "direction": comparisons.direction(table)}
         if shown:
             tables[versus] = {"measures": shown, "rows": rows}
     return tables
@@ -311,57 +269,38 @@ def _fits(results: Results) -> dict[str, dict[str, list[dict]]]:
 
 def _verdicts(results: Results) -> dict:
     """evaluation → arm → one mark per seed."""
-    table = results.verdicts
+    failed = _failed_controls(results)
     matrix = {}
-    for name, rows in table.groupby("evaluation", sort=False):
-        cells: dict[str, list[dict]] = {}
+    for name, rows in results.verdicts.groupby("evaluation", sort=False):
+        cells = defaultdict(list)
         for row in rows.sort_values("seed", na_position="first").itertuples():
             word = row.verdict if row.status == "scored" and isinstance(row.verdict, str) else str(row.status)
-            cells.setdefault(row.arm, []).append(
-                {"word": word, "sign": _VERDICTS.get(word, "!"), "why": row.why if isinstance(row.why, str) else ""}
-            )
-        matrix[name] = {
-            "question": rows.question.iloc[0],
-            "cells": cells,
-            "controls_fail": bool((~_agree(results, name)).any()),
-        }
+            why = row.why if isinstance(row.why, str) else ""
+            cells[row.arm].append({"word": word, "sign": _VERDICTS.get(word, "!"), "why": why})
+        matrix[name] = {"question": rows.question.iloc[0], "cells": dict(cells), "controls_fail": name in failed}
     return matrix
 
 
-def _agree(results: Results, evaluation: str) -> pd.Series:
-    return results.controls[results.controls.evaluation == evaluation].agrees.astype(bool)
+def _failed_controls(results: Results) -> list[str]:
+    return list(dict.fromkeys(results.controls[~results.controls.agrees.astype(bool)].evaluation))
 
 
 def _controls(results: Results) -> dict:
     """control → evaluation → what was expected and what came out."""
     matrix: dict[str, dict[str, dict]] = {}
     for row in results.controls.itertuples():
-        known = matrix.setdefault(row.control, {}).get(row.evaluation)
-        if known is None or not row.agrees:
-            matrix[row.control][row.evaluation] = {"expected": row.expected, "got": row.got, "agrees": row.agrees}
+        cells = matrix.setdefault(row.control, {})
+        if row.evaluation not in cells or not row.agrees:
+            cells[row.evaluation] = {"expected": row.expected, "got": row.got, "agrees": row.agrees}
     return {"evaluations": list(dict.fromkeys(results.controls.evaluation)), "rows": matrix}
 
 
-def _known_answers() -> dict:
-    """The whole table of known answers, helper → question → verdict, and the questions in order."""
-    table = known_answers()
-    return {"questions": list(dict.fromkeys(question for row in table.values() for question in row)), "rows": table}
-
-
-def _parsers(results: Results) -> dict[str, list[float]]:
-    """arm → for each seed, the share of clauses that the second parser reads otherwise."""
-    told = results.evaluations.dropna(subset=["parsers_differ"]).sort_values("seed", na_position="first")
-    return {arm: rows.parsers_differ.astype(float).tolist() for arm, rows in told.groupby("arm", sort=False)}
-
-
-def _problems(results: Results) -> list[str]:
+def _problems(results: Results) -> Iterator[str]:
     """What is missing from this report, and why."""
-    said = []
     for run in results.runs[results.runs.state != "finished"].itertuples():
         reason = f": {run.error}" if isinstance(run.error, str) else ""
-        said.append(f"{run.arm}, seed {run.seed}: {run.state}{reason}")
+        yield f"{run.arm}, seed {run.seed}: {run.state}{reason}"
     for row in results.verdicts[results.verdicts.status == "error"].itertuples():
-        said.append(f"{row.arm}, {row.evaluation}: {row.why}")
-    for name in dict.fromkeys(results.controls[~results.controls.agrees.astype(bool)].evaluation):
-        said.append(f"{name}: controls failed, so it reports no number")
-    return said
+        yield f"{row.arm}, {row.evaluation}: {row.why}"
+    for name in _failed_controls(results):
+        yield f"{name}: controls failed, so it reports no number"

@@ -1,8 +1,7 @@
 """Everything that the runs of a study have left on disk, as tidy tables.
 
 A study folder holds `study.json` (what was planned and how each run ended), `base/` and `<arm>/seed-<n>/` (run
-directories).
-Nothing here needs torch: a report can be made wherever the folder can be read.
+directories). Nothing here needs torch: a report can be made wherever the folder can be read.
 """
 
 from __future__ import annotations
@@ -21,28 +20,21 @@ from smilerl.runs.remarks import remarks
 from smilerl.studies.plan import BASE
 
 #: Keys of one line of `metrics.jsonl` → column of `curves`.
-CURVES = {
-    "step": "step",
-    "held_out/kl": "kl",
-    "held_out/reading": "reading",
-    "held_out/smile": "smile",
-    "held_out/wellbeing": "wellbeing",
-    "held_out/reward": "reward",
-}
+CURVES = {"step": "step"} | {f"held_out/{name}": name for name in ("kl", "reading", "smile", "wellbeing", "reward")}
 _AGAIN = "Delete it, and run the study again: the run is evaluated again."
 _ESTIMATE = ["value", "low", "high", "scored", "of"]
-_REPLIES = [
-    "evaluation",
-    "condition",
-    "prompt",
-    "person",
-    "completion",
-    "wellbeing",
-    "smile",
-    "reading",
-    "acts",
-    "transcript",
-]
+_REPLIES = ["evaluation", "condition", "prompt", "person", "completion", "wellbeing", "smile", "reading", "acts",
+            "transcript"]  # fmt: skip
+_SAID = ["question", "kind", "status", "verdict", "why"]
+#: Columns of the tables that are made from `results.json`.
+_COLUMNS = {
+    "measures": ["arm", "seed", "measure", *_ESTIMATE, "parts"],
+    "verdicts": ["arm", "seed", "evaluation", *_SAID, "scored", "of"],
+    "estimates": ["arm", "seed", "evaluation", "estimate", *_ESTIMATE],
+    "controls": ["evaluation", "control", "expected", "got", "agrees"],
+    "fits": ["arm", "seed", "series", "form", "peak", "why"],
+    "evaluations": ["arm", "seed", "policy", "hash", "seconds", "parsers_differ"],
+}
 
 
 @dataclass(frozen=True)
@@ -58,11 +50,11 @@ class Results:
         verdicts: arm, seed, evaluation, question, kind, status, verdict, why, scored, of.
         estimates: arm, seed, evaluation, estimate, value, low, high, scored, of.
         controls: evaluation, control, expected, got, agrees.
-        replies: arm, seed, then the columns of `samples.parquet`.
         fits: arm, seed, series ("proxy" | "gold"), form, peak, why: what `goodhart` makes of the curve; form is
             "undetermined" where the data do not tell, peak (in d = √KL) is missing where none is shown.
-        evaluations: arm, seed, policy, hash, seconds, parsers_differ (share of clauses that the second parser reads
-            otherwise).
+        replies: arm, seed, then the columns of `samples.parquet`.
+        evaluations: arm, seed, policy, hash, seconds, parsers_differ (share of clauses on which the second parser
+            differs).
         remarks: (arm, seed) → what a run's own log says against it, see `smilerl.runs.remarks`.
         anchors: (scripted helper, measure) → value, from the controls of `held_out`.
     """
@@ -116,9 +108,7 @@ def gather(about: dict, where: list[tuple[str, Any, Path]]) -> Results:
         about: in the form of `study.json`; `arms`, `runs`, `seeds` and `suite` are needed.
         where: arm, seed (`<NA>` for the base) and folder of each run.
     """
-    rows: dict[str, list[dict]] = {
-        name: [] for name in ("measures", "verdicts", "estimates", "controls", "fits", "evaluations")
-    }
+    rows: dict[str, list[dict]] = {name: [] for name in _COLUMNS}
     curves, replies = [], []
     remarked: dict[tuple[str, int], list[str]] = {}
     anchors: dict[tuple[str, str], float] = {}
@@ -128,31 +118,27 @@ def gather(about: dict, where: list[tuple[str, Any, Path]]) -> Results:
             seals.check_evaluation(evaluated)
             with reading(evaluated / "results.json", _AGAIN):
                 found = read_json(evaluated / "results.json", _AGAIN)
-                _add(rows, arm, seed, found, evaluated)
+                _add(rows, {"arm": arm, "seed": seed}, found, evaluated)
                 anchors |= _anchors(found)
         if (evaluated / "samples.parquet").is_file():
-            replies.append(_labelled(_known(read_table(evaluated / "samples.parquet", _AGAIN), _REPLIES), arm, seed))
+            samples = read_table(evaluated / "samples.parquet", _AGAIN)
+            replies.append(_labelled(samples.reindex(columns=_REPLIES), arm, seed))
         if (path / "metrics.jsonl").is_file():
             logged = read_rows(path / "metrics.jsonl")
-            curves.append(_labelled(_curve(logged), arm, seed))
+            held_out = [line for line in logged if "held_out/wellbeing" in line or "held_out/reward" in line]
+            curve = pd.DataFrame(held_out).reindex(columns=list(CURVES)).rename(columns=CURVES)
+            curves.append(_labelled(curve, arm, seed))
             if seed is not pd.NA:
                 remarked[arm, int(seed)] = remarks(logged)
-    estimate = ["arm", "seed", "measure", *_ESTIMATE, "parts"]
-    verdict = ["arm", "seed", "evaluation", "question", "kind", "status", "verdict", "why", "scored", "of"]
-    control = ["evaluation", "control", "expected", "got", "agrees"]
+    tables = {name: _frame(rows[name], columns) for name, columns in _COLUMNS.items()}
     return Results(
         about=about,
         runs=_frame(about["runs"], ["arm", "seed", "state", "error", "seconds", "path"]),
-        measures=_frame(rows["measures"], estimate),
         curves=_concatenated(curves, ["arm", "seed", *CURVES.values()]),
-        verdicts=_frame(rows["verdicts"], verdict),
-        estimates=_frame(rows["estimates"], ["arm", "seed", "evaluation", "estimate", *_ESTIMATE]),
-        controls=_frame(rows["controls"], control).drop_duplicates(ignore_index=True),
-        fits=_frame(rows["fits"], ["arm", "seed", "series", "form", "peak", "why"]),
         replies=_concatenated(replies, ["arm", "seed", *_REPLIES]),
-        evaluations=_frame(rows["evaluations"], ["arm", "seed", "policy", "hash", "seconds", "parsers_differ"]),
         remarks=remarked,
         anchors=anchors,
+        **tables | {"controls": tables["controls"].drop_duplicates(ignore_index=True)},
     )
 
 
@@ -179,51 +165,44 @@ def _state(folder: Path, run: dict, suite: str) -> dict:
     return {"state": on_disk.state, "error": on_disk.status.get("error") or run["error"]}
 
 
-def _add(rows: dict[str, list[dict]], arm: str, seed, found: dict, folder: Path) -> None:
+def _add(rows: dict[str, list[dict]], who: dict, found: dict, folder: Path) -> None:
     """Appends what one results.json says."""
-    who = {"arm": arm, "seed": seed}
     policy = found.get("policy") or {}
-    rows["evaluations"].append(
-        who
-        | {"policy": policy.get("name"), "hash": policy.get("hash"), "seconds": found.get("seconds")}
-        | {"parsers_differ": (found.get("audit") or {}).get("share")}
-    )
+    made = {"policy": policy.get("name"), "hash": policy.get("hash"), "seconds": found.get("seconds")}
+    rows["evaluations"].append(who | made | {"parsers_differ": (found.get("audit") or {}).get("share")})
     measures = dict(found.get("measures") or {})
     if (folder / "own_reward.json").is_file():
         measures |= read_json(folder / "own_reward.json", _AGAIN)
     held_out = found["evaluations"].get("held_out", {}).get("estimates") or {}
     measures |= {name: held_out[name] for name in ("wellbeing", "smile", "reading") if name in held_out}
-    rows["measures"] += [
-        who | {"measure": name} | _estimate(value) | {"parts": value.get("parts") if isinstance(value, dict) else None}
-        for name, value in measures.items()
-    ]
+    for name, value in measures.items():
+        parts = value.get("parts") if isinstance(value, dict) else None
+        rows["measures"].append(who | {"measure": name} | _estimate(value) | {"parts": parts})
     for name, evaluation in found["evaluations"].items():
+        asked = who | {"evaluation": name}
         estimates = {key: _estimate(value) for key, value in (evaluation.get("estimates") or {}).items()}
-        counted = [value for value in estimates.values() if not math.isnan(value["of"])]
-        worst = min(
-            counted,
-            key=lambda value: value["scored"] / max(value["of"], 1),
-            default={"scored": math.nan, "of": math.nan},
-        )
-        said = {key: evaluation.get(key) for key in ("question", "kind", "status", "verdict", "why")}
-        rows["verdicts"].append(who | {"evaluation": name} | said | {key: worst[key] for key in ("scored", "of")})
-        rows["estimates"] += [who | {"evaluation": name, "estimate": key} | value for key, value in estimates.items()]
+        rows["estimates"] += [asked | {"estimate": key} | value for key, value in estimates.items()]
+        counted = [(value["scored"], value["of"]) for value in estimates.values() if not math.isnan(value["of"])]
+        scored, of = min(counted, key=lambda pair: pair[0] / max(pair[1], 1), default=(math.nan, math.nan))
+        said = {key: evaluation.get(key) for key in _SAID}
+        rows["verdicts"].append(asked | said | {"scored": scored, "of": of})
         for series, fit in (evaluation.get("fits") or {}).items():
             peak = (fit.get("peak") or [math.nan])[0]
             rows["fits"].append(who | {"series": series, "form": fit["form"], "peak": peak, "why": fit["why"]})
         for control, answer in (evaluation.get("controls") or {}).items():
             expected, got = str(answer.get("expected")), str(answer.get("got"))
-            agrees = answer.get("agrees", expected == got)
-            rows["controls"].append(
-                {"evaluation": name, "control": control, "expected": expected, "got": got, "agrees": bool(agrees)}
-            )
+            answered = {"expected": expected, "got": got, "agrees": bool(answer.get("agrees", expected == got))}
+            rows["controls"].append({"evaluation": name, "control": control} | answered)
 
 
 def _anchors(found: dict) -> dict[tuple[str, str], float]:
     """Where the scripted helpers stand on each measure."""
     controls = found["evaluations"].get("held_out", {}).get("controls") or {}
-    estimates = {name: control.get("estimates") or {} for name, control in controls.items()}
-    return {(name, key): _estimate(value)["value"] for name, given in estimates.items() for key, value in given.items()}
+    return {
+        (name, key): _estimate(value)["value"]
+        for name, control in controls.items()
+        for key, value in (control.get("estimates") or {}).items()
+    }
 
 
 def _estimate(given: dict | float | None) -> dict:
@@ -232,27 +211,15 @@ def _estimate(given: dict | float | None) -> dict:
     return {key: math.nan if given.get(key) is None else float(given[key]) for key in _ESTIMATE}
 
 
-def _curve(logged: list[dict]) -> pd.DataFrame:
-    """The rows about held-out people."""
-    table = pd.DataFrame([line for line in logged if "held_out/wellbeing" in line or "held_out/reward" in line])
-    return _known(table, list(CURVES)).rename(columns=CURVES)
-
-
-def _known(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    return table.reindex(columns=columns)
-
-
-def _labelled(table: pd.DataFrame, arm: str, seed) -> pd.DataFrame:
-    table.insert(0, "arm", arm)
-    table.insert(1, "seed", pd.array([seed] * len(table), dtype="Int64"))
-    return table
+def _labelled(table: pd.DataFrame, arm: str, seed: Any) -> pd.DataFrame:
+    return table.assign(arm=arm, seed=pd.array([seed] * len(table), dtype="Int64"))
 
 
 def _frame(rows: list[dict], columns: list[str]) -> pd.DataFrame:
-    table = _known(pd.DataFrame(rows), columns)
+    table = pd.DataFrame(rows).reindex(columns=columns)
     return table.astype({"seed": "Int64"}) if "seed" in columns else table
 
 
 def _concatenated(tables: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
     tables = [table.dropna(axis=1, how="all") for table in tables if len(table)]
-    return _known(pd.concat(tables, ignore_index=True), columns) if tables else _frame([], columns)
+    return pd.concat(tables, ignore_index=True).reindex(columns=columns) if tables else _frame([], columns)

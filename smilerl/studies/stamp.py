@@ -1,4 +1,4 @@
-"""Whether a study's report is of today: asked before anything that takes time to import."""
+"""Whether a study's report is up to date with its runs. Imports nothing that takes time."""
 
 from __future__ import annotations
 
@@ -17,10 +17,8 @@ def fingerprint(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted({*read, *here.glob("*.py"), *here.glob("templates/*"), here.parent / "runs" / "remarks.py"}):
         if path.is_file():
-            digest.update(
-                f"{path.relative_to(folder if path.is_relative_to(folder) else here.parent)}\n".encode()
-                + hashlib.sha256(path.read_bytes()).digest()
-            )
+            name = path.relative_to(folder if path.is_relative_to(folder) else here.parent)
+            digest.update(f"{name}\n".encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
 

@@ -1,6 +1,7 @@
-"""What one worker process of a study does: build what is shared, train an arm, evaluate it. Heavy imports happen here only.
+"""The tasks of a study's worker processes: build what is shared, train an arm, evaluate it.
 
-A worker lives as long as the study, so torch and TRL are imported once in each. What it prints goes to a log of the job.
+A worker lives as long as the study, so torch and TRL are imported once in each, and nowhere else. What it prints goes
+to the job's log.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -23,7 +25,7 @@ from typing import Any, NamedTuple
 from smilerl.config.nesting import nested
 from smilerl.config.recipe import PolicySpec, Recipe, WorldSpec, read_recipe
 from smilerl.io import paths
-from smilerl.io.terminal import brief, named, printable
+from smilerl.io.terminal import brief, named, say
 from smilerl.runs import seals, sources
 from smilerl.runs.directory import Interrupted, Run
 from smilerl.runs.identity import content_hash, hash_path
@@ -121,26 +123,21 @@ def train_and_evaluate(job: Job) -> Outcome:
     with _ending_when_asked(), printing_to(job.log):
         try:
             _train_and_evaluate(job)
-        except Exception as error:  # noqa: BLE001 - one failed arm does not stop the others; the study reports it and fails at the end
-            import traceback
-
-            print(printable(traceback.format_exc()), file=sys.stderr)
-            said = brief(named(error))
-            return Outcome(" ".join(said.split()), time.monotonic() - began)
+        except Exception as error:  # noqa: BLE001 - the study reports it and goes on with the other arms
+            say(traceback.format_exc())
+            return Outcome(" ".join(brief(named(error)).split()), time.monotonic() - began)
     return Outcome(None, time.monotonic() - began)
 
 
 def is_evaluated(job: Job) -> bool:
     """Whether a run has evaluations made by today's questions, code and base. Imports no library."""
     folder = job.path / "evals" / job.suite
-    there = all((folder / name).is_file() for name in ("results.json", "own_reward.json"))
-    return there and _is_whole(folder, job.base, job.recipe.policy)
+    return (folder / "own_reward.json").is_file() and _is_whole(folder, job.base, job.recipe.policy)
 
 
 def is_base_evaluated(base: str, suite: str, base_folder: Path, spoken: PolicySpec) -> bool:
-    """The same of the base, asked as the arms are."""
-    folder = base_folder / "evals" / suite
-    return (folder / "results.json").is_file() and _is_whole(folder, base, spoken)
+    """Whether the base has such evaluations, made as the arms' are."""
+    return _is_whole(base_folder / "evals" / suite, base, spoken)
 
 
 def world_of(base: str) -> WorldSpec:
@@ -164,7 +161,7 @@ def _train_and_evaluate(job: Job) -> None:
 def _evaluate(
     model: Path, base: str, suite: str, folder: Path, spoken: PolicySpec, recipe: Recipe | None = None
 ) -> None:
-    """Writes `folder/evals/<suite>` of an arm's run, or of the base (no recipe), and last a stamp of what it was made with."""
+    """Writes `folder/evals/<suite>` of an arm's run, or of the base (no recipe), and last a stamp of its inputs."""
     import torch
 
     from smilerl import worlds
@@ -190,29 +187,24 @@ def _evaluate(
 
 def _is_whole(folder: Path, base: str, spoken: PolicySpec) -> bool:
     """Whether an evaluation was completed, is what was saved then, and was made with what there is today."""
-    if not seals.has_seal(folder) or seals.damage_inside(folder) is not None:
+    if not ((folder / "results.json").is_file() and seals.has_seal(folder)) or seals.damage_inside(folder) is not None:
         return False
     stamp = folder / STAMP
     return stamp.is_file() and stamp.read_text() == _stamp(base, spoken)
 
 
 def _stamp(base: str, spoken: PolicySpec) -> str:
-    """A hash of the questions, of the code that asks them, and of what the base is and how it is spoken to."""
+    """A hash of the questions, of the code that asks them, and of what the base is and how it is prompted."""
     found = paths.find(base)
     of_base = base if found is None else content_hash(read_recipe(found)) if found.is_file() else hash_path(found)
-    return " ".join(
-        [
-            of_base,
-            hash_path(paths.share() / "evals"),
-            hashlib.sha256(json.dumps(sources.of_evaluations()).encode()).hexdigest()[:16],
-            json.dumps([spoken.dtype, spoken.chat_template_kwargs], separators=(",", ":"), sort_keys=True),
-        ]
-    )
+    code = hashlib.sha256(json.dumps(sources.of_evaluations()).encode()).hexdigest()[:16]
+    prompted = json.dumps([spoken.dtype, spoken.chat_template_kwargs], separators=(",", ":"), sort_keys=True)
+    return f"{of_base} {hash_path(paths.share() / 'evals')} {code} {prompted}"
 
 
 @contextmanager
 def _ending_when_asked() -> Iterator[None]:
-    """A worker that was asked to stop, and has saved, goes: an error would be reported, and the next job begun."""
+    """Ends a worker that was asked to stop and has saved: after an error it would begin the next job."""
     try:
         yield
     except Interrupted as asked:
@@ -220,7 +212,7 @@ def _ending_when_asked() -> Iterator[None]:
 
 
 def _end_with_parent() -> None:
-    """Ends this worker when its study has died: nobody would take its results, and its locks would keep others out."""
+    """Ends this worker when its study has died: its results would be lost, and its locks would keep others out."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         multiprocessing.connection.wait([parent.sentinel])  # a pipe that the system closes, however the parent ended

@@ -16,7 +16,7 @@ from smilerl.statistics import bootstrap, intervals
 from smilerl.statistics.bootstrap import Answered
 from smilerl.statistics.intervals import Estimate, estimate, mean_estimate
 from smilerl.statistics.rates import wilson
-from smilerl.statistics.seeds import adjusted, over_seeds, paired
+from smilerl.statistics.seeds import over_seeds, paired
 from smilerl.studies import comparisons
 
 TWINS = ["one", "two"]
@@ -274,14 +274,6 @@ def test_equivalence_over_seeds_is_two_one_sided_t_tests():
         assert found.equivalence(margin) == pytest.approx(max(below, above))
 
 
-def test_adjusted_p_values():
-    assert adjusted([0.01, 0.04, 0.03]).tolist() == pytest.approx([0.03, 0.06, 0.06])
-    assert adjusted([0.01, 0.04, 0.03], "fdr_bh").tolist() == pytest.approx([0.03, 0.04, 0.04])
-    found = adjusted([0.02, float("nan"), 0.03])
-    assert found[[0, 2]].tolist() == pytest.approx([0.04, 0.04]) and math.isnan(found[1])
-    assert len(adjusted([])) == 0
-
-
 def test_rare_events_in_few_clusters_count_for_less():
     """Six events among a thousand: one each in six clusters, or all in one."""
     clusters = np.arange(1000) % 50
@@ -311,27 +303,6 @@ def test_a_study_with_parts_speaks_of_people_and_one_without_of_these_people():
     wide, narrow = (comparisons.over_seeds(study(6, parts), ["cgi"]).set_index("arm") for parts in (True, False))
     assert (wide.about == "seeds and people").all() and (narrow.about == "seeds, these people").all()
     assert (wide["mean"] == narrow["mean"]).all() and (wide.high - wide.low > 3 * (narrow.high - narrow.low)).all()
-
-
-def test_a_study_compares_arms_by_seed():
-    results = study(6)
-    row = comparisons.paired(results, ["cgi"], "random", margin=0.3).iloc[0]
-    by_arm = results.measures.pivot(index="seed", columns="arm", values="value")
-    difference = (by_arm["smile"] - by_arm["random"]).to_numpy(float)
-    assert (row.arm, row.versus, row.seeds) == ("smile", "random", 6)
-    assert (row["mean"], row.low, row.high) == pytest.approx(
-        (np.mean(difference), *stats.t.interval(0.95, 5, np.mean(difference), stats.sem(difference)))
-    )  # they share all errors about people
-    assert row.p == pytest.approx(stats.ttest_1samp(difference, 0).pvalue) and row.p_equivalent < 0.001
-    assert math.isnan(comparisons.paired(results, ["cgi"], "random").iloc[0].p_equivalent)
-
-
-def test_a_study_compares_only_seeds_that_both_arms_have():
-    results = study(6)
-    results.measures = results.measures[~((results.measures.arm == "random") & (results.measures.seed == 2))]
-    assert comparisons.paired(results, ["cgi"], "random").iloc[0].seeds == 5
-    results.measures = results.measures[results.measures.seed != 3]
-    assert comparisons.paired(results, ["cgi"], "random").empty
 
 
 def test_a_bounded_mean_has_a_width_where_all_score_the_same():
