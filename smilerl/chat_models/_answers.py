@@ -60,7 +60,9 @@ def read(content: bytes) -> Reply:
         text = visible([message])
     if not isinstance(text, str):
         why = " ".join(str(message.get("refusal") or f"finish_reason {choice.get('finish_reason')}").split())[:200]
-        fix = "It declined, called a tool, or used all tokens for thoughts: take another model, or raise max_new_tokens."
+        fix = (
+            "It declined, called a tool, or used all tokens for thoughts: take another model, or raise max_new_tokens."
+        )
         raise Trouble(f"the model answered without text ({why})", fix=fix)
     # JSON may hold half of a surrogate pair; a file may not.
     return Reply(text.encode("utf-8", "replace").decode(), *tokens)
