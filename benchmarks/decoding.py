@@ -1,8 +1,8 @@
-"""What our decoding saves beside the model's `generate`: `python benchmarks/decoding.py [--model DIR] [--rounds 5]`.
+"""Compares our decoding with the model's `generate`: `python benchmarks/decoding.py [--model DIR] [--rounds 5]`.
 
-Both draw the same tokens for a seed, which is checked each time. They run in turn on the workloads of a study: replies to
-held-out people, several candidates a prompt, and greedy replies; medians over rounds. Our decoding stays if it is at
-least 1.3 times as fast.
+Both draw the same tokens for a seed, which is checked each time. They run in turn on the workloads of a study: replies
+to held-out people, several candidates a prompt, and greedy replies; medians over rounds. Our decoding stays as long as
+sampling is at least 1.3 times as fast with it.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
     chat_model = build({"name": "endpoint", "args": {"url": "http://127.0.0.1:8000/v1", "model": "Qwen/Qwen3-8B"}})
     replies = chat_model([[{"role": "user", "content": "Hello."}]], max_new_tokens=32)
 
-Equal specs share one chat model in a process, so that its weights are loaded once. Building loads nothing and makes no call;
-`check` tests before a run begins whether the chat model will work.
+Equal specs share one chat model in a process, so that its weights are loaded once. Building loads nothing and makes no
+call; `check` tests before a run begins whether the chat model will work.
 """
 
 from __future__ import annotations

@@ -4,12 +4,12 @@
     {name: endpoint, args: {url: "https://api.openai.com/v1", model: gpt-4.1-mini, key_env: OPENAI_API_KEY,
                             prices: {input: 0.4, output: 1.6}}}
 
-Failures that may pass (refused, slow, cut off, malformed, 429, 5xx) are retried with growing waits, or as Retry-After says; others
-are errors at once. Replies are cached on disk. The API key comes from the environment, is written nowhere and follows no redirect.
-At most 8 MB of an answer are read, and one try ends after `timeout` seconds, however the server sends.
+Failures that may pass (refused, slow, cut off, malformed, 429, 5xx) are retried with growing waits, or as Retry-After
+says; others are errors at once. Replies are cached on disk. The API key comes from the environment, is written nowhere
+and follows no redirect. At most 8 MB of an answer are read, and one try ends after `timeout` seconds.
 
-The `openai` client is not used: it neither bounds the length and total time of an answer nor retries malformed ones, and its waits
-cannot be stopped, so deadline, bounds and retries would stay ours beside it. Importing it takes .4 s.
+The `openai` client is not used: it neither bounds the length and total time of an answer nor retries malformed ones,
+and its waits cannot be stopped, so all of that would stay our code beside it. Importing it takes .4 s.
 """
 
 from __future__ import annotations
@@ -103,10 +103,12 @@ class Endpoint:
                 "the value is not repeated here, since it may be the key itself, which belongs in no file"
             )
         for name, holds, said in (
-            ("timeout", 0 < self.timeout <= 1e7, "above 0 and at most 1e7 seconds"), ("retries", self.retries >= 0, "at least 0"),
-            ("concurrency", self.concurrency >= 1, "at least 1"), ("most_failed", 0 <= self.most_failed < 1, "in [0, 1)"),
+            ("timeout", 0 < self.timeout <= 1e7, "above 0 and at most 1e7 seconds"),
+            ("retries", self.retries >= 0, "at least 0"),
+            ("concurrency", self.concurrency >= 1, "at least 1"),
+            ("most_failed", 0 <= self.most_failed < 1, "in [0, 1)"),
             ("first_wait", self.first_wait >= 0, "at least 0"),
-        ):  # fmt: skip
+        ):
             if not holds:
                 return f"{name} is {getattr(self, name)}, but should be {said}"
         if self.prices is not None and set(self.prices) != {"input", "output"}:
@@ -213,7 +215,7 @@ class Endpoint:
         return read(content)
 
     def _post_in_time(self, body: dict) -> tuple[int, httpx.Headers, bytes]:
-        """Status, headers and body, within `timeout` seconds in all; httpx's own timeout starts again with each byte."""
+        """Status, headers and body within `timeout` seconds in all; httpx's timeout starts again with each byte."""
         answered: Future = Future()
         headers = {"Authorization": f"Bearer {self._secret}"} if self.key_env else {}
 
@@ -256,10 +258,8 @@ class Endpoint:
         return {"address": self._address, "body": body}
 
     def _body(self, conversation: Conversation, max_new_tokens: int, temperature: float, seed: int) -> dict[str, Any]:
-        body = {
-            "model": self.model, "messages": list(conversation), "max_tokens": max_new_tokens, "temperature": temperature,
-            "seed": seed, **self.extra,
-        }  # fmt: skip
+        settings = {"max_tokens": max_new_tokens, "temperature": temperature, "seed": seed, **self.extra}
+        body = {"model": self.model, "messages": list(conversation), **settings}
         return {name: value for name, value in body.items() if value is not None}
 
     @property

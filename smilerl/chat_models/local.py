@@ -164,8 +164,8 @@ def _explained(model: str) -> Iterator[None]:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ChatModelError(
             f"the chat model 'local' cannot load '{model}': {reason}\n"
-            "Write a directory with a model, or the id of one on the Hub (org/name). A gated one needs its terms accepted "
-            "there and `hf auth login`; without network, a model that was downloaded before."
+            "Write a directory with a model, or the id of one on the Hub (org/name). A gated one needs its terms "
+            "accepted there and `hf auth login`; without network, a model that was downloaded before."
         ) from None
 
 

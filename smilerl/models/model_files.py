@@ -12,8 +12,8 @@ from smilerl.runs import seals
 
 #: Files of a model that are JSON objects.
 _OBJECTS = (
-    "generation_config.json", "adapter_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-    "added_tokens.json", "vocab.json", "model.safetensors.index.json",
+    "generation_config.json", "adapter_config.json", "tokenizer.json", "tokenizer_config.json",
+    "special_tokens_map.json", "added_tokens.json", "vocab.json", "model.safetensors.index.json",
 )  # fmt: skip
 #: The most bytes of a config.json; those of classifiers list their labels.
 _MOST_CONFIG = 4 * 1024 * 1024
@@ -80,8 +80,13 @@ def check_configuration(folder: str | Path) -> None:
 
     transformers would load an `attn_implementation` of `org/name` from the Hub as a kernel, and run it.
     """
-    for name in _OBJECTS:
-        _check_object(Path(folder) / name)
+    for file in (Path(folder) / name for name in _OBJECTS):
+        if not file.is_file():
+            continue
+        if file.stat().st_size <= bounded.MOST_SETTINGS:
+            bounded.mapping(file, bounded.MOST_SETTINGS)
+        elif not _starts(file).startswith(b"{"):
+            raise ValueError(f"{printable(file)}: should be a JSON object, and does not begin with one.")
     file = Path(folder) / "config.json"
     if not file.is_file():
         return
@@ -97,16 +102,9 @@ def check_configuration(folder: str | Path) -> None:
         )
 
 
-def _check_object(file: Path) -> None:
-    """Raises ValueError where a file is not a JSON object; reads only the beginning of a long one."""
-    if not file.is_file():
-        return
-    if file.stat().st_size <= bounded.MOST_SETTINGS:
-        bounded.mapping(file, bounded.MOST_SETTINGS)
-        return
+def _starts(file: Path) -> bytes:
     with file.open("rb") as opened:
-        if not opened.read(4096).lstrip().startswith(b"{"):
-            raise ValueError(f"{printable(file)}: should be a JSON object, and does not begin with one.")
+        return opened.read(4096).lstrip()
 
 
 def _sizes(said: Any) -> Iterator[tuple[str, Any]]:

@@ -232,7 +232,7 @@ def policy_of(spec: PolicySpec, world: HasVocabulary, *, is_trainable: bool = Tr
 
 
 def reward_model_of(spec: PolicySpec) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A reward model to train: the body of a pretrained LM with a fresh head of one number (of torch's current seed)."""
+    """A reward model to train: a pretrained LM with a fresh head of one number (of torch's current seed)."""
     name = str(spec.model_name_or_path)
     model_files.check(name)
     tokenizer = load_tokenizer(name)
@@ -286,8 +286,8 @@ def _loading(name: str, files: str = "") -> Iterator[None]:
 def _refuse_missing(name: str, missing: Iterable[str]) -> None:
     if lacking := sorted(missing):
         raise ValueError(
-            f"the model {name} has no weights for {', '.join(lacking[:3])}{', ...' * (len(lacking) > 3)}: they would be "
-            "random numbers.\n    Name a model that was saved whole."
+            f"the model {name} has no weights for {', '.join(lacking[:3])}{', ...' * (len(lacking) > 3)}: they would "
+            "be random numbers.\n    Name a model that was saved whole."
         )
 
 

@@ -11,7 +11,7 @@ import torch
 
 
 def generators(all_devices: bool = True) -> tuple:
-    """The states of Python, NumPy, torch, and CUDA: a list of all devices, or of the current one; None before its use."""
+    """The states of Python, NumPy, torch, and CUDA: a list of all devices, the current one's, or None before use."""
     cuda = None
     if torch.cuda.is_initialized():
         cuda = torch.cuda.get_rng_state_all() if all_devices else torch.cuda.get_rng_state()

@@ -19,10 +19,10 @@ _BOXED = re.compile(r"(?:\$\$?|\\[(\[])?\s*\\boxed\{\s*(?:\\text\{)?([^{}\\]*)\}
 _REMARK = re.compile(r"(.*\S)\s*\(\s*([a-z][a-z ,'’-]{0,60})[.!]?\s*\)[.!]?", re.IGNORECASE | re.ASCII)
 #: Words by which a remark may take the number back, or name another.
 _HEDGES = frozenset(
-    "or not no to maybe perhaps possibly probably but if unless could might may should would almost nearly between later "
-    "first then now was instead rather actually half out of minus plus less more fewer about around roughly approximately "
-    "wait unsure sure uncertain than from on at reversed revised changed corrected inverted percent stars say said says "
-    "quoted example".split()
+    "or not no to maybe perhaps possibly probably but if unless could might may should would almost nearly between "
+    "later first then now was instead rather actually half out of minus plus less more fewer about around roughly "
+    "approximately wait unsure sure uncertain than from on at reversed revised changed corrected inverted percent "
+    "stars say said says quoted example".split()
 )
 #: Markdown and quotes around words and numbers.
 _MARKS = "*_`#\"'“”‘’ \t"

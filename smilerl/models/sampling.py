@@ -27,12 +27,7 @@ Completion = str | list[dict[str, str]] | list[int]
 
 
 def sample(
-    policy: Policy,
-    prompts: Sequence[Prompt],
-    *,
-    max_new_tokens: int,
-    seed: int | Sequence[int],
-    **settings: Any,
+    policy: Policy, prompts: Sequence[Prompt], *, max_new_tokens: int, seed: int | Sequence[int], **settings: Any
 ) -> list[str]:
     """One completion for each prompt, as text: `sample_ids`, decoded. Takes the same settings."""
     ids = sample_ids(policy, prompts, max_new_tokens=max_new_tokens, seed=seed, **settings)
@@ -40,7 +35,7 @@ def sample(
 
 
 def decoded(tokenizer: Any, prompts: Sequence[Prompt], ids: Sequence[list[int]]) -> list[str]:
-    """Completions of N prompts as text, each after the tag by which the chat template opened its thoughts, if it did."""
+    """Completions of N prompts as text, each after the tag by which the chat template opened its thoughts."""
     said = tokenizer.batch_decode(ids, skip_special_tokens=True) if len(ids) else []
     tag = opening_after(tokenizer, prompts)
     return [replies.opened(one, tag) for one in said] if tag else said

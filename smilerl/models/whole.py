@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def loading_whole() -> Iterator[None]:
-    """Hides from `from_pretrained` the settings by which ZeRO-3 gives each rank a slice, and FSDP only the first rank weights."""
+    """Hides the settings by which `from_pretrained` splits weights (ZeRO-3) or loads them in one rank only (FSDP)."""
     from transformers.integrations import deepspeed
 
     reference, variable = deepspeed._hf_deepspeed_config_weak_ref, "FSDP_CPU_RAM_EFFICIENT_LOADING"

@@ -66,7 +66,7 @@ def _fetched(name: str, weights: bool, above: tuple[str, ...]) -> Path:
 
 
 def pull(name: str, to: Path | None = None) -> Path:
-    """A whole copy of a repository, fetched into `TO.COMMIT.unfinished` and then renamed; a killed pull can be repeated.
+    """A whole copy of a repository, fetched into `TO.COMMIT.unfinished` and renamed; a killed pull can be repeated.
 
     Args:
         name: `org/name`, `org/name@revision` or `datasets/org/name`.

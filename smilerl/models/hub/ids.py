@@ -108,8 +108,8 @@ def explained(hub_id: HubId, doing: str = "read") -> Iterator[None]:
 
         why = f"{type(error).__name__}: {first_line(error)}"
         raise HubError(
-            f"the Hub at {constants.ENDPOINT} was not reached about {hub_id} ({why}).\n    Try again; complete files are "
-            "not sent or fetched twice. Set HF_HUB_OFFLINE=1 to use what the cache holds."
+            f"the Hub at {constants.ENDPOINT} was not reached about {hub_id} ({why}).\n    Try again; complete files "
+            "are not sent or fetched twice. Set HF_HUB_OFFLINE=1 to use what the cache holds."
         ) from None
 
 

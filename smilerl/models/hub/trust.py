@@ -138,9 +138,9 @@ def refuse_to_build(recipe: Path) -> None:
     """Raises HubError for a recipe from elsewhere that is named in place of a model: it is not built."""
     if is_foreign_file(recipe):
         raise HubError(
-            f"{printable(recipe)} is the recipe of a model from elsewhere, and nothing that lies in a repository is built.\n"
-            f"    Name its folder, {printable(recipe.parent)}; or look at the recipe, and train it: smilerl train "
-            f"{printable(recipe)}"
+            f"{printable(recipe)} is the recipe of a model from elsewhere, and nothing that lies in a repository is "
+            f"built.\n    Name its folder, {printable(recipe.parent)}; or look at the recipe, and train it: smilerl "
+            f"train {printable(recipe)}"
         )
 
 
@@ -206,14 +206,11 @@ def _holds_weights(found: Path) -> bool:
 def _refusal(where: str, part: str, one: Strange) -> HubError:
     ways = [way for way in ("--trust" if one.opens else None, _HOW.get(part)) if way]
     never = "" if one.opens else " Nothing that lies in a repository is built."
-    fix = (
-        f"If you have looked at it and want it, add {', or '.join(ways)}."
-        if ways
-        else "Train it yourself if you trust it."
-    )
+    add = f"If you have looked at it and want it, add {', or '.join(ways)}."
     return HubError(
-        f"the recipe of {printable(where)} names '{_shown(one.value)}' ({dotted(one.key)[:200]}), {one.what}; it is not part "
-        f"of smilerl.\n    A recipe from elsewhere may name weights, data on the Hub, and parts of smilerl.{never}\n    {fix}"
+        f"the recipe of {printable(where)} names '{_shown(one.value)}' ({dotted(one.key)[:200]}), {one.what}; it is "
+        "not part of smilerl.\n    A recipe from elsewhere may name weights, data on the Hub, and parts of smilerl."
+        f"{never}\n    {add if ways else 'Train it yourself if you trust it.'}"
     )
 
 
