@@ -227,8 +227,8 @@ def policy_of(spec: PolicySpec, world: HasVocabulary, *, is_trainable: bool = Tr
         return fresh_policy(spec.config, world, dtype=spec.dtype)
     if spec.model_name_or_path is None:
         raise ValueError("a policy needs model_name_or_path or config")
-    settings = {"dtype": spec.dtype, "attn_implementation": spec.attn_implementation}
-    return load_policy(spec.model_name_or_path, **settings, is_trainable=is_trainable)
+    name, attention = spec.model_name_or_path, spec.attn_implementation
+    return load_policy(name, dtype=spec.dtype, attn_implementation=attention, is_trainable=is_trainable)
 
 
 def reward_model_of(spec: PolicySpec) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

@@ -119,9 +119,9 @@ def _through_template(tokenizer: Any, prompts: Sequence[Any], place: Place | Non
                 refused[row] = own
         if not refused:
             raise
-        row, own = next(iter(refused.items()))
+        row, first = next(iter(refused.items()))
         roles = [message.get("role") for message in prompts[row]]
-        why = f"the model's chat template refuses it: {first_line(own)} (roles: {', '.join(map(str, roles[:6]))})"
+        why = f"the model's chat template refuses it: {first_line(first)} (roles: {', '.join(map(str, roles[:6]))})"
         fix = (
             "Leave the system message out, or write it in front of what the user says."
             if "system" in roles
@@ -140,7 +140,7 @@ def _error(
         if isinstance(prompt, str):
             words = prompt
         elif prompt and isinstance(prompt[0], dict):
-            words = " ".join(str(message["content"]) for message in prompt)  # type: ignore[index]
+            words = " ".join(str(message["content"]) for message in prompt)
         else:
             words = tokenizer.decode(prompt[: 4 * _SHOWN])
         found = f"row {row} ({brief(' '.join(words.split())[:_SHOWN])!r})"

@@ -185,8 +185,7 @@ def _uniforms(seed: int | Sequence[int], rows: int, width: int) -> np.ndarray:
 def _encode_completions(policy: Policy, completions: Sequence[Completion], eos: bool) -> list[list[int]]:
     tail = [policy.tokenizer.eos_token_id] if eos else []
     said: list[Any] = [  # texts, or token ids
-        messages.text(one) if isinstance(one, str) or (one and isinstance(one[0], dict)) else one
-        for one in completions  # type: ignore[arg-type]
+        messages.text(one) if isinstance(one, str) or (one and isinstance(one[0], dict)) else one for one in completions
     ]
     # Each text once and all in one call: one by one takes longer than a small model takes to score them.
     texts = list(dict.fromkeys(one for one in said if isinstance(one, str)))
