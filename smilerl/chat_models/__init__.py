@@ -1,11 +1,11 @@
-"""Chat models that talk for somebody, such as a person or a judge. One file each; a dotted path is the user's own.
+"""Chat models that play a person or a judge. One file each; a dotted path is the user's own.
 
     chat_model = build({"name": "local", "args": {"model": "Qwen/Qwen3-0.6B"}})                       # in this process
     chat_model = build({"name": "endpoint", "args": {"url": "http://127.0.0.1:8000/v1", "model": "Qwen/Qwen3-8B"}})
     replies = chat_model([[{"role": "user", "content": "Hello."}]], max_new_tokens=32)
 
-Equal specs share one chat model in a process, so that a person and a judge who are the same model load it once. Building loads
-and asks nothing; `check` finds out whether it will work, before a run begins.
+Equal specs share one chat model in a process, so that its weights are loaded once. Building loads nothing and makes no
+call; `check` tests before a run begins whether the chat model will work.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ Conversation = list[dict[str, str]]
 
 
 class ChatModelError(UserError, ValueError):
-    """A chat model that does not exist, cannot be built so, or could not be heard. At most ten lines, with the fix."""
+    """A chat model that does not exist, cannot be built, or does not answer. At most ten lines, with the fix."""
 
 
 @dataclass
 class Usage:
-    """What a chat model was asked in this process, and what that cost.
+    """The calls to a chat model in this process, and their cost.
 
     Attributes:
-        calls: replies that the model made for us.
-        cached: replies that were known from an earlier call.
-        failed: replies that could not be had; the rows are unscored.
-        tokens_in, tokens_out: of the calls, as far as the model's server counts them.
-        cost: in the currency of `prices`, an estimate; None without prices.
-        trouble: why the last failed reply failed.
+        calls: replies that the model made.
+        cached: replies from the cache.
+        failed: missing replies; their rows are unscored.
+        tokens_in, tokens_out: of the calls, as far as the server counts them.
+        cost: an estimate in the currency of `prices`; None without prices.
+        trouble: the reason of the last failure.
     """
 
     calls: int = 0
@@ -57,7 +57,7 @@ class Usage:
     trouble: str | None = None
 
     def line(self) -> str:
-        """The same for a reader, in one line."""
+        """A summary in one line."""
         parts = [f"{self.calls} calls", f"{self.cached} from the cache", f"{self.failed} failed"]
         parts += [f"{self.tokens_in} tokens in, {self.tokens_out} out"]
         parts += [f"about {self.cost:.4f} by the given prices"] if self.cost is not None else []
@@ -66,23 +66,17 @@ class Usage:
 
 
 class ChatModel(Protocol):
-    """A chat model that answers: in process or behind an endpoint. Batched.
+    """Answers batches of conversations, in process or through an endpoint."""
 
-    Attributes:
-        name: for reports; holds no secret.
-    """
-
-    name: str
+    name: str  # for reports; holds no secret
 
     def __call__(
         self, conversations: Sequence[Conversation], *, max_new_tokens: int, temperature: float = 1.0, seed: int = 0
     ) -> list[str | None]:
-        """One reply to each conversation, None where none could be had.
-
-        The same conversation and seed get the same reply, wherever in whichever batch they stand.
+        """One reply to each conversation, None where it failed; the same in any batch for the same seed.
 
         Raises:
-            ChatModelError: nothing can be had, or so little that something must be wrong.
+            ChatModelError: all or too many replies failed.
         """
         ...
 
@@ -91,7 +85,7 @@ _shared: dict[str, Any] = {}
 
 
 def names() -> list[str]:
-    """The chat models there are."""
+    """The names of our chat models."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
@@ -99,13 +93,13 @@ def build(spec: Mapping[str, Any] | str) -> ChatModel:
     """The chat model of a spec, `{name: ..., args: {...}}` or a bare name; the same one for an equal spec.
 
     Raises:
-        ChatModelError: there is none of this name, or it does not take these arguments.
+        ChatModelError: no such name, or wrong arguments.
     """
     written: dict[str, Any] = {"name": spec} if isinstance(spec, str) else dict(spec)
     if set(written) - {"name", "args"} or not isinstance(written.get("name"), str):
         raise ChatModelError(f"a chat model is written {{name: local, args: {{model: ...}}}}, not {spec!r}")
     if written["name"] != "local":
-        elsewhere.refuse(written["name"], "asked")  # also one that this process has built for somebody else
+        elsewhere.refuse(written["name"], "asked")  # even if this process has built it already
     key = json.dumps(written, sort_keys=True)
     if key not in _shared:
         _shared[key] = _made(written["name"], written.get("args") or {})
@@ -113,33 +107,25 @@ def build(spec: Mapping[str, Any] | str) -> ChatModel:
 
 
 def check(chat_model: ChatModel) -> None:
-    """Finds out cheaply whether a chat model will be able to talk: nothing big is loaded, at most one short call is made.
-
-    Raises:
-        ChatModelError: it will not, and what to do about it.
-    """
+    """Raises ChatModelError where a chat model will not work; loads no weights, and makes at most one short call."""
     if hasattr(chat_model, "check"):
         chat_model.check()
 
 
 def usage(since: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, dict[str, Any]]:
-    """What each chat model of this process was asked and what that cost, by its name; the fields of `Usage`.
+    """The fields of `Usage` of each chat model of this process, by its name.
 
     Args:
-        since: an earlier answer of this function, which is taken off.
+        since: an earlier result, which is subtracted.
     """
-    used = [
-        {chat_model.name: vars(chat_model.usage)} for chat_model in _shared.values() if hasattr(chat_model, "usage")
-    ]
-    if since:
-        used.append(
-            {name: {key: -value for key, value in spent.items() if _counts(value)} for name, spent in since.items()}
-        )
+    used = [{model.name: vars(model.usage)} for model in _shared.values() if hasattr(model, "usage")]
+    for name, spent in (since or {}).items():
+        used.append({name: {key: -value for key, value in spent.items() if _counts(value)}})
     return total(used)
 
 
 def total(used: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
-    """Several answers of `usage`, such as those of several processes, added up; who was asked nothing is left out."""
+    """The sum of several results of `usage`, such as those of several processes, without unused chat models."""
     sums: dict[str, dict[str, Any]] = {}
     for one in used:
         for name, spent in one.items():
@@ -161,14 +147,13 @@ def _made(name: str, args: Mapping[str, Any]) -> ChatModel:
         raise ChatModelError(f"the chat model '{name}': {problem.text} {problem.fix}".strip())
     chat_model = make(**args)
     if not callable(chat_model) or not isinstance(getattr(chat_model, "name", None), str):
-        raise ChatModelError(
-            f"'{name}' gave a {type(chat_model).__name__}, not a chat model: a callable with a `name`, see smilerl.chat_models.ChatModel"
-        )
+        made = f"'{name}' gave a {type(chat_model).__name__}, not a chat model"
+        raise ChatModelError(f"{made}: a callable with a `name`, see smilerl.chat_models.ChatModel")
     return chat_model
 
 
 def _maker(name: str) -> Callable[..., Any]:
-    """What makes the chat model: `build` of a module here, or the class or function at the user's dotted path."""
+    """`build` of a module here, or the class or function at the user's dotted path."""
     if ".py:" in name:
         file, attribute = name.rsplit(":", 1)
         found = paths.find(file)

@@ -1,4 +1,4 @@
-"""What a chat endpoint answers: a reply, or trouble, of which some may pass, some is about one request, and some will stay."""
+"""Reads the answers of a chat endpoint: a reply, or trouble that may pass, concerns one request, or stays."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from smilerl.models.replies import visible
 
-#: Status codes that another try may change, and those that are about this one request and no other.
+#: Status codes that another try may change, and those that concern only this request.
 _AGAIN = {408, 409, 425, 429}
 _THIS_ONE = {400, 413, 422}
 
@@ -25,13 +25,13 @@ class Reply(NamedTuple):
 
 
 class Trouble(Exception):
-    """One try that brought no reply.
+    """One try without a reply.
 
     Attributes:
-        again: whether another try may bring one.
-        fatal: whether no other request will do better.
+        again: whether another try may help.
+        fatal: whether all other requests will fail, too.
         wait: seconds that the server asks for before the next try.
-        fix: what a user can do, said after the reason.
+        fix: what a user can do.
     """
 
     def __init__(self, reason: str, *, again: bool = False, fatal: bool = False, wait: float = 0.0, fix: str = ""):
@@ -54,36 +54,35 @@ def read(content: bytes) -> Reply:
         tokens = int(counted.get("prompt_tokens") or 0), int(counted.get("completion_tokens") or 0)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         shown = " ".join(content[:80].decode("utf-8", "replace").split())
-        raise Trouble(
-            f"its answer is no chat completion ({type(error).__name__}): '{shown}'", again=True, fix=fix
-        ) from None
+        why = f"its answer is no chat completion ({type(error).__name__}): '{shown}'"
+        raise Trouble(why, again=True, fix=fix) from None
     if isinstance(text, list):  # of parts, some of them thoughts
         text = visible([message])
     if not isinstance(text, str):
         why = " ".join(str(message.get("refusal") or f"finish_reason {choice.get('finish_reason')}").split())[:200]
-        raise Trouble(
-            f"the model answered without text ({why})",
-            fix="It declined, called a tool, or had no room for more than its thoughts: take another model, or raise max_new_tokens.",
+        fix = (
+            "It declined, called a tool, or used all tokens for thoughts: take another model, or raise max_new_tokens."
         )
-    # Half of a surrogate pair is legal in JSON and in no file.
+        raise Trouble(f"the model answered without text ({why})", fix=fix)
+    # JSON may hold half of a surrogate pair; a file may not.
     return Reply(text.encode("utf-8", "replace").decode(), *tokens)
 
 
 def refusal(status: int, headers: Mapping[str, str], content: bytes) -> Trouble:
-    """What a status that is no success means; `fix` is left to who knows the address, where nothing can be said without it."""
+    """The trouble that a status other than success means; `fix` is empty where it depends on the address."""
     said = " ".join(content.decode("utf-8", "replace").split())[:200]
     reason = f"HTTP {status}{f': {said}' if said else ''}"
     if status in _AGAIN or status >= 500:
         fix = "Look at the server's log; lower concurrency if it is too busy."
         return Trouble(reason, again=True, wait=_retry_after(headers.get("retry-after", "")), fix=fix)
     if status in _THIS_ONE:
-        return Trouble(reason, fix="The request has something that this server does not take: see `extra`.")
+        return Trouble(reason, fix="The server refuses something in the request: see `extra`.")
     moved = f"Write the address it leads to: {headers.get('location', 'see the server')[:200]}."
     return Trouble(reason, fatal=True, fix=moved if 300 <= status < 400 else "")
 
 
 def _retry_after(said: str) -> float:
-    """Seconds that the server asks for, as a number or a date; 0 where it does not."""
+    """Seconds that the server asks to wait, by a number or a date; else 0."""
     if re.fullmatch(r"\s*\d+(\.\d+)?\s*", said):
         return float(said)
     try:

@@ -1,7 +1,6 @@
-"""local: any causal LM with a chat template, in this process, batched, on the device where the policy is.
+"""local: any causal LM with a chat template, in this process, batched, on the policy's device.
 
-A reply depends on its conversation and the seed, not on the batch around it. (In bfloat16 a batch rounds a little otherwise
-than another; who needs the same words again keeps them, as the people of the dialogue world do.)
+A reply depends on its conversation and the seed, not on the batch, except for rounding in bfloat16.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ from smilerl.models.replies import opening
 
 @dataclass(frozen=True)
 class Local:
-    """A causal language model that is loaded when it is first spoken to.
+    """A causal language model that is loaded at its first call.
 
     Attributes:
         model: directory (a run's, too), adapter directory or Hub id.
-        dtype: of the weights; None: bfloat16 on a GPU, float32 elsewhere.
-        device: None: where the policy of this process is.
+        dtype: of the weights; None for bfloat16 on a GPU and float32 elsewhere.
+        device: None for that of this process's policy.
         batch_size: conversations at once.
-        template: keyword arguments for the chat template. As it is, models that can think aloud are asked not to.
+        template: keyword arguments for the chat template; the default turns thinking off.
         attn_implementation: as transformers names it.
     """
 
@@ -46,9 +45,8 @@ class Local:
         if self.batch_size < 1:
             raise ChatModelError(f"the chat model 'local': batch_size is {self.batch_size}, but should be at least 1")
         if self.model.endswith((".yaml", ".yml")):
-            raise ChatModelError(
-                f"the chat model 'local': '{self.model}' is a recipe, and a model is needed. Train it, and write its run directory"
-            )
+            wrong = f"'{self.model}' is a recipe, not a model. Train it, and write its run directory"
+            raise ChatModelError(f"the chat model 'local': {wrong}")
 
     @property
     def name(self) -> str:
@@ -57,17 +55,13 @@ class Local:
 
     @property
     def fingerprint(self) -> str:
-        """Of the weights where they are a directory; the id of a model on the Hub."""
+        """The hash of a model directory; the id of a model on the Hub."""
         from smilerl.runs.identity import hash_path
 
         return hash_path(self._found()) if Path(self._found()).is_dir() else self.model
 
     def check(self) -> None:
-        """Whether the model is there and has a chat template; loads no weights.
-
-        Raises:
-            ChatModelError: it is not, or has none.
-        """
+        """Raises ChatModelError where the model is missing or has no chat template; loads no weights."""
         from transformers import AutoConfig
 
         tokenizer = _tokenizer(self._found())
@@ -78,7 +72,7 @@ class Local:
             )
         if (Path(self._found()) / "adapter_config.json").is_file():
             return
-        with _told(self.model):
+        with _explained(self.model):
             AutoConfig.from_pretrained(self._found(), trust_remote_code=False)
 
     def __call__(
@@ -90,18 +84,13 @@ class Local:
         distinct = {json.dumps(conversation): conversation for conversation in conversations}
         if not distinct:
             return []
-        policy = _loaded(self._found(), *self._placed(), self.attn_implementation)
+        policy = _loaded(self._found(), *self._dtype_and_device(), self.attn_implementation)
         prompts = dict(zip(distinct, self._encoded(list(distinct.values())), strict=True))
         room = _longest(policy.model.config) - max_new_tokens
         fitting = [key for key in distinct if len(prompts[key]) <= room]
-        ids = sample_ids(
-            policy,
-            [prompts[key] for key in fitting],
-            max_new_tokens=max_new_tokens,
-            temperature=temperature,
-            seed=[_own_seed(key, seed) for key in fitting],
-            batch_size=self.batch_size,
-        )
+        settings = {"max_new_tokens": max_new_tokens, "temperature": temperature, "batch_size": self.batch_size}
+        seeds = [_own_seed(key, seed) for key in fitting]
+        ids = sample_ids(policy, [prompts[key] for key in fitting], seed=seeds, **settings)
         tag = opening(policy.tokenizer, **self.template)
         said = [tag + one for one in policy.tokenizer.batch_decode(ids, skip_special_tokens=True)] if ids else []
         replies = dict(zip(fitting, said, strict=True))
@@ -125,9 +114,9 @@ class Local:
                 conversations, add_generation_prompt=True, tokenize=True, return_dict=True, **self.template
             )["input_ids"]
         except (jinja2.TemplateError, ValueError) as error:
+            roles = ", ".join(message["role"] for message in conversations[0])
             raise ChatModelError(
-                f"the chat template of the chat model '{self.model}' does not take a talk of "
-                f"{', '.join(message['role'] for message in conversations[0])}: {error}"
+                f"the chat template of the chat model '{self.model}' does not take a talk of {roles}: {error}"
             ) from None
 
     def _found(self) -> str:
@@ -136,8 +125,8 @@ class Local:
             return str(place / "model")
         return str(place or self.model)
 
-    def _placed(self) -> tuple[str, str]:
-        """Type of the weights, and device. Asked when the model is first needed: the trainer has taken its device by then."""
+    def _dtype_and_device(self) -> tuple[str, str]:
+        """Asked at the first call, when the trainer has chosen its device."""
         from accelerate import PartialState
 
         device = self.device or str(PartialState().device)
@@ -151,10 +140,10 @@ def build(**args) -> Local:
 
 @lru_cache(maxsize=4)
 def _loaded(model: str, dtype: str, device: str, attn_implementation: str | None):
-    """The policy of this model: one in a process, however many speak through it."""
+    """The policy of this model, loaded once in a process."""
     from smilerl.models.policy import load_policy
 
-    with _told(model):
+    with _explained(model):
         return load_policy(model, dtype=dtype, device=device, attn_implementation=attn_implementation)
 
 
@@ -162,21 +151,21 @@ def _loaded(model: str, dtype: str, device: str, attn_implementation: str | None
 def _tokenizer(model: str):
     from smilerl.models.policy import load_tokenizer
 
-    with _told(model):
+    with _explained(model):
         return load_tokenizer(model)
 
 
 @contextmanager
-def _told(model: str) -> Iterator[None]:
-    """What the libraries say about a model that cannot be had, said shortly and with the fix."""
+def _explained(model: str) -> Iterator[None]:
+    """Turns the libraries' errors about a model into a short ChatModelError with the fix."""
     try:
         yield
     except (OSError, ValueError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ChatModelError(
             f"the chat model 'local' cannot load '{model}': {reason}\n"
-            "Write a directory with a model, or the id of one on the Hub (org/name). A gated one needs its terms accepted "
-            "there and `hf auth login`; without network, a model that was downloaded before."
+            "Write a directory with a model, or the id of one on the Hub (org/name). A gated one needs its terms "
+            "accepted there and `hf auth login`; without network, a model that was downloaded before."
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""Models that can be made again from a seed: those built into the cache, and what a run with a fresh model begins with."""
+"""Models that a seed reproduces: those built into the cache, and the initial model of a run that starts fresh."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers"
 
 
 def built(recipe: Recipe, train: Callable[[Recipe], Run], *, progress: bool = True) -> Run:
-    """The finished run of a recipe in the cache. Two processes that need it do not build it twice.
+    """The finished run of a recipe in the cache, built by only one process.
 
     Args:
         train: makes the finished run of a recipe in its `output_dir`.
@@ -40,12 +40,12 @@ def built(recipe: Recipe, train: Callable[[Recipe], Run], *, progress: bool = Tr
     folder = paths.cache_dir() / "models" / f"{Path(recipe.source).stem}-{digest}"
     recipe = dataclasses.replace(recipe, output_dir=str(folder))
     run = Run(folder)
-    # Looked for without the lock first: a cache that is read-only cannot be locked.
+    # First without the lock: a read-only cache cannot be locked.
     if damage(folder) is None and run.finished_as(recipe):
         return run
     with paths.cache_lock(folder.with_name(f"{folder.name}.lock")) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        # Hashed again on purpose: while the lock was waited for, another process may have built it, or a file may have changed.
+        # Checked again: another process may have built it meanwhile, or a file may have changed.
         run, wrong = Run(folder), damage(folder)
         if wrong is None and run.finished_as(recipe):
             return run
@@ -63,7 +63,7 @@ def built(recipe: Recipe, train: Callable[[Recipe], Run], *, progress: bool = Tr
 
 
 def damage(folder: Path) -> str | None:
-    """What is wrong with a model in the cache; None for a whole one, and for one whose training has not ended."""
+    """What is wrong with a model in the cache; None if it is whole or its training has not ended."""
     if folder.exists() and not folder.is_dir():
         return "it is no folder"
     try:
@@ -79,16 +79,16 @@ def damage(folder: Path) -> str | None:
 
 
 def clear(folder: Path, wrong: str) -> None:
-    """Deletes what is in the cache in place of a whole model, and says why."""
+    """Deletes a damaged model from the cache, and says why."""
     print(printable(f"{folder}: {wrong}. It is built again."), file=sys.stderr, flush=True)
     shutil.rmtree(folder) if folder.is_dir() and not folder.is_symlink() else folder.unlink()
 
 
 def keep_initial(policy: Policy, run: Run, initial: Path) -> None:
-    """Saves what training begins with; again, where a run goes on and something has happened to it: the seed is the same.
+    """Saves the initial model of a run; a resumed run saves a damaged one again, from the same seed.
 
     Raises:
-        RunError: what was made again is not what the run began with.
+        RunError: it differs from the model that the run began with.
     """
     wrong = None if run.goes_on_from is None else seals.damage_beside(initial)
     if run.goes_on_from is not None and wrong is None:

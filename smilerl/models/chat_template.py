@@ -1,9 +1,7 @@
-"""What a chat template is told each time, such as `enable_thinking: false` for Qwen3, written into the template itself.
+"""Writes settings of a chat template, such as `enable_thinking: false` for Qwen3, into the template itself.
 
-A setting that travels beside the tokenizer has to be handed to every place that writes a prompt: TRL's generation, its
-SFT and DPO tokenisation (which take it from a column of the data), our sampling, an inference server, whoever loads the
-model later. One that is forgotten makes the model talk in another mode than it was trained in, and nothing fails. In
-the template, it goes wherever the tokenizer goes, and the saved model is spoken to as it was trained.
+So they hold wherever the tokenizer is used: in TRL's generation and tokenisation, our sampling, and inference servers.
+Passed as arguments, one could be forgotten, and the model would silently talk in another mode than it was trained in.
 """
 
 from __future__ import annotations
@@ -18,14 +16,13 @@ _WORDS = {True: "true", False: "false", None: "none"}
 
 
 def set_defaults(tokenizer: PreTrainedTokenizerBase, settings: Mapping[str, Any] | None) -> None:
-    """Makes these the values that the tokenizer's chat template sees where its caller says nothing else. Twice is as
-    once.
+    """Makes these the defaults of the tokenizer's chat template. Doing so again changes nothing.
 
     Args:
         settings: names that the template knows, and numbers, texts, true, false or null.
 
     Raises:
-        ValueError: there is no chat template, it does not know one of the names, or a value is none of these.
+        ValueError: there is no chat template, or it does not know a name, or a value has another type.
     """
     if not settings:
         return

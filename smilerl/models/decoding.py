@@ -1,8 +1,8 @@
-"""Decoding one batch: a prompt is read once however many rows it has, and rows that have ended leave the batch.
+"""Decodes a batch: reads each different prompt once, and drops rows that have ended from the batch.
 
-Replies end at very different lengths. `generate` carries every row along to the end of the longest; here the rest of
-the batch goes on alone. The tokens are those that `generate` finds with the same choice of tokens (a test holds it),
-and it is asked where a model keeps what it has read in another way, or an adapter has tokens of its own.
+`generate` reads a prompt once per row and carries each row to the end of the longest. Both give the same tokens for the
+same choice of tokens (a test holds it); `benchmarks/decoding.py` measures what this saves. `generate` decodes models
+whose cache holds more than keys and values, and adapters with virtual tokens.
 """
 
 from __future__ import annotations
@@ -14,25 +14,22 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, TopPLogitsWarper
 
-#: The batch is made smaller when fewer than this share of its rows go on: copying what has been read takes time, too.
+#: Rows are dropped once fewer than this share of them go on, since copying the cache takes time, too.
 _WORTH_COPYING = 0.75
-#: What a model's `forward` takes if it can be decoded here.
+#: Arguments that a model's `forward` needs to be decoded here.
 _TAKES = {"position_ids", "attention_mask", "past_key_values"}
-
-#: Caches that hold nothing but keys and values of each row. Others (recurrent states, convolutions) have a method of
-#: the same name that leaves the rest where it was, or none.
+#: Cache layers with only keys and values. Others, such as recurrent states, do not select all of their rows.
 _PLAIN = {"DynamicLayer", "DynamicSlidingWindowLayer"}
 
 #: Logits [B, V] and the step to tokens [B], for the rows [B] of the batch.
 Choose = Callable[[torch.Tensor, int, torch.Tensor], torch.Tensor]
 
 
-def chooser(luck: torch.Tensor, temperature: float, top_p: float) -> Choose:
-    """The token on which a row's number for this step falls in the cumulative distribution; the likeliest at
-    temperature 0.
+def chooser(uniforms: torch.Tensor, temperature: float, top_p: float) -> Choose:
+    """The token at which a row's uniform number falls in the cumulative distribution; the likeliest at temperature 0.
 
     Args:
-        luck: numbers in [0, 1), [rows, steps].
+        uniforms: numbers in [0, 1), [rows, steps].
     """
     nucleus = TopPLogitsWarper(top_p) if top_p < 1 else None
 
@@ -44,10 +41,9 @@ def chooser(luck: torch.Tensor, temperature: float, top_p: float) -> Choose:
             scores = nucleus(None, scores)
         # Double precision, since a vocabulary of 150,000 sums to 1 only roughly in single.
         cumulative = scores.softmax(-1).double().cumsum(-1)
-        drawn = luck[rows, step, None] * cumulative[:, -1:]
+        drawn = uniforms[rows, step, None] * cumulative[:, -1:]
         # right: a token of probability zero is never drawn, not even by a number of exactly 0.
-        token = torch.searchsorted(cumulative, drawn, right=True)
-        return token[:, 0].clamp(max=scores.shape[-1] - 1)
+        return torch.searchsorted(cumulative, drawn, right=True)[:, 0].clamp(max=scores.shape[-1] - 1)
 
     return choose
 
@@ -68,16 +64,15 @@ def decode(
         prompts, mask: token ids and attention mask of the different prompts, [U, T], padded on the left.
         owner: which of them each of the B rows continues, [B].
         ends: the tokens that end a row.
-        pad: any token id, for what has ended.
+        pad: any token id, for rows that have ended.
 
     Returns:
         B lists of token ids; the last of a row that ended is among `ends`.
     """
-    takes = set(inspect.signature(_inner(model).forward).parameters)
-    read = _read(model, prompts, mask, takes) if takes >= _TAKES and not _has_virtual_tokens(model) else None
-    cache: Any = getattr(read, "past_key_values", None)
-    if read is None or not rows_can_be_chosen(cache):
-        return _generated(model, prompts[owner], mask[owner], choose, steps, ends, pad)
+    read = _read(model, prompts, mask)
+    if read is None:
+        return generated(model, prompts, mask, owner, choose, steps, ends, pad)
+    cache = read.past_key_values
     cache.batch_select_indices(owner)
     logits, mask = read.logits[owner, -1], mask[owner]
     position, rows = mask.sum(1, keepdim=True), torch.arange(len(owner), device=owner.device)
@@ -104,28 +99,27 @@ def decode(
 
 
 def rows_can_be_chosen(cache: Any) -> bool:
-    """Whether all that a cache holds follows when its rows are chosen anew."""
+    """Whether selecting rows of a cache selects all that it holds."""
     layers: Any = getattr(cache, "layers", None)
     return bool(layers) and all(type(layer).__name__ in _PLAIN for layer in layers)
 
 
-def _has_virtual_tokens(model: Any) -> bool:
-    """Whether an adapter puts tokens of its own before the prompt, which each call would do again."""
-    return bool(getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False))
-
-
-def _read(model: Any, prompts: torch.Tensor, mask: torch.Tensor, takes: set[str]) -> Any:
+def _read(model: Any, prompts: torch.Tensor, mask: torch.Tensor) -> Any:
+    """The model's output for the prompts, with its cache; None where rows of the cache cannot be selected."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    takes = set(inspect.signature(inner.forward).parameters)
+    # An adapter with virtual tokens would put them in front again at each call.
+    virtual_tokens = getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False)
+    if virtual_tokens or not takes >= _TAKES:
+        return None
     keep = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
     positions = (mask.cumsum(1) - 1).clamp(min=0)
-    return model(input_ids=prompts, attention_mask=mask, position_ids=positions, use_cache=True, **keep)
-
-
-def _inner(model: Any) -> Any:
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
+    read = model(input_ids=prompts, attention_mask=mask, position_ids=positions, use_cache=True, **keep)
+    return read if rows_can_be_chosen(getattr(read, "past_key_values", None)) else None
 
 
 class _Chosen(LogitsProcessor):
-    """Leaves one token possible in each row: the chosen one."""
+    """Makes the chosen token of each row the only possible one."""
 
     def __init__(self, choose: Choose, prompt_length: int):
         self.choose, self.prompt_length = choose, prompt_length
@@ -136,26 +130,25 @@ class _Chosen(LogitsProcessor):
         return torch.full_like(scores, -torch.inf).scatter_(1, token[:, None], 0.0)
 
 
-def _generated(
-    model: Any, prompts: torch.Tensor, mask: torch.Tensor, choose: Choose, steps: int, ends: set[int], pad: int
+def generated(
+    model: Any,
+    prompts: torch.Tensor,
+    mask: torch.Tensor,
+    owner: torch.Tensor,
+    choose: Choose,
+    steps: int,
+    ends: set[int],
+    pad: int,
 ) -> list[list[int]]:
-    """The same by `generate`."""
+    """The result of `decode` by the model's `generate`, for any model."""
     settings = GenerationConfig(
-        max_new_tokens=steps,
-        do_sample=False,
-        eos_token_id=sorted(ends),
-        pad_token_id=pad,
-        use_cache=True,
-        # Neutral values, said aloud: what is left unsaid is taken from the settings that the model was published with.
-        num_beams=1,
-        repetition_penalty=1.0,
-        no_repeat_ngram_size=0,
-    )
+        max_new_tokens=steps, do_sample=False, eos_token_id=sorted(ends), pad_token_id=pad, use_cache=True,
+        # Neutral values; what is left out is taken from the settings that the model was published with.
+        num_beams=1, repetition_penalty=1.0, no_repeat_ngram_size=0,
+    )  # fmt: skip
+    processors = LogitsProcessorList([_Chosen(choose, prompts.shape[1])])
     out = model.generate(
-        input_ids=prompts,
-        attention_mask=mask,
-        generation_config=settings,
-        logits_processor=LogitsProcessorList([_Chosen(choose, prompts.shape[1])]),
+        input_ids=prompts[owner], attention_mask=mask[owner], generation_config=settings, logits_processor=processors
     )
     rows = out[:, prompts.shape[1] :].tolist()
     return [row[: 1 + next((at for at, token in enumerate(row) if token in ends), len(row))] for row in rows]

@@ -1,4 +1,4 @@
-"""Prompts and completions as plain text, whether they are texts already or messages."""
+"""Converts prompts and completions between plain text and messages."""
 
 from __future__ import annotations
 
@@ -18,13 +18,7 @@ def texts(items: Sequence) -> list[str]:
 
 
 def as_trained(prompts: Sequence, completions: Sequence) -> list:
-    """N completions in the form that a trainer gives them to rewards: messages where their prompts are messages, else
-    texts.
-
-    Args:
-        prompts: N, plain or messages.
-        completions: N texts; one that is messages already stays as it is.
-    """
+    """N texts as a trainer passes them to rewards: messages where the prompt is messages. Messages stay as they are."""
     return [
         said if isinstance(prompt, str) or not isinstance(said, str) else [{"role": "assistant", "content": said}]
         for prompt, said in zip(prompts, completions, strict=True)

@@ -1,6 +1,4 @@
-"""What lies in a model's directory, checked before a library reads it: their errors name no file, and may run what it
-names.
-"""
+"""Checks a model's directory before a library reads it: libraries name no file in errors, and may run code it names."""
 
 from __future__ import annotations
 
@@ -12,14 +10,14 @@ from smilerl.io import bounded
 from smilerl.io.terminal import printable
 from smilerl.runs import seals
 
-#: Files of a model that are JSON objects, each looked at before a library reads it: their errors name no file.
+#: Files of a model that are JSON objects.
 _OBJECTS = (
-    "generation_config.json", "adapter_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-    "added_tokens.json", "vocab.json", "model.safetensors.index.json",
+    "generation_config.json", "adapter_config.json", "tokenizer.json", "tokenizer_config.json",
+    "special_tokens_map.json", "added_tokens.json", "vocab.json", "model.safetensors.index.json",
 )  # fmt: skip
-#: Bytes of a config.json; those of classifiers list their labels.
+#: The most bytes of a config.json; those of classifiers list their labels.
 _MOST_CONFIG = 4 * 1024 * 1024
-#: Sizes beyond which a configuration is no model's: built, it would take the memory and time of the machine.
+#: The largest sizes of a model that is built, so that a configuration cannot take all memory.
 _LARGEST = {
     **dict.fromkeys(("num_hidden_layers", "n_layer", "num_layers", "encoder_layers", "decoder_layers"), 2_000),
     **dict.fromkeys(("hidden_size", "n_embd", "d_model", "intermediate_size", "num_attention_heads"), 2**20),
@@ -28,10 +26,7 @@ _LARGEST = {
 
 
 def check(name: str) -> str | None:
-    """Checks what a name of a model leads to, before a library reads it.
-
-    Returns:
-        The base model of an adapter directory, None for anything else.
+    """Checks the directory that a model's name leads to, and returns the base of an adapter, else None.
 
     Raises:
         FileNotFoundError: a path with nothing there, or an adapter whose base model is gone.
@@ -57,11 +52,10 @@ def check(name: str) -> str | None:
 
 
 def base_of(folder: str | Path) -> str | None:
-    """The model that an adapter directory names as its base: a directory or Hub id. None where the directory holds no
-    adapter.
+    """The base that an adapter directory names, a directory or Hub id; None where the directory holds no adapter.
 
     Raises:
-        ValueError: it names none, or something that is no model, such as a recipe.
+        ValueError: it names none, or something else than a model, such as a recipe.
     """
     file = Path(folder) / "adapter_config.json"
     if not file.is_file():
@@ -71,30 +65,28 @@ def base_of(folder: str | Path) -> str | None:
     if said.get("megatron_config"):  # peft imports the module that stands beside it
         raise ValueError(f"{printable(file)}: adapters for Megatron are not loaded. Save it without megatron_config.")
     if not isinstance(base, str) or not base:
-        raise ValueError(
-            f"{printable(file)}: base_model_name_or_path names no model, so there is nothing to put the adapter on."
-        )
+        raise ValueError(f"{printable(file)}: base_model_name_or_path names no model, so the adapter has no base.")
     beside = Path(folder) / base
     if "://" in base or Path(base).suffix in (".yaml", ".yml") or Path(base).is_file() or beside.is_file():
         raise ValueError(
             f"{printable(file)}: base_model_name_or_path is '{printable(base[:200])}', which is no directory with a "
-            "model and no Hub id.\n"
-            "    A base is never built from a recipe that an adapter names."
+            "model and no Hub id.\n    A base is never built from a recipe that an adapter names."
         )
     return base
 
 
 def check_configuration(folder: str | Path) -> None:
-    """Whether what a directory says about its weights can be read, and names no code.
+    """Raises ValueError where a directory's JSON files cannot be read, or its config is too large or names a kernel.
 
-    transformers takes `attn_implementation` from there, too, and would load `org/name` from the Hub as a kernel and run
-    it.
-
-    Raises:
-        ValueError: it is no JSON, or names such a kernel.
+    transformers would load an `attn_implementation` of `org/name` from the Hub as a kernel, and run it.
     """
-    for name in _OBJECTS:
-        _check_object(Path(folder) / name)
+    for file in (Path(folder) / name for name in _OBJECTS):
+        if not file.is_file():
+            continue
+        if file.stat().st_size <= bounded.MOST_SETTINGS:
+            bounded.mapping(file, bounded.MOST_SETTINGS)
+        elif not _starts(file).startswith(b"{"):
+            raise ValueError(f"{printable(file)}: should be a JSON object, and does not begin with one.")
     file = Path(folder) / "config.json"
     if not file.is_file():
         return
@@ -110,22 +102,13 @@ def check_configuration(folder: str | Path) -> None:
         )
 
 
-def _check_object(file: Path) -> None:
-    """Raises ValueError where a file beside the weights holds JSON of another kind than an object. Of a long one only
-    the beginning is read.
-    """
-    if not file.is_file():
-        return
-    if file.stat().st_size <= bounded.MOST_SETTINGS:
-        bounded.mapping(file, bounded.MOST_SETTINGS)
-        return
+def _starts(file: Path) -> bytes:
     with file.open("rb") as opened:
-        if not opened.read(4096).lstrip().startswith(b"{"):
-            raise ValueError(f"{printable(file)}: should be a JSON object, and does not begin with one.")
+        return opened.read(4096).lstrip()
 
 
 def _sizes(said: Any) -> Iterator[tuple[str, Any]]:
-    """The sizes in a configuration that a model is built from, those of its parts included."""
+    """The sizes in a configuration and its parts."""
     if isinstance(said, dict):
         for name, value in said.items():
             if name in _LARGEST:
@@ -134,7 +117,7 @@ def _sizes(said: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _implementations(said: Any, inside: bool = False) -> Iterator[str]:
-    """The names of kernels in a configuration, those of its parts included."""
+    """The names of kernels in a configuration and its parts."""
     if isinstance(said, dict):
         for name, value in said.items():
             yield from _implementations(value, inside or "_implementation" in name)

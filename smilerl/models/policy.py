@@ -1,8 +1,7 @@
-"""The policy that talks: a causal LM with its tokenizer, fresh, from a directory, with an adapter, or from the Hub.
+"""The policy: a causal LM with its tokenizer, fresh, from a directory, with an adapter, or from the Hub.
 
-A fresh policy speaks the words of a world and no others: its tokenizer is word-level, one token per word with the space
-in front of it, so that ` the` and `the` are different tokens, counting tokens is counting words, and decoding loses
-nothing. What it saves is an ordinary Hugging Face checkpoint.
+The tokenizer of a fresh policy holds one token per word of a world, with the space in front of it: counting tokens is
+counting words, and decoding loses nothing.
 """
 
 from __future__ import annotations
@@ -37,24 +36,24 @@ from smilerl.models.chat_template import set_defaults
 if TYPE_CHECKING:
     from smilerl.config.recipe import PolicySpec
 
-#: A word, a punctuation mark (each with the space in front of it, if any), a line break, a space that is left over.
+#: A word, a punctuation mark (each with the space in front of it, if any), a line break, another space.
 TOKEN = r" ?[a-z0-9']+| ?[^\sa-z0-9']|\n| "
-#: Seconds that a chat template may take for one short message, and characters that it may write.
+#: The most seconds and characters of a chat template for one short message.
 _TEMPLATE_SECONDS, _TEMPLATE_LETTERS = 10.0, 1_000_000
-#: Code that a repository of weights brings is never run, nor is anybody asked whether to (transformers' default asks on
-#: a terminal).
+#: Code in a repository of weights is never run. (transformers' default asks on a terminal.)
 NO_CODE: dict[str, Any] = {"trust_remote_code": False}
-#: Parameters of a model whose weights are looked at when it is loaded, which takes a tenth of a second for 135 million.
-_LOOKED_AT = 1_000_000_000
+#: The most parameters of a model whose weights are checked when it is loaded; 135 million take a tenth of a second.
+_MOST_CHECKED = 1_000_000_000
+#: Errors by which the libraries refuse a model.
+_LIBRARY_ERRORS = (OSError, ValueError, TypeError, AttributeError, RuntimeError)
 SPECIAL = {"unk_token": "<unk>", "pad_token": "<pad>", "eos_token": "<eos>"}
 
 
 class HasVocabulary(Protocol):
-    """What of a world a tokenizer needs."""
+    """The part of a world that a tokenizer is made from."""
 
     def tokenizer(self) -> Any | None:
         """Its own tokenizer, if it has one."""
-        ...
 
     def vocabulary(self) -> Iterable[str]:
         """The tokens that occur in the world's text, with the space in front of those that have one."""
@@ -77,10 +76,7 @@ class Policy:
 
 
 def split_tokens(text: str) -> list[str]:
-    """The tokens that the word-level tokenizer makes of a text; joined, they are the text again.
-
-    Tabs and other white space that is neither a space nor a line break come out as tokens of their own.
-    """
+    """The tokens that the word-level tokenizer makes of a text; joined, they are the text again."""
     return [token for token in re.split(f"({TOKEN})", text) if token]
 
 
@@ -92,7 +88,7 @@ def tokenizer_for(world: HasVocabulary) -> PreTrainedTokenizerFast:
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
-    if (own := world.tokenizer()) is not None:  # real text needs more than a list of words: the world trains its own
+    if (own := world.tokenizer()) is not None:
         return own
     words = list(dict.fromkeys(world.vocabulary()))
     if impossible := [word for word in words if split_tokens(word) != [word]]:
@@ -102,26 +98,21 @@ def tokenizer_for(world: HasVocabulary) -> PreTrainedTokenizerFast:
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(TOKEN), behavior="isolated")
     tokenizer.decoder = decoders.Fuse()
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        padding_side="left",
-        clean_up_tokenization_spaces=False,
-        model_input_names=["input_ids", "attention_mask"],
-        **SPECIAL,
-    )
+        tokenizer_object=tokenizer, padding_side="left", clean_up_tokenization_spaces=False,
+        model_input_names=["input_ids", "attention_mask"], **SPECIAL,
+    )  # fmt: skip
 
 
 def fresh_policy(config: dict[str, Any], world: HasVocabulary, *, dtype: str = "float32") -> Policy:
-    """A policy with random weights (of torch's current seed) that speaks a world's vocabulary.
+    """A policy with random weights (of torch's current seed) and a world's vocabulary.
 
     Args:
         config: `model_type` and the fields of that model's configuration; sizes of the vocabulary are filled in.
     """
     tokenizer = tokenizer_for(world)
     ids = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
-    model = AutoModelForCausalLM.from_config(
-        AutoConfig.for_model(**{**ids, "bos_token_id": None, **config}), dtype=_dtype(dtype)
-    )
-    return Policy(model, tokenizer, "fresh")
+    settings = AutoConfig.for_model(**{**ids, "bos_token_id": None, **config})
+    return Policy(AutoModelForCausalLM.from_config(settings, dtype=_dtype(dtype)), tokenizer, "fresh")
 
 
 def load_policy(
@@ -158,7 +149,7 @@ def load_policy(
     check_finite(model, name)
     if device is not None:
         model = model.to(device)
-    tokenizer = load_tokenizer(name if _holds_tokenizer(name) else base or name)
+    tokenizer = _tokenizer_of(name, base)
     if tokenizer.pad_token is None:
         raise ValueError(
             f"the tokenizer of {name} names neither an end nor a padding token, so replies could not end.\n"
@@ -169,35 +160,18 @@ def load_policy(
 
 @contextmanager
 def told_of(name: str) -> Iterator[None]:
-    """What transformers and peft say of a model that they do not load, shortly and without a traceback.
-
-    Raises:
-        RecipeError: the model named so cannot be loaded.
-    """
+    """Turns the errors of transformers and peft about a model into a short RecipeError."""
     try:
         yield
-    except UserError:
-        raise
-    except (
-        ValueError,
-        OSError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        ImportError,
-        RuntimeError,
-        UnpicklingError,
-    ) as error:
-        if errors.is_memory(error) or errors.is_of_machine(error):
+    except (*_LIBRARY_ERRORS, LookupError, ImportError, UnpicklingError) as error:
+        if isinstance(error, UserError) or errors.is_memory(error) or errors.is_of_machine(error):
             raise
         said = " ".join(str(error).split()) or type(error).__name__
         raise RecipeError(f"{printable(name)} cannot be loaded as a language model: {brief(said, most=600)}") from error
 
 
 def as_spoken(spec: PolicySpec, *, device: str | torch.device | None = None) -> Policy:
-    """The policy that a recipe names, to talk and not to be trained: in its precision, its chat template told what the
-    recipe tells it.
-    """
+    """The policy that a recipe names, for inference: in its precision, with its chat template's settings."""
     name = str(spec.model_name_or_path)
     with told_of(name):
         policy = load_policy(name, dtype=spec.dtype, device=device, attn_implementation=spec.attn_implementation)
@@ -216,11 +190,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
 
 
 def _check_template(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
-    """Whether a model's chat template ends: one from elsewhere may hold loops without end, or write without measure.
-
-    Raises:
-        ValueError: it does not.
-    """
+    """Raises ValueError where a chat template does not end in time, or writes too much."""
     from smilerl.io.time_limit import TimedOut, within
 
     if not tokenizer.chat_template:
@@ -228,12 +198,11 @@ def _check_template(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
     talk = [{"role": "user", "content": "x"}]
     written: Any = ""
     try:
-        with suppress(Exception):  # a template may want other messages: prompts are checked by themselves
+        with suppress(Exception):  # it may want other messages; prompts are checked elsewhere
             written = within(_TEMPLATE_SECONDS, lambda: tokenizer.apply_chat_template(talk, tokenize=False))
     except TimedOut:
-        raise ValueError(
-            f"the chat template of {name} did not end within {_TEMPLATE_SECONDS:g} s for one short message."
-        ) from None
+        slow = f"the chat template of {name} did not end within {_TEMPLATE_SECONDS:g} s for one short message."
+        raise ValueError(slow) from None
     if len(written) > _TEMPLATE_LETTERS:
         raise ValueError(f"the chat template of {name} writes {len(written)} characters for one short message.")
 
@@ -247,7 +216,7 @@ def tokenizer_and_config(name: str) -> tuple[PreTrainedTokenizerBase, Pretrained
     base = model_files.check(name)
     if base is not None:
         model_files.check_configuration(base)
-    tokenizer = load_tokenizer(name if _holds_tokenizer(name) else base or name)
+    tokenizer = _tokenizer_of(name, base)
     with _loading(name):
         return tokenizer, AutoConfig.from_pretrained(base or name, **NO_CODE)
 
@@ -258,65 +227,52 @@ def policy_of(spec: PolicySpec, world: HasVocabulary, *, is_trainable: bool = Tr
         return fresh_policy(spec.config, world, dtype=spec.dtype)
     if spec.model_name_or_path is None:
         raise ValueError("a policy needs model_name_or_path or config")
-    return load_policy(
-        spec.model_name_or_path,
-        dtype=spec.dtype,
-        attn_implementation=spec.attn_implementation,
-        is_trainable=is_trainable,
-    )
+    name, attention = spec.model_name_or_path, spec.attn_implementation
+    return load_policy(name, dtype=spec.dtype, attn_implementation=attention, is_trainable=is_trainable)
 
 
 def reward_model_of(spec: PolicySpec) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A reward model to train: the body of a pretrained LM with a fresh head of one number (of torch's current
-    seed).
-    """
-    model_files.check(str(spec.model_name_or_path))
-    tokenizer = load_tokenizer(str(spec.model_name_or_path))
-    with _loading(str(spec.model_name_or_path)):
+    """A reward model to train: a pretrained LM with a fresh head of one number (of torch's current seed)."""
+    name = str(spec.model_name_or_path)
+    model_files.check(name)
+    tokenizer = load_tokenizer(name)
+    with _loading(name):
         model = AutoModelForSequenceClassification.from_pretrained(
-            spec.model_name_or_path, num_labels=1, dtype=_dtype(spec.dtype), **NO_CODE
+            name, num_labels=1, dtype=_dtype(spec.dtype), **NO_CODE
         )
-    check_finite(model, str(spec.model_name_or_path))
+    check_finite(model, name)
     model.config.pad_token_id = tokenizer.pad_token_id
     return model, tokenizer
 
 
 def check_finite(model: torch.nn.Module, name: str) -> None:
-    """Refuses weights that are NaN or infinite, of models below `_LOOKED_AT` parameters.
-
-    Raises:
-        ValueError: names the first such tensor.
-    """
-    if sum(weight.numel() for weight in model.parameters()) > _LOOKED_AT:
+    """Raises ValueError with the first tensor of NaN or infinities; models over `_MOST_CHECKED` pass unchecked."""
+    if sum(weight.numel() for weight in model.parameters()) > _MOST_CHECKED:
         return
     for tensor, weight in model.named_parameters():
-        # A sum is read in one pass; only where it is not finite, each number is looked at.
-        if (
-            weight.is_floating_point()
-            and not weight.sum(dtype=torch.float32).isfinite()
-            and not weight.isfinite().all()
-        ):
+        # The sum is quick; single numbers are checked only where it is not finite.
+        finite = not weight.is_floating_point() or weight.sum(dtype=torch.float32).isfinite() or weight.isfinite().all()
+        if not finite:
             raise ValueError(
-                f"{name}: the tensor '{tensor}' holds NaN or infinities, so nothing that this model says means "
-                "anything.\n"
+                f"{name}: the tensor '{tensor}' holds NaN or infinities, so what this model says means nothing.\n"
                 "    Name another model, or train it again with a smaller learning rate."
             )
 
 
 @contextmanager
 def _loading(name: str, files: str = "") -> Iterator[None]:
-    """What the libraries raise about a model's files, as one line that names it."""
+    """Turns the libraries' errors about a model's files into a ValueError of one line that names it."""
     from safetensors import SafetensorError
     from transformers import logging
 
     verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.CRITICAL)  # its reports of many lines say what is said here in one
+    logging.set_verbosity(logging.CRITICAL)  # its reports take many lines
     try:
         yield
     except torch.OutOfMemoryError:
         raise
     except Exception as error:
-        known = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError)
+        known = (*_LIBRARY_ERRORS, KeyError, SafetensorError)
         if type(error) is not Exception and not isinstance(error, known):  # tokenizers raises the class itself
             raise
         first = first_line(error, 300)
@@ -328,12 +284,10 @@ def _loading(name: str, files: str = "") -> Iterator[None]:
 
 
 def _refuse_missing(name: str, missing: Iterable[str]) -> None:
-    lacking = sorted(missing)
-    if lacking:
-        more = ", ..." if len(lacking) > 3 else ""
+    if lacking := sorted(missing):
         raise ValueError(
-            f"the model {name} has no weights for {', '.join(lacking[:3])}{more}: they would be random numbers.\n"
-            "    Name a model that was saved whole."
+            f"the model {name} has no weights for {', '.join(lacking[:3])}{', ...' * (len(lacking) > 3)}: they would "
+            "be random numbers.\n    Name a model that was saved whole."
         )
 
 
@@ -341,5 +295,6 @@ def _dtype(name: str) -> torch.dtype | str:
     return name if name == "auto" else getattr(torch, name)
 
 
-def _holds_tokenizer(name: str) -> bool:
-    return (Path(name) / "tokenizer_config.json").is_file()
+def _tokenizer_of(name: str, base: str | None) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model; of an adapter its own, else its base's."""
+    return load_tokenizer(name if (Path(name) / "tokenizer_config.json").is_file() else base or name)

@@ -1,8 +1,7 @@
-"""Prompts as token ids, and whether a model can take them: its chat template, its context, and not empty.
+"""Encodes prompts and checks that a model can take them: its chat template, its context, no empty prompt.
 
-A model with learned positions fails in the middle of a run on a prompt that is too long; one with rotary positions goes
-on without a word, on positions that it never learned. A chat template may know no system message, or want the user to
-begin. All of this is found out before anything is sampled, for all prompts at once.
+All prompts are checked before anything is sampled: a model with learned positions fails on a prompt that is too long,
+and one with rotary positions goes on silently, on positions that it never learned.
 """
 
 from __future__ import annotations
@@ -12,20 +11,21 @@ from typing import Any
 
 from smilerl.io.terminal import brief, first_line
 
-#: Plain text, chat messages, or token ids (exact: for whoever has put them through a template of their own).
+#: Plain text, chat messages, or token ids, which are taken as they are.
 Prompt = str | list[dict[str, str]] | list[int]
-#: The place of a prompt, such as file:line; None: not known.
+#: Returns the place of a prompt, such as file:line; None if it is not known.
 Place = Callable[[Any], str | None]
 _SHOWN = 60
 
 
 class PromptError(ValueError):
-    """A prompt that a model cannot take: which, why, how many there are of its kind, and what to do.
+    """A prompt that a model cannot take.
 
     Attributes:
-        row: its number among those that were given.
+        row: its row among the given prompts.
         prompt: the prompt itself.
-        text: without what to do, which is `fix`.
+        text: which, why, and how many there are of its kind.
+        fix: what to do.
     """
 
     def __init__(self, row: int, prompt: Any, text: str, fix: str) -> None:
@@ -35,9 +35,6 @@ class PromptError(ValueError):
 
 def encode(tokenizer: Any, prompts: Sequence[Prompt], place: Place | None = None) -> list[list[int]]:
     """Token ids of each prompt, as TRL makes them: text as it stands, messages through the chat template.
-
-    Args:
-        place: where a prompt comes from, for the error.
 
     Raises:
         PromptError: one is empty, or the chat template refuses it, or there is none.
@@ -50,24 +47,16 @@ def encode(tokenizer: Any, prompts: Sequence[Prompt], place: Place | None = None
         ids = tokenizer(list(prompts), return_attention_mask=False)["input_ids"]
     else:
         ids = [list(prompt) for prompt in prompts]  # type: ignore[arg-type]
-    empty = [row for row, own in enumerate(ids) if not len(own)]
-    if empty:
-        said = _said(tokenizer, prompts, empty, place, "the prompt is empty: it has no token to go on from")
-        raise PromptError(empty[0], prompts[empty[0]], said, "Give it a text, or leave the row out.")
+    if empty := [row for row, own in enumerate(ids) if not len(own)]:
+        why, fix = "the prompt is empty: it has no token to go on from", "Give it a text, or leave the row out."
+        raise _error(tokenizer, prompts, empty, place, why, fix)
     return ids
 
 
 def check(
     tokenizer: Any, config: Any, prompts: Sequence[Prompt], room: int, place: Place | None = None
 ) -> list[list[int]]:
-    """As `encode`; and each prompt fits into the context of the model together with `room` tokens more.
-
-    Args:
-        config: of the model.
-
-    Raises:
-        PromptError: one cannot be taken.
-    """
+    """As `encode`, and checks that each prompt and `room` more tokens fit into the context of the model's config."""
     ids = encode(tokenizer, prompts, place)
     fits(tokenizer, config, prompts, [len(own) for own in ids], [room] * len(ids), place)
     return ids
@@ -99,14 +88,11 @@ def fits(
         "Leave long prompts out (max_prompt_chars), let fewer tokens follow (max_completion_length), or take a model "
         "with a longer context."
     )
-    raise PromptError(long[0], prompts[long[0]], _said(tokenizer, prompts, long, place, why), fix)
+    raise _error(tokenizer, prompts, long, place, why, fix)
 
 
 def context_of(config: Any) -> int | None:
-    """Tokens that a model has positions for; None where there is no limit.
-
-    Rotary positions that are stretched (`rope_parameters` with a factor) reach as far as the stretched ones.
-    """
+    """Tokens that a model has positions for, stretched rotary ones included; None where there is no limit."""
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
     limit = getattr(text, "max_position_embeddings", None)
     if not isinstance(limit, int) or limit < 1:
@@ -119,12 +105,9 @@ def context_of(config: Any) -> int | None:
 def _through_template(tokenizer: Any, prompts: Sequence[Any], place: Place | None) -> list[list[int]]:
     rendered = {"add_generation_prompt": True, "tokenize": True, "return_dict": True}
     if getattr(tokenizer, "chat_template", None) is None:
-        said = _said(
-            tokenizer, prompts, range(len(prompts)), place, "the prompt is messages, and the model has no chat template"
-        )
-        raise PromptError(
-            0, prompts[0], said, "Give plain text (the dialogue world's format: text), or take a model with a template."
-        )
+        why = "the prompt is messages, and the model has no chat template"
+        fix = "Give plain text (the dialogue world's format: text), or take a model with a template."
+        raise _error(tokenizer, prompts, range(len(prompts)), place, why, fix)
     try:
         return tokenizer.apply_chat_template(list(prompts), **rendered)["input_ids"]
     except Exception as error:
@@ -136,31 +119,29 @@ def _through_template(tokenizer: Any, prompts: Sequence[Any], place: Place | Non
                 refused[row] = own
         if not refused:
             raise
-        row = next(iter(refused))
+        row, first = next(iter(refused.items()))
         roles = [message.get("role") for message in prompts[row]]
-        why = (
-            f"the model's chat template refuses it: {first_line(refused[row])} (roles: "
-            f"{', '.join(map(str, roles[:6]))})"
-        )
+        why = f"the model's chat template refuses it: {first_line(first)} (roles: {', '.join(map(str, roles[:6]))})"
         fix = (
             "Leave the system message out, or write it in front of what the user says."
             if "system" in roles
             else "Most templates want the user first, and user and assistant in turn."
         )
-        raise PromptError(row, prompts[row], _said(tokenizer, prompts, list(refused), place, why), fix) from error
+        raise _error(tokenizer, prompts, list(refused), place, why, fix) from error
 
 
-def _said(tokenizer: Any, prompts: Sequence[Prompt], rows: Sequence[int], place: Place | None, why: str) -> str:
-    """What is wrong with some rows: the first of them by its place, or its number and first words."""
-    prompt = prompts[rows[0]]
+def _error(
+    tokenizer: Any, prompts: Sequence[Prompt], rows: Sequence[int], place: Place | None, why: str, fix: str
+) -> PromptError:
+    """The error of some rows; names the first by its place, or its number and first words."""
+    row, prompt = rows[0], prompts[rows[0]]
     found = place(prompt) if place is not None else None
     if found is None:
-        words = (
-            prompt
-            if isinstance(prompt, str)
-            else " ".join(str(message["content"]) for message in prompt)
-            if prompt and isinstance(prompt[0], dict)
-            else tokenizer.decode(prompt[: 4 * _SHOWN])
-        )
-        found = f"row {rows[0]} ({brief(' '.join(words.split())[:_SHOWN])!r})"
-    return f"{found}: {why}. {len(rows)} of {len(prompts)} prompts are so."
+        if isinstance(prompt, str):
+            words = prompt
+        elif prompt and isinstance(prompt[0], dict):
+            words = " ".join(str(message["content"]) for message in prompt)
+        else:
+            words = tokenizer.decode(prompt[: 4 * _SHOWN])
+        found = f"row {row} ({brief(' '.join(words.split())[:_SHOWN])!r})"
+    return PromptError(row, prompt, f"{found}: {why}. {len(rows)} of {len(prompts)} prompts are so.", fix)

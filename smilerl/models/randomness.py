@@ -1,4 +1,4 @@
-"""The global generators of Python, NumPy and torch: their states, and how they are put back."""
+"""Saves and restores the states of the global random generators of Python, NumPy and torch."""
 
 from __future__ import annotations
 
@@ -11,11 +11,7 @@ import torch
 
 
 def generators(all_devices: bool = True) -> tuple:
-    """The states of the global generators: Python's, NumPy's, torch's, and of CUDA a list, one for each device.
-
-    Args:
-        all_devices: False: of CUDA the state of the current device alone. In both cases None before CUDA is used.
-    """
+    """The states of Python, NumPy, torch, and CUDA: a list of all devices, the current one's, or None before use."""
     cuda = None
     if torch.cuda.is_initialized():
         cuda = torch.cuda.get_rng_state_all() if all_devices else torch.cuda.get_rng_state()
@@ -23,9 +19,7 @@ def generators(all_devices: bool = True) -> tuple:
 
 
 def put_back(states: tuple) -> None:
-    """Sets the global generators to what `generators` gave; those of CUDA stay as they are where their state is
-    None.
-    """
+    """Restores the states that `generators` returned; a CUDA state of None changes nothing."""
     python, array, cpu, cuda = states
     random.setstate(python)
     np.random.set_state(array)
@@ -38,9 +32,9 @@ def put_back(states: tuple) -> None:
 
 @contextmanager
 def unmoved_randomness() -> Iterator[None]:
-    """Afterwards the global generators of Python, NumPy and torch (all devices) are where they were."""
+    """Restores the global generators of Python, NumPy and torch (all devices) after the block."""
     if torch.cuda.is_available():
-        torch.cuda.init()  # else the states of its generators are not known, and what is done in here may use it
+        torch.cuda.init()  # else the block might use generators whose states are not known
     before = generators()
     try:
         yield

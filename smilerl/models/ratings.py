@@ -1,8 +1,6 @@
-"""A number as chat models write it when they are asked for one: `5`, `**5**`, `5!`, `5/7`, `5 out of 7`, `5 points`,
-`\\boxed{5}`, `five`.
+"""Reads a number as chat models write it: `5`, `**5**`, `5!`, `5/7`, `5 out of 7`, `5 points`, `\\boxed{5}`, `five`.
 
-What could mean two numbers, or a number on another scale, is none: `4-5`, `between 4 and 5`, `5/10` where the scale
-ends at 7.
+Text that could mean two numbers, or one on another scale, is no number: `4-5`, `5/10` where the scale ends at 7.
 """
 
 from __future__ import annotations
@@ -19,15 +17,14 @@ _NUMBER = re.compile(
 #: A number in a box of LaTeX, alone or between marks of mathematics.
 _BOXED = re.compile(r"(?:\$\$?|\\[(\[])?\s*\\boxed\{\s*(?:\\text\{)?([^{}\\]*)\}?\}\s*(?:\$\$?|\\[)\]])?")
 _REMARK = re.compile(r"(.*\S)\s*\(\s*([a-z][a-z ,'’-]{0,60})[.!]?\s*\)[.!]?", re.IGNORECASE | re.ASCII)
-#: A remark with one of these may take the number back, or name another.
+#: Words by which a remark may take the number back, or name another.
 _HEDGES = frozenset(
     "or not no to maybe perhaps possibly probably but if unless could might may should would almost nearly between "
-    "later first "
-    "then now was instead rather actually half out of minus plus less more fewer about around roughly approximately "
-    "wait unsure "
-    "sure uncertain than from on at reversed revised changed corrected inverted percent stars say said says quoted example".split()
+    "later first then now was instead rather actually half out of minus plus less more fewer about around roughly "
+    "approximately wait unsure sure uncertain than from on at reversed revised changed corrected inverted percent "
+    "stars say said says quoted example".split()
 )
-#: Markdown around words, and what is put around a number.
+#: Markdown and quotes around words and numbers.
 _MARKS = "*_`#\"'“”‘’ \t"
 
 
@@ -37,11 +34,11 @@ def unmarked(text: str) -> str:
 
 
 def number(text: str, low: float, high: float) -> float | None:
-    """The number that a text is, and nothing but that; None where it is another thing.
+    """The number that a text consists of; None for any other text.
 
     Args:
-        low, high: ends of the scale. The number may lie beyond them; `high` may stand after a slash or `out of` where
-            the scale has no negative numbers (else `5/10` may mean the middle).
+        low, high: ends of the scale, which the number may pass. `high` may follow a slash or `out of` unless `low` is
+            negative (else `5/10` may mean the middle).
     """
     bare = unmarked(text)
     for left, right in ("()", "[]", "<>"):
@@ -56,9 +53,7 @@ def number(text: str, low: float, high: float) -> float | None:
 
 
 def with_remark(text: str) -> tuple[str, str] | None:
-    """What stands before a short remark in brackets, and the remark, `5 (very good)`; None where the remark may change
-    the number.
-    """
+    """Splits `5 (very good)` into the text and its remark; None without a remark, or where it may change the number."""
     found = _REMARK.fullmatch(unmarked(text))
     if found is None:
         return None

@@ -1,7 +1,6 @@
-"""Resolves a model reference: a recipe, a run, a directory, or an id on the Hub → a model directory.
+"""Resolves a model reference (a recipe, a run, a directory, or a Hub id) to a model directory.
 
-A recipe's model is trained on first use, which this room cannot do: whoever calls gives the builder. Above training,
-`smilerl.training.models` has the same functions with the builder already given.
+A recipe's model is trained on first use by the caller's builder; `smilerl.training.models` binds it.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from smilerl.models.hub import fetch, ids
 from smilerl.models.policy import Policy, load_policy, load_tokenizer, told_of
 from smilerl.runs.directory import Run, RunError
 
-#: A recipe file to the directory of its model, trained if it has to be.
+#: Maps a recipe file to the directory of its model, trained on first use.
 Build = Callable[[Path], Path]
 
 
@@ -30,10 +29,10 @@ def model_dir(name: str | Path, build: Build, beside: str | Path | None = None) 
 
     Args:
         name: `*.yaml`, a run directory, a model directory, or `org/name`, `org/name@revision`, which is fetched.
-        beside: the file that mentions it.
+        beside: the file that names it.
 
     Raises:
-        RunError: the run that it names has not ended, or is damaged.
+        RunError: the run has not ended, or is damaged.
     """
     found = paths.find(name, beside)
     if found is None:
@@ -47,15 +46,14 @@ def model_dir(name: str | Path, build: Build, beside: str | Path | None = None) 
         return found
     run = Run(found)
     if not run.finished:
-        raise RunError(
-            f"{found}: this run is {run.state}, so it has no final model.\n    Train it first, or name another."
-        )
+        wrong = f"{found}: this run is {run.state}, so it has no final model."
+        raise RunError(f"{wrong}\n    Train it first, or name another.")
     run.check("manifest.json")
     return run.model
 
 
 def with_models(recipe: Recipe, build: Build) -> Recipe:
-    """The recipe with directories in place of the models that it names by recipe or Hub id."""
+    """The recipe with directories in place of models named by recipe or Hub id."""
     policy, base = recipe.policy, recipe.policy.model_name_or_path
     if base is not None:
         base = str(model_dir(base, build, recipe.source))
@@ -66,11 +64,7 @@ def with_models(recipe: Recipe, build: Build) -> Recipe:
 
 
 def resolved(value: Any, build: Build, source: str = "") -> Any:
-    """A reward's arguments with directories in place of models: of their recipes, and of ids on the Hub under `model`.
-
-    Args:
-        source: the file that names them.
-    """
+    """A reward's arguments with directories in place of recipes of models, and of Hub ids under `model`."""
     if isinstance(value, dict):
         return {
             key: str(fetch.fetch(item)) if key == "model" and _on_hub(item, source) else resolved(item, build, source)
@@ -84,12 +78,10 @@ def resolved(value: Any, build: Build, source: str = "") -> Any:
 
 
 def load(name: str, build: Build, spoken: PolicySpec | None = None, *, device: str | None = None) -> Policy:
-    """The policy that a name means, as `model_dir` finds it; reports call it by that name.
-
-    An adapter's base on the Hub is fetched in the revision that the adapter names.
+    """The policy that a name means, with an adapter's base on the Hub in the revision that the adapter names.
 
     Args:
-        spoken: a recipe's policy: its precision, and the arguments of its chat template; float32 and none when None.
+        spoken: a recipe's policy, for its precision and the arguments of its chat template.
     """
     from peft import PeftModel
 
@@ -106,10 +98,10 @@ def load(name: str, build: Build, spoken: PolicySpec | None = None, *, device: s
 
 
 def fetch_all(recipe: Recipe, named: Iterable[tuple[Key, str]]) -> None:
-    """Fetches the models on the Hub that a recipe names, so that a missing or gated one is told before anything is written.
+    """Fetches the Hub models of a recipe, so that a missing or gated one is an error before anything is written.
 
     Args:
-        named: the models, each with the key in the recipe that names it.
+        named: the models, each with its key in the recipe.
 
     Raises:
         RecipeError: with the line that names it.
@@ -124,7 +116,7 @@ def fetch_all(recipe: Recipe, named: Iterable[tuple[Key, str]]) -> None:
 
 
 def commits(named: Iterable[tuple[Key, str]]) -> dict[str, str]:
-    """The commits of the models that came from the Hub, by id: a name alone means another model tomorrow."""
+    """The commits of the models from the Hub, by id: a name alone may mean another model later."""
     found = [fetch.cached_id(name) for _, name in named]
     return {one.repo: str(one.revision) for one in found if one is not None}
 

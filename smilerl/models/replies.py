@@ -1,22 +1,16 @@
-"""The visible reply: what a person sees of a completion, without the thoughts that a model writes down before it.
+"""The visible reply: a completion without its thoughts, for rewards, people, judges, measures, chat and harnesses.
 
-One notion for all who read a reply: rewards, people, judges, measures, chat and the harnesses. Thoughts are
+Thoughts are
 
-* in messages: the fields `reasoning_content`, `reasoning` and `thinking`, and parts of the content of such a type. Only
-what
-  the helper says counts: the result of a tool is no reply.
-* in text: what stands between a pair of tags, `<think>...</think>`; the others are in `_PAIRS`. gpt-oss's channels
-other than
-  `final`.
-* all text before a closing tag that nothing has opened: the chat template has opened it in the prompt.
-* all text from an opening tag at the beginning of a line, where none closes it: the reply was cut off in its thoughts.
+* in messages: the fields `reasoning_content`, `reasoning`, `thinking`, and parts of the content of such a type. Only
+  messages of the assistant count.
+* in text: what a pair of tags encloses, `<think>...</think>` or another of `_PAIRS`; gpt-oss's channels but `final`.
+* all text before a closing tag without an opening one, which the chat template has written into the prompt.
+* all text from an unclosed opening tag at the beginning of a line: the reply was cut off in its thoughts.
 
-A tag in quotes or backticks, and one in the middle of a line that nothing closes, are words. Where a template opens the
-thoughts
-and the reply is cut off in them, the completion alone does not show it: whoever samples puts the tag back (`opening`,
-`opened`). Some models put tags around the reply, too (`_ANSWER`): these are left out.
-Tags that a tokenizer takes for special tokens are lost when it decodes, as Magistral's are: such thoughts cannot be
-told apart.
+A tag in quotes or backticks, and an unclosed one in the middle of a line, are words. Sampling puts a tag back that the
+template has opened in the prompt (`opening`, `opened`). Tags around the reply (`_ANSWER`) are left out. Tags that a
+tokenizer decodes as special tokens, as Magistral's, are lost, and such thoughts look like the reply.
 """
 
 from __future__ import annotations
@@ -26,15 +20,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-#: What can be read of a completion. Both: thoughts first, then the reply, without the tags.
+#: A part of a completion. Both: thoughts first, then the reply, without the tags.
 Part = Literal["reply", "thoughts", "both"]
 PARTS = ("reply", "thoughts", "both")
 #: Fields of a message, and types of a part of its content, that hold thoughts.
 _FIELDS = ("reasoning_content", "reasoning", "thinking")
 _TYPES = frozenset((*_FIELDS, "thought"))
 
-#: What opens thoughts, and what closes them: `<think>`, `</think>` and other words so; then what single families of
-#: models write.
+#: Words of tags such as `<think>`, `</think>`, then all pairs of tags that open and close thoughts.
 _WORDS = (
     "think thinking thought thoughts reasoning reflection analysis scratchpad inner_monologue antthinking seed:think"
 )
@@ -50,7 +43,7 @@ _PAIRS = (
     ("<|thinking|>", "<|/thinking|>"),
     ("<|think|>", "<|/think|>"),
 )
-#: Around the reply of models that mark it, too.
+#: Tags that some models put around the reply.
 _ANSWER = "<|begin_of_solution|> <|end_of_solution|> <|START_RESPONSE|> <|END_RESPONSE|>".split()
 #: Characters that a tag begins with.
 _FIRST = ("<", "[", "◁")
@@ -75,7 +68,7 @@ _QUOTES, _STOPS = frozenset("`\"'“”‘’"), frozenset(".,!?")
 _CHANNEL = re.compile(
     r"<\|channel\|>\s*(\w+)[^\n]{0,200}?<\|message\|>(.*?)(?=<\|(?:channel|start|end|return|call)\|>|\Z)", re.DOTALL
 )
-#: The same, where decoding has left out the special tokens: `analysisThe user ...assistantfinalHello.`
+#: Channels decoded without special tokens: `analysisThe user ...assistantfinalHello.`
 _BARE_CHANNELS = re.compile(r"\s*analysis(?=[A-Z])(.*?)(?:assistantfinal(.*)|\Z)", re.DOTALL)
 
 
@@ -85,12 +78,12 @@ class _Parts(NamedTuple):
 
 
 def visible(completion: str | Sequence[Mapping]) -> str:
-    """What a person sees of a completion, plain or messages. Text without thoughts stays as it is."""
+    """The reply in a completion, plain or messages. Text without thoughts stays as it is."""
     return part_of(completion, "reply")
 
 
 def all_visible(completions: Sequence) -> list[str]:
-    """What a person sees of each completion."""
+    """The reply in each completion."""
     return [part_of(completion, "reply") for completion in completions]
 
 
@@ -107,7 +100,7 @@ def part_of(completion: str | Sequence[Mapping], part: Part) -> str:
 
 
 def as_said(messages: Sequence[Mapping], part: Part = "reply") -> list[dict[str, Any]]:
-    """Messages of which the helper's have that part for their content, and no field with thoughts."""
+    """Messages whose assistant's content is reduced to that part, without fields of thoughts."""
     return [
         {key: value for key, value in message.items() if key not in _FIELDS} | {"content": part_of([message], part)}
         if message.get("role") == "assistant"
@@ -116,38 +109,27 @@ def as_said(messages: Sequence[Mapping], part: Part = "reply") -> list[dict[str,
     ]
 
 
-def opening(tokenizer: Any, **told: Any) -> str:
-    """The tag with which the tokenizer's chat template opens the helper's thoughts in the prompt; empty where it opens
-    none.
-
-    Args:
-        told: keyword arguments for the template.
-    """
+def opening(tokenizer: Any, **settings: Any) -> str:
+    """The tag by which the chat template opens thoughts in the prompt, or empty; `settings` go to the template."""
     if not isinstance(getattr(tokenizer, "chat_template", None), str):
         return ""
     import jinja2
 
+    talk = [{"role": "user", "content": "x"}]
     try:
-        prompt = tokenizer.apply_chat_template(
-            [{"role": "user", "content": "x"}], add_generation_prompt=True, tokenize=False, **told
-        )
-    except (jinja2.TemplateError, ValueError, TypeError):  # one that wants more than a user's turn
+        return opening_of(tokenizer.apply_chat_template(talk, add_generation_prompt=True, tokenize=False, **settings))
+    except (jinja2.TemplateError, ValueError, TypeError):  # the template wants more than a user's turn
         return ""
-    return opening_of(prompt)
 
 
 def opening_of(prompt: str) -> str:
-    """The tag with which a prompt, as its template has written it, opens the helper's thoughts; empty where it opens
-    none.
-    """
+    """The tag by which a prompt, as its template has written it, opens thoughts; empty where it opens none."""
     found = _OPENED.search(prompt[-64:])
     return found[0] if found and not _closes(found) else ""
 
 
 def opened(completion: Any, tag: str) -> Any:
-    """A completion, text or messages, with the tag in front that its prompt holds. Without a tag: the completion
-    itself.
-    """
+    """A completion, text or messages, after the tag that its prompt holds, if any."""
     if not tag:
         return completion
     if isinstance(completion, str):
@@ -161,18 +143,15 @@ def _of_message(message: Mapping) -> _Parts:
     aside = [str(message[field]) for field in _FIELDS if message.get(field)]
     if not isinstance(content, str):
         parts = content or []  # None: a message that only calls a tool
-        aside += [
-            "".join(str(part.get(key) or "") for key in ("text", *_FIELDS))
-            for part in parts
-            if part.get("type") in _TYPES
-        ]
+        thoughts = [part for part in parts if part.get("type") in _TYPES]
+        aside += ["".join(str(part.get(key) or "") for key in ("text", *_FIELDS)) for part in thoughts]
         content = "".join(part.get("text") or "" for part in parts if part.get("type") not in _TYPES)
     said = _split(content)
     return _Parts(_lines([*aside, said.thoughts]), said.reply) if aside else said
 
 
 def _split(text: str) -> _Parts:
-    # Looking for a character first spares nearly every text the search.
+    # A quick test that most texts fail.
     if any(first in text for first in _FIRST):
         text = _unmarked(text) if "|>" in text else text
         return _by_channel(text) if "<|channel|>" in text else _by_tag(text)
@@ -218,7 +197,7 @@ def _by_tag(text: str) -> _Parts:
         at = end
     if not thoughts:
         return _Parts("", text)
-    # Its own first space stays: it is what parts a reply from a plain prompt.
+    # The first space stays, since it separates a reply from a plain prompt.
     return _Parts(_lines(thoughts), text[: len(text) - len(text.lstrip(" "))] + _joined([*reply, text[at:]]))
 
 
@@ -228,7 +207,7 @@ def _next(tags: Sequence[re.Match], at: int) -> re.Match | None:
 
 
 def _joined(pieces: Sequence[str]) -> str:
-    """What is left around thoughts, as one text."""
+    """The text around thoughts as one text."""
     said = ""
     for piece in pieces:
         if piece.strip():
@@ -251,9 +230,7 @@ def _name(tag: re.Match) -> str:
 
 
 def _quoted(text: str, tag: re.Match) -> bool:
-    """Whether a tag stands in quotes. A quote that closes other words, `he said "no"</think>"Hi"`, is not one in front
-    of a tag.
-    """
+    """Whether a tag stands in quotes. In `he said "no"</think>"Hi"` the first quote closes other words."""
     start, end = tag.span()
     around = start > 0 and text[start - 1] in _QUOTES and text[end : end + 1] in _QUOTES
     return around and not (text[start - 2 : start - 1].isalnum() or text[start - 2 : start - 1] in _STOPS)

@@ -1,9 +1,9 @@
 """Sampling completions and scoring them, in batches that do not change the answer.
 
-Completions are drawn with one uniform number per token, fixed by (seed, row, position) before anything is generated:
-the token is where that number falls in the cumulative distribution. So a completion does not depend on the batch it was
-in, the global random state is neither read nor moved, and two policies sampled with one seed share their luck, which
-makes paired comparisons sharper. All log-probabilities are in nats, at temperature 1.
+(seed, row, position) fixes one uniform number per token, and the token is where it falls in the cumulative
+distribution. So a completion does not depend on its batch, the global random state is neither read nor moved, and
+policies sampled with one seed share their random numbers, which makes paired comparisons sharper. All log-probabilities
+are in nats, at temperature 1.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from smilerl.models.decoding import chooser, decode, rows_can_be_chosen
 from smilerl.models.policy import Policy
 from smilerl.models.prompts import Prompt, check, fits
 
-#: Numbers in one batch of logits, at most: 2 GB in single precision. A vocabulary of 150,000 fills a GPU in no time.
+#: The most numbers in one batch of logits: 2 GB in single precision.
 _MOST_LOGITS = 2**29
 
 #: Text, chat messages, or token ids as `sample_ids` returns them (exact: nothing is tokenized again).
@@ -27,48 +27,22 @@ Completion = str | list[dict[str, str]] | list[int]
 
 
 def sample(
-    policy: Policy,
-    prompts: Sequence[Prompt],
-    *,
-    max_new_tokens: int,
-    temperature: float = 1.0,
-    top_p: float = 1.0,
-    seed: int | Sequence[int],
-    batch_size: int = 256,
+    policy: Policy, prompts: Sequence[Prompt], *, max_new_tokens: int, seed: int | Sequence[int], **settings: Any
 ) -> list[str]:
-    """One completion for each prompt, as text.
-
-    Args:
-        prompts: N plain texts, or N lists of chat messages.
-        temperature: 0 takes the likeliest token.
-        seed: with the row, fixes every completion, whatever the batch size. N seeds, one a row, make rows independent
-            of their number and order, too.
-    """
-    ids = sample_ids(
-        policy,
-        prompts,
-        max_new_tokens=max_new_tokens,
-        temperature=temperature,
-        top_p=top_p,
-        seed=seed,
-        batch_size=batch_size,
-    )
+    """One completion for each prompt, as text: `sample_ids`, decoded. Takes the same settings."""
+    ids = sample_ids(policy, prompts, max_new_tokens=max_new_tokens, seed=seed, **settings)
     return decoded(policy.tokenizer, prompts, ids)
 
 
 def decoded(tokenizer: Any, prompts: Sequence[Prompt], ids: Sequence[list[int]]) -> list[str]:
-    """Completions of N prompts as text, each with the tag in front by which the chat template opened its thoughts in
-    the prompt.
-    """
+    """Completions of N prompts as text, each after the tag by which the chat template opened its thoughts."""
     said = tokenizer.batch_decode(ids, skip_special_tokens=True) if len(ids) else []
     tag = opening_after(tokenizer, prompts)
     return [replies.opened(one, tag) for one in said] if tag else said
 
 
 def opening_after(tokenizer: Any, prompts: Sequence[Prompt]) -> str:
-    """The tag by which these prompts open the thoughts of who replies; empty where they open none, as plain texts
-    do.
-    """
+    """The tag by which the chat template opens the thoughts of a reply to these prompts; empty for plain texts."""
     talks = len(prompts) and not isinstance(prompts[0], str) and prompts[0] and isinstance(prompts[0][0], dict)
     return replies.opening(tokenizer) if talks else ""
 
@@ -84,10 +58,20 @@ def sample_ids(
     seed: int | Sequence[int],
     batch_size: int = 256,
 ) -> list[list[int]]:
-    """As `sample`, but token ids, which end with EOS where the policy ended its reply (not where it was cut off)."""
+    """One completion for each prompt, as token ids; the last is EOS unless the reply was cut off.
+
+    Args:
+        prompts: N plain texts, lists of chat messages, or lists of token ids.
+        temperature: 0 takes the likeliest token.
+        seed: fixes every completion together with its row. N seeds, one a row, make rows independent of their number
+            and order, too.
+        batch_size: the most rows at once; does not change the result.
+
+    Raises:
+        ValueError: the temperature is negative, or a prompt cannot be taken (`PromptError`).
+    """
     if not temperature >= 0:
         raise ValueError(f"temperature must be 0 or more, not {temperature}")
-    ends = _eos_ids(policy)
     uniforms = torch.from_numpy(_uniforms(seed, len(prompts), max_new_tokens))
     prompt_ids = encode_prompts(policy, prompts, max_new_tokens)
     numbers = {ids: number for number, ids in enumerate(dict.fromkeys(map(tuple, prompt_ids)))}
@@ -97,10 +81,9 @@ def sample_ids(
         first = {same[row]: row for row in reversed(rows)}  # one row of each different prompt
         place = {number: at for at, number in enumerate(first)}
         inputs, mask = _padded([prompt_ids[row] for row in first.values()], policy, "left")
-        device = inputs.device
-        owner = torch.tensor([place[same[row]] for row in rows], device=device)
-        choose = chooser(uniforms[rows].to(device), temperature, top_p)
-        pad = policy.tokenizer.pad_token_id
+        owner = torch.tensor([place[same[row]] for row in rows], device=inputs.device)
+        choose = chooser(uniforms[rows].to(inputs.device), temperature, top_p)
+        ends, pad = _eos_ids(policy), policy.tokenizer.pad_token_id
         found = decode(policy.model, inputs, mask, owner, choose, max_new_tokens, ends, pad)
         for row, ids in zip(rows, found, strict=True):
             completions[row] = ids
@@ -126,20 +109,16 @@ def completion_logprobs(
         float64 array [N]; an empty completion without EOS scores 0.
     """
     answers = _encode_completions(policy, completions, eos)
-    sequences = [(prompt, answer) for prompt, answer in zip(encode_prompts(policy, prompts), answers, strict=True)]
-    _check_lengths(policy, prompts, [prompt for prompt, _ in sequences], [len(answer) for _, answer in sequences])
-    totals = np.zeros(len(sequences))
-    lengths = [len(prompt) + len(answer) for prompt, answer in sequences]
+    prompt_ids = encode_prompts(policy, prompts)
+    _check_lengths(policy, prompts, prompt_ids, [len(answer) for answer in answers])
+    sequences = [prompt + answer for prompt, answer in zip(prompt_ids, answers, strict=True)]
+    totals, lengths = np.zeros(len(sequences)), [len(ids) for ids in sequences]
     for rows in _batches(lengths, _fitting(policy, batch_size, lengths)):
-        batch = [sequences[row] for row in rows]
-        inputs, mask = _padded([prompt + answer for prompt, answer in batch], policy, "right")
+        inputs, mask = _padded([sequences[row] for row in rows], policy, "right")
         logits = policy.model(input_ids=inputs[:, :-1], attention_mask=mask[:, :-1], use_cache=False).logits
         places = torch.arange(1, inputs.shape[1], device=inputs.device)
-        starts, ends = (
-            torch.tensor(edges, device=inputs.device)[:, None]
-            for edges in zip(*((len(prompt), len(prompt) + len(answer)) for prompt, answer in batch), strict=True)
-        )
-        counted = (places >= starts) & (places < ends)
+        starts = torch.tensor([len(prompt_ids[row]) for row in rows], device=inputs.device)[:, None]
+        counted = (places >= starts) & mask[:, 1:].bool()
         totals[rows] = _sum_logprobs(logits, inputs[:, 1:], counted)
     return totals
 
@@ -153,11 +132,11 @@ def option_logprobs(
     eos: bool = True,
     batch_size: int = 256,
 ) -> list[np.ndarray]:
-    """log π(option | prompt) for several options to each prompt; the prompt is read once and its cache shared.
+    """log π(option | prompt) for several options to each prompt; each prompt is read once.
 
     Args:
         options: for each of N prompts, its options (any number, at least one).
-        batch_size: how many options are scored at once; a prompt's own options stay together.
+        batch_size: the most options scored at once; those of one prompt stay together.
 
     Returns:
         N float64 arrays, one number per option, in nats; equal to `completion_logprobs` of each pair.
@@ -182,14 +161,10 @@ def option_logprobs(
 
 
 def encode_prompts(policy: Policy, prompts: Sequence[Prompt], room: int = 0) -> list[list[int]]:
-    """Token ids of each prompt, as TRL makes them: text as it stands, messages through the chat template.
+    """Token ids of each prompt, see `prompts.check`.
 
     Args:
         room: tokens that will follow each.
-
-    Raises:
-        PromptError: a prompt is empty, refused by the chat template, or longer than the model's context with what
-            follows.
     """
     return check(policy.tokenizer, policy.model.config, prompts, room)
 
@@ -209,16 +184,14 @@ def _uniforms(seed: int | Sequence[int], rows: int, width: int) -> np.ndarray:
 
 def _encode_completions(policy: Policy, completions: Sequence[Completion], eos: bool) -> list[list[int]]:
     tail = [policy.tokenizer.eos_token_id] if eos else []
-    said: list[Any] = [one if _is_ids(one) else messages.text(one) for one in completions]  # type: ignore[arg-type]
-    # All at once and each text once: tokenizing one by one takes longer than a small model takes to score them.
+    said: list[Any] = [  # texts, or token ids
+        messages.text(one) if isinstance(one, str) or (one and isinstance(one[0], dict)) else one for one in completions
+    ]
+    # Each text once and all in one call: one by one takes longer than a small model takes to score them.
     texts = list(dict.fromkeys(one for one in said if isinstance(one, str)))
     ids = policy.tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
     known = {text: own + tail for text, own in zip(texts, ids, strict=True)}
     return [known[one] if isinstance(one, str) else list(one) for one in said]
-
-
-def _is_ids(completion: Completion) -> bool:
-    return not isinstance(completion, str) and not (completion and isinstance(completion[0], dict))
 
 
 def _score_after(policy: Policy, prompts: list[list[int]], owner: torch.Tensor, answers: list[list[int]]) -> np.ndarray:
@@ -229,7 +202,7 @@ def _score_after(policy: Policy, prompts: list[list[int]], owner: torch.Tensor, 
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     read = policy.model(input_ids=inputs, attention_mask=mask, position_ids=positions, use_cache=True)
     cache: Any = getattr(read, "past_key_values", None)
-    if not rows_can_be_chosen(cache):  # then each option is read with its prompt
+    if not rows_can_be_chosen(cache):
         return completion_logprobs(policy, [prompts[row] for row in owner.tolist()], answers, eos=False)
     cache.batch_select_indices(owner)
     tokens, counted = _padded(answers, policy, "right")
@@ -261,18 +234,14 @@ def _eos_ids(policy: Policy) -> set[int]:
 
 def _padded(sequences: list[list[int]], policy: Policy, side: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids [B, T] and attention mask [B, T], padded on one side, on the model's device."""
-    width = max(map(len, sequences))
-    gaps = [[0] * (width - len(ids)) for ids in sequences]
-    pad = policy.tokenizer.pad_token_id
-    rows = [
-        ([pad] * len(gap) + ids, gap + [1] * len(ids))
-        if side == "left"
-        else (ids + [pad] * len(gap), [1] * len(ids) + gap)
-        for ids, gap in zip(sequences, gaps, strict=True)
-    ]
-    device = policy.model.device
-    ids, mask = ([row[part] for row in rows] for part in (0, 1))
-    return torch.tensor(ids, dtype=torch.long, device=device), torch.tensor(mask, dtype=torch.long, device=device)
+
+    def filled(rows: list[list[int]], filler: int) -> torch.Tensor:
+        width = max(map(len, rows))
+        gaps = [[filler] * (width - len(row)) for row in rows]
+        whole = [gap + row if side == "left" else row + gap for row, gap in zip(rows, gaps, strict=True)]
+        return torch.tensor(whole, dtype=torch.long, device=policy.model.device)
+
+    return filled(sequences, policy.tokenizer.pad_token_id), filled([[1] * len(ids) for ids in sequences], 0)
 
 
 def _fitting(policy: Policy, size: int, lengths: Sequence[int]) -> int:
@@ -284,7 +253,7 @@ def _batches(lengths: Sequence[int], size: int, alike: Sequence[int] | None = No
     """Row numbers in batches of similar length, so that little is spent on padding; longest first.
 
     Args:
-        alike: numbers that rows to be kept together have in common.
+        alike: a number for each row; rows of one length with the same number stay together.
     """
     order = sorted(range(len(lengths)), key=lambda row: (-lengths[row], alike[row] if alike else 0))
     yield from (order[start : start + size] for start in range(0, len(order), size))

@@ -1,4 +1,4 @@
-"""Loads a second model whole in every process of a launch that splits the policy's weights."""
+"""Loads a second model, such as a reward's, whole in each process of a launch that splits the policy's weights."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def loading_whole() -> Iterator[None]:
-    """Within this block weights are loaded whole in every process, even where the policy's are to be split.
-
-    `from_pretrained` looks at settings of the process: under ZeRO-3 it would give each rank a slice, and under FSDP with
-    efficient loading it leaves all ranks but the first without weights, for a wrapping that a reward never gets.
-    """
+    """Hides the settings by which `from_pretrained` splits weights (ZeRO-3) or loads them in one rank only (FSDP)."""
     from transformers.integrations import deepspeed
 
     reference, variable = deepspeed._hf_deepspeed_config_weak_ref, "FSDP_CPU_RAM_EFFICIENT_LOADING"

@@ -107,10 +107,8 @@ def test_samples_are_those_of_generate(policy, temperature, monkeypatch):
     asked = [*PROMPTS[:20] * 3, *PROMPTS]
     settings = {"max_new_tokens": 12, "temperature": temperature, "seed": 5, "batch_size": 48}
     ours = sampling.sample_ids(policy, asked, **settings)
-    monkeypatch.setattr(decoding, "_TAKES", {"what no model takes"})
     calls = []
-    theirs = type(policy.model).generate
-    monkeypatch.setattr(type(policy.model), "generate", lambda *a, **k: calls.append(1) or theirs(*a, **k))
+    monkeypatch.setattr(sampling, "decode", lambda *given: calls.append(1) or decoding.generated(*given))
     assert sampling.sample_ids(policy, asked, **settings) == ours
     assert len(calls) == 3 and (temperature == 0 or len({len(ids) for ids in ours}) > 3)
 
@@ -138,12 +136,12 @@ def test_a_model_that_keeps_what_it_read_in_another_way_is_sampled_by_generate(k
     if kind == "virtual tokens":
         prefixed = get_peft_model(policy.model, PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3))
         policy = policies.Policy(prefixed.eval(), policy.tokenizer, "tiny")
-    calls, generated = [], decoding._generated
-    monkeypatch.setattr(decoding, "_generated", lambda *given: calls.append(1) or generated(*given))
+    calls, generated = [], decoding.generated
+    monkeypatch.setattr(decoding, "generated", lambda *given: calls.append(1) or generated(*given))
     asked, settings = [*PROMPTS[:3] * 3, *PROMPTS[:5]], {"max_new_tokens": 6, "seed": 0}
     ids = sampling.sample_ids(policy, asked, **settings)
     assert calls == [1] and len({tuple(own) for own in ids}) > 3
-    monkeypatch.setattr(decoding, "_TAKES", {"what no model takes"})
+    monkeypatch.setattr(sampling, "decode", generated)
     assert sampling.sample_ids(policy, asked, **settings) == ids
 
 

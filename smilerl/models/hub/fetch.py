@@ -1,13 +1,13 @@
-"""A repository of the Hub on this disk: in the client's cache, for whatever takes a path; or as a copy to keep
-(`pull`).
+"""Fetches repositories of the Hub: into the client's cache, or as a copy to keep (`pull`).
 
-Only what a model is loaded from is fetched into the cache, and, where the repository was pushed by `smilerl push`, what
-an evaluation needs of its run. No code in it is ever imported.
+Into the cache goes what a model is loaded from, and of a run of `smilerl push` what an evaluation needs. No code of a
+repository is ever imported.
 """
 
 from __future__ import annotations
 
 import fnmatch
+import glob
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,28 +15,22 @@ from typing import Any
 from smilerl.io import bounded
 from smilerl.models.hub.ids import HubError, HubId, explained, looks_like, parse
 
-#: Beside the weights of a run that was pushed: what it is known by.
+#: Files beside the weights that mark a pushed run.
 ABOUT = ("recipe.yaml", "manifest.json")
 _CONFIGURATION = ("*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "*.yaml")
 _TRAIL = "samples/*.parquet"
-
-#: Adapters on one another.
+#: The most adapters on one another.
 _MOST_BASES = 8
-#: What makes a directory a run of one's own, whose rewards and checkpoints are trusted. `push` sends none of it, so a
-#: repository that holds it means to be taken for one.
+#: Files that mark a run of this user, whose rewards and checkpoints are trusted. `push` sends none of them.
 _RUNS_OWN = ["status.json", "*/status.json", "lock", "*/lock", "checkpoints/*", "*/checkpoints/*"]
 
 
 def fetch(name: str, *, weights: bool = True) -> Path:
-    """The directory of a model on the Hub, in the client's cache; fetched if it is not there or has changed.
+    """The directory of a model on the Hub in the client's cache; fetched if missing or changed, with an adapter's base.
 
     Args:
         name: `org/name` or `org/name@revision`.
-        weights: False fetches what it is known by (recipe and manifest of a run of ours) and nothing large.
-
-    Returns:
-        A directory that may hold other files of the repository, too. An adapter's base is fetched along, if it is on
-        the Hub.
+        weights: False fetches only recipe and manifest of a run of ours, or the config.
 
     Raises:
         HubError: missing, gated, no such revision, no network, or no model.
@@ -45,15 +39,19 @@ def fetch(name: str, *, weights: bool = True) -> Path:
 
 
 def _fetched(name: str, weights: bool, above: tuple[str, ...]) -> Path:
-    """The same for the base of the adapters `above`."""
+    """As `fetch`, for the base of the adapters `above`."""
     from huggingface_hub import constants, snapshot_download
 
-    hub_id = _model_id(name)
+    hub_id = parse(name)
+    if hub_id is None or hub_id.kind != "model":
+        raise HubError(
+            f"'{name}' is no model: neither here nor, as an id, on the Hub.\n    Write org/name or org/name@revision."
+        )
     with explained(hub_id):
         if constants.HF_HUB_OFFLINE:
             folder = _cached(hub_id)
         else:
-            wanted = [_literally(file) for file in _wanted(_listing(hub_id)[1], weights)]
+            wanted = [glob.escape(file) for file in _wanted(_listing(hub_id)[1], weights)]
             folder = Path(snapshot_download(hub_id.repo, revision=hub_id.revision, allow_patterns=wanted))
     if weights:
         _check_model(folder, hub_id)
@@ -68,10 +66,7 @@ def _fetched(name: str, weights: bool, above: tuple[str, ...]) -> Path:
 
 
 def pull(name: str, to: Path | None = None) -> Path:
-    """A copy of a repository in a folder of its own: all of it, or nothing.
-
-    It is fetched into `TO.COMMIT.unfinished` and renamed when it is complete; pulling again goes on from what a killed
-    pull left.
+    """A whole copy of a repository, fetched into `TO.COMMIT.unfinished` and renamed; a killed pull can be repeated.
 
     Args:
         name: `org/name`, `org/name@revision` or `datasets/org/name`.
@@ -91,7 +86,8 @@ def pull(name: str, to: Path | None = None) -> Path:
     with explained(hub_id):
         commit, _ = _listing(hub_id)
         unfinished = to.with_name(f"{to.name}.{commit[:12]}.unfinished")
-        made = _made_for(unfinished.parent)
+        made = [one for one in (unfinished.parent, *unfinished.parent.parents) if not one.exists()]
+        unfinished.parent.mkdir(parents=True, exist_ok=True)
         try:
             snapshot_download(
                 hub_id.repo, repo_type=hub_id.kind, revision=commit, local_dir=unfinished, ignore_patterns=_RUNS_OWN
@@ -121,12 +117,7 @@ def base_on_hub(folder: Path) -> str | None:
 
 
 def cached_id(name: str | Path) -> HubId | None:
-    """The id and commit of what a fetch has left in the client's cache (`.../models--org--name/snapshots/COMMIT`); None
-    for all else.
-
-    Args:
-        name: its folder, or its id.
-    """
+    """The id and commit of a folder or id in the client's cache (`.../models--org--name/snapshots/COMMIT`), or None."""
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     hub_id = parse(str(name)) if looks_like(str(name)) and not Path(name).exists() else None
@@ -141,25 +132,16 @@ def cached_id(name: str | Path) -> HubId | None:
 
 
 def _cached(hub_id: HubId) -> Path:
-    """The directory that an earlier fetch has left in the cache."""
+    """The directory of an earlier fetch in the cache."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    # Not by snapshot_download: it wants all files of the repository, and we have fetched those that are needed.
+    # snapshot_download would want all files of the repository.
     for file in (*ABOUT, "config.json", "adapter_config.json"):
         found = try_to_load_from_cache(hub_id.repo, file, revision=hub_id.revision)
         if isinstance(found, str):
             return Path(found).parent
     raise LocalEntryNotFoundError(hub_id.repo)
-
-
-def _model_id(name: str) -> HubId:
-    hub_id = parse(name)
-    if hub_id is None or hub_id.kind != "model":
-        raise HubError(
-            f"'{name}' is no model: neither here nor, as an id, on the Hub.\n    Write org/name or org/name@revision."
-        )
-    return hub_id
 
 
 def _listing(hub_id: HubId) -> tuple[str, list[str]]:
@@ -177,33 +159,17 @@ def _wanted(files: list[str], weights: bool) -> list[str]:
         return [file for file in files if file in ABOUT] if ours else ["config.json"]
     patterns = [*_CONFIGURATION, "*.safetensors"]
     if not any(file.endswith(".safetensors") and "/" not in file for file in files):
-        patterns.append("*.bin")  # older models have no others; training_args.bin is never loaded, and never fetched
+        patterns.append("*.bin")  # of older models
     top = [file for file in files if "/" not in file and file != "training_args.bin"]
     wanted = [file for file in top if any(fnmatch.fnmatch(file, pattern) for pattern in patterns)]
     return wanted + [file for file in files if ours and fnmatch.fnmatch(file, _TRAIL)]
 
 
-def _literally(file: str) -> str:
-    """A pattern that matches this file name and no other."""
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in file)
-
-
 def _check_model(folder: Path, hub_id: HubId) -> None:
     if not any((folder / file).is_file() for file in ("config.json", "adapter_config.json")):
-        raise HubError(
-            f"{hub_id} holds neither config.json nor adapter_config.json, so it is no model that transformers or peft "
-            "load.\n"
-            f"    Look at {hub_id.url}/tree/{hub_id.revision or 'main'}."
-        )
-    if not any(file.suffix in (".safetensors", ".bin") for file in folder.iterdir()):
-        raise HubError(
-            f"{hub_id} holds no weights as transformers saves them (*.safetensors).\n    Look at "
-            f"{hub_id.url}/tree/{hub_id.revision or 'main'}."
-        )
-
-
-def _made_for(folder: Path) -> list[Path]:
-    """Makes a folder and those above it; returns the new ones, the deepest first."""
-    missing = [one for one in (folder, *folder.parents) if not one.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    return missing
+        wrong = "neither config.json nor adapter_config.json, so it is no model that transformers or peft load"
+    elif not any(file.suffix in (".safetensors", ".bin") for file in folder.iterdir()):
+        wrong = "no weights as transformers saves them (*.safetensors)"
+    else:
+        return
+    raise HubError(f"{hub_id} holds {wrong}.\n    Look at {hub_id.url}/tree/{hub_id.revision or 'main'}.")

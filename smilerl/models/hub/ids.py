@@ -1,4 +1,4 @@
-"""Names on the Hub, and the Hub's errors told with what to do about them."""
+"""Ids on the Hub, and the Hub's errors with what to do about them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SIGN_IN = "Sign in with `hf auth login`, or set HF_TOKEN to a token from https:
 
 
 class HubError(UserError, ValueError):
-    """The Hub does not have it, or does not let us. Says what and what to do."""
+    """The Hub lacks a repository or refuses access."""
 
 
 @dataclass(frozen=True)
@@ -48,24 +48,24 @@ class HubId:
 
 
 def parse(name: str) -> HubId | None:
-    """The id that is written `org/name`, `org/name@revision` or `datasets/org/name`; None for what cannot be one."""
+    """The id written as `org/name`, `org/name@revision` or `datasets/org/name`; None for other text."""
     kind: Kind = "dataset" if name.startswith("datasets/") else "model"
     found = _ID.fullmatch(name.removeprefix("datasets/"))
     return HubId(found["repo"], found["revision"], kind) if found else None
 
 
 def looks_like(name: str) -> bool:
-    """Whether a name that is nothing on this disk can be an id with an owner (`org/name`)."""
+    """Whether a name can be an id with an owner (`org/name`)."""
     found = parse(name)
     return found is not None and "/" in found.repo and not name.endswith((".yaml", ".yml"))
 
 
 @contextmanager
 def explained(hub_id: HubId, doing: str = "read") -> Iterator[None]:
-    """Turns the client's errors about a repository into a `HubError` of a few lines; bars are for terminals.
+    """Turns the client's errors about a repository into a `HubError`; shows progress bars only on a terminal.
 
     Args:
-        doing: `read` or `write`, which ask for different tokens.
+        doing: `read` or `write`, which need different tokens.
     """
     from huggingface_hub import errors
     from huggingface_hub.utils import disable_progress_bars
@@ -82,8 +82,7 @@ def explained(hub_id: HubId, doing: str = "read") -> Iterator[None]:
     except errors.RepositoryNotFoundError:
         raise HubError(
             f"there is no {hub_id.kind} '{hub_id.repo}' on the Hub, or it is private and the token (if there is one) "
-            "does not open it.\n"
-            f"    Look at {hub_id.url}; if it is there: {_SIGN_IN}."
+            f"does not open it.\n    Look at {hub_id.url}; if it is there: {_SIGN_IN}."
         ) from None
     except errors.RevisionNotFoundError:
         raise HubError(
@@ -97,21 +96,20 @@ def explained(hub_id: HubId, doing: str = "read") -> Iterator[None]:
             f"{hub_id} is asked of the Hub, but HF_HUB_OFFLINE is set.\n    Unset it, or do without the Hub."
         ) from None
     except errors.LocalEntryNotFoundError:
+        revision = f" --revision {hub_id.revision}" if hub_id.revision else ""
         raise HubError(
             f"{hub_id} is not in the cache of this machine, and the Hub is not asked (HF_HUB_OFFLINE) or not reached.\n"
-            "    Where there is a network, run: hf download "
-            f"{hub_id.repo}{f' --revision {hub_id.revision}' if hub_id.revision else ''}"
+            f"    Where there is a network, run: hf download {hub_id.repo}{revision}"
         ) from None
     except errors.HfHubHTTPError as error:
         raise _refused(hub_id, doing, error) from None
     except (errors.HTTPError, ConnectionError, TimeoutError) as error:
         from huggingface_hub import constants
 
+        why = f"{type(error).__name__}: {first_line(error)}"
         raise HubError(
-            f"the Hub at {constants.ENDPOINT} was not reached about {hub_id} ({type(error).__name__}: "
-            f"{first_line(error)}).\n"
-            "    Try again; what is complete is not sent or fetched twice. Set HF_HUB_OFFLINE=1 to use what the cache "
-            "holds."
+            f"the Hub at {constants.ENDPOINT} was not reached about {hub_id} ({why}).\n    Try again; complete files "
+            "are not sent or fetched twice. Set HF_HUB_OFFLINE=1 to use what the cache holds."
         ) from None
 
 

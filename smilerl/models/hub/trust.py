@@ -1,12 +1,9 @@
-"""What a recipe from elsewhere may name: weights, data on the Hub, and what comes with smilerl. Nothing of it runs the
-author's code.
+"""Checks what a recipe from elsewhere names: only weights, data on the Hub, and parts of smilerl are allowed.
 
-From elsewhere is what is on the Hub, what was pulled, and a run directory that this user did not make
-(`smilerl.runs.signature`). `smilerl eval org/name` builds the world and the rewards that such a recipe names, and loads
-its base. Whoever wrote it must not thereby choose code to run here, an address to send prompts (and a key) to, or a
-file of this machine to read.
-
-A recipe that the user hands to `train`, `study` or `reward check` is the user's own act, as running a script is.
+Recipes on the Hub, pulled ones, and those of runs that this user did not make (`smilerl.runs.signature`) are from
+elsewhere. `smilerl eval org/name` builds the world and rewards of such a recipe and loads its base. Its author must not
+choose code to run here, an address to send prompts (and a key) to, or a file of this machine to read. A recipe that the
+user passes to `train`, `study` or `reward check` is trusted, as a script is.
 """
 
 from __future__ import annotations
@@ -26,14 +23,13 @@ from smilerl.models.hub.ids import HubError, looks_like
 from smilerl.runs.directory import Run, RunError
 
 _RECIPE_FILE = (".yaml", ".yml")
-#: Keys under which weights stand, and data.
+#: Keys that hold weights, and data.
 _WEIGHTS, _DATA = ("model", "model_name_or_path"), ("path", "dataset", "held_out_from")
-#: Keys under which a name may have a dot and leads to no code.
+#: Keys whose names may have a dot and lead to no code.
 _NO_CODE = ("config", "source_split")
-#: Keys under which an address or the name of a secret stands.
+#: Keys that hold an address or the name of a secret.
 _REACHING = ("url", "base_url", "key_env", "api_key")
-#: A callable, as rewards inside rewards may be named without a `name:`. (A module's file may have any name without
-#: white space.)
+#: A callable, as rewards inside rewards may be named without a `name:`.
 _DOTTED = re.compile(r"[^\s.]+(\.[^\s.]+)+")
 _HOW = {
     "world": "--world with your own copy",
@@ -59,14 +55,13 @@ Note = Callable[[Strange], None]
 
 
 class Admitted(NamedTuple):
-    """A recipe from elsewhere after it has been looked at.
+    """A checked recipe from elsewhere.
 
     Attributes:
-        recipe: the world, the rewards and the policy, in which recipes and data that come with smilerl are named so
-            that nothing else is found under the name. Of how it was trained only numbers are left: the rest names
-            files, and nothing trains here.
-        strange: what is not part of smilerl, by the part of the recipe that it stands in.
-        trusted: of this, what the user has let through.
+        recipe: its world, rewards and policy, with full paths to recipes and data of smilerl, and the numbers of its
+            training; other settings of training may name files, and nothing trains here.
+        strange: values that are not part of smilerl, by the part of the recipe.
+        trusted: strange values that the user has let through.
     """
 
     recipe: Recipe
@@ -74,25 +69,19 @@ class Admitted(NamedTuple):
     trusted: tuple[str, ...]
 
     def check(self, where: str, *parts: str) -> None:
-        """Refuses the recipe if one of these parts holds something strange.
-
-        Raises:
-            HubError: it does; nothing of it has been built.
-        """
+        """Raises HubError if one of these parts holds something strange."""
         for part, one in self.strange.items():
             if part in parts:
                 raise _refusal(where, part, one)
 
 
 def admit(recipe: Recipe, where: str, *, trust: bool = False) -> Admitted:
-    """Looks through a recipe from elsewhere. Builds, imports and opens nothing. What it was trained on is not looked
-    at, and left out.
+    """Checks a recipe from elsewhere and leaves out its training data. Builds, imports and opens nothing.
 
     Args:
-        recipe: as `without` gives it.
-        where: the repository or folder, for what is said.
-        trust: the user has looked at it: code, addresses and files that it names are let through, and each is said on
-            standard error. A recipe that lies beside it is not built even so.
+        recipe: as `without` returns it.
+        where: the repository or folder, for messages.
+        trust: let code, addresses and files through, each with a line on standard error; never a recipe beside it.
     """
     strange: dict[str, Strange] = {}
     trusted: list[str] = []
@@ -120,12 +109,11 @@ def admit(recipe: Recipe, where: str, *, trust: bool = False) -> Admitted:
 
 
 def without(recipe: Recipe, *, world: WorldSpec | None = None, policy: bool = False) -> Recipe:
-    """The recipe without what an evaluation does not use: parts that the user has named themselves, and how a fresh
-    model was made.
+    """The recipe without what an evaluation does not use, such as the config of a fresh model.
 
     Args:
-        world: instead of its own.
-        policy: the base is named by the user.
+        world: replaces its own.
+        policy: whether the user names the base, so that the recipe's is left out.
     """
     said = dataclasses.replace(recipe.policy, config=None, peft=None)
     if policy:
@@ -139,7 +127,7 @@ def is_foreign_file(recipe: Path) -> bool:
     if (folder / "status.json").is_file():
         try:
             return not Run.open(folder).made_here
-        except RunError:  # what cannot be read is nothing that this user has signed
+        except RunError:  # unreadable, so not signed by this user
             return True
     model = any((folder / file).is_file() for file in ("config.json", "adapter_config.json"))
     weights = any(next(folder.glob(f"*{ending}"), None) for ending in (".safetensors", ".bin"))
@@ -147,25 +135,24 @@ def is_foreign_file(recipe: Path) -> bool:
 
 
 def refuse_to_build(recipe: Path) -> None:
-    """A recipe that came with something from elsewhere is not built because it was named where a model is meant.
-
-    Raises:
-        HubError: it is one.
-    """
+    """Raises HubError for a recipe from elsewhere that is named in place of a model: it is not built."""
     if is_foreign_file(recipe):
         raise HubError(
-            f"{printable(recipe)} is the recipe of something that was not made here, and nothing that lies in a "
-            "repository is built.\n"
-            f"    Name its folder, {printable(recipe.parent)}; or look at the recipe, and train it: smilerl train "
-            f"{printable(recipe)}"
+            f"{printable(recipe)} is the recipe of a model from elsewhere, and nothing that lies in a repository is "
+            f"built.\n    Name its folder, {printable(recipe.parent)}; or look at the recipe, and train it: smilerl "
+            f"train {printable(recipe)}"
         )
 
 
 def _looked(value: Any, key: Key, source: str, note: Note) -> Any:
-    """The value with shared recipes and data named for certain; what is strange in it is noted."""
+    """The value with full paths to shared recipes and data; notes what is strange in it."""
     if isinstance(value, dict):
         looked = {name: _looked(item, (*key, name), source, note) for name, item in value.items()}
-        _look_at_chat_model(value, key, note)
+        if key[0] in ("world", "rewards"):  # where chat models stand
+            if value.get("name") == "endpoint":
+                note(Strange((*key, "name"), "endpoint", "an address that prompts would be sent to"))
+            for name in filter(value.__contains__, _REACHING):
+                note(Strange((*key, name), str(value[name]), "an address, or a key to send there"))
         return looked
     if isinstance(value, list | tuple):
         return [_looked(item, (*key, index), source, note) for index, item in enumerate(value)]
@@ -174,7 +161,7 @@ def _looked(value: Any, key: Key, source: str, note: Note) -> Any:
 
 def _looked_at_text(value: str, key: Key, source: str, note: Note) -> str:
     under = next((part for part in reversed(key) if isinstance(part, str)), "")
-    if places.is_expanded(value):  # in whatever it is: `org/$HF_TOKEN` would be asked for on the Hub
+    if places.is_expanded(value):  # anywhere: `org/$HF_TOKEN` would be sent to the Hub
         note(Strange(key, value, "a variable or a home of this machine, which would be put in its place"))
     if "://" in value:
         note(Strange(key, value, "an address"))
@@ -196,26 +183,14 @@ def _looked_at_text(value: str, key: Key, source: str, note: Note) -> str:
 
 
 def _is_code(value: str, under: str, key: Key) -> bool:
-    """Whether a text can lead to a callable, in the parts of a recipe where names of callables are looked up."""
+    """Whether a text can name a callable, in the parts of a recipe that may."""
     if key[0] not in ("world", "rewards") or under in _NO_CODE:
         return False
     return (under == "name" and not value.isidentifier()) or _DOTTED.fullmatch(value) is not None or ".py:" in value
 
 
-def _look_at_chat_model(value: dict[str, Any], key: Key, note: Note) -> None:
-    if key[0] not in ("world", "rewards"):
-        return
-    if value.get("name") == "endpoint":
-        note(Strange((*key, "name"), "endpoint", "an address that prompts would be sent to"))
-    for name in _REACHING:
-        if name in value:
-            note(Strange((*key, name), str(value[name]), "an address, or a key to send there"))
-
-
 def _shared(value: str, key: Key, source: str, note: Note, what: str, *, opens: bool) -> str:
-    """The name of a file that comes with smilerl: as it stands where it leads there, else whole, so that no other file
-    is found.
-    """
+    """The name of a file of smilerl, or its full path where the name leads to another file."""
     own = paths.shared(value)
     if own is None or not own.resolve().is_file():
         note(Strange(key, value, what, opens))
@@ -229,20 +204,13 @@ def _holds_weights(found: Path) -> bool:
 
 
 def _refusal(where: str, part: str, one: Strange) -> HubError:
-    how = _HOW.get(part)
-    ways = [*(["--trust"] if one.opens else []), *([how] if how else [])]
-    text = (
-        f"the recipe of {printable(where)} names '{_shown(one.value)}' ({dotted(one.key)[:200]}), {one.what}; it is "
-        "not part of smilerl."
-    )
+    ways = [way for way in ("--trust" if one.opens else None, _HOW.get(part)) if way]
     never = "" if one.opens else " Nothing that lies in a repository is built."
+    add = f"If you have looked at it and want it, add {', or '.join(ways)}."
     return HubError(
-        f"{text}\n    A recipe from elsewhere may name weights, data on the Hub, and what comes with smilerl.{never}\n"
-        + (
-            f"    If you have looked at it and want it, add {', or '.join(ways)}."
-            if ways
-            else "    Train it yourself if you trust it."
-        )
+        f"the recipe of {printable(where)} names '{_shown(one.value)}' ({dotted(one.key)[:200]}), {one.what}; it is "
+        "not part of smilerl.\n    A recipe from elsewhere may name weights, data on the Hub, and parts of smilerl."
+        f"{never}\n    {add if ways else 'Train it yourself if you trust it.'}"
     )
 
 
