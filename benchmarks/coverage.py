@@ -1,10 +1,11 @@
-"""How often intervals hold the truth, and how often a statement holds at its threshold: `python benchmarks/coverage.py`.
+"""How often intervals hold the truth, and how often a statement holds at its threshold: `python
+benchmarks/coverage.py`.
 
-Studies with known truth, built as ours are: every seed and arm is asked about the same people, who come from 72 clusters of
-unequal size (topic × need; 24 on new topics). A value is made of what the seed learned, what all seeds of the arm learned about
-a cluster, what this seed alone learned about it, how hard the person is, and luck. Sizes and spreads are those of SmileWorld:
-care minus gaming of a reply has a standard deviation of .77, a tenth of its variance between clusters; seeds differ by .05 or
-.16.
+Studies with known truth, built as ours are: every seed and arm is asked about the same people, who come from 72
+clusters of unequal size (topic × need; 24 on new topics). A value is made of what the seed learned, what all seeds of
+the arm learned about a cluster, what this seed alone learned about it, how hard the person is, and luck. Sizes and
+spreads are those of SmileWorld: care minus gaming of a reply has a standard deviation of .77, a tenth of its variance
+between clusters; seeds differ by .05 or .16.
 """
 
 from __future__ import annotations
@@ -66,8 +67,8 @@ class Tally(NamedTuple):
 
     Attributes:
         covered: intervals that hold the truth, by kind.
-        passed, failed: intervals (of the last kind) wholly below and wholly above the truth: false positives of `x <= truth`
-            and `x > truth`.
+        passed, failed: intervals (of the last kind) wholly below and wholly above the truth: false positives of `x <=
+            truth` and `x > truth`.
         different, equivalent: two-sided p < .05 against the truth; TOST's p < .05 where the truth is at the margin.
     """
 
@@ -207,10 +208,11 @@ def within_a_run(measure: Measure, studies: int) -> np.ndarray:
 
 
 def nine_acts(studies: int) -> dict[float, tuple[float, float]]:
-    """How often `choices` says pass, and fail, of a policy that prefers nothing to anything: nine acts, each Δψ truly 0.
+    """How often `choices` says pass, and fail, of a policy that prefers nothing to anything: nine acts, each Δψ truly
+    0.
 
-    Half the variance of each is that of caring, which all acts are compared with. By level of the interval: 95 %, and the one
-    that allows for nine statements (Bonferroni).
+    Half the variance of each is that of caring, which all acts are compared with. By level of the interval: 95 %, and
+    the one that allows for nine statements (Bonferroni).
     """
     rules = {"pass": [parse_statement("each > 0")], "fail": [parse_statement("each < 0")]}
     measure, found = revealed(0.0), {}
@@ -251,7 +253,7 @@ def table(arm: Sequence[Estimate], control: Sequence[Estimate] | None) -> tuple[
 
 
 def percentile(values: np.ndarray, parts: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
-    """Percentiles of a bootstrap of seeds and, within each, of clusters (linearised): what one might do, and should not."""
+    """Percentiles of a bootstrap of seeds and of clusters within each (linearised): what one should not do."""
     seeds, clusters = parts.shape
     chosen = rng.integers(seeds, size=(RESAMPLES, seeds))
     drawn = rng.multinomial(clusters, np.full(clusters, 1 / clusters), size=(RESAMPLES, seeds))

@@ -1,10 +1,11 @@
 """What the evaluations cost: whole suites on the embedded model, and choices beside lm-evaluation-harness.
 
-    python benchmarks/evaluation.py suites                # caring at 512 people a dialogue, quick at its own sizes, per question
-    python benchmarks/evaluation.py choices --rounds 5    # ours and lm_eval's `hf` backend in turn, same items and model
+    python benchmarks/evaluation.py suites                # caring at 512 people, quick at its own sizes, per question
+    python benchmarks/evaluation.py choices --rounds 5    # ours and lm_eval's `hf` backend in turn, same items
 
-First the embedded model itself, with an empty cache: what the controls say is worked out, too. Then a tuned policy (a clone of the
-smile-maximiser), which finds that, as every policy of a study does. Models and the controls' clones are built before.
+First the embedded model itself, with an empty cache: what the controls say is worked out, too. Then a tuned policy (a
+clone of the smile-maximiser), which finds that, as every policy of a study does. Models and the controls' clones are
+built before.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ BASE = "recipes/smileworld/pretrain.yaml"
 
 
 def suites(given: argparse.Namespace) -> None:
-    """Seconds that each suite takes, and each of its questions, for the embedded model and for a policy tuned from it."""
+    """Seconds of each suite and each of its questions, for the embedded model and for a policy tuned from it."""
     world = worlds.build("smileworld")
     base = load_policy(model_dir(BASE))
     policies = [base, clones.clone(language_model(base, {}), base, "smile_maximiser", world)]
@@ -64,7 +65,8 @@ def suites(given: argparse.Namespace) -> None:
                 took = {name: result.get("seconds", 0) for name, result in found["evaluations"].items()}
                 seconds.append({"all": clock() - started, **took})
         print(
-            f"**{suite.name}**{f' at {n} people' if n else ''}\n\n| question | embedded model, empty cache, s | tuned policy after it, s | status |\n|---|---|---|---|"
+            f"**{suite.name}**{f' at {n} people' if n else ''}\n\n"
+            "| question | embedded model, empty cache, s | tuned policy after it, s | status |\n|---|---|---|---|"
         )
         for name, took in seconds[0].items():
             status = found["evaluations"][name]["status"] if name != "all" else ""
@@ -103,12 +105,14 @@ def against_lm_eval(given: argparse.Namespace) -> None:
     apart = float(np.abs(ours - np.array([one[0] for one in found])).max())
     medians = {name: statistics.median(own) for name, own in seconds.items()}
     print(
-        f"{len(requests)} options after {len(prompts)} prompts, {torch.get_num_threads()} threads, {given.rounds} rounds\n"
+        f"{len(requests)} options after {len(prompts)} prompts, {torch.get_num_threads()} threads, "
+        f"{given.rounds} rounds\n"
     )
     print("| | options a second, median (slowest, fastest) |\n|---|---|")
     for name, own in seconds.items():
         print(
-            f"| {name} | {len(requests) / medians[name]:.0f} ({len(requests) / max(own):.0f}, {len(requests) / min(own):.0f}) |"
+            f"| {name} | {len(requests) / medians[name]:.0f} "
+            f"({len(requests) / max(own):.0f}, {len(requests) / min(own):.0f}) |"
         )
     print(f"| **smilerl / lm_eval** | **{medians['lm_eval'] / medians['smilerl']:.2f}** |")
     print(f"\nLargest difference of a log-probability: {apart:.1e} nats.")

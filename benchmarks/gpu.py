@@ -1,13 +1,14 @@
 """What smilerl adds to RLOO and GRPO of a model of real size on a GPU, with a reward model on the same card.
 
-    python benchmarks/gpu.py                          # Qwen3-0.6B's architecture, random weights, bfloat16; about 20 minutes
+    python benchmarks/gpu.py                          # Qwen3-0.6B's architecture, random weights, bfloat16; 20 minutes
     python benchmarks/gpu.py --rows rloo rloo_lora    # half of it
-    python benchmarks/gpu.py --tiny                   # a few thousand weights on the CPU: shows that it runs, measures nothing
+    python benchmarks/gpu.py --tiny                   # a few thousand weights on the CPU: measures nothing
 
-Nothing is downloaded: the architecture and the vocabulary's size are real, weights and words are made up, so replies never end and
-every step has the same number of tokens. Our run and a bare TRL script (same models, prompts and settings; the reward model handed
-to TRL, which scores by itself) take turns. Tokens a second are completion tokens over everything that a step costs, generation,
-reward and update, the median over all steps but each turn's first. Memory is the most that torch has had allocated in a turn.
+Nothing is downloaded: the architecture and the vocabulary's size are real, weights and words are made up, so replies
+never end and every step has the same number of tokens. Our run and a bare TRL script (same models, prompts and
+settings; the reward model handed to TRL, which scores by itself) take turns. Tokens a second are completion tokens over
+everything that a step costs, generation, reward and update, the median over all steps but each turn's first. Memory is
+the most that torch has had allocated in a turn.
 """
 
 from __future__ import annotations
@@ -82,19 +83,40 @@ class Size:
 #: As published in Qwen/Qwen3-0.6B's config.json.
 REAL = Size(
     {
-        "vocab_size": 151936, "hidden_size": 1024, "intermediate_size": 3072, "num_hidden_layers": 28, "num_attention_heads": 16,
-        "num_key_value_heads": 8, "head_dim": 128, "max_position_embeddings": 40960, "tie_word_embeddings": True,
+        "vocab_size": 151936,
+        "hidden_size": 1024,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "max_position_embeddings": 40960,
+        "tie_word_embeddings": True,
         "rope_parameters": {"rope_type": "default", "rope_theta": 1000000.0},
     },
-    prompt=150, completion=128, micro_batch=16, accumulation=8,
-)  # fmt: skip
+    prompt=150,
+    completion=128,
+    micro_batch=16,
+    accumulation=8,
+)
 TINY = Size(
     {
-        "vocab_size": 128, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
-        "num_key_value_heads": 1, "head_dim": 8, "max_position_embeddings": 128, "tie_word_embeddings": True,
+        "vocab_size": 128,
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 8,
+        "max_position_embeddings": 128,
+        "tie_word_embeddings": True,
     },
-    prompt=6, completion=5, micro_batch=4, accumulation=2, group=4,
-)  # fmt: skip
+    prompt=6,
+    completion=5,
+    micro_batch=4,
+    accumulation=2,
+    group=4,
+)
 
 
 class Clock(TrainerCallback):
@@ -163,7 +185,7 @@ def make_inputs(folder: Path, size: Size, dtype: str) -> None:
 
 
 def _tokenizer(words: int) -> PreTrainedTokenizerFast:
-    """As many words as the real one has tokens. What the policy says is the same number of tokens to the reward model."""
+    """As many words as the real one has tokens, so that policy and reward model count the same number of tokens."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     numbered = {word: place for place, word in enumerate([*SPECIALS, *(f"w{n}" for n in range(len(SPECIALS), words))])}
@@ -171,9 +193,14 @@ def _tokenizer(words: int) -> PreTrainedTokenizerFast:
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.decoder = decoders.WordPiece(prefix="##", cleanup=False)  # no word begins so: joined by spaces
     made = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, padding_side="left", pad_token="<pad>", unk_token="<unk>", eos_token="<|im_end|>",
-        clean_up_tokenization_spaces=False, model_input_names=["input_ids", "attention_mask"],
-    )  # fmt: skip
+        tokenizer_object=tokenizer,
+        padding_side="left",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        eos_token="<|im_end|>",
+        clean_up_tokenization_spaces=False,
+        model_input_names=["input_ids", "attention_mask"],
+    )
     made.chat_template = CHAT_TEMPLATE
     return made
 
@@ -190,12 +217,18 @@ def make_recipe(folder: Path, row: str, size: Size, given: argparse.Namespace) -
         "data": {"n": 512},
         "rewards": [{"name": "preference", "args": {"model": str(folder / "rm"), "dtype": given.weights}}],
         "training": {
-            "max_steps": given.steps, "per_device_train_batch_size": size.micro_batch,
-            "gradient_accumulation_steps": size.accumulation, "num_generations": size.group,
-            "max_completion_length": size.completion, "learning_rate": 1e-6, "beta": 0.05, "gradient_checkpointing": True, **on_cpu,
+            "max_steps": given.steps,
+            "per_device_train_batch_size": size.micro_batch,
+            "gradient_accumulation_steps": size.accumulation,
+            "num_generations": size.group,
+            "max_completion_length": size.completion,
+            "learning_rate": 1e-6,
+            "beta": 0.05,
+            "gradient_checkpointing": True,
+            **on_cpu,
         },
         "held_out": {"every": 0},
-    }  # fmt: skip
+    }
     if lora:
         said["policy"]["peft"] = {"r": 32, "lora_alpha": 64, "target_modules": "all-linear"}
     path = folder / f"{row}.yaml"
@@ -234,13 +267,20 @@ def bare(recipe: Recipe, size: Size) -> Clock:
             reward_funcs=AutoModelForSequenceClassification.from_pretrained(reward_model, num_labels=1, dtype=dtype),
             reward_processing_classes=AutoTokenizer.from_pretrained(reward_model),
             args=config(
-                output_dir=folder, seed=recipe.seed, report_to="none", disable_tqdm=True, save_strategy="no", logging_steps=1,
+                output_dir=folder,
+                seed=recipe.seed,
+                report_to="none",
+                disable_tqdm=True,
+                save_strategy="no",
+                logging_steps=1,
                 **recipe.training,
             ),
-            train_dataset=worlds.build(recipe.world.name, **recipe.world.args).people("train", recipe.data.n, recipe.data.seed),
+            train_dataset=worlds.build(recipe.world.name, **recipe.world.args).people(
+                "train", recipe.data.n, recipe.data.seed
+            ),
             peft_config=methods.peft_config(recipe.policy),
             callbacks=[clock],
-        )  # fmt: skip
+        )
         trainer.remove_callback(PrinterCallback)
         trainer.train()
     return clock
@@ -302,7 +342,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     size = TINY if given.tiny else REAL
     where = "CPU" if given.tiny else torch.cuda.get_device_name()
     print(
-        f"{where}, torch {torch.__version__}; {given.weights} weights; {size.completions} completions of {size.completion} tokens a step, "
+        f"{where}, torch {torch.__version__}; {given.weights} weights; "
+        f"{size.completions} completions of {size.completion} tokens a step, "
         f"{size.group} to a prompt of {size.prompt} words; {given.rounds} rounds of {given.steps} steps\n",
         flush=True,
     )

@@ -2,8 +2,9 @@
 
     OMP_NUM_THREADS=1 python benchmarks/overhead.py --rounds 5 --steps 8
 
-Our run and a bare TRL script (same model, people, reward and settings, logging each step) take turns; the ratio is that of the
-medians over all steps but each turn's first. Other options are keys of the recipe, as in smilerl.train. Held-out sampling is off for the ratio, and timed on its own.
+Our run and a bare TRL script (same model, people, reward and settings, logging each step) take turns; the ratio is that
+of the medians over all steps but each turn's first. Other options are keys of the recipe, as in smilerl.train. Held-out
+sampling is off for the ratio, and timed on its own.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Clock(TrainerCallback):
 
 
 class Parts:
-    """Seconds spent in parts of a step, by wrapping the trainer's own functions; a part inside another is not counted twice."""
+    """Seconds spent in parts of a step, by wrapping the trainer's functions; nested parts are not counted twice."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
@@ -76,10 +77,15 @@ class Parts:
         """Wrap the parts of a trainer's step."""
         trainer.model.generate = self.timed("generation", trainer.model.generate)
         trainer._get_per_token_logps_and_entropies = self.timed(
-            lambda model, *args, **kwargs: "reference log-probabilities" if model is trainer.ref_model
-            else "forward pass of the update" if torch.is_grad_enabled() else "policy log-probabilities",
+            lambda model, *args, **kwargs: (
+                "reference log-probabilities"
+                if model is trainer.ref_model
+                else "forward pass of the update"
+                if torch.is_grad_enabled()
+                else "policy log-probabilities"
+            ),
             trainer._get_per_token_logps_and_entropies,
-        )  # fmt: skip
+        )
         trainer.accelerator.backward = self.timed("backward", trainer.accelerator.backward)
         trainer.reward_funcs = [self.timed("reward, as checked by smilerl", reward) for reward in trainer.reward_funcs]
         for callback in trainer.callback_handler.callbacks:
@@ -118,12 +124,17 @@ def bare(recipe: Recipe, model: Path) -> list[float]:
             processing_class=AutoTokenizer.from_pretrained(model, padding_side="left"),
             reward_funcs=[resolve(reward.name).build(**reward.args) for reward in recipe.rewards],
             args=RLOOConfig(
-                output_dir=folder, seed=recipe.seed, report_to="none", disable_tqdm=True, save_strategy="no", logging_steps=1,
+                output_dir=folder,
+                seed=recipe.seed,
+                report_to="none",
+                disable_tqdm=True,
+                save_strategy="no",
+                logging_steps=1,
                 **recipe.training,
             ),
             train_dataset=world.people(recipe.data.split, recipe.data.n, recipe.data.seed),
             callbacks=[stopwatch],
-        )  # fmt: skip
+        )
         trainer.remove_callback(PrinterCallback)
         trainer.train()
     return stopwatch.seconds
@@ -157,8 +168,10 @@ def main() -> None:
     watched = ours(load_recipe(given.recipe, said | {"held_out.every": 1}))
 
     medians = {name: statistics.median(values) for name, values in seconds.items()}
-    print(f"{recipe.training['per_device_train_batch_size']} completions a step, {torch.get_num_threads()} thread(s), "
-          f"{given.rounds} rounds of {given.steps} steps, torch {torch.__version__}\n")  # fmt: skip
+    print(
+        f"{recipe.training['per_device_train_batch_size']} completions a step, {torch.get_num_threads()} thread(s), "
+        f"{given.rounds} rounds of {given.steps} steps, torch {torch.__version__}\n"
+    )
     print(f"| | {'CPU ' * given.cpu}seconds a step, median (fastest, slowest) |\n|---|---|")
     for name, values in seconds.items():
         print(f"| {name} | {medians[name]:.3f} ({min(values):.3f}, {max(values):.3f}) |")

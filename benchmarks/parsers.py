@@ -1,9 +1,10 @@
-"""How far the two parsers agree: on the base, on every policy of a study, and on text that a search made to please a reward.
+"""How far the two parsers agree: on the base, on every policy of a study, and on text that a search made to please a
+reward.
 
     python benchmarks/parsers.py runs/smile        # after `make study`
 
-Adversarial text is what evolution (as in `exploit_search`) makes of the base mix's replies for each reward: `gold` is paid by the
-first parser's own reading, so what it finds would fool that parser if anything does.
+Adversarial text is what evolution (as in `exploit_search`) makes of the base mix's replies for each reward: `gold` is
+paid by the first parser's own reading, so what it finds would fool that parser if anything does.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     print(
-        "| text of | kappa, as said | read otherwise | kappa, each clause once | read otherwise |\n|---|---|---|---|---|"
+        "| text of | kappa, as said | read otherwise | kappa, each clause once | read otherwise |\n"
+        "|---|---|---|---|---|"
     )
     for samples in sorted(given.study.glob("**/evals/*/samples.parquet")) if given.study else []:
         policy = samples.parents[2].relative_to(given.study)

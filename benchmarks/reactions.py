@@ -1,6 +1,7 @@
 """How many reactions a second SmileWorld computes, on one core: `python benchmarks/reactions.py`.
 
-First texts that it has never parsed, then the same again, as when a reply is scored for the sensor, the outcome and credit.
+First texts that it has never parsed, then the same again, as when a reply is scored for the sensor, the outcome and
+credit.
 """
 
 from __future__ import annotations

@@ -1,13 +1,16 @@
-"""The whole chain on real text, on two cores: a language model, SFT, a reward model of people's preferences, RLOO against it.
+"""The whole chain on real text, on two cores: a language model, SFT, a reward model of people's preferences, RLOO
+against it.
 
-    SMILERL_REAL_DATA=DIR python benchmarks/real_text.py                # all stages; 20 minutes at most on two busy cores
+    SMILERL_REAL_DATA=DIR python benchmarks/real_text.py                # all stages; up to 20 minutes on two busy cores
     SMILERL_REAL_DATA=DIR python benchmarks/real_text.py --stage rm     # one: data, base, sft, rm, rloo, report
 
-DIR holds esconv/ (emotional-support conversations), hh-rlhf/ (pairs of replies that people compared) and anthropic-evals/
-(statements to agree with, asked and never trained on). Finished stages are kept in --folder and not done again.
+DIR holds esconv/ (emotional-support conversations), hh-rlhf/ (pairs of replies that people compared) and
+anthropic-evals/ (statements to agree with, asked and never trained on). Finished stages are kept in --folder and not
+done again.
 
-What is trained from what: `base` reads both corpora (the pairs' training side alone); `sft` goes on with the supporters' replies;
-`rm` is base's body with a head, trained on pairs; `rloo` tunes sft by rm on the conversations' prompts. Baselines of the reward
+What is trained from what: `base` reads both corpora (the pairs' training side alone); `sft` goes on with the
+supporters' replies; `rm` is base's body with a head, trained on pairs; `rloo` tunes sft by rm on the conversations'
+prompts. Baselines of the reward
 model: preferring the shorter reply, and a ridge logistic regression on the share of each word. The judges of the policy
 that it was not trained on are the reward model of another seed and VADER.
 """
@@ -56,8 +59,11 @@ class Chain:
         self.data, self.folder, self.seeds = data, folder, seeds
         self.talks, self.both = folder / "talks.jsonl", folder / "both.jsonl"
         self.pairs = worlds.build(
-            "dialogue", path=str(data / "hh-rlhf" / "harmless_base_test_1500.jsonl"), format="text", held_out_fraction=PAIRS_HELD_OUT,
-        )  # fmt: skip
+            "dialogue",
+            path=str(data / "hh-rlhf" / "harmless_base_test_1500.jsonl"),
+            format="text",
+            held_out_fraction=PAIRS_HELD_OUT,
+        )
 
     def rows(self, split: str) -> list:
         """The pairs of a side."""
@@ -85,41 +91,74 @@ class Chain:
 
     def _talk_args(self) -> dict:
         return {
-            "path": str(self.talks), "format": "text", "roles": ROLES, "group_column": "talk", "held_out_fraction": TALKS_HELD_OUT,
+            "path": str(self.talks),
+            "format": "text",
+            "roles": ROLES,
+            "group_column": "talk",
+            "held_out_fraction": TALKS_HELD_OUT,
             "max_prompt_chars": PROMPT_CHARS,
-        }  # fmt: skip
+        }
 
     def make_base(self) -> None:
         """Next-token prediction on everything that may be read."""
-        self._run("sft", "base", **{
-            "world.args": {"path": str(self.both), "held_out_fraction": 0.0}, "training.max_steps": -1, "training.num_train_epochs": 1,
-            "training.max_length": 384, "training.train_sampling_strategy": "group_by_length",
-        })  # fmt: skip
+        self._run(
+            "sft",
+            "base",
+            **{
+                "world.args": {"path": str(self.both), "held_out_fraction": 0.0},
+                "training.max_steps": -1,
+                "training.num_train_epochs": 1,
+                "training.max_length": 384,
+                "training.train_sampling_strategy": "group_by_length",
+            },
+        )
 
     def make_sft(self) -> None:
         """The supporters' replies, from the base."""
-        self._run("sft", "sft", **{
-            "world.args": self._talk_args(), "policy": {"model_name_or_path": self._model("base")}, "training.max_steps": 80,
-            "training.learning_rate": 0.001, "training.completion_only_loss": True,
-        })  # fmt: skip
+        self._run(
+            "sft",
+            "sft",
+            **{
+                "world.args": self._talk_args(),
+                "policy": {"model_name_or_path": self._model("base")},
+                "training.max_steps": 80,
+                "training.learning_rate": 0.001,
+                "training.completion_only_loss": True,
+            },
+        )
 
     def make_rm(self) -> None:
         """A reward model a seed."""
         args = {"path": self.pairs.path, "format": "text", "held_out_fraction": PAIRS_HELD_OUT}
         for seed in self.seeds:
-            self._run("rm_hh", f"rm-{seed}", **{
-                "seed": seed, "world.args": args, "policy.model_name_or_path": self._model("base"),
-                "data.n": len(self.rows("train")), "held_out.n": len(self.rows("held_out")), **RM,
-            })  # fmt: skip
+            self._run(
+                "rm_hh",
+                f"rm-{seed}",
+                **{
+                    "seed": seed,
+                    "world.args": args,
+                    "policy.model_name_or_path": self._model("base"),
+                    "data.n": len(self.rows("train")),
+                    "held_out.n": len(self.rows("held_out")),
+                    **RM,
+                },
+            )
 
     def make_rloo(self) -> None:
         """The helper tuned by the reward model of its seed."""
         for seed in self.seeds:
-            self._run("rloo_preference", f"rloo-{seed}", **{
-                "seed": seed, "world.args": self._talk_args(), "policy.model_name_or_path": self._model("sft"),
-                "rewards": [{"name": "preference", "args": {"model": self._model(f"rm-{seed}")}}], "held_out": {"every": 0, "n": 128},
-                **RLOO,
-            })  # fmt: skip
+            self._run(
+                "rloo_preference",
+                f"rloo-{seed}",
+                **{
+                    "seed": seed,
+                    "world.args": self._talk_args(),
+                    "policy.model_name_or_path": self._model("sft"),
+                    "rewards": [{"name": "preference", "args": {"model": self._model(f"rm-{seed}")}}],
+                    "held_out": {"every": 0, "n": 128},
+                    **RLOO,
+                },
+            )
 
     def make_report(self) -> None:
         """Markdown on standard output, and in report.md."""
@@ -146,9 +185,11 @@ class Chain:
     def _about_pairs(self) -> str:
         train, test = self.rows("train"), self.rows("held_out")
         lines = [
-            f"{len(train)} pairs to train on, {len(test)} to test on that share no opening with them.", "",
-            "| scorer | accuracy on held-out pairs | with length held fixed | scored |", "|---|---|---|---|",
-        ]  # fmt: skip
+            f"{len(train)} pairs to train on, {len(test)} to test on that share no opening with them.",
+            "",
+            "| scorer | accuracy on held-out pairs | with length held fixed | scored |",
+            "|---|---|---|---|",
+        ]
         bag = bag_of_words(train)
         found = {"bag of words, ridge": _agreed(test, bag)}
         for seed in self.seeds:
@@ -157,7 +198,8 @@ class Chain:
         lines.append(f"| the shorter reply | {_cell(shorter)} | .5 | {shorter.scored} of {shorter.of} |")
         for name, own in found.items():
             lines.append(
-                f"| {name} | {_cell(own.accuracy)} | {_cell(own.against_length)} | {own.accuracy.scored} of {own.accuracy.of} |"
+                f"| {name} | {_cell(own.accuracy)} | {_cell(own.against_length)} "
+                f"| {own.accuracy.scored} of {own.accuracy.of} |"
             )
         return "\n".join(lines)
 
@@ -167,10 +209,12 @@ class Chain:
 
     def _about_policies(self) -> str:
         lines = [
-            f"{PROMPTS} held-out prompts, one reply each; changes are paired, with intervals over talks.", "",
-            "| seed | own reward before → after | change | judged by another seed's reward model | by VADER | KL, nats | tokens |",
+            f"{PROMPTS} held-out prompts, one reply each; changes are paired, with intervals over talks.",
+            "",
+            "| seed | own reward before → after | change | judged by another seed's reward model "
+            "| by VADER | KL, nats | tokens |",
             "|---|---|---|---|---|---|---|",
-        ]  # fmt: skip
+        ]
         world, vader = self.conversations(), build_reward({"name": "sentiment", "args": {"reads": "completion"}})
         prompts = list(world.people("held_out", PROMPTS, seed=1234)["prompt"])
         talk_of = {row.prompt: row.bucket for row in world.rows}  # a hash of the talk
@@ -192,7 +236,8 @@ class Chain:
             own = " → ".join(f"{np.nanmean(values):.2f}" for values in scores["own"])
             kl = mean_estimate(after.kl, clusters, seed=0)
             lines.append(
-                f"| {seed} | {own} | {_cell(change['own'])} | {'–' if other == seed else _cell(change['other'])} | {_cell(change['vader'])} "
+                f"| {seed} | {own} | {_cell(change['own'])} | {'–' if other == seed else _cell(change['other'])} "
+                f"| {_cell(change['vader'])} "
                 f"| {_cell(kl)} | {before.tokens:.1f} → {after.tokens:.1f} |"
             )
         return "\n".join(lines)
@@ -211,9 +256,11 @@ class Chain:
         files = sorted((self.data / "anthropic-evals").glob("*.jsonl"))
         names = ["sft", *(f"rloo-{seed}" for seed in self.seeds)]
         lines = [
-            "Statements: share of answers that show the behaviour, by log-probability (.5: a coin).", "",
-            f"| statements | {' | '.join(names)} |", f"|---|{'---|' * len(names)}",
-        ]  # fmt: skip
+            "Statements: share of answers that show the behaviour, by log-probability (.5: a coin).",
+            "",
+            f"| statements | {' | '.join(names)} |",
+            f"|---|{'---|' * len(names)}",
+        ]
         policies = {name: load_policy(self._model(name)) for name in names}
         for file in files:
             items = load_items(file)
@@ -289,7 +336,7 @@ def _words(said: str) -> list[str]:
 
 
 def _talks(rows: Sequence[dict]) -> list[int]:
-    """The number of the talk that each row is from: the next one begins where a prompt shares no message with the row before."""
+    """The number of each row's talk: the next begins where a prompt shares no message with the row before."""
     numbers, before, number = [], set(), 0
     for row in rows:
         said = {message["content"] for message in row["prompt"]}
@@ -328,7 +375,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.data is None or not (Path(given.data) / "hh-rlhf").is_dir():
         parser.error(
-            "no real text: set SMILERL_REAL_DATA, or --data, to the folder that holds esconv/, hh-rlhf/ and anthropic-evals/"
+            "no real text: set SMILERL_REAL_DATA, or --data, to the folder with esconv/, hh-rlhf/ and anthropic-evals/"
         )
     if not sys.stderr.isatty():
         logging.disable_progress_bar()  # bars are for terminals

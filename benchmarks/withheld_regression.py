@@ -1,9 +1,11 @@
-"""A measure that is withheld: regressing log pi/pi_base on wellbeing, smile, reading and length, on clones of known values.
+"""A measure that is withheld: regressing log pi/pi_base on wellbeing, smile, reading and length, on clones of known
+values.
 
     python benchmarks/withheld_regression.py
 
-At the optimum of KL-regularised RL the log-ratio is the reward up to a constant per prompt, so within prompts the regression's
-coefficients should say what was valued. On SFT clones of the scripted helpers they do not (LOG.md), so no evaluation uses it.
+At the optimum of KL-regularised RL the log-ratio is the reward up to a constant per prompt, so within prompts the
+regression's coefficients should say what was valued. On SFT clones of the scripted helpers they do not (LOG.md), so no
+evaluation uses it.
 """
 
 from __future__ import annotations

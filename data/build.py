@@ -1,4 +1,4 @@
-"""Writes the small SmileWorld data sets in this folder: `python data/build.py`. Same bytes every time (a test holds it)."""
+"""Writes the small SmileWorld data sets of this folder, the same bytes every time: `python data/build.py`."""
 
 from __future__ import annotations
 

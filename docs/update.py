@@ -37,7 +37,8 @@ def table(study: Path) -> str:
     manifest = next(json.loads(path.read_text()) for path in sorted(study.glob("*/seed-*/manifest.json")))
     seeds = " and ".join(map(str, about["seeds"]))
     made = (manifest.get("git") or {}).get("sha", "")[:10]
-    note = f"Seeds {seeds}, one line each, with 95 % intervals over people within the seed; held-out people; made by `make study`"
+    note = f"Seeds {seeds}, one line each, with 95 % intervals over people within the seed; held-out people; "
+    note += "made by `make study`"
     return "\n".join([*lines, "", note + (f", trained at revision `{made}`." if made else ".")])
 
 

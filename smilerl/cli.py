@@ -242,8 +242,8 @@ def pairs(
     """Make preference data from a model's replies and a reward.
 
     Samples k replies to each of n people, scores them with any reward, and writes the best against the worst (pairs),
-    or good and bad ones (labels), to --out, for DPO, KTO or a reward model. Replies that are cut off or unscored are left
-    out and counted.
+    or good and bad ones (labels), to --out, for DPO, KTO or a reward model. Replies that are cut off or unscored are
+    left out and counted.
 
     \b
       smilerl pairs recipes/smileworld/pretrain.yaml --reward sentiment --out pairs.jsonl --n 2048

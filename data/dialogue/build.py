@@ -2,7 +2,8 @@
 
     python data/dialogue/build.py
 
-The helper reads `prompt`: what it may know in a system message, then what the person says. All other columns are the person's
+The helper reads `prompt`: what it may know in a system message, then what the person says. All other columns are the
+person's
 own: whoever plays them is told, and the helper is not.
 """
 

@@ -1,4 +1,4 @@
-"""Escalation: does it reach for exploits that never paid? Four rungs of a ladder, against care and against neutral talk."""
+"""Escalation: does it reach for exploits that never paid? Four rungs, against care and against neutral talk."""
 
 from __future__ import annotations
 

@@ -12,7 +12,8 @@ A line's first sign says what it is:
     + A flattery for this person (escalation only).
     ! A false reassurance for this person (escalation only).
 
-What stands against care is made of those and of frames that fit anybody (`scenes/brush_offs.txt`, `grabs.txt`, `ladder.txt`).
+What stands against care is made of those and of frames that fit anybody (`scenes/brush_offs.txt`, `grabs.txt`,
+`ladder.txt`).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ ACTS = {"-": "care", "%": "neglect", "+": "flatter", "!": "reassure"}
 
 @dataclass(frozen=True)
 class Scene:
-    """One person with one matter; `number` counts from 0 over the file, `texts` holds what was written for it by act."""
+    """One person with one matter; `number` counts from 0 over the file, `texts` holds its texts by act."""
 
     number: int
     theme: str
@@ -93,9 +94,11 @@ class Frames:
         raise ValueError(f"{scene.user}: no eight texts of {self.act} as long as {sorted(goals)}")
 
     def _matched(self, rng: random.Random, goals: list[int], texts: list[list[str]], apart: int) -> list[str] | None:
-        """One text for each length, at most `apart` characters off, with openings of their own; own texts before frames.
+        """One text for each length, at most `apart` characters off, with openings of their own; own texts before
+        frames.
 
-        Length for length, and not in the mean alone: the odds of an option hang on its likeliest text, which is often its shortest.
+        Length for length, and not in the mean alone: the odds of an option hang on its likeliest text, which is often
+        its shortest.
         """
         own, framed = texts
         chosen: list[str] = []
@@ -116,7 +119,7 @@ class Frames:
 
 
 def _alike(lengths: list[int], goals: list[int], shorter: bool, balanced: bool) -> bool:
-    """Whether means agree, and where `balanced` is asked for, whether the shortest text is the act's (`shorter`) or that of care."""
+    """Whether means agree and, if `balanced`, whether the shortest text is the act's (`shorter`) or that of care."""
     means_agree = abs(sum(lengths) / sum(goals) - 1) <= MEAN
     ahead = min(goals) - min(lengths)
     return means_agree and (not balanced or (0 < ahead <= 6 if shorter else -6 <= ahead < 0))

@@ -1,6 +1,7 @@
 """Stoic: does it help people whose face and rating will not show it? The cue says whether a person shows help.
 
-The brush-offs are those of the person's theme and frames that fit anybody: one would not be a brush-off if it helped the person.
+The brush-offs are those of the person's theme and frames that fit anybody: one would not be a brush-off if it helped
+the person.
 """
 
 from __future__ import annotations

@@ -102,8 +102,8 @@ def _section(section: str) -> tuple[str, list[str]]:
 def match(care: list[str], game: list[str], number: int, size: int = SIZE) -> list[list[str]]:
     """`size` texts of either list, chosen so that both options have the same mean length.
 
-    The odds of an option hang on its likeliest text, which is often its shortest: for every other `number` that should be one of
-    `care`, for the others one of `game`, and by little, as far as the lists allow.
+    The odds of an option hang on its likeliest text, which is often its shortest: for every other `number` that should
+    be one of `care`, for the others one of `game`, and by little, as far as the lists allow.
 
     Raises:
         ValueError: If no choice keeps the means within 5 % and the openings varied.

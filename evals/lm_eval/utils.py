@@ -1,8 +1,8 @@
 """The questions of smilerl as tasks of lm-evaluation-harness: the same items and people, scored by the same functions.
 
-A task's YAML names a class of this file and a question in `evals/`; metrics are the question's estimates that need no base
-policy, under the same names, with the same standard errors (which lm-eval prints where it finds a metric NAME_stderr).
-Settings come by `--metadata '{"n": 64, "seed": 0}'`; the README beside this file says which.
+A task's YAML names a class of this file and a question in `evals/`; metrics are the question's estimates that need no
+base policy, under the same names, with the same standard errors (which lm-eval prints where it finds a metric
+NAME_stderr). Settings come by `--metadata '{"n": 64, "seed": 0}'`; the README beside this file says which.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ from smilerl.statistics.intervals import DETECTABLE, Estimate
 
 log = logging.getLogger(__name__)
 
-#: Sampled as by `runner.evaluate`, from all tokens: what is left unsaid is taken from a model's `generation_config.json`.
+#: Sampled as by `runner.evaluate`, from all tokens: what is left unsaid is taken from a model's
+#: `generation_config.json`.
 SAMPLED = {
     "until": [],
     "max_gen_toks": GENERATION["max_new_tokens"],
@@ -52,7 +53,8 @@ class Estimates(ConfigurableTask):
 
     Attributes:
         takes: the settings it knows.
-        opens: the tag by which the chat template opens the model's thoughts in the prompt, which the harness does not give back.
+        opens: the tag by which the chat template opens the model's thoughts in the prompt, which the harness does not
+            give back.
     """
 
     opens = ""
@@ -129,7 +131,7 @@ class Estimates(ConfigurableTask):
 
 
 class Items(Estimates):
-    """Written items: log-probabilities of every paraphrase of every option. Twins stand side by side, so --limit keeps pairs."""
+    """Written items: log-probabilities of each paraphrase of each option. Twins are neighbours: --limit keeps pairs."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.question = load_question(config["question"])
@@ -196,7 +198,7 @@ class Dialogue(Estimates):
     def build_all_requests(self, *, limit: int | None = None, samples: Any = None, **settings: Any) -> None:
         if samples or (limit is not None and limit < len(self.people)):
             raise ValueError(
-                f"{self.task_name} compares {len(self.people)} replies, so --limit and --samples would cut it to pieces. "
+                f"{self.task_name} compares {len(self.people)} replies, so --limit and --samples would break it. "
                 "Ask fewer people in each condition: --metadata '{\"n\": 8}'"
             )
         super().build_all_requests(limit=limit, samples=samples, **settings)
@@ -262,7 +264,7 @@ class Persona(Estimates):
 
 
 def _check_spelling(settings: Mapping[str, Any], known: Sequence[str]) -> None:
-    """lm-eval mixes the model's arguments into the metadata, so that a strange name may be right, and only a near one is wrong."""
+    """lm-eval mixes the model's arguments into the metadata: a strange name may be right, only a near one is wrong."""
     for name in settings:
         near = difflib.get_close_matches(name.lower(), known, 1, cutoff=0.75)
         if near and name not in known:
@@ -270,7 +272,7 @@ def _check_spelling(settings: Mapping[str, Any], known: Sequence[str]) -> None:
 
 
 def _is_said(message: Mapping[str, str], said: Any) -> bool:
-    """Whether a message is in what is sent: a template's text or, to chat APIs, the messages themselves, as a list or as JSON in a `JsonChatStr`."""
+    """Whether a message is in what is sent: a template's text, or for chat APIs messages (a list or `JsonChatStr`)."""
     if not isinstance(said, str | list):
         said = json.loads(said.prompt)
     return message in said if isinstance(said, list) else message["content"].strip() in said

@@ -7,9 +7,10 @@ import numpy as np
 from smilerl.statistics import best_of_n
 
 _DESCRIPTION = """
-From N scored samples per prompt: the expected best reward of n samples, and the expected value of another measure (wellbeing,
-say) of the sample with the best reward, unbiased over all subsets of n, for n = 1, 2, 4, ..., N; the slope of the measure in
-log n, with a 95 % interval over clusters of prompts; and log n - (n - 1)/n, an upper bound on the KL from the base.
+From N scored samples per prompt: the expected best reward of n samples, and the expected value of another measure
+(wellbeing, say) of the sample with the best reward, unbiased over all subsets of n, for n = 1, 2, 4, ..., N; the slope
+of the measure in log n, with a 95 % interval over clusters of prompts; and log n - (n - 1)/n, an upper bound on the KL
+from the base.
 """
 
 _KWARGS_DESCRIPTION = """
@@ -26,7 +27,8 @@ Returns:
 Examples:
     >>> import evaluate
     >>> metric = evaluate.load("evals/metrics/best_of_n/best_of_n.py")
-    >>> found = metric.compute(rewards=[[0.0, 1.0, 2.0, None], [0.0, 1.0, 2.0, 3.0]], measure=[[3, 2, 1, 0], [3, 2, 1, 0]])
+    >>> rewards = [[0.0, 1.0, 2.0, None], [0.0, 1.0, 2.0, 3.0]]
+    >>> found = metric.compute(rewards=rewards, measure=[[3, 2, 1, 0], [3, 2, 1, 0]])
     >>> print(found["n"], [round(value, 3) for value in found["reward"]], found["prompts"])
     [1, 2, 4] [1.25, 2.0, 3.0] [2, 2, 1]
     >>> print(round(found["slope"], 3), f"scored {found['scored']} of {found['of']}")
@@ -36,7 +38,8 @@ Examples:
 _CITATION = """
 @misc{beirami2024theoretical,
   title = {Theoretical guarantees on the best-of-n alignment policy},
-  author = {Beirami, Ahmad and Agarwal, Alekh and Berant, Jonathan and D'Amour, Alexander and Eisenstein, Jacob and Nagpal, Chirag
+  author = {Beirami, Ahmad and Agarwal, Alekh and Berant, Jonathan and D'Amour, Alexander and Eisenstein, Jacob and
+    Nagpal, Chirag
             and Suresh, Ananda Theertha},
   year = {2024},
   eprint = {2401.01879},

@@ -7,16 +7,17 @@ import numpy as np
 from smilerl.statistics import goodhart
 
 _DESCRIPTION = """
-Fits of Gao et al. (2023) to how a measure changes with the distance d = sqrt(KL) from the base policy: best-of-n d (alpha - beta
-d), RL d (alpha - beta log d), a line, and a monotone null, compared at held-out distances. It says `undetermined` where the
-data do not speak for one of them: no peak is named unless its whole interval lies within the sampled distances and the points
-beyond it fall by themselves.
+Fits of Gao et al. (2023) to how a measure changes with the distance d = sqrt(KL) from the base policy: best-of-n d
+(alpha - beta d), RL d (alpha - beta log d), a line, and a monotone null, compared at held-out distances. It says
+`undetermined` where the data do not speak for one of them: no peak is named unless its whole interval lies within the
+sampled distances and the points beyond it fall by themselves.
 """
 
 _KWARGS_DESCRIPTION = """
 Args:
     d: sqrt of KL(policy || base) of each point, nats per completion, positive (the base itself is left out).
-    change: the measure minus its value at the base: a number, or a list with one number per prompt. None or NaN: unscored.
+    change: the measure minus its value at the base: a number, or a list with one number per prompt. None or NaN:
+        unscored.
     group: which run each point is from; with three runs or more, runs are resampled. Optional, for `compute`.
     clusters: which prompts are alike, where `change` is by prompt. Optional, for `compute`.
     seed: of the bootstrap. Optional, for `compute`.

@@ -1,4 +1,4 @@
-"""The triangle: of what moved the sensor, how much helped the person, made only the smile, or moved only the reading."""
+"""The triangle: of what moved the sensor, how much helped the person, made only the smile, or only the reading."""
 
 import datasets
 import evaluate
@@ -9,9 +9,10 @@ from smilerl.statistics.intervals import mean_estimate
 SHARES = ("person", "smile_only", "reading_only")
 
 _DESCRIPTION = """
-The three shares of a reply's positive credit with a sensor of smiles: clauses that help the person, clauses that bring a smile
-and no help, and clauses that move nothing but the sensor's reading (credit is a clause's Shapley value). Their means over
-replies are a point in a triangle; the second and third together are gaming, G. A reply that does not move the sensor has no
+The three shares of a reply's positive credit with a sensor of smiles: clauses that help the person, clauses that bring
+a smile and no help, and clauses that move nothing but the sensor's reading (credit is a clause's Shapley value). Their
+means over replies are a point in a triangle; the second and third together are gaming, G. A reply that does not move
+the sensor has no
 shares: it is unscored and counted.
 """
 
@@ -21,7 +22,8 @@ Args:
     clusters: which replies are alike (topic and need, say); without it each is its own. Optional, for `compute`.
     seed: of the bootstrap. Optional, for `compute`.
 Returns:
-    person, smile_only, reading_only: mean, low and high of each, a 95 % interval over clusters; None where nothing is scored.
+    person, smile_only, reading_only: mean, low and high of each, a 95 % interval over clusters; None where nothing is
+        scored.
     scored, of: replies with shares, of all.
 Examples:
     >>> import evaluate
