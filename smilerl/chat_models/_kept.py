@@ -5,7 +5,6 @@ Files, and not a database: they can be shared over a network by many nodes, look
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 
 from smilerl.chat_models._answers import Reply
 from smilerl.io import bounded, disk, files
+from smilerl.runs.identity import digest
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,7 @@ class Kept:
             return None
         try:
             kept = bounded.mapping(file)
-            # Without a hash: from before replies had one.
-            return Reply(**kept["reply"]) if kept.get("sha256") in (None, _digest(kept["reply"])) else None
+            return Reply(**kept["reply"]) if kept["sha256"] == digest(kept["reply"]) else None
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None  # not there, not for us, or spoilt by a full disk or another program: asked again, and written anew
 
@@ -41,7 +40,7 @@ class Kept:
             return
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            kept = {"request": request, "reply": reply._asdict(), "sha256": _digest(reply._asdict())}
+            kept = {"request": request, "reply": reply._asdict(), "sha256": digest(reply._asdict())}
             files.write(file, json.dumps(kept), together=True)
         except OSError as error:
             if not disk.is_read_only(error):  # such a cache is of use for what it has
@@ -50,9 +49,5 @@ class Kept:
     def _file(self, request: Mapping[str, Any]) -> Path | None:
         if self.folder is None:
             return None
-        name = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:32]
+        name = digest(request)[:32]
         return self.folder / name[:2] / f"{name}.json"
-
-
-def _digest(reply: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(reply, sort_keys=True).encode()).hexdigest()

@@ -35,7 +35,8 @@ from smilerl.models.policy import Policy
 from smilerl.models.prompts import PromptError
 from smilerl.models.prompts import check as check_prompts
 from smilerl.runs import seals
-from smilerl.runs.cache import Cache, content_hash
+from smilerl.runs.cache import Cache
+from smilerl.runs.identity import evaluation_hash
 from smilerl.worlds.base import World
 
 GENERATION = {"max_new_tokens": 32, "temperature": 1.0, "top_p": 1.0, "batch_size": 256}
@@ -193,7 +194,7 @@ class _Interview:
         """Hash of all that determines the result of one question."""
         session, suite = self.session, self.suite
         rivals = {name: rival.fingerprint for name, rival in session.rivals.items()} if question.rivals else {}
-        return content_hash([
+        return evaluation_hash([
             self.who.fingerprint,
             session.base.fingerprint if session.base else None,
             identity(session.world),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import os
 from pathlib import Path
-from typing import IO
 
 from smilerl.io import places
 from smilerl.io.errors import UserError
@@ -39,22 +38,6 @@ def cache_dir() -> Path:
             "~/.cache/smilerl."
         )
     return folder
-
-
-def cache_lock(path: Path) -> IO[str]:
-    """A file of the cache to lock, open for writing; it and its folder are made.
-
-    Raises:
-        UserError: the cache cannot be written in.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("w")
-    except OSError as error:
-        raise UserError(
-            f"the cache {cache_dir()} cannot be written in: {error.strerror or error}.\n"
-            "    Set the environment variable SMILERL_CACHE to a folder that can."
-        ) from error
 
 
 def find(name: str | Path, beside: str | Path | None = None) -> Path | None:
