@@ -1,6 +1,6 @@
 """How a command ends where something goes wrong: a short text for users, an exit status, and a traceback in a file.
 
-An error with a text for users is shown as it is, and anything else in a few lines that name the file with the traceback.
+An error with a text for users is shown as it is; any other in a few lines that name the file with the traceback.
 `SMILERL_TRACEBACK=1` shows tracebacks on the screen instead.
 """
 

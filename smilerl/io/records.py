@@ -64,7 +64,7 @@ class BadRows:
             self._others.append(line if line.isdigit() else where)
 
     def check(self, good: int) -> None:
-        """Raises ValueError where there were any beside `good` rows that can be used, unless they are to be left out."""
+        """Raises ValueError where there were any beside `good` usable rows, unless they are to be left out."""
         if self.first is None:
             return
         of = f"{self.count} of {self.count + good} rows"
@@ -282,8 +282,8 @@ def _loaded(name: str, config: str | None, split: str) -> tuple[Iterable, list[s
         cause = error.__cause__ if not_alike and error.__cause__ else error
         raise ValueError(
             f"the data set '{name}' could not be loaded: {first_line(cause)}\n"
-            "Give dataset: an id on the Hub (org/name) or a folder, with config and source_split. A gated one has to be "
-            "asked for on its page and wants `hf auth login`; without a network, path: a JSONL file"
+            "Give dataset: an id on the Hub (org/name) or a folder, with config and source_split. A gated one has to"
+            " be asked for on its page and wants `hf auth login`; without a network, path: a JSONL file"
         ) from error
 
 

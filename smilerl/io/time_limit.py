@@ -1,10 +1,10 @@
 """A time limit for code that may never end: after it, an exception is raised in the middle of that code.
 
-The code runs in the main thread, where all else runs, and a signal ends it. A worker thread that is left behind would be
-wrong here: it would go on drawing from the trainer's generators, and could look at outcomes once the run's seal is off;
-gradient mode, the CUDA device and context variables do not follow into a thread. The price: code in C that neither
-returns nor looks for signals is not ended by the exception. Such a process is ended as a whole, see `STUCK`; it can be
-resumed. The signal is a real-time one, as rewards that run programs often use SIGALRM for limits of their own.
+The code runs in the main thread, where all else runs, and a signal ends it: a real-time one, as rewards that run
+programs often use SIGALRM for limits of their own. A worker thread that is left behind would be wrong here: it would go
+on drawing from the trainer's generators, and could look at outcomes once the run's seal is off; gradient mode, the CUDA
+device and context variables do not follow into a thread. The price: code in C that neither returns nor looks for
+signals is not ended by the exception. Such a process is ended as a whole, see `STUCK`; it can be resumed.
 """
 
 from __future__ import annotations

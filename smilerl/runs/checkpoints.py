@@ -1,8 +1,8 @@
 """Checkpoints on disk: which are whole, and which of those is the newest.
 
 A file that is missing, cut short or has one flipped bit is loaded by the libraries silently, or with an error that
-explains nothing. So a checkpoint counts once its manifest is there (written last, after all else has reached the disk,
-with the size and SHA-256 of each file); one without a manifest, or with other contents, is passed over for the one before.
+explains nothing. So a checkpoint counts once its manifest is there: written last, after all else has reached the disk,
+with the size and SHA-256 of each file. One without a manifest, or with other contents, is passed over.
 """
 
 from __future__ import annotations

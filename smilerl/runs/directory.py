@@ -84,8 +84,8 @@ class Run:
     def create(cls, recipe: Recipe, command: Sequence[str] | None = None) -> Run:
         """The run of this recipe in its `output_dir`, with the lock held.
 
-        A finished run of a recipe with the same content is returned as it is: look at `finished`. An unfinished one goes
-        on from its newest whole checkpoint (`goes_on_from`); without one it starts afresh, and what it left is moved to
+        A finished run of a recipe with the same content is returned as it is (`finished`). An unfinished one goes on
+        from its newest whole checkpoint (`goes_on_from`); without one it starts afresh, and what it left is moved to
         `earlier/`.
 
         Args:
@@ -145,7 +145,7 @@ class Run:
 
     @property
     def status(self) -> dict[str, Any]:
-        """`state` (running, finished, failed, interrupted), `step`, `started` (UTC), `seconds` of all attempts together,
+        """`state` (running, finished, failed, interrupted), `step`, `started` (UTC), `seconds` of all attempts,
         `error`, `goes_on_from` (the checkpoint that this attempt began with, or None)."""
         found = self._read("status.json", _STATUS, ("state", "step", "seconds"))
         with reading(self.path / "status.json", _MEND["status.json"]):
@@ -325,7 +325,7 @@ class Run:
             raise RunError(f"{self.path}: {wrong}.\n    {seals.REBUILT.format(self.path)}")
 
     def _begin(self, recipe: Recipe, command: Sequence[str]) -> None:
-        """Prepares the directory for this attempt: leaves a finished run, goes on from a checkpoint, or starts afresh."""
+        """Prepares the directory: leaves a finished run as it is, goes on from a checkpoint, or starts afresh."""
         digest = content_hash(recipe)  # once an attempt, under the lock: what the files say now is what is noted
         self._refuse_other(recipe, digest)
         done = self.finished and self.manifest.get("content_hash") == digest

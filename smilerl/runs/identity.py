@@ -1,8 +1,8 @@
 """What determines a result, as one hash: the recipe, the contents of the files it names, and the code that it runs.
 
-Two recipes with the same hash make the same run (on the same machine and library versions, which the manifest notes), so
-a finished one is used again, and one whose world, reward, data or base model has changed is not. Every hash that decides
-what is used again is made here.
+Two recipes with the same hash make the same run (on the same machine and library versions, which the manifest notes),
+so a finished one is used again, and one whose world, reward, data or base model has changed is not. Every hash that
+decides what is used again is made here.
 """
 
 from __future__ import annotations

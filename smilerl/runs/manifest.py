@@ -30,8 +30,9 @@ def describe(recipe: Recipe, command: Sequence[str], digest: str | None = None) 
         digest: the recipe's `content_hash`, where it is known already.
 
     Returns:
-        `smilerl`, `python`, `platform`, `packages` (those installed), `git` (`sha`, `dirty`, `untracked`; None outside a
-        checkout), `seed`, `content_hash`, `inputs` (hash by name of base model and data), `recipe` (its file), `command`.
+        `smilerl`, `python`, `platform`, `packages` (those installed), `git` (`sha`, `dirty`, `untracked`; None outside
+        a checkout), `seed`, `content_hash`, `inputs` (name → hash of base model and data), `recipe` (its file),
+        `command`.
     """
     return {
         **software(),

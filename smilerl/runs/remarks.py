@@ -36,9 +36,9 @@ def _nothing_learnt(rows: Sequence[Row]) -> Iterator[str]:
         values = {value for value in _values(rows, "reward") if value is not None}
         alike = f"every completion was rewarded alike ({min(values):.3g})" if len(values) == 1 else None
         yield (
-            f"{alike or 'all completions to one prompt were rewarded alike'}, at every step (frac_reward_zero_std 1.0): "
-            "the reward has taught nothing. Look at it with `smilerl reward check`; if it tells replies apart, raise "
-            "num_generations or temperature."
+            f"{alike or 'all completions to one prompt were rewarded alike'}, at every step (frac_reward_zero_std 1.0):"
+            " the reward has taught nothing. Look at it with `smilerl reward check`; if it tells replies apart, raise"
+            " num_generations or temperature."
         )
     values = _values(rows, "grad_norm")
     if broken := values.count(None):
@@ -65,15 +65,15 @@ def _lost(rows: Sequence[Row]) -> Iterator[str]:
     if shares := [value for value in _values(rows, "rewards/incomplete") if value]:
         yield (
             f"rewards/incomplete: at {len(shares)} of {len(rows)} logged steps some rewards scored a completion and "
-            f"others did not (up to {max(shares):.0%} of the completions). These had no part in training: a sum without "
-            "one of its rewards is another reward."
+            f"others did not (up to {max(shares):.0%} of the completions). These had no part in training: a sum"
+            " without one of its rewards is another reward."
         )
     for name in _names(rows, "/missing"):
         if shares := [value for value in _values(rows, name) if value]:
             yield (
-                f"{name}: the reward '{name.split('/')[1]}' gave no answer in time at {len(shares)} of {len(rows)} logged "
-                "steps, and its completions had no part in training there. Give it more time (timeout), or see why it "
-                "is slow."
+                f"{name}: the reward '{name.split('/')[1]}' gave no answer in time at {len(shares)} of {len(rows)} "
+                "logged steps, and its completions had no part in training there. Give it more time (timeout), or see why "
+                "it is slow."
             )
 
 
@@ -88,6 +88,7 @@ def _negative_kl(rows: Sequence[Row]) -> Iterator[str]:
     where = [said for name, said in kinds.items() if any(value and value < 0 for value in _values(rows, name))]
     if where:
         yield (
-            f"the KL {' and '.join(where)} is below 0 at some steps. A KL itself never is: this is an estimate, the mean "
-            "log-ratio of the completions that were sampled, and near 0 its error is larger than the KL (held_out/kl_se)."
+            f"the KL {' and '.join(where)} is below 0 at some steps. A KL itself never is: this is an estimate, the"
+            " mean log-ratio of the completions that were sampled, and near 0 its error is larger than the KL"
+            " (held_out/kl_se)."
         )

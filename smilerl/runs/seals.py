@@ -1,12 +1,12 @@
-"""Seals: a list of files with the size and SHA-256 of each, from which it is known later whether they are what was written.
+"""Seals: lists of files with the size and SHA-256 of each, which show later whether they are what was written.
 
-A file that is cut short or has one flipped bit is loaded by the libraries silently, or with an error that says nothing. So
-checkpoints, finished models, evaluations and what is kept in the cache are sealed when they are complete, and verified
-when they are used.
+A file that is cut short or has one flipped bit is loaded by the libraries silently, or with an error that explains
+nothing. So checkpoints, finished models, evaluations and what is kept in the cache are sealed when they are complete,
+and verified when they are used.
 
-Verifying reads every byte, which takes less time than loading the same files. Where something is only to be recognised,
-as a study does with each of its runs, files above `LARGE` bytes are taken for whole if their size and their time of last
-change are those of the seal; they are read when they are loaded.
+Verifying reads every byte, which takes less time than loading the same files. Where something is only recognised, as a
+study recognises its runs, files above `LARGE` bytes count as whole if their size and time of last change are those of
+the seal; they are read when they are loaded.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _NOT_OF_A_RUN = {"lock", "earlier", "status.json", "checkpoints", "evals", "mode
 LARGE = 2**26
 #: What to do about a run that is damaged.
 REBUILT = (
-    "Delete {0} and run what made it again: the same recipe gives the same weights. (Whoever has changed it on purpose\n"
-    "    deletes {0}/*sealed.json: then it is not verified.)"
+    "Delete {0} and run what made it again: the same recipe gives the same weights. (If you changed it on purpose,\n"
+    "    delete {0}/*sealed.json: then it is not verified.)"
 )
 #: Seals that this process has verified, with the state of all their files then.
 _verified: set[tuple[Any, ...]] = set()

@@ -81,7 +81,7 @@ def of_evaluations() -> dict[str, str]:
 
 
 def of_users(name: str) -> str | None:
-    """A hash of the user's code that `path/to/file.py:name` or `package.module.name` leads to, found without importing it.
+    """A hash of the user's code that `path/to/file.py:name` or `package.module.name` leads to; imports nothing.
 
     What the file imports counts, too, where it is the user's own: not installed, and not of the standard library.
     """
