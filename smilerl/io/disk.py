@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from smilerl.io.files import RunError
+from smilerl.io.files import RunError, write
 from smilerl.io.terminal import printable
 
 
@@ -25,9 +25,14 @@ def is_full(error: BaseException, folder: Path) -> bool:
     return isinstance(error, OSError | RuntimeError) and folder.is_dir() and shutil.disk_usage(folder).free < 2**14
 
 
-def is_read_only(error: OSError) -> bool:
-    """Whether an error came of a place that may not be written in: a cache there is of use for what it holds."""
-    return error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
+def keep_in_cache(path: Path, content: str | bytes) -> None:
+    """Writes a file of a cache, with its folder. A cache that is read-only stays as it is: what it holds is of use."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, content, together=True)
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
 
 
 @contextmanager

@@ -80,8 +80,7 @@ def entries(folder: Path) -> set[str]:
     return {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
 
 
-def shown(names: Iterable[str], most: int = 3) -> str:
+def shown(names: Iterable[str]) -> str:
     """A few names for an error: `.git, src, thesis.txt and 4 more`."""
     ordered = sorted(names)
-    more = len(ordered) - most
-    return ", ".join(ordered[:most]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(ordered[:3]) + (f" and {len(ordered) - 3} more" if len(ordered) > 3 else "")

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from smilerl.io import disk
-from smilerl.io.files import RunError, write
+from smilerl.io.files import RunError
 from smilerl.io.terminal import say
 from smilerl.runs.identity import evaluation_hash
 
@@ -84,12 +84,7 @@ def _kept(path: Path) -> bytes | None:
 
 
 def _keep(path: Path, data: bytes) -> None:
-    """Writes data behind its own SHA-256 into the cache. A cache that is read-only stays as it is."""
+    """Writes data behind its own SHA-256 into the cache."""
     if path.is_dir():
         raise RunError(f"{path} is a folder, and a file of the cache goes there.\n    Delete it.")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, hashlib.sha256(data).digest() + data, together=True)
-    except OSError as error:
-        if not disk.is_read_only(error):
-            raise
+    disk.keep_in_cache(path, hashlib.sha256(data).digest() + data)

@@ -300,14 +300,10 @@ class Run:
         self._lock.write(str(os.getpid()))
         self._lock.flush()
 
-    def _refuse_other(self, recipe: Recipe, digest: str) -> None:
-        """Raises if the directory holds the run of another recipe that has something to lose."""
-        if not (self.metrics_path.exists() or self.finished):
-            return
+    def _refuse_other(self, recipe: Recipe) -> None:
+        """Raises an error that says how the run of another recipe in this directory differs."""
         if not (self.path / "manifest.json").exists():
             raise RunError(f"{self.path / 'manifest.json'} is missing.\n    {_MEND['manifest.json']}")
-        if self.manifest.get("content_hash") == digest:
-            return
         if self.finished:
             self._refuse_damaged(seals.damage_inside(self.path, "manifest.json", "recipe.yaml"))
         changes = _differences(self.recipe.to_dict(), recipe.to_dict())
@@ -327,10 +323,12 @@ class Run:
     def _begin(self, recipe: Recipe, command: Sequence[str]) -> None:
         """Prepares the directory: leaves a finished run as it is, goes on from a checkpoint, or starts afresh."""
         digest = content_hash(recipe)  # once an attempt, under the lock: what the files say now is what is noted
-        self._refuse_other(recipe, digest)
-        done = self.finished and self.manifest.get("content_hash") == digest
+        same = self.manifest.get("content_hash") == digest
+        if not same and (self.metrics_path.exists() or self.finished):
+            self._refuse_other(recipe)
+        done = self.finished and same
         wrong = self.damage(thoroughly=False) if done else "it is not finished"
-        if wrong is None or self._go_on(recipe, digest, command):
+        if wrong is None or (same and self._go_on(recipe, command)):
             return
         if done:
             self._refuse_damaged(wrong)
@@ -347,10 +345,8 @@ class Run:
         more = {"error": None, "goes_on_from": None, "made_here": signature.sign(written)}
         write_json(self.path / "status.json", status | more)
 
-    def _go_on(self, recipe: Recipe, digest: str, command: Sequence[str]) -> bool:
-        """Makes the directory what it was at its newest whole checkpoint; False where there is none of this recipe."""
-        if self.manifest.get("content_hash") != digest:
-            return False
+    def _go_on(self, recipe: Recipe, command: Sequence[str]) -> bool:
+        """Makes the directory what it was at its newest whole checkpoint; False where there is none."""
         checkpoint, passed_over = checkpoints.newest(self.checkpoints)
         for damaged, wrong in passed_over.items():
             say(f"{damaged} is passed over: {wrong}")
@@ -385,13 +381,15 @@ class Run:
 
     def _cut_back(self, step: int) -> None:
         """Deletes what was written after a step, so that log and samples read as those of one run."""
+
+        def is_later(path: Path) -> bool:
+            number = path.stem.removeprefix("step-")
+            return path.suffix == ".writing" or (number.isdigit() and int(number) > step)
+
         kept = [row for row in self.metrics() if row["step"] <= step]
         write(self.metrics_path, "".join(json.dumps(row) + "\n" for row in kept))
-        for path in [*self.path.glob("samples/step-*"), self.model, seals.beside(self.model), self.path / seals.RUN]:
-            number = path.stem.removeprefix("step-")
-            if path.parent.name == "samples" and path.suffix != ".writing":
-                if not number.isdigit() or int(number) <= step:
-                    continue
+        later = filter(is_later, self.path.glob("samples/step-*"))
+        for path in [*later, self.model, seals.beside(self.model), self.path / seals.RUN]:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:

@@ -72,8 +72,8 @@ def _lost(rows: Sequence[Row]) -> Iterator[str]:
         if shares := [value for value in _values(rows, name) if value]:
             yield (
                 f"{name}: the reward '{name.split('/')[1]}' gave no answer in time at {len(shares)} of {len(rows)} "
-                "logged steps, and its completions had no part in training there. Give it more time (timeout), or see why "
-                "it is slow."
+                "logged steps, and its completions had no part in training there. Give it more time (timeout), or see "
+                "why it is slow."
             )
 
 

@@ -179,13 +179,13 @@ def has_seal(path: Path) -> bool:
     return os.path.lexists(path / RUN)
 
 
-def damage_inside(path: Path, *parts: str, thoroughly: bool = True) -> str | None:
+def damage_inside(path: Path, *parts: str) -> str | None:
     """What is wrong with a finished run besides its model, or with an evaluation; None: it is whole or has no seal.
 
     Args:
         parts: names of files and folders in it; all when there are none.
     """
-    return damage(path, path / RUN, parts, thoroughly=thoroughly) if has_seal(path) else None
+    return damage(path, path / RUN, parts) if has_seal(path) else None
 
 
 def damage_of_model(path: Path, *, thoroughly: bool = True) -> str | None:
