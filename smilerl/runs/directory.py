@@ -243,7 +243,7 @@ class Run:
     def finish(self) -> None:
         """Marks the run as finished, and seals what it made."""
         (self.path / errors.KEPT).unlink(missing_ok=True)
-        seals.seal_run(self.path, ownership.made_by_a_run)
+        seals.seal_run(self.path)
         self._set_status(state="finished", error=None)
 
     def fail(self, error: BaseException) -> None:

@@ -14,13 +14,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from smilerl.io import bounded
 from smilerl.io.files import RunError, write
+from smilerl.runs import ownership
 from smilerl.runs.identity import digest
 
 #: The seal of a run or an evaluation, among its files; behind the name of a folder, the seal beside it.
@@ -162,15 +163,12 @@ def check_model(folder: str | Path) -> None:
         raise RunError(f"{folder.parent}: {wrong}.\n    {REBUILT.format(folder.parent)}")
 
 
-def seal_run(path: Path, counts: Callable[[str], bool]) -> None:
-    """Seals the model of a complete run, with the seal beside it; and in `RUN` that seal and the run's other files.
-
-    Args:
-        counts: whether an entry of the folder, by its name, is one that the run made.
-    """
+def seal_run(path: Path) -> None:
+    """Seals the model of a complete run, with the seal beside it; and in `RUN` that seal and what else the run made."""
     if (path / "model").is_dir():
         seal_beside(path / "model")
-    counted = [entry for entry in path.iterdir() if entry.name not in _NOT_OF_A_RUN and counts(entry.name)]
+    made = (entry for entry in path.iterdir() if ownership.made_by_a_run(entry.name))
+    counted = [entry for entry in made if entry.name not in _NOT_OF_A_RUN]
     seal(path, path / RUN, [file for entry in counted for file in ([entry] if entry.is_file() else entry.rglob("*"))])
 
 
