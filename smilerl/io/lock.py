@@ -34,6 +34,7 @@ def is_held(path: Path) -> bool:
     """Whether a process holds the lock of a file; also known of files that may only be read."""
     if not path.is_file():
         return False
+    file: IO
     try:
         file = path.open("r+b")
     except OSError:

@@ -125,7 +125,7 @@ def _of_file(opened: IO[bytes], path: str, bad: BadRows | None) -> Iterator[tupl
             whole = text.read(_LONGEST_LIST).decode(encoding).encode("utf-8", "surrogatepass")
         except UnicodeDecodeError as error:
             raise ValueError(f"{path}: begins as {encoding.upper()} and is not: {error.reason}") from None
-        text = io.BufferedReader(io.BytesIO(whole))  # type: ignore[arg-type]
+        text = io.BufferedReader(io.BytesIO(whole))
     elif encoding == "utf-8-sig":
         text.read(len(codecs.BOM_UTF8))
     start = text.peek(512)[:512]

@@ -22,8 +22,10 @@ OF_A_RUN = (
     *("initial", "pairs.jsonl", "pairs.jsonl.provenance.json"),
 )
 #: What a study makes besides the folders of its arms.
-_OF_A_STUDY = ("lock", "study.json", "logs", "base", "earlier", "tables", "figures", "report.html", "report.md")
-_OF_A_STUDY += ("report.inputs",)
+_OF_A_STUDY = (
+    *("lock", "study.json", "logs", "base", "earlier", "tables", "figures"),
+    *("report.html", "report.md", "report.inputs"),
+)
 _NEW = "Give a folder that is new or empty, or that of the run to go on with."
 
 

@@ -40,14 +40,14 @@ def _nothing_learnt(rows: Sequence[Row]) -> Iterator[str]:
             " the reward has taught nothing. Look at it with `smilerl reward check`; if it tells replies apart, raise"
             " num_generations or temperature."
         )
-    values = _values(rows, "grad_norm")
-    if broken := values.count(None):
+    norms = _values(rows, "grad_norm")
+    if broken := norms.count(None):
         yield (
-            f"grad_norm was no finite number at {broken} of {len(values)} logged steps: lower learning_rate, or look "
+            f"grad_norm was no finite number at {broken} of {len(norms)} logged steps: lower learning_rate, or look "
             "for rewards that are huge."
         )
-    elif values and not any(values):
-        yield f"grad_norm was 0 at all {len(values)} logged steps: no weight has moved."
+    elif norms and not any(norms):
+        yield f"grad_norm was 0 at all {len(norms)} logged steps: no weight has moved."
 
 
 def _unscored(rows: Sequence[Row]) -> Iterator[str]:
