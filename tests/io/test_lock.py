@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from smilerl.io import lock
 from smilerl.io.errors import UserError
+from smilerl.io.paths import PACKAGE
 
 HOLDS = """\
 import sys
@@ -90,3 +92,12 @@ def test_a_lock_that_may_only_be_read_is_known(tmp_path: Path) -> None:
         path.chmod(0o444)
         assert lock.is_held(path)
     assert not lock.is_held(path)
+
+
+def test_locks_are_taken_in_one_place() -> None:
+    taking = {
+        file.relative_to(PACKAGE).as_posix()
+        for file in PACKAGE.rglob("*.py")
+        if re.search(r"\b(fcntl|filelock|msvcrt)\b import|\bimport (fcntl|filelock|msvcrt)\b", file.read_text())
+    }
+    assert taking == {"io/lock.py"}
