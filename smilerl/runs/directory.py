@@ -98,21 +98,20 @@ class Run:
         """
         run = cls(Path(recipe.output_dir))
         ownership.check_run_folder(recipe)
-        with disk.told_when_full(run.path):
-            try:
-                run.path.mkdir(parents=True, exist_ok=True)
-                run._take_lock()
-            except OSError as error:
-                run.close()
-                if disk.is_full(error, run.path):
-                    raise
-                text = f"output_dir: {run.path} cannot be written in: {error.strerror or error}."
-                raise recipe.error("output_dir", text, "Give another folder.") from error
-            try:
+        try:
+            with disk.told_when_full(run.path):
+                try:
+                    run.path.mkdir(parents=True, exist_ok=True)
+                    run._take_lock()
+                except OSError as error:
+                    if disk.is_full(error, run.path):
+                        raise
+                    text = f"output_dir: {run.path} cannot be written in: {error.strerror or error}."
+                    raise recipe.error("output_dir", text, "Give another folder.") from error
                 run._begin(recipe, sys.argv if command is None else command)
-            except BaseException:
-                run.close()
-                raise
+        except BaseException:
+            run.close()
+            raise
         return run
 
     @classmethod
