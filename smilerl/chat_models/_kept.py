@@ -5,7 +5,6 @@ Files, and not a database: they can be shared over a network by many nodes, look
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from smilerl.chat_models._answers import Reply
-from smilerl.io import bounded, disk, files
+from smilerl.io import bounded, disk
+from smilerl.runs.identity import digest
 
 
 @dataclass(frozen=True)
@@ -29,30 +29,20 @@ class Kept:
             return None
         try:
             kept = bounded.mapping(file)
-            # Without a hash: from before replies had one.
-            return Reply(**kept["reply"]) if kept.get("sha256") in (None, _digest(kept["reply"])) else None
+            return Reply(**kept["reply"]) if kept["sha256"] == digest(kept["reply"]) else None
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            return None  # not there, not for us, or spoilt by a full disk or another program: asked again, and written anew
+            return None  # not there, or spoilt by a full disk or another program: asked again, and written anew
 
     def put(self, request: Mapping[str, Any], reply: Reply) -> None:
         """Keeps a reply. Written aside and renamed: another process finds the whole file or none."""
         file = self._file(request)
         if file is None:
             return
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            kept = {"request": request, "reply": reply._asdict(), "sha256": _digest(reply._asdict())}
-            files.write(file, json.dumps(kept), together=True)
-        except OSError as error:
-            if not disk.is_read_only(error):  # such a cache is of use for what it has
-                raise
+        kept = {"request": request, "reply": reply._asdict(), "sha256": digest(reply._asdict())}
+        disk.keep_in_cache(file, json.dumps(kept))
 
     def _file(self, request: Mapping[str, Any]) -> Path | None:
         if self.folder is None:
             return None
-        name = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:32]
+        name = digest(request)[:32]
         return self.folder / name[:2] / f"{name}.json"
-
-
-def _digest(reply: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(reply, sort_keys=True).encode()).hexdigest()

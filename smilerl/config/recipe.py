@@ -100,12 +100,6 @@ class RewardSpec:
     timeout: Annotated[int | float, Field(ge=1e-3, le=1e7, description="between 0.001 and 1e7 seconds")] = 300.0
     most_missing: Annotated[int | float, Field(ge=0, le=1, description="a share, 0 to 1")] = 0.5
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data. What is as it is when nothing is said is left out, so that runs from before keep their hash."""
-        unsaid = {"timeout": RewardSpec.timeout, "most_missing": RewardSpec.most_missing}
-        plain = dataclasses.asdict(self)
-        return {key: value for key, value in plain.items() if key not in unsaid or value != unsaid[key]}
-
 
 @dataclass(frozen=True)
 class HeldOutSpec:
@@ -178,7 +172,7 @@ class Recipe:
         """Plain data that `yaml_lines.dump` writes and `read_recipe` reads back as an equal recipe (but `source`)."""
         plain = {name: getattr(self, name) for name in _KEYS}
         plain |= {name: dataclasses.asdict(plain[name]) for name in _SECTIONS}
-        return plain | {"rewards": [reward.to_dict() for reward in self.rewards]}
+        return plain | {"rewards": [dataclasses.asdict(reward) for reward in self.rewards]}
 
     def error(self, key: str, text: str, fix: str = "") -> RecipeError:
         """An error about the value at a dotted key, with the line it was written in.

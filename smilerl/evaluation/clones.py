@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import fcntl
 import os
 import shutil
 import tempfile
@@ -20,11 +19,11 @@ from datasets import Dataset
 from smilerl.config.recipe import Recipe
 from smilerl.evaluation.agents import Agent
 from smilerl.evaluation.cohorts import identity
-from smilerl.io import paths
+from smilerl.io import lock, paths
 from smilerl.models import cached
 from smilerl.models.policy import Policy, load_policy
 from smilerl.runs import seals
-from smilerl.runs.cache import content_hash
+from smilerl.runs.identity import evaluation_hash
 from smilerl.worlds.base import World
 
 STEPS = 200
@@ -42,16 +41,14 @@ def clone(base: Agent, model: Policy, helper: str, world: World, *, steps: int =
         helper: name of a scripted helper of the world.
         steps: of SFT, at 8 conversations each.
     """
-    parts = [base.fingerprint, helper, identity(world), steps, seed]
-    name = content_hash(parts)
+    name = evaluation_hash([base.fingerprint, helper, identity(world), steps, seed])
     folder = paths.cache_dir() / "clones" / f"{helper}-{name}"
     from smilerl.training.progress import hushed
 
     with hushed():
         if _wrong_with(folder) is not None:  # looked at without a lock first: the cache may be read-only
             # Two evaluations may want the same clone at the same moment: the second waits for the first.
-            with paths.cache_lock(folder.with_name(f"{folder.name}.lock")) as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            with lock.in_cache(folder.with_name(f"{folder.name}.lock")):
                 wrong = _wrong_with(folder)  # another evaluation may have built it meanwhile
                 if wrong is not None:
                     if os.path.lexists(folder):

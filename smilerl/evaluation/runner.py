@@ -37,7 +37,8 @@ from smilerl.models.prompts import PromptError
 from smilerl.models.prompts import check as check_prompts
 from smilerl.rewards import build_reward
 from smilerl.runs import seals
-from smilerl.runs.cache import Cache, content_hash
+from smilerl.runs.cache import Cache
+from smilerl.runs.identity import evaluation_hash
 from smilerl.worlds.base import World
 
 
@@ -193,7 +194,7 @@ class _Interview:
         """Hash of all that determines the result of one question."""
         session, suite = self.session, self.suite
         rivals = {name: rival.fingerprint for name, rival in session.rivals.items()} if question.rivals else {}
-        return content_hash([
+        return evaluation_hash([
             self.who.fingerprint,
             session.base.fingerprint if session.base else None,
             identity(session.world),

@@ -1,8 +1,6 @@
-"""Reads text and JSON that others may have written: a regular file of bounded size and depth, or one line that says why
-not.
+"""Reads text and JSON that others may have written: a regular file of bounded size and depth, or a one-line error.
 
-A fifo would be waited for, /dev/zero never ends, and JSON that nests deeply enough ends the parser with an error of its
-own.
+Opening a fifo waits, /dev/zero never ends, and JSON that nests deeply enough ends the parser with an error of its own.
 """
 
 from __future__ import annotations
@@ -83,9 +81,7 @@ def mapping(path: str | Path, most: int = MOST_RESULTS) -> dict[str, Any]:
 
 
 def control(said: str) -> re.Match[str] | None:
-    """The first character of a text that no file of settings holds: NUL, ESC and other controls, half of a surrogate
-    pair.
-    """
+    """The first character that no file of settings holds: NUL, ESC and other controls, half of a surrogate pair."""
     return _CONTROL.search(said)
 
 

@@ -6,20 +6,17 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from smilerl.io.files import RunError, write
 from smilerl.io.terminal import printable
 
 
 def is_full(error: BaseException, folder: Path) -> bool:
-    """Whether an error came of a full disk, or of a quota that is used up.
-
-    Args:
-        folder: where was written.
-    """
+    """Whether an error came of a full disk, or of a quota that is used up, while something was written in a folder."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return True
     # The libraries that write weights raise errors of their own, some without the reason.
@@ -28,15 +25,32 @@ def is_full(error: BaseException, folder: Path) -> bool:
     return isinstance(error, OSError | RuntimeError) and folder.is_dir() and shutil.disk_usage(folder).free < 2**14
 
 
-def is_read_only(error: OSError) -> bool:
-    """Whether an error came of a place that may not be written in: a cache there is of use for what it holds."""
-    return error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
+def keep_in_cache(path: Path, content: str | bytes) -> None:
+    """Writes a file of a cache, with its folder. A cache that is read-only stays as it is: what it holds is of use."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, content, together=True)
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+
+
+@contextmanager
+def told_when_full(folder: Path) -> Iterator[None]:
+    """Raises RunError, with what to do, where something in this block failed because the disk of a folder is full."""
+    try:
+        yield
+    except Exception as error:
+        if not is_full(error, folder):
+            raise
+        raise RunError(
+            f"{folder}: the disk is full, or a quota is used up.\n"
+            "Free some space and give the same command again: it goes on from what was saved."
+        ) from error
 
 
 def overwrite(path: Path, data: Mapping[str, Any]) -> None:
-    """Writes a status into the bytes that its file has already, its error cut to fit. A failure is no error: nothing
-    else can be done.
-    """
+    """Writes a status into the bytes that its file has already, its error cut to fit. A failure is no error."""
     with suppress(OSError), path.open("r+b") as file:
         room = os.fstat(file.fileno()).st_size
         for length in (200, 100, 50, 20, 0):

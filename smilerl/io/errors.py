@@ -1,7 +1,7 @@
-"""How a command ends where something goes wrong: a short text for users, an exit status, and a traceback that is kept in a file.
+"""How a command ends where something goes wrong: a short text for users, an exit status, and a traceback in a file.
 
-No traceback reaches the screen: an error with a text for users is shown as it is, and anything else in a few lines that say where the
-whole traceback has been written. `SMILERL_TRACEBACK=1` shows it on the screen instead.
+An error with a text for users is shown as it is; any other in a few lines that name the file with the traceback.
+`SMILERL_TRACEBACK=1` shows tracebacks on the screen instead.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from smilerl.io.terminal import brief, named, printable
+from smilerl.io.terminal import brief, first_line, named, one_line, printable, say
 
 #: Exit statuses: something is written wrong; something failed while running; Ctrl-C.
 WRONG, FAILED, STOPPED = 2, 1, 130
@@ -33,7 +33,7 @@ SHOW = "SMILERL_TRACEBACK"
 #: The file of a run directory that takes the traceback of its last failure.
 KEPT = "traceback.txt"
 _PACKAGE = Path(__file__).resolve().parents[1]
-#: Errors of the operating system that are the user's business, and what they mean; all else is looked at as a bug.
+#: Errors of the operating system that are the user's business, and what they mean; all else is treated as a bug.
 _SYSTEM = {
     errno.ENOSPC: (FAILED, "no space is left on the disk"),
     errno.EDQUOT: (FAILED, "the disk quota is used up"),
@@ -60,9 +60,9 @@ class UserError(Exception):
 
 
 def run(command: Callable[[], int]) -> int:
-    """Runs a command and returns its exit status; tells every error on standard error, in at most ten lines.
+    """Runs a command and returns its exit status; shows every error on standard error, in at most ten lines.
 
-    Of several processes of one launch on a machine, the first that fails speaks.
+    Of several processes of one launch on a machine, only the first that fails shows its error.
 
     Raises:
         SystemExit: as the command raises it; `Interrupted` among them.
@@ -73,14 +73,9 @@ def run(command: Callable[[], int]) -> int:
     except SystemExit as error:
         if error.code in (STOPPED, TRY_AGAIN) or _is_ours(error.__traceback__):
             raise
-        # Code that was called, such as a chat model's, has no say in how the command ends: its status might say that all went well.
+        # The status of code that was called, such as a chat model's, might say that all went well.
         place = users_place(error)
-        print(
-            printable(
-                f"{place + ': ' if place else ''}sys.exit({error.code!r}) was called in the middle of the command"
-            ),
-            file=sys.stderr,
-        )
+        say(f"{place + ': ' if place else ''}sys.exit({error.code!r}) was called in the middle of the command")
         return FAILED
     except KeyboardInterrupt:
         return STOPPED
@@ -88,7 +83,7 @@ def run(command: Callable[[], int]) -> int:
         # The reader of our output has left (`| head`); what is still buffered has nowhere to go.
         sys.stdout = None
         return 0
-    except BaseException as error:  # noqa: BLE001 - the one place where an error ends; a panic of a Rust library is no Exception
+    except BaseException as error:  # noqa: BLE001 - every error ends here; a panic of a Rust library is no Exception
         status, text = told(error)
         if _speaks():
             if os.environ.get(SHOW, "0") not in ("", "0"):
@@ -99,7 +94,7 @@ def run(command: Callable[[], int]) -> int:
 
 
 def _quiet() -> None:
-    """What libraries log, threads raise and destructors raise reaches the screen as text, in a line, and not as a traceback.
+    """Shows what libraries log, and what threads and destructors raise, as printable text without a traceback.
 
     The Hub's client, and the trainers of TRL, report no use over the network; bars are for terminals.
     """
@@ -126,32 +121,41 @@ class _PrintableRecord(logging.LogRecord):
 def _aside(what: str, error: BaseException | None) -> None:
     if error is not None and sys.stderr is not None:
         at = users_place(error)
-        print(
-            printable(f"{what}: {_headed(error)}{f' ({at})' if at else ''}"),
-            file=sys.stderr,
-        )
+        say(f"{what}: {_headed(error)}{f' ({at})' if at else ''}")
 
 
 def told(error: BaseException) -> tuple[int, str]:
     """The exit status of an error, and its text for the screen: printable, at most ten lines."""
+    notes = [f"    {one_line(note, 300)}" for note in getattr(error, "__notes__", [])[:2]]
     if is_for_users(error):
-        return WRONG, brief("\n".join([printable(error), *_notes(error)]))
+        return WRONG, brief("\n".join([printable(error), *notes]))
     if isinstance(error, OSError) and error.errno in _SYSTEM:
         status, meaning = _SYSTEM[error.errno]
         return status, brief(_about_file(error, meaning))
     if isinstance(error, FileNotFoundError) and error.filename is not None and _is_ours(error.__traceback__):
         return WRONG, brief(_about_file(error, "there is no such file"))
     if any(words in printable(error) for words in _NO_SPACE):
-        return FAILED, brief(f"{_SYSTEM[errno.ENOSPC][1]}: {_first_line(error)}")
-    return FAILED, brief("\n".join([_headline(error), *_notes(error), *_where(error), _kept_where(error)]))
+        return FAILED, brief(f"{_SYSTEM[errno.ENOSPC][1]}: {first_line(error, 500)}")
+    head = _headed(error)
+    if is_memory(error):
+        head = (
+            f"Out of memory: {first_line(error, 500)}\n"
+            "    Lower training.per_device_train_batch_size (and raise gradient_accumulation_steps as much),\n"
+            "    max_completion_length or max_length; or write `gradient_checkpointing: true`, or a smaller model.\n"
+            "    For `smilerl eval`, lower --n."
+        )
+    return FAILED, brief("\n".join([head, *notes, *_where(error), _kept_where(error)]))
 
 
 def is_for_users(error: BaseException) -> bool:
     """Whether an error says by itself what is wrong, so that a traceback would only hide it."""
     if isinstance(error, UserError):
         return True
-    # Our own checks raise ValueError with a text for users. The same type from a library, or from a built-in that we called, is a bug.
-    return isinstance(error, ValueError | FileNotFoundError) and _raised_by_us(error.__traceback__)
+    # Our own checks raise ValueError with a text for users. From a library or built-in that we called, it is a bug.
+    if not isinstance(error, ValueError | FileNotFoundError) or not _is_ours(error.__traceback__):
+        return False
+    last: Any = _last(error.__traceback__)
+    return dis.opname[last.tb_frame.f_code.co_code[last.tb_lasti]] in ("RAISE_VARARGS", "RERAISE")
 
 
 def keep(error: BaseException, folder: Path) -> Path | None:
@@ -171,68 +175,36 @@ def keep(error: BaseException, folder: Path) -> Path | None:
 
 
 def is_of_machine(error: BaseException) -> bool:
-    """Whether the operating system is out of something, such as room on the disk or open files: no mistake in what was written."""
+    """Whether the operating system is out of something, such as room on the disk or open files."""
     return isinstance(error, OSError) and _SYSTEM.get(error.errno or 0, (WRONG, ""))[0] == FAILED
 
 
 def is_memory(error: BaseException) -> bool:
     """Whether an error says that memory is used up: of this machine, or of an accelerator."""
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError)
-        and (type(error).__name__ == "OutOfMemoryError" or any(words in printable(error) for words in _NO_MEMORY))
-    )
-
-
-def _headline(error: BaseException) -> str:
-    if is_memory(error):
-        return (
-            f"Out of memory: {_first_line(error)}\n"
-            "    Lower training.per_device_train_batch_size (and raise gradient_accumulation_steps as much), max_completion_length or\n"
-            "    max_length; or write `gradient_checkpointing: true`, or a smaller model. For `smilerl eval`, lower --n."
-        )
-    return _headed(error)
-
-
-def _headed(error: BaseException) -> str:
-    return named(error, _first_line(error))
-
-
-def _first_line(error: BaseException) -> str:
-    line = next((line.strip() for line in printable(error).splitlines() if line.strip()), "")
-    return line if len(line) <= 500 else f"{line[:500]} ..."
-
-
-def _notes(error: BaseException) -> list[str]:
-    return [f"    {_short(note)}" for note in getattr(error, "__notes__", [])[:2]]
-
-
-def _short(text: object) -> str:
-    line = " ".join(str(text).split())
-    return line if len(line) <= 300 else f"{line[:297]}..."
+    if not isinstance(error, RuntimeError):
+        return isinstance(error, MemoryError)
+    return type(error).__name__ == "OutOfMemoryError" or any(words in printable(error) for words in _NO_MEMORY)
 
 
 def users_place(error: BaseException) -> str | None:
-    """`FILE:LINE` of the innermost line of a user's own code that an error went through, not that of a library; None where there is none."""
+    """`FILE:LINE` of the innermost line of a user's own code that an error went through; None where there is none."""
     if isinstance(error, SyntaxError) and error.filename and _is_users_file(error.filename):
-        return f"{_short(error.filename)}:{error.lineno}"
+        return f"{one_line(error.filename, 300)}:{error.lineno}"
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users_file(frame.filename)]
-    return f"{_short(own[-1].filename)}:{own[-1].lineno}" if own else None
+    return f"{one_line(own[-1].filename, 300)}:{own[-1].lineno}" if own else None
+
+
+def _headed(error: BaseException) -> str:
+    return named(error, first_line(error, 500))
 
 
 def _where(error: BaseException) -> list[str]:
     """`raised at FILE:LINE`; and of a user's own code that was called, its innermost line."""
     frames = traceback.extract_tb(error.__traceback__)
-    if not frames:
-        return []
-    lines = [f"    raised at {_place(frames[-1])}"]
-    own = [frame for frame in frames if _is_users_file(frame.filename)]
-    if own and own[-1] is not frames[-1]:
-        lines.append(f"    called from your {_place(own[-1])}")
-    return lines
-
-
-def _place(frame: traceback.FrameSummary) -> str:
-    return f"{_short(frame.filename)}:{frame.lineno}, in {_short(frame.name)}"
+    places = [f"{one_line(one.filename, 300)}:{one.lineno}, in {one_line(one.name, 300)}" for one in frames]
+    own = [place for place, frame in zip(places, frames, strict=True) if _is_users_file(frame.filename)]
+    called = [f"    called from your {own[-1]}"] if own and own[-1] != places[-1] else []
+    return [f"    raised at {places[-1]}", *called] if places else []
 
 
 def _is_users_file(name: str) -> bool:
@@ -260,9 +232,8 @@ def _kept_where(error: BaseException) -> str:
 
 
 def _about_file(error: OSError, meaning: str) -> str:
-    names = [str(name) for name in (error.filename, error.filename2) if name is not None]
-    place = f"{' → '.join(printable(name)[:300] for name in names)}: " if names else ""
-    return f"{place}{meaning}{'' if place else f' ({_first_line(error)})'}"
+    names = [printable(name)[:300] for name in (error.filename, error.filename2) if name is not None]
+    return f"{' → '.join(names)}: {meaning}" if names else f"{meaning} ({first_line(error, 500)})"
 
 
 def _last(trace: TracebackType | None) -> TracebackType | None:
@@ -272,30 +243,19 @@ def _last(trace: TracebackType | None) -> TracebackType | None:
 
 
 def _is_ours(trace: TracebackType | None) -> bool:
+    """Whether code of this package raised an error, or a built-in that it called."""
     last = _last(trace)
     return last is not None and Path(last.tb_frame.f_code.co_filename).is_relative_to(_PACKAGE)
 
 
-def _raised_by_us(trace: TracebackType | None) -> bool:
-    """Whether a `raise` of this package raised it, and no function that it called."""
-    last = _last(trace)
-    if last is None or not _is_ours(last):
-        return False
-    operation = dis.opname[last.tb_frame.f_code.co_code[last.tb_lasti]]
-    return operation in ("RAISE_VARARGS", "RERAISE")
-
-
 def _speaks() -> bool:
-    """Whether this process tells what went wrong: of several of one launch, the first that comes here."""
+    """Whether this process shows its error: of several of one launch, the first that comes here."""
     if int(os.environ.get("WORLD_SIZE") or 1) < 2:
         return True
     claim = Path(tempfile.gettempdir()) / f"smilerl-{os.getuid()}-launch-{os.getppid()}"
     try:
-        if time.time() - claim.stat().st_mtime > _ONCE:
-            claim.unlink()
-    except OSError:
-        pass
-    try:
+        if claim.exists() and time.time() - claim.stat().st_mtime > _ONCE:
+            claim.unlink(missing_ok=True)
         os.close(os.open(claim, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except FileExistsError:
         return False

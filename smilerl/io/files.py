@@ -1,6 +1,4 @@
-"""Files of one's own, written whole and read back: JSON, lines of JSON, tables. One that is damaged is told in one
-line, with what to do.
-"""
+"""Our own files, written whole and read back: JSON, lines of JSON, tables. Damage is an error that says what to do."""
 
 from __future__ import annotations
 
@@ -19,9 +17,12 @@ from smilerl.io.errors import UserError
 from smilerl.io.terminal import first_line, one_line, say
 
 _STUDY = {
-    "title": str, "question": str, "source": str, "plan_hash": str, "prereg": (dict, type(None)), "suite": str, "seeds": list, "base": dict,
-    "arms": list, "runs": list, "command": str, "started": str, "seconds": (int, float), "versions": dict, "git": str,
-}  # fmt: skip
+    **dict.fromkeys(("title", "question", "source", "plan_hash", "suite", "command", "started", "git"), str),
+    **dict.fromkeys(("seeds", "arms", "runs"), list),
+    **{"prereg": dict | None, "base": dict, "versions": dict, "seconds": int | float},
+}
+#: What a file that is not as it was written makes its readers raise.
+_DAMAGED = (OSError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError, MemoryError)
 
 
 class RunError(UserError, RuntimeError):
@@ -30,7 +31,7 @@ class RunError(UserError, RuntimeError):
 
 @contextmanager
 def reading(path: Path, fix: str = "") -> Iterator[None]:
-    """Whatever goes wrong in this block is what is wrong with a file that is read there.
+    """Turns what goes wrong in this block into an error about a file that is read there.
 
     Args:
         path: the file.
@@ -43,17 +44,22 @@ def reading(path: Path, fix: str = "") -> Iterator[None]:
         yield
     except RunError:
         raise
-    except bounded.Unreadable as error:
-        why = re.sub(r"^:(\d+)", r": line \1", str(error).removeprefix(str(path)).removesuffix("."))
-        raise RunError(_told(path, f"is damaged{why}", fix)) from None
-    except OSError as error:
-        raise RunError(_told(path, f"cannot be read: {error.strerror or first_line(error, 160)}", fix)) from None
-    except KeyError as error:
-        raise RunError(_told(path, f"is damaged: there is no {one_line(error, 160)} in it", fix)) from None
-    except (TypeError, AttributeError, IndexError):
-        raise RunError(_told(path, "is damaged: it does not have the form in which it was written", fix)) from None
-    except (ValueError, ArithmeticError, RecursionError, MemoryError) as error:
-        raise RunError(_told(path, f"is damaged: {one_line(error, 160) or type(error).__name__}", fix)) from None
+    except _DAMAGED as error:
+        raise RunError(f"{path} {_wrong(error, path)}." + (f"\n    {fix}" if fix else "")) from None
+
+
+def _wrong(error: Exception, path: Path) -> str:
+    match error:
+        case bounded.Unreadable():
+            why = str(error).removeprefix(str(path)).removesuffix(".")
+            return "is damaged" + re.sub(r"^:(\d+)", r": line \1", why)
+        case OSError():
+            return f"cannot be read: {error.strerror or first_line(error, 160)}"
+        case KeyError():
+            return f"is damaged: there is no {one_line(error, 160)} in it"
+        case TypeError() | AttributeError() | LookupError():
+            return "is damaged: it does not have the form in which it was written"
+    return f"is damaged: {one_line(error, 160) or type(error).__name__}"
 
 
 def read_json(
@@ -62,7 +68,7 @@ def read_json(
     """The JSON object in a file.
 
     Args:
-        types: key → type, or tuple of types, where the key is there.
+        types: key → type, or union of types, where the key is there.
         needed: keys that must be there.
 
     Raises:
@@ -91,17 +97,15 @@ def read_study(folder: Path) -> dict[str, Any]:
     path, fix = folder / "study.json", "Delete it, and run the study again: it is made anew from the plan and the runs."
     said = read_json(path, fix, _STUDY, ("runs", "arms", "suite", "seeds"))
     with reading(path, fix):
-        for run in said["runs"]:
-            if (type(run["arm"]), type(run["seed"]), type(run["path"]), type(run["state"])) != (str, int, str, str):
-                raise TypeError
-        if not all(isinstance(arm["name"], str) and isinstance(arm["role"], str) for arm in said["arms"]):
+        kinds = [(type(run["arm"]), type(run["seed"]), type(run["path"]), type(run["state"])) for run in said["runs"]]
+        names = [(type(arm["name"]), type(arm["role"])) for arm in said["arms"]]
+        if set(kinds) - {(str, int, str, str)} or set(names) - {(str, str)}:
             raise TypeError
     return said
 
 
 def read_rows(path: Path, fix: str = "") -> list[dict[str, Any]]:
-    """The rows of a metrics.jsonl, one JSON object a line with `step`. Says on standard error how many lines could not
-    be read.
+    """The rows of a metrics.jsonl, one JSON object a line with `step`; says on standard error how many are damaged.
 
     Half a line at the end, which a killed process leaves, is not counted.
 
@@ -113,17 +117,15 @@ def read_rows(path: Path, fix: str = "") -> list[dict[str, Any]]:
             raise bounded.Unreadable(f"{path}: it is no file.")
         text = path.read_bytes().decode("utf-8", errors="replace")
     lines = [line for line in text.split("\n") if line.strip()]
-    rows = []
-    lost = 0
+    rows, lost = [], 0
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
             if not _is_row(row) or "\N{REPLACEMENT CHARACTER}" in line:
                 raise ValueError
+            rows.append(row)
         except (ValueError, RecursionError):
             lost += number < len(lines) or text.endswith("\n")
-        else:
-            rows.append(row)
     if lost:
         say(f"{path}: {lost} of {len(lines)} lines could not be read, and are left out")
     return rows
@@ -147,27 +149,23 @@ def read_table(path: Path, fix: str = "") -> Any:
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Writes JSON so that a reader sees the old file or the new one and nothing between, whatever happens."""
+    """Writes JSON, whole; see `replacing`."""
     write(path, json.dumps(plain(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def write(path: Path, content: str | bytes, *, together: bool = False) -> None:
-    """Writes a text (UTF-8) or bytes so that a reader sees the old file or the new one and nothing between; see
-    `replacing`.
-    """
+    """Writes a text (UTF-8) or bytes, whole; see `replacing`."""
     with replacing(path, together=together) as unfinished:
         unfinished.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
 
 
 @contextmanager
 def replacing(path: Path, *, together: bool = False) -> Iterator[Path]:
-    """A file to write that takes the place of `path` at the end of this block, whole and on the disk; after an error it
-    is gone.
+    """A file to write that takes the place of `path` at the end of this block, whole and on the disk; or never.
 
     Args:
         together: several processes or threads may write this file at once, as in a cache. Each has a name of its own to
-            write to, and
-            the disk is not waited for: such a file has to hold its own hash, or be easy to make again.
+            write to, and the disk is not waited for: such a file has to hold its own hash, or be easy to make again.
     """
     mark = f".{secrets.token_hex(4)}" if together else ""
     unfinished = path.with_name(f"{path.name}{mark}.writing")
@@ -199,7 +197,3 @@ def _is_row(row: Any) -> bool:
         return False
     read = [value for key, value in row.items() if key.startswith(("held_out/", "best_of_n/"))]
     return all(value is None or isinstance(value, int | float) for value in read)
-
-
-def _told(path: Path, what: str, fix: str) -> str:
-    return f"{path} {what}." + (f"\n    {fix}" if fix else "")

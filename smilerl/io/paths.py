@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import os
 from pathlib import Path
-from typing import IO
 
 from smilerl.io import places
 from smilerl.io.errors import UserError
@@ -22,8 +21,7 @@ def share() -> Path:
 
 
 def cache_dir() -> Path:
-    """The folder of models built on first use: `$SMILERL_CACHE`, else `~/.cache/smilerl`. It may not be there yet, or
-    be read-only.
+    """The folder of models built on first use: `$SMILERL_CACHE`, else `~/.cache/smilerl`; it may not be there yet.
 
     Raises:
         UserError: SMILERL_CACHE means nothing, or is a file.
@@ -34,34 +32,15 @@ def cache_dir() -> Path:
     if wrong is None and folder.exists() and not folder.is_dir():
         wrong = "is a file, and should be a folder"
     if wrong is not None:
-        raise UserError(
-            f"the environment variable SMILERL_CACHE is '{said}', which {wrong}.\n    Name a folder, such as "
-            "~/.cache/smilerl."
-        )
+        fix = "Name a folder, such as ~/.cache/smilerl."
+        raise UserError(f"the environment variable SMILERL_CACHE is '{said}', which {wrong}.\n    {fix}")
     return folder
-
-
-def cache_lock(path: Path) -> IO[str]:
-    """A file of the cache to lock, open for writing; it and its folder are made.
-
-    Raises:
-        UserError: the cache cannot be written in.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("w")
-    except OSError as error:
-        raise UserError(
-            f"the cache {cache_dir()} cannot be written in: {error.strerror or error}.\n"
-            "    Set the environment variable SMILERL_CACHE to a folder that can."
-        ) from error
 
 
 def find(name: str | Path, beside: str | Path | None = None) -> Path | None:
     """The existing file or folder meant by `name`: as given, beside the file that names it, or among the shared files.
 
-    What a shared recipe names is shared too, where there is such a file, and not what is called so in the current
-    folder.
+    A name in a shared recipe means a shared file, where there is such a one, before a file in the current folder.
 
     Args:
         name: an absolute or relative path such as `recipes/smileworld/pretrain.yaml`.
@@ -80,10 +59,9 @@ def find(name: str | Path, beside: str | Path | None = None) -> Path | None:
 
 
 def shared(name: str) -> Path | None:
-    """The file that travels with the package under this relative name, such as `recipes/smileworld/pretrain.yaml`; None
-    for others.
-    """
-    if Path(name).is_absolute() or ".." in Path(name).parts or Path(name).parts[:1] not in [(part,) for part in SHARED]:
+    """The file that travels with the package under this relative name, `recipes/...`; None for others."""
+    path = Path(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts or path.parts[0] not in SHARED:
         return None
     return share() / name if _is_there(share() / name) else None
 
@@ -94,19 +72,10 @@ def is_shared(path: str | Path) -> bool:
     return any(place.is_relative_to((share() / part).resolve()) for part in SHARED)
 
 
-def _is_there(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # a name that no file can have, or a folder that may not be looked into
-        return False
-
-
 def near(name: str | Path) -> Path | None:
-    """The existing path that a mistyped one is most like: what is not there is replaced by the entry spelt most
-    alike.
-    """
-    place = Path()
-    for part in Path(places.expanded(name)).parts:
+    """The existing path that is most like a mistyped one; None where a part of it is like nothing that is there."""
+    typed, place = Path(places.expanded(name)), Path()
+    for part in typed.parts:
         if not _is_there(place / part):
             there = [entry.name for entry in place.iterdir()] if place.is_dir() else []
             alike = difflib.get_close_matches(part, there, 1)
@@ -114,9 +83,16 @@ def near(name: str | Path) -> Path | None:
                 return None
             part = alike[0]
         place /= part
-    return None if place == Path(places.expanded(name)) else place
+    return None if place == typed else place
 
 
 def a_run_of(study: Path) -> Path:
     """One of the runs of a study's folder, to name in an error."""
-    return next(iter(sorted(file.parent for file in study.glob("*/seed-*/status.json"))), study / "reading" / "seed-0")
+    return min((file.parent for file in study.glob("*/seed-*/status.json")), default=study / "reading" / "seed-0")
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that no file can have, or a folder that may not be looked into
+        return False

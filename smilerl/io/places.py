@@ -1,6 +1,4 @@
-"""Places that are written to: a path as it was typed, whether it can be written, and whether what is there already is
-ours.
-"""
+"""Paths as they were typed, whether a place can be written, and the names in a folder."""
 
 from __future__ import annotations
 
@@ -11,12 +9,10 @@ from pathlib import Path
 
 from smilerl.io.errors import UserError
 
-#: Bytes that a file's name may have, and its whole path, on the file systems that people use.
-_LONGEST_NAME, _LONGEST_PATH = 255, 4096
+#: Bytes that a file's name may have, and a folder's path with room for what is written below it.
+_LONGEST_NAME, _LONGEST_PATH = 255, 4096 - 200
 #: C0 and C1 controls, with newline and tab.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-#: Room for what is written below a folder, such as `checkpoints/checkpoint-100000/model-00001-of-00002.safetensors`.
-_BELOW = 200
 _VARIABLE = re.compile(r"\$([A-Za-z_]\w*|\{[^}]*\})")
 _HOME = re.compile(r"~[^/\s]*(/|$)")
 
@@ -32,28 +28,24 @@ def is_expanded(text: str) -> bool:
 
 
 def no_path(text: str | os.PathLike[str]) -> str | None:
-    """Why a text can be no path here, in a few words: a variable that is not set, a user who does not exist, a name too
-    long.
-    """
+    """Why a text can be no path here, in a few words: a variable that is not set, a name too long, ...; else None."""
     text = os.fspath(text)
     if "\0" in text:
         return "holds a NUL character, which no path can have"
     if not text.strip():
         return "is empty"
     if odd := _CONTROL.search(text):
-        return (
-            f"holds the control character {odd[0].encode('unicode_escape').decode()}: use characters that can be seen"
-        )
+        shown = odd[0].encode("unicode_escape").decode()
+        return f"holds the control character {shown}: use characters that can be seen"
     left = expanded(text)
-    variable = _VARIABLE.search(left)
-    if variable:
+    if variable := _VARIABLE.search(left):
         return f"names the variable {variable[0]}, which is not set"
     if left.startswith("~"):
         return f"names the home of '{left.split('/')[0]}', and there is no such user"
     if any(len(os.fsencode(part)) > _LONGEST_NAME for part in Path(left).parts):
         return f"is too long: the name of a folder has at most {_LONGEST_NAME} bytes"
-    if len(os.fsencode(Path(left).absolute())) > _LONGEST_PATH - _BELOW:
-        return f"is too long: a path has at most {_LONGEST_PATH - _BELOW} bytes"
+    if len(os.fsencode(Path(left).absolute())) > _LONGEST_PATH:
+        return f"is too long: a path has at most {_LONGEST_PATH} bytes"
     return None
 
 
@@ -63,16 +55,13 @@ def written(text: str) -> Path:
     Raises:
         UserError: a part of it means nothing.
     """
-    wrong = no_path(text)
-    if wrong is not None:
+    if wrong := no_path(text):
         raise UserError(f"{text!r} {wrong}")
     return Path(expanded(text))
 
 
 def why_not(folder: Path) -> str | None:
-    """Why a folder cannot be made or written in, as far as this can be known without trying; None where nothing speaks
-    against it.
-    """
+    """Why a folder cannot be made or written in, as far as can be known without trying; else None."""
     try:
         for place in (folder, *folder.absolute().parents):
             if place.is_symlink() and not place.exists():
@@ -91,8 +80,7 @@ def entries(folder: Path) -> set[str]:
     return {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
 
 
-def shown(names: Iterable[str], most: int = 3) -> str:
+def shown(names: Iterable[str]) -> str:
     """A few names for an error: `.git, src, thesis.txt and 4 more`."""
     ordered = sorted(names)
-    more = len(ordered) - most
-    return ", ".join(ordered[:most]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(ordered[:3]) + (f" and {len(ordered) - 3} more" if len(ordered) > 3 else "")

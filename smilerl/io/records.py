@@ -1,8 +1,7 @@
 """Records of a data file, each with its place: JSONL (also gzipped, UTF-16, or with a byte order mark), a JSON list, or
 parquet.
 
-What cannot be read is told by file and line. A row that cannot be used, here or by whoever makes something of it, goes
-to `BadRows`, which says how many there are, or leaves them out.
+Errors name file and line. A row that cannot be used goes to `BadRows`, which counts such rows, or leaves them out.
 """
 
 from __future__ import annotations
@@ -10,9 +9,11 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
+import itertools
 import json
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -43,11 +44,7 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class BadRows:
-    """Rows that cannot be used: what is wrong with the first, and how many there are.
-
-    Attributes:
-        count: how many so far.
-    """
+    """Rows that cannot be used: what is wrong with the first, and how many there are (`count`)."""
 
     def __init__(self, on_bad_row: OnBadRow = "stop") -> None:
         if on_bad_row not in ("stop", "skip"):
@@ -58,36 +55,28 @@ class BadRows:
         self._others: list[str] = []
 
     def add(self, where: str, error: Exception | str) -> None:
-        """Notes a row.
-
-        Args:
-            where: its place.
-            error: says its place, and what is wrong.
-        """
+        """Notes a row by its place, with an error that names the place and what is wrong."""
         self.count += 1
         if self.first is None:
             self.first = str(error)
         elif len(self._others) < 5:
-            self._others.append(where.rpartition(":")[2] if where.rpartition(":")[2].isdigit() else where)
+            line = where.rpartition(":")[2]
+            self._others.append(line if line.isdigit() else where)
 
     def check(self, good: int) -> None:
-        """Raises ValueError where there were any, unless they are to be left out.
-
-        Args:
-            good: rows that can be used.
-        """
+        """Raises ValueError where there were any beside `good` usable rows, unless they are to be left out."""
         if self.first is None:
             return
+        of = f"{self.count} of {self.count + good} rows"
         if self.skip:
-            said = f"{self.count} of {self.count + good} rows are left out; the first: {self.first}"
+            said = f"{of} are left out; the first: {self.first}"
             if said not in _TOLD:  # a file is read more than once in a run
                 _TOLD.add(said)
                 say(said)
             return
-        more = f" (also {', '.join(self._others)}" + (", ...)" if self.count > len(self._others) + 1 else ")")
+        others = ", ".join(self._others + ["..."] * (self.count > len(self._others) + 1))
         raise ValueError(
-            f"{self.first.rstrip('.')}.\n{self.count} of {self.count + good} rows cannot be "
-            f"used{more if self._others else ''}. "
+            f"{self.first.rstrip('.')}.\n{of} cannot be used{f' (also {others})' if others else ''}. "
             "Mend them, or leave such rows out: on_bad_row: skip"
         )
 
@@ -119,52 +108,46 @@ def records(path: str | Path, bad: BadRows | None = None, beside: str | None = N
 
 
 def _of_file(opened: IO[bytes], path: str, bad: BadRows | None) -> Iterator[tuple[str, Mapping]]:
-    head = _peek(opened, 8)
+    head = opened.read(8)
+    opened.seek(0)
     if head[:4] == b"PAR1":
         yield from _of_parquet(opened, path)
         return
     for magic, what, fix in _BINARY:
         if head.startswith(magic):
             raise ValueError(f"{path}: {what}, and JSONL is expected. {fix}")
-    source: IO[bytes] = gzip.GzipFile(fileobj=opened) if head[:2] == b"\x1f\x8b" else opened  # type: ignore[assignment]
-    text: Any = io.BufferedReader(source)
+    source: Any = gzip.GzipFile(fileobj=opened) if head[:2] == b"\x1f\x8b" else opened
+    text = io.BufferedReader(source)
     start = text.peek(512)[:512]
     encoding = next((name for mark, name in _MARKS if start.startswith(mark)), "utf-8")
     if encoding in ("utf-16", "utf-32"):
-        whole = text.read(_LONGEST_LIST)
         try:
-            text = io.BufferedReader(io.BytesIO(whole.decode(encoding).encode("utf-8", "surrogatepass")))
+            whole = text.read(_LONGEST_LIST).decode(encoding).encode("utf-8", "surrogatepass")
         except UnicodeDecodeError as error:
             raise ValueError(f"{path}: begins as {encoding.upper()} and is not: {error.reason}") from None
-        start = text.peek(512)[:512]
+        text = io.BufferedReader(io.BytesIO(whole))
     elif encoding == "utf-8-sig":
         text.read(len(codecs.BOM_UTF8))
-        start = start[len(codecs.BOM_UTF8) :]
+    start = text.peek(512)[:512]
     if b"\0" in start:
         half = "UTF-16LE" if start[1:2] == b"\0" else "UTF-16BE" if start[:1] == b"\0" else None
         fix = f"It looks like {half}: iconv -f {half} -t UTF-8 '{path}' > new.jsonl" if half else "Give a text file"
         raise ValueError(f"{path}: not UTF-8 text, and JSONL is. {fix}")
     if path.lower().removesuffix(".gz").endswith((".csv", ".tsv")) and not start.lstrip().startswith(b"{"):
-        raise ValueError(
-            f"{path}: a table of text, and JSONL is expected. Write `dataset:` and the folder that it is in"
-        )
-    if re.match(rb"\s*\[\s*\{", start):
-        yield from _of_list(text, path)
-    else:
-        yield from _of_lines(text, path, bad)
+        fix = "Write `dataset:` and the folder that it is in"
+        raise ValueError(f"{path}: a table of text, and JSONL is expected. {fix}")
+    yield from _of_list(text, path) if re.match(rb"\s*\[\s*\{", start) else _of_lines(text, path, bad)
 
 
 def _of_lines(text: IO[bytes], path: str, bad: BadRows | None) -> Iterator[tuple[str, Mapping]]:
-    number = 0
-    while line := text.readline(_LONGEST_LINE + 1):
-        number += 1
+    for number in itertools.count(1):
+        line, where = text.readline(_LONGEST_LINE + 1), f"{path}:{number}"
+        if not line:
+            return
         if len(line) > _LONGEST_LINE:
-            raise ValueError(
-                f"{path}:{number}: a line of more than {_LONGEST_LINE >> 20} MB; JSONL holds one row a line"
-            )
+            raise ValueError(f"{where}: a line of more than {_LONGEST_LINE >> 20} MB; JSONL holds one row a line")
         if not line.strip():
             continue
-        where = f"{path}:{number}"
         try:
             item = _object(line, where)
         except ValueError as error:
@@ -185,19 +168,16 @@ def _object(line: bytes, where: str) -> Mapping:
         text = line.decode("utf-8")
         item = _DECODER.decode(text.strip())
     except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{where}: not UTF-8: byte {error.start} is {line[error.start]:#04x}. Convert the file: iconv -f LATIN1 -t "
-            "UTF-8"
-        ) from None
+        wrong = f"not UTF-8: byte {error.start} is {line[error.start]:#04x}. Convert the file: iconv -f LATIN1 -t UTF-8"
     except json.JSONDecodeError as error:
-        raise ValueError(
-            f"{where}: not JSON: {error.msg} at character {error.pos}. JSONL holds one JSON object a line"
-        ) from None
+        wrong = f"not JSON: {error.msg} at character {error.pos}. JSONL holds one JSON object a line"
     except RecursionError:
-        raise ValueError(f"{where}: objects and lists lie too deep in one another, more than {_DEEPEST}") from None
+        wrong = f"objects and lists lie too deep in one another, more than {_DEEPEST}"
     except ValueError as error:
-        raise ValueError(f"{where}: {error}") from None
-    return _checked(item, text, where)
+        wrong = str(error)
+    else:
+        return _checked(item, text, where)
+    raise ValueError(f"{where}: {wrong}")
 
 
 def _checked(item: Any, text: str, where: str) -> Mapping:
@@ -213,11 +193,8 @@ def _checked(item: Any, text: str, where: str) -> Mapping:
 def _odd(value: Any, place: str, depth: int) -> str | None:
     """What a value holds that no model, table or file can: half a character, or too many levels."""
     if isinstance(value, str):
-        half = _HALF.search(value)
-        return half and (
-            f"{place} holds half of a character, \\u{ord(half[0]):04x}: its other half was cut off. Cut text between "
-            "characters"
-        )
+        half, cut = _HALF.search(value), "its other half was cut off. Cut text between characters"
+        return half and f"{place} holds half of a character, \\u{ord(half[0]):04x}: {cut}"
     if depth > _DEEPEST:
         return f"{re.split('[.[]', place)[0]} has objects and lists more than {_DEEPEST} deep"
     if isinstance(value, list):
@@ -230,33 +207,28 @@ def _odd(value: Any, place: str, depth: int) -> str | None:
 
 
 def _of_list(text: IO[bytes], path: str) -> Iterator[tuple[str, Mapping]]:
-    """The objects of a JSON list, each with the line that it begins in. One that is broken hides where the next begins:
-    it raises.
-    """
+    """The objects of a JSON list, each with the line that it begins in. A broken one raises: it hides the next."""
     try:
         said = text.read(_LONGEST_LIST).decode("utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not UTF-8: {error.reason} at byte {error.start}") from None
-    at, line = said.index("[") + 1, 1 + said.count("\n", 0, said.index("["))
+    at, line, counted = said.index("[") + 1, 1, 0
     while True:
         begin = _SPACE.match(said, at).end()  # type: ignore[union-attr]
-        line += said.count("\n", at, begin)
+        line, counted = line + said.count("\n", counted, begin), begin
         where = f"{path}:{line}"
         try:
             item, end = _DECODER.raw_decode(said, begin)
         except json.JSONDecodeError as error:
-            raise ValueError(
-                f"{path}:{1 + said.count(chr(10), 0, error.pos)}: not JSON: {error.msg}, in the list's row that begins "
-                f"in line {line}"
-            ) from None
+            wrong = f"not JSON: {error.msg}, in the list's row that begins in line {line}"
+            raise ValueError(f"{path}:{error.lineno}: {wrong}") from None
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{where}: {first_line(error)}") from None
         yield where, _checked(item, said[begin:end], where)
-        line += said.count("\n", begin, end)
         after = _SPACE.match(said, end).end()  # type: ignore[union-attr]
-        line += said.count("\n", end, after)
         if said[after : after + 1] != ",":
             if said[after : after + 1] != "]" or said[after + 1 :].strip():
+                line += said.count("\n", counted, after)
                 raise ValueError(f"{path}:{line}: not JSON: a comma or the end of the list is missing")
             return
         at = after + 1
@@ -267,12 +239,9 @@ def _of_parquet(opened: IO[bytes], path: str) -> Iterator[tuple[str, Mapping]]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.ParquetFile(opened)
-        number = 0
-        for batch in table.iter_batches():
-            for row in batch.to_pylist():
-                yield f"{path}, row {number}", row
-                number += 1
+        rows = (row for batch in pq.ParquetFile(opened).iter_batches() for row in batch.to_pylist())
+        for number, row in enumerate(rows):
+            yield f"{path}, row {number}", row
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{path}: no whole parquet file: {first_line(error)}") from None
 
@@ -313,9 +282,8 @@ def _loaded(name: str, config: str | None, split: str) -> tuple[Iterable, list[s
         cause = error.__cause__ if not_alike and error.__cause__ else error
         raise ValueError(
             f"the data set '{name}' could not be loaded: {first_line(cause)}\n"
-            "Give dataset: an id on the Hub (org/name) or a folder, with config and source_split. A gated one has to "
-            "be asked "
-            "for on its page and wants `hf auth login`; without a network, path: a JSONL file"
+            "Give dataset: an id on the Hub (org/name) or a folder, with config and source_split. A gated one has to"
+            " be asked for on its page and wants `hf auth login`; without a network, path: a JSONL file"
         ) from error
 
 
@@ -330,17 +298,10 @@ def _json_files(name: str, config: str | None, split: str) -> list[str]:
     return names if all(re.search(r"\.(jsonl?|ndjson)(\.gz)?$", file) for file in names) else []
 
 
-def _peek(opened: IO[bytes], size: int) -> bytes:
-    head = opened.read(size)
-    opened.seek(0)
-    return head
-
-
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        (twice, _), *_ = Counter(name for name, _ in pairs).most_common(1)
         raise ValueError(f"the key '{twice}' is written twice in one object")
     return found
 

@@ -5,24 +5,20 @@ from __future__ import annotations
 import re
 import sys
 
-#: Lines that an error may have on the screen.
-MOST_LINES = 10
-#: Characters of an error that are kept in a file or shown on the screen.
-MOST_KEPT = 2000
-#: C0 and C1 controls but newline and tab, halves of characters, and what embeds, overrides or isolates a direction of
-#: reading.
+#: Lines that an error may have on the screen, and characters that are kept of it in a file or shown.
+MOST_LINES, MOST_KEPT = 10, 2000
+#: C0 and C1 controls but newline and tab, halves of characters, and the marks that reorder text on the screen.
 _ODD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
 
 def printable(text: object) -> str:
     """`text` without control characters other than newline and tab; each becomes its escape, such as `\\x1b`.
 
-    Covers C0 and C1 controls (ESC, BEL, CR, NUL, ...), and the marks that reorder text on the screen (U+202E and its
-    like).
+    Covers C0 and C1 controls (ESC, BEL, CR, NUL, ...), and the marks that reorder text on the screen (U+202E, ...).
     """
     try:
         letters = str(text)
-    except Exception:  # noqa: BLE001 - an error whose text cannot be had is still to be told
+    except Exception:  # noqa: BLE001 - also an error without a readable text is reported
         return f"({type(text).__name__}: its text cannot be shown)"
     return _ODD.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), letters)
 
@@ -42,9 +38,7 @@ def say(text: object) -> None:
 
 
 def one_line(text: object, most: int = 200) -> str:
-    """`text` as one printable line of at most `most` characters; white space is joined, and "..." ends one that was
-    cut.
-    """
+    """`text` as one printable line of at most `most` characters: white space is joined, and a cut ends in "..."."""
     whole = " ".join(printable(text).split())
     return whole if len(whole) <= most else f"{whole[: most - 3]}..."
 
@@ -61,5 +55,5 @@ def named(error: BaseException, text: str | None = None) -> str:
     Args:
         text: to show in place of the error's own.
     """
-    said = printable(error) if text is None else text
-    return f"{type(error).__name__}: {said}" if said.strip() else type(error).__name__
+    said, kind = printable(error) if text is None else text, type(error).__name__
+    return kind if said.strip() in ("", kind) else f"{kind}: {said}"

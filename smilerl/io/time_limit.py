@@ -1,14 +1,10 @@
 """A time limit for code that may never end: after it, an exception is raised in the middle of that code.
 
-The code runs in the main thread, where all else runs, and a signal ends it. The other way, a worker thread that is left
-behind,
-is wrong here: it would go on drawing from the trainer's generators, and could look at outcomes once the run's seal is
-off; gradient mode, the CUDA device and context variables do not follow into a thread. The price: code in C that neither
-returns nor looks for signals is not ended by the exception. Such a process is ended as a whole, see `STUCK`; it can be
-resumed.
-
-The signal is a real-time one, as rewards that run programs often use SIGALRM for limits of their own. A short-lived
-thread sends it.
+The code runs in the main thread, where all else runs, and a signal ends it: a real-time one, as rewards that run
+programs often use SIGALRM for limits of their own. A worker thread that is left behind would be wrong here: it would go
+on drawing from the trainer's generators, and could look at outcomes once the run's seal is off; gradient mode, the CUDA
+device and context variables do not follow into a thread. The price: code in C that neither returns nor looks for
+signals is not ended by the exception. Such a process is ended as a whole, see `STUCK`; it can be resumed.
 """
 
 from __future__ import annotations
@@ -30,8 +26,7 @@ _SIGNAL = getattr(signal, "SIGRTMIN", signal.SIGUSR2) + (7 if hasattr(signal, "S
 
 
 class TimedOut(BaseException):
-    """A call took longer than it was given. No `Exception`, so that `except Exception` in the code that is ended lets
-    it pass.
+    """A call took longer than it may. No `Exception`, so that `except Exception` in the code that is ended passes it.
 
     Attributes:
         hurried: whether it was cut short because the run was asked to stop.
@@ -54,8 +49,7 @@ _hurry: float | None = None
 
 
 def within(seconds: float, function: Callable[[], Value], what: str = "a call") -> Value:
-    """`function()`, ended after so many seconds, or sooner while `hurry` holds. Outside the main thread there is no
-    limit.
+    """`function()`, ended after so many seconds, or sooner while `hurry` holds; no limit outside the main thread.
 
     Raises:
         TimedOut: it was ended.
@@ -84,8 +78,7 @@ def within(seconds: float, function: Callable[[], Value], what: str = "a call") 
 
 
 def hurry(seconds: float | None) -> None:
-    """Gives the call that runs now, and each that begins later, no more than so many seconds; None: as long as they
-    were given.
+    """Limits the call that runs now, and each that begins later, to so many seconds; None: to their own limits.
 
     For signal handlers: takes no lock.
     """
@@ -110,9 +103,8 @@ def _watch(call: _Call) -> None:
             continue
         call.first = now if call.first is None else call.first
         if now - call.first > STUCK:
-            os.write(
-                2, f"\n{call.what} cannot be ended: it is in code that hears no signal. The process ends.\n".encode()
-            )
+            text = f"\n{call.what} cannot be ended: it is in code that hears no signal. The process ends.\n"
+            os.write(2, text.encode())
             os._exit(75)
         call.due, call.deadline = True, now + AGAIN
         signal.pthread_kill(main, _SIGNAL)

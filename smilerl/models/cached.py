@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
-import hashlib
 import importlib.metadata
-import json
 import shutil
 import sys
 from collections.abc import Callable
@@ -15,12 +12,12 @@ from pathlib import Path
 from accelerate import PartialState
 
 from smilerl.config.recipe import Recipe
-from smilerl.io import paths
+from smilerl.io import lock, paths
 from smilerl.io.terminal import printable
 from smilerl.models.policy import Policy
 from smilerl.runs import seals
 from smilerl.runs.directory import Run, RunError
-from smilerl.runs.identity import content_hash
+from smilerl.runs.identity import content_hash, digest
 
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")
 
@@ -35,17 +32,15 @@ def built(recipe: Recipe, train: Callable[[Recipe], Run], *, progress: bool = Tr
         RunError: it has to be built, and this is one process of several.
     """
     versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
-    parts = [content_hash(recipe), versions]
-    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-    folder = paths.cache_dir() / "models" / f"{Path(recipe.source).stem}-{digest}"
+    name = f"{Path(recipe.source).stem}-{digest([content_hash(recipe), versions])[:16]}"
+    folder = paths.cache_dir() / "models" / name
     recipe = dataclasses.replace(recipe, output_dir=str(folder))
     run = Run(folder)
     # First without the lock: a read-only cache cannot be locked.
     if damage(folder) is None and run.finished_as(recipe):
         return run
-    with paths.cache_lock(folder.with_name(f"{folder.name}.lock")) as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        # Checked again: another process may have built it meanwhile, or a file may have changed.
+    with lock.in_cache(folder.with_name(f"{folder.name}.lock")):
+        # Hashed again: another process may have built it meanwhile, or a file may have changed.
         run, wrong = Run(folder), damage(folder)
         if wrong is None and run.finished_as(recipe):
             return run
@@ -75,7 +70,7 @@ def damage(folder: Path) -> str | None:
         return str(error).splitlines()[0].removesuffix(".")
     if not seals.has_seal(folder):
         return f"its {seals.RUN} is missing"
-    return Run(folder).damage() or seals.damage_of_run(folder, "manifest.json", "recipe.yaml", "initial")
+    return Run(folder).damage() or seals.damage_inside(folder, "manifest.json", "recipe.yaml", "initial")
 
 
 def clear(folder: Path, wrong: str) -> None:

@@ -1,8 +1,8 @@
 """Checkpoints on disk: which are whole, and which of those is the newest.
 
-A file that is missing, cut short or has one flipped bit is loaded by the libraries without a word, or with an error that
-nothing answers. So a checkpoint counts once its manifest is there: written last, after all else has reached the disk, with the
-size and SHA-256 of each file. What has no manifest, or another content than it says, is passed over for the one before.
+A file that is missing, cut short or has one flipped bit is loaded by the libraries silently, or with an error that
+explains nothing. So a checkpoint counts once its manifest is there: written last, after all else has reached the disk,
+with the size and SHA-256 of each file. One without a manifest, or with other contents, is passed over.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Any
 from smilerl.runs import seals
 
 MANIFEST = "checkpoint.json"
-_NAME = re.compile(r"checkpoint-(\d+)$")
 
 
 def seal(checkpoint: Path, **facts: Any) -> None:
@@ -46,8 +45,8 @@ def newest(folder: Path) -> tuple[Path | None, dict[Path, str]]:
 
 def in_order(folder: Path) -> list[Path]:
     """The checkpoints in a folder, whole or not, the oldest first."""
-    found = {path: _NAME.match(path.name) for path in folder.glob("checkpoint-*")}
-    return sorted((path for path, match in found.items() if match), key=step_of)
+    found = (path for path in folder.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name))
+    return sorted(found, key=step_of)
 
 
 def step_of(checkpoint: Path) -> int:
@@ -56,7 +55,7 @@ def step_of(checkpoint: Path) -> int:
 
 
 def facts_of(checkpoint: Path) -> dict[str, Any]:
-    """What `seal` was told of a whole checkpoint."""
+    """The facts that a whole checkpoint was sealed with."""
     return seals.facts_of(checkpoint / MANIFEST)
 
 
@@ -64,11 +63,10 @@ def keep_last(folder: Path, number: int, *also: str | None) -> None:
     """Deletes all but the last so many checkpoints, and those whose paths are in `also`."""
     ordered = in_order(folder)
     for checkpoint in ordered[: max(0, len(ordered) - number)]:
-        if str(checkpoint) not in also:
-            if checkpoint.is_file():
-                checkpoint.unlink()
-                continue
-            # Without its manifest it counts no more, even if the deletion is cut short.
-            if (checkpoint / MANIFEST).is_file():
-                (checkpoint / MANIFEST).unlink()
+        if str(checkpoint) in also:
+            continue
+        if checkpoint.is_file():
+            checkpoint.unlink()
+        else:  # without its manifest it counts no more, even if the deletion is cut short
+            (checkpoint / MANIFEST).unlink(missing_ok=True)
             shutil.rmtree(checkpoint)

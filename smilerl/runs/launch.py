@@ -1,10 +1,11 @@
-"""What a launch really is: how many processes, on which device, in which precision, how much a step takes; and what was asked, and is not.
+"""The facts of a launch (processes, device, precision, batch), and what was asked of the launcher but did not happen.
 
-`accelerate launch --cpu --num_processes 2` starts one process and says nothing: without MPI it has no way to start two on CPUs.
+`accelerate launch --cpu --num_processes 2` starts one process silently: without MPI it has no way to start two on CPUs.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import sys
@@ -27,8 +28,9 @@ def facts(recipe: Recipe, trainer: Trainer | None) -> dict[str, Any]:
         trainer: as made; None where nothing is trained.
 
     Returns:
-        `processes`, `device` (its kind), `distributed` (as accelerate names it), `precision`; where something is trained, the batch of one
-        step over all processes: `completions` and `num_generations` of methods that sample, else `rows`; and `unmet`, in words.
+        `processes`, `device` (its kind), `distributed` (as accelerate names it), `precision`; where something is
+        trained, the batch of one step over all processes: `completions` and `num_generations` of methods that sample,
+        else `rows`; and `unmet`, in words.
     """
     from accelerate import PartialState
 
@@ -59,63 +61,53 @@ def line(found: dict[str, Any]) -> str:
 
 
 def unmet(processes: int) -> list[str]:
-    """What was asked of the launcher about processes, and is not so; known before anything loads.
+    """What was asked of the launcher about processes and did not happen; known before anything loads.
 
     Args:
         processes: that run.
     """
-    asked = _asked()
-    number = asked.get("num_processes")
+    number, env = _asked(), os.environ
     # Its launcher of one process sets an address to meet at where it was asked for more than one.
-    several = (
-        "MASTER_ADDR" in os.environ and "WORLD_SIZE" not in os.environ and "ACCELERATE_MIXED_PRECISION" in os.environ
-    )
-    if isinstance(number, int) and number > 0:
-        if number == processes:
-            return []
-        said = f"accelerate launch was asked for {number} processes, and {processes} run{'s' * (processes == 1)}"
-    elif several and processes == 1:
-        said = "accelerate launch was asked for several processes, and 1 runs"
-    else:
+    several = "MASTER_ADDR" in env and "WORLD_SIZE" not in env and "ACCELERATE_MIXED_PRECISION" in env
+    if number == processes or not (number or (several and processes == 1)):
         return []
-    fix = f"torchrun --nproc_per_node {number or 'N'} -m smilerl.train --config RECIPE --training.ddp_backend=gloo"
-    return [f"{said}: on CPUs it starts more only through MPI, on GPUs only with --multi_gpu. On CPUs write: {fix}"]
+    runs = f"{processes} run{'s' * (processes == 1)}"
+    return [
+        f"accelerate launch was asked for {number or 'several'} processes, and {runs}: on CPUs it starts more only "
+        "through MPI, on GPUs only with --multi_gpu. On CPUs write: "
+        f"torchrun --nproc_per_node {number or 'N'} -m smilerl.train --config RECIPE --training.ddp_backend=gloo"
+    ]
 
 
 def _unmet_of(recipe: Recipe, found: dict[str, Any]) -> list[str]:
     """The same of devices, sharding and precision, known once the trainer is made."""
-    said = []
+    said, was = [], "the launcher was asked for"
     if flag("ACCELERATE_USE_CPU") and found["device"] != "cpu":
-        said.append(
-            f"the launcher was asked for the CPU, and the run is on {found['device']}: write `use_cpu: true` under training"
-        )
-    for part, name, kind in (("FSDP", "FSDP", "FSDP"), ("DEEPSPEED", "DeepSpeed", "DEEPSPEED")):
-        if flag(f"ACCELERATE_USE_{part}") and found["distributed"] != kind:
-            said.append(f"the launcher was asked for {name}, and the run is without it ({found['distributed']})")
+        said.append(f"{was} the CPU, and the run is on {found['device']}: write `use_cpu: true` under training")
+    for name in ("FSDP", "DeepSpeed"):
+        if flag(f"ACCELERATE_USE_{name.upper()}") and found["distributed"] != name.upper():
+            said.append(f"{was} {name}, and the run is without it ({found['distributed']})")
     asked, runs = os.environ.get("ACCELERATE_MIXED_PRECISION", "no"), found["precision"].removeprefix("mixed ")
     if asked in ("bf16", "fp16", "fp8"):
         if found["precision"] != f"mixed {asked}":
-            said.append(
-                f"the launcher was asked for mixed precision {asked}, and the run is in {runs}: the recipe's `bf16:` or `fp16:` decides"
-            )
+            decides = "the recipe's `bf16:` or `fp16:` decides"
+            said.append(f"{was} mixed precision {asked}, and the run is in {runs}: {decides}")
         elif recipe.training.get(asked) is False:
             said.append(f"the recipe says `{asked}: false`, and the launcher's --mixed_precision {asked} is what runs")
     return said
 
 
-def _asked() -> dict[str, Any]:
-    """`num_processes` as `accelerate launch` was told, by its options or its file; on Linux, where a process can see how its parent began."""
-    if not sys.platform.startswith("linux"):
-        return {}
+def _asked() -> int | None:
+    """The number of processes that `accelerate launch` was asked for; on Linux, where the parent's command is known."""
     try:
-        typed = Path(f"/proc/{os.getppid()}/cmdline").read_bytes().decode(errors="replace").split("\0")
+        typed = Path(f"/proc/{os.getppid()}/cmdline").read_bytes() if sys.platform.startswith("linux") else b""
     except OSError:
-        return {}
-    return asked_of(typed)
+        return None
+    return asked_of(typed.decode(errors="replace").split("\0"))
 
 
-def asked_of(typed: list[str]) -> dict[str, Any]:
-    """`num_processes` as a command says it, by option or file; nothing where it is no `accelerate launch`.
+def asked_of(typed: list[str]) -> int | None:
+    """The number of processes that a command asks for, by option or file; None where it is no `accelerate launch`.
 
     Args:
         typed: words of the command, the interpreter first where there is one.
@@ -123,25 +115,21 @@ def asked_of(typed: list[str]) -> dict[str, Any]:
     said = " ".join(typed[:5])
     launcher = re.search(r"\baccelerate(?:\S*[ /.-]commands[./])?[ -]?launch(?:\.py)?(?= |$)", said)
     if launcher is None:
-        return {}
-    options, found = typed[len(said[: launcher.end()].split(" ")) :], {}
-    for place, word in enumerate(options):
-        option, equals, value = word.partition("=")
-        if not equals and place + 1 < len(options):
-            value = options[place + 1]
-        name = option.lstrip("-").replace("-", "_")
-        if option.startswith("--") and name in ("num_processes", "config_file") and name not in found:
-            found[name] = value
-        if word in ("-m", "--module") or word.endswith(".py"):
-            break  # what follows is the program's own
-    asked = str(found.get("num_processes", ""))
-    if asked.isdigit():
-        return {"num_processes": int(asked)}
+        return None
+    options = typed[len(said[: launcher.end()].split(" ")) :]
+    # What follows the program is the program's own.
+    ends = (place for place, word in enumerate(options) if word in ("-m", "--module") or word.endswith(".py"))
+    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
+    parser.add_argument("--num_processes", "--num-processes")
+    parser.add_argument("--config_file", "--config-file")
     try:
-        said = yaml.safe_load(bounded.text(found["config_file"]))
-        return {"num_processes": said["num_processes"]}
-    except (KeyError, OSError, TypeError, ValueError, yaml.YAMLError):
-        return {}
+        given, _ = parser.parse_known_args(options[: next(ends, None)])
+        if given.num_processes is not None:
+            return int(given.num_processes)
+        number = yaml.safe_load(bounded.text(given.config_file))["num_processes"]
+        return number if isinstance(number, int) else None
+    except (argparse.ArgumentError, KeyError, OSError, TypeError, ValueError, yaml.YAMLError):
+        return None
 
 
 def flag(name: str) -> bool:

@@ -1,7 +1,7 @@
-"""Through which channels outcomes have reached a model or a file already, as is written beside it.
+"""The channels through which outcomes have already reached a model or a data file, as is written beside it.
 
-A declared channel stays declared: a policy that starts from one that was tuned on gold, a reward model trained on pairs that gold
-ranked, and whatever is trained on that, all say so in their manifests and on their cards (`learnt_from`).
+A declared channel stays declared: a policy that starts from one that was tuned on gold, a reward model trained on pairs
+that gold ranked, and what is trained on that, name it in their manifests and on their cards (`learnt_from`).
 """
 
 from __future__ import annotations
@@ -12,11 +12,8 @@ from smilerl.io.files import read_json
 
 
 def of_model(model: str | Path | None) -> tuple[str, ...]:
-    """Of a model directory: its run's manifest, or that of the repository that the run was pushed to. Nothing for other models."""
-    if model is None:
-        return ()
-    beside = (Path(model).parent / "manifest.json", Path(model) / "manifest.json")
-    return _said(next((file for file in beside if file.is_file()), None))
+    """Of a model directory: by its run's manifest, or that of a pushed run. Nothing for other models."""
+    return () if model is None else _said(Path(model).parent / "manifest.json", Path(model) / "manifest.json")
 
 
 def of_file(path: str | Path | None) -> tuple[str, ...]:
@@ -29,8 +26,7 @@ def provenance_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.provenance.json")
 
 
-def _said(file: Path | None) -> tuple[str, ...]:
-    if file is None or not file.is_file():
-        return ()
-    said = read_json(file, types={"channels": list, "learnt_from": list})
+def _said(*files: Path) -> tuple[str, ...]:
+    file = next((file for file in files if file.is_file()), None)
+    said = {} if file is None else read_json(file, types={"channels": list, "learnt_from": list})
     return tuple(sorted({*said.get("channels", ()), *said.get("learnt_from", ())}))

@@ -6,6 +6,7 @@ import importlib.metadata
 import platform
 import shlex
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,9 @@ def describe(recipe: Recipe, command: Sequence[str], digest: str | None = None) 
         digest: the recipe's `content_hash`, where it is known already.
 
     Returns:
-        `smilerl`, `python`, `platform`, `packages` (those installed), `git` (`sha`, `dirty`, `untracked`; None outside a
-        checkout), `seed`, `content_hash`, `inputs` (hash by name of base model and data), `recipe` (its file), `command`.
+        `smilerl`, `python`, `platform`, `packages` (those installed), `git` (`sha`, `dirty`, `untracked`; None outside
+        a checkout), `seed`, `content_hash`, `inputs` (name → hash of base model and data), `recipe` (its file),
+        `command`.
     """
     return {
         **software(),
@@ -43,17 +45,22 @@ def describe(recipe: Recipe, command: Sequence[str], digest: str | None = None) 
 
 
 def command_line(typed: Sequence[str]) -> str:
-    """A command as it was typed, but for where programs are installed and who called it."""
-    return without_home(shlex.join([_program(typed[0]), *typed[1:]])) if typed else ""
+    """A command as it was typed, without the folder of its program and the home folder."""
+    if not typed:
+        return ""
+    path = Path(typed[0])
+    ours = path.suffix == ".py" and path.parent == paths.PACKAGE
+    return without_home(shlex.join([f"python -m smilerl.{path.stem}" if ours else path.name, *typed[1:]]))
 
 
 def software() -> dict[str, Any]:
     """`smilerl`, `python`, `platform`, `packages` and `git`, as in `describe`."""
+    installed = {one.metadata["Name"]: one.version for one in importlib.metadata.distributions()}
     return {
         "smilerl": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": _versions(),
+        "packages": {name: installed[name] for name in _PACKAGES if name in installed},
         "git": _git_state(),
     }
 
@@ -69,11 +76,9 @@ def without_home(text: str) -> str:
     return text.replace(home, "~") if len(home) > 1 else text
 
 
-def _versions() -> dict[str, str]:
-    installed = {
-        distribution.metadata["Name"]: distribution.version for distribution in importlib.metadata.distributions()
-    }
-    return {name: installed[name] for name in _PACKAGES if name in installed}
+def now() -> str:
+    """The time (UTC), as manifests write it: `2026-01-31T12:00:00Z`."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def _git_state() -> dict[str, Any] | None:
@@ -90,15 +95,9 @@ def _is_checkout() -> bool:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says about smilerl's checkout, or None: no git, no checkout, no commit."""
+    """The output of git in smilerl's checkout; None without git, a checkout or a commit."""
     try:
         said = subprocess.run(["git", *arguments], cwd=paths.PACKAGE.parent, capture_output=True, text=True, timeout=30)
     except FileNotFoundError:
         return None
     return said.stdout.strip("\n") if said.returncode == 0 else None
-
-
-def _program(name: str) -> str:
-    """`smilerl` or `python -m smilerl.train`, and not where they are installed."""
-    path = Path(name)
-    return f"python -m smilerl.{path.stem}" if path.suffix == ".py" and path.parent == paths.PACKAGE else path.name

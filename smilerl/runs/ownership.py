@@ -1,4 +1,4 @@
-"""Whose a folder is: a run's, a study's, or somebody's. What smilerl has not made it neither moves, overwrites nor deletes."""
+"""Whether a folder is a run's, a study's, or somebody else's: what smilerl has not made it does not move or delete."""
 
 from __future__ import annotations
 
@@ -12,35 +12,19 @@ from smilerl.config.recipe import Recipe, RecipeError, read_recipe
 from smilerl.config.yaml_lines import dump
 from smilerl.io import bounded, places
 
-#: What a run makes in its folder, as patterns; see `smilerl.runs.directory`. What of it is published, `smilerl.publish.contents` says.
-OF_A_RUN = (
-    *(
-        "lock",
-        "recipe.yaml",
-        "manifest.json",
-        "status.json",
-        "metrics.jsonl",
-        "uncommitted*.diff",
-        "traceback.txt",
-        "*sealed.json",
-    ),
-    *("samples", "checkpoints", "model", "evals", "earlier", "initial", "pairs.jsonl", "pairs.jsonl.provenance.json"),
-)
 #: Of these a run that has begun has all, and one whose start was cut short some.
-_KNOWN_BY = {"recipe.yaml", "manifest.json", "status.json"}
-_OF_A_START = ("lock", "recipe.yaml", "manifest.json", "status.json", "uncommitted*.diff", "earlier")
+_KNOWN_BY = ("recipe.yaml", "manifest.json", "status.json")
+_OF_A_START = ("lock", *_KNOWN_BY, "uncommitted*.diff", "earlier")
+#: What a run makes in its folder, as patterns; see `smilerl.runs.directory`. `smilerl.publish.contents` says what of it
+#: is published.
+OF_A_RUN = (
+    *(*_OF_A_START, "metrics.jsonl", "traceback.txt", "*sealed.json", "samples", "checkpoints", "model", "evals"),
+    *("initial", "pairs.jsonl", "pairs.jsonl.provenance.json"),
+)
 #: What a study makes besides the folders of its arms.
 _OF_A_STUDY = (
-    "lock",
-    "study.json",
-    "logs",
-    "base",
-    "earlier",
-    "tables",
-    "figures",
-    "report.html",
-    "report.md",
-    "report.inputs",
+    *("lock", "study.json", "logs", "base", "earlier", "tables", "figures"),
+    *("report.html", "report.md", "report.inputs"),
 )
 _NEW = "Give a folder that is new or empty, or that of the run to go on with."
 
@@ -53,24 +37,32 @@ def made_by_a_run(name: str) -> bool:
 def is_run(folder: Path) -> bool:
     """Whether a folder is a run directory: one that has begun, or one whose start was cut short."""
     there = places.entries(folder)
-    known = there & _KNOWN_BY
-    if len(known) > 1 and ("lock" in there or _says(folder / "status.json", "state")):
+    if len(there.intersection(_KNOWN_BY)) > 1 and ("lock" in there or _says(folder / "status.json", "state")):
         return True
     if "lock" not in there or not all(_matches(name, _OF_A_START) for name in there):
         return False
-    return _is_our_lock(folder / "lock") and ("recipe.yaml" not in there or _is_our_recipe(folder / "recipe.yaml"))
+    try:
+        lock, recipe = folder / "lock", folder / "recipe.yaml"
+        # A lock holds the number of a process, or nothing; a recipe is written as runs write theirs.
+        return (
+            lock.stat().st_size < 32
+            and re.fullmatch(r"\d*", bounded.text(lock)) is not None
+            and ("recipe.yaml" not in there or bounded.text(recipe) == dump(read_recipe(recipe).to_dict()))
+        )
+    except (OSError, ValueError):
+        return False
 
 
 def check_run_folder(recipe: Recipe) -> None:
-    """Whether a run can be made in the recipe's `output_dir`, without touching it.
+    """Checks that a run can be made in the recipe's `output_dir`, without touching it.
 
     Raises:
         RecipeError: it cannot be written, holds something that is no run, or lies inside another run.
     """
     folder = Path(recipe.output_dir)
-    wrong, fix = _wrong_with(folder), _NEW
-    if wrong is None and places.entries(folder) and not is_run(folder):
-        wrong = f"holds no run of smilerl, and is not empty ({places.shown(places.entries(folder))})"
+    wrong, fix, there = _wrong_with(folder), _NEW, places.entries(folder)
+    if wrong is None and there and not is_run(folder):
+        wrong = f"holds no run of smilerl, and is not empty ({places.shown(there)})"
         fix = f"{_NEW} For example --output_dir={folder / 'run'}"
     if wrong is not None:
         raise recipe.error("output_dir", f"output_dir: {folder}: {wrong}.", fix)
@@ -93,7 +85,7 @@ def why_no_study(folder: Path, arms: Collection[str]) -> str | None:
 
 
 def check_results(path: Path, key: str, *beside: str) -> None:
-    """Whether results may be written where `--out` says: nothing is there, or results of ours.
+    """Checks that results may be written where `--out` says: nothing is there, or results of ours.
 
     Args:
         path: a JSON file.
@@ -117,11 +109,9 @@ def _wrong_with(folder: Path) -> str | None:
     wrong = places.why_not(folder)
     if wrong is not None:
         return wrong
-    for way in (folder.absolute(), folder.resolve()):
-        for parent in way.parents:
-            if (parent / "status.json").is_file() and is_run(parent):
-                return f"lies inside the run {parent}"
-    return None
+    above = (parent for way in (folder.absolute(), folder.resolve()) for parent in way.parents)
+    around = next((parent for parent in above if (parent / "status.json").is_file() and is_run(parent)), None)
+    return None if around is None else f"lies inside the run {around}"
 
 
 def _matches(name: str, patterns: Collection[str]) -> bool:
@@ -132,25 +122,5 @@ def _says(path: Path, key: str) -> bool:
     """Whether a file is a JSON object with this key."""
     try:
         return key in bounded.mapping(path)
-    except (OSError, ValueError):
-        return False
-
-
-def _is_our_lock(path: Path) -> bool:
-    """Whether a lock file holds the number of a process, or nothing."""
-    try:
-        return (
-            path.is_file()
-            and path.stat().st_size < 32
-            and re.fullmatch(r"\d*", path.read_text(encoding="utf-8")) is not None
-        )
-    except (OSError, ValueError):
-        return False
-
-
-def _is_our_recipe(path: Path) -> bool:
-    """Whether a recipe is written as runs write theirs, and not by a person."""
-    try:
-        return path.read_text(encoding="utf-8") == dump(read_recipe(path).to_dict())
     except (OSError, ValueError):
         return False

@@ -1,7 +1,7 @@
 """Which source files a result depends on: everything of this package but a short list, and the user's own modules.
 
-The list says what cannot change a result, not what can: a new file counts until somebody gives a reason why it does not.
-`tests/runs/test_sources.py` follows the imports of every method and proves that nothing on the list is reached by a run.
+The list names what cannot change a result: a new file counts until somebody gives a reason why it does not.
+`tests/runs/test_sources.py` follows the imports of every method and proves that no run reaches what is on the list.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sysconfig
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from smilerl.io import paths
 
@@ -35,16 +36,24 @@ ASIDE = {
 }
 #: A run alone does not ask the questions.
 ASIDE_OF_A_RUN = {"evaluation/": "asked of a finished run"}
-#: Folders with a file or folder for each short name. Of these, only those count that a recipe names, and those that code in use names.
+#: Folders with a file or folder for each short name. Only those count that a recipe, or code in use, names.
 FOLDERS = ("worlds", "rewards", "training/methods", "chat_models")
 
 _BY_NAME = re.compile(r"^def build\(|^CONFIG\b|^from .* import .*\bbuild\b", re.MULTILINE)
-_IMPORTED = re.compile(
-    rf"\bsmilerl\.({'|'.join(FOLDERS).replace('/', chr(92) + '.')})(?:\.| import )(\([^)]*\)|[^#\n]*)"
-)
+_PACKAGES = "|".join(re.escape(folder.replace("/", ".")) for folder in FOLDERS)
+_IMPORTED = re.compile(rf"\bsmilerl\.({_PACKAGES})(?:\.| import )(\([^)]*\)|[^#\n]*)")
 _QUOTED = re.compile(r"[\"'](\w+)[\"']")
-#: More modules of their own than this nobody has behind one reward; then something else is the matter.
+#: Most modules of their own that a user may have behind one reward; more are not read.
 _MOST = 500
+
+
+class _Source(NamedTuple):
+    """A file's hash, whether a recipe may name it, and what it names: choices by import, any words in quotes."""
+
+    digest: str
+    is_by_name: bool
+    imported: set[tuple[str, str]]
+    quoted: set[str]
 
 
 def of_run(words: Iterable[str]) -> dict[str, str]:
@@ -56,14 +65,13 @@ def of_run(words: Iterable[str]) -> dict[str, str]:
     named = {(folder, word) for word in words for folder in FOLDERS}
     known = {name: _read(path) for name, path in _files() if _counts(name, {**ASIDE, **ASIDE_OF_A_RUN})}
     choices = {name: _choice(name, known) for name in known}
-    more = {name for name, choice in choices.items() if choice is None}
     used: set[str] = set()
-    while more:
+    while more := {name for name, choice in choices.items() if choice is None or choice in named} - used:
         used |= more
         for name in more:
             named |= known[name].imported
-            named |= {(choice[0], word) for word in known[name].quoted if (choice := choices[name]) is not None}
-        more = {name for name, choice in choices.items() if choice in named and name not in used}
+            if choice := choices[name]:
+                named |= {(choice[0], word) for word in known[name].quoted}
     return {name: known[name].digest for name in sorted(used)}
 
 
@@ -73,7 +81,7 @@ def of_evaluations() -> dict[str, str]:
 
 
 def of_users(name: str) -> str | None:
-    """A hash of the user's code that `path/to/file.py:name` or `package.module.name` leads to, found without importing it.
+    """A hash of the user's code that `path/to/file.py:name` or `package.module.name` leads to; imports nothing.
 
     What the file imports counts, too, where it is the user's own: not installed, and not of the standard library.
     """
@@ -90,22 +98,6 @@ def of_users(name: str) -> str | None:
     return hashlib.sha256(" ".join([found.pop(first), *sorted(found.values())]).encode()).hexdigest()[:16]
 
 
-class _Source:
-    """What there is to know of one file."""
-
-    def __init__(self, path: Path) -> None:
-        data = path.read_bytes()
-        text = data.decode("utf-8", "replace")
-        self.digest = hashlib.sha256(data).hexdigest()[:16]
-        self.is_by_name = bool(_BY_NAME.search(text))
-        self.imported = {
-            (folder.replace(".", "/"), word)
-            for folder, rest in _IMPORTED.findall(text)
-            for word in re.findall(r"\w+", rest)
-        }
-        self.quoted = set(_QUOTED.findall(text))
-
-
 def _read(path: Path) -> _Source:
     state = path.stat()
     return _read_once(path, state.st_mtime_ns, state.st_size, state.st_ino)
@@ -113,16 +105,19 @@ def _read(path: Path) -> _Source:
 
 @lru_cache(maxsize=4096)
 def _read_once(path: Path, modified: int, size: int, inode: int) -> _Source:
-    return _Source(path)
+    data = path.read_bytes()
+    text = data.decode("utf-8", "replace")
+    found = ((folder.replace(".", "/"), re.findall(r"\w+", rest)) for folder, rest in _IMPORTED.findall(text))
+    imported = {(folder, word) for folder, words in found for word in words}
+    digest = hashlib.sha256(data).hexdigest()[:16]
+    return _Source(digest, _BY_NAME.search(text) is not None, imported, set(_QUOTED.findall(text)))
 
 
 def _files() -> Iterator[tuple[str, Path]]:
     for folder, inside, files in os.walk(paths.PACKAGE):
         inside[:] = sorted(name for name in inside if name not in ("__pycache__", "_share"))
-        for file in sorted(files):
-            if file.endswith(".py"):
-                path = Path(folder, file)
-                yield path.relative_to(paths.PACKAGE).as_posix(), path
+        for path in (Path(folder, file) for file in sorted(files) if file.endswith(".py")):
+            yield path.relative_to(paths.PACKAGE).as_posix(), path
 
 
 def _counts(name: str, aside: Iterable[str]) -> bool:
@@ -130,7 +125,7 @@ def _counts(name: str, aside: Iterable[str]) -> bool:
 
 
 def _choice(name: str, known: dict[str, _Source]) -> tuple[str, str] | None:
-    """The folder and the short name by which a recipe names this file; None for a file that is no choice among several."""
+    """The folder and the short name by which a recipe names this file; None for one that always counts."""
     folder = next((folder for folder in FOLDERS if name.startswith(f"{folder}/")), None)
     rest = name.removeprefix(f"{folder}/")
     if folder is None or rest.startswith("_"):
@@ -146,12 +141,11 @@ def _users_file(name: str) -> Path | None:
     parts = name.split(".")
     if len(parts) < 2 or not all(part.isidentifier() for part in parts):
         return None
-    # A dotted path may end at a module that has build().
-    return _module(parts) or _module(parts[:-1])
+    return _module(parts) or _module(parts[:-1])  # a dotted path may end at a module that has build()
 
 
 def _module(parts: list[str], beside: Iterable[str | Path] = ("",)) -> Path | None:
-    """The file of a module by its dotted name: as Python would find it, else in one of the folders `beside`. Imports nothing."""
+    """The file of a module by its dotted name, without importing it: as Python finds it, else in a folder `beside`."""
     try:
         spec = importlib.util.find_spec(parts[0])
     except (ImportError, ValueError):
@@ -162,12 +156,9 @@ def _module(parts: list[str], beside: Iterable[str | Path] = ("",)) -> Path | No
 
 
 def _file_in(folders: Iterable[str | Path], parts: list[str]) -> Path | None:
-    for folder in folders:
-        place = Path(folder, *parts)
-        for file in (place.with_name(f"{place.name}.py"), place / "__init__.py"):
-            if file.is_file():
-                return file.resolve()
-    return None
+    places = (Path(folder, *parts) for folder in folders)
+    files = (file for place in places for file in (place.with_name(f"{place.name}.py"), place / "__init__.py"))
+    return next((file.resolve() for file in files if file.is_file()), None)
 
 
 def _users_imports(path: Path) -> list[Path]:
@@ -183,20 +174,20 @@ def _users_imports(path: Path) -> list[Path]:
 
 
 @lru_cache(maxsize=1024)
-def _imports(path: Path, modified: int) -> tuple[tuple[tuple[str, ...], int], ...]:
+def _imports(path: Path, modified: int) -> list[tuple[tuple[str, ...], int]]:
     """(parts of the dotted name, level) of everything that a file imports; nothing where it is not Python."""
     try:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError):
-        return ()
+        return []
     found: list[tuple[tuple[str, ...], int]] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found += [(tuple(alias.name.split(".")), 0) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            module = tuple((node.module or "").split(".")) if node.module else ()
+            module = node.module.split(".") if node.module else []
             found += [((*module, alias.name), node.level) for alias in node.names]
-    return tuple(dict.fromkeys(found))
+    return found
 
 
 def _is_users(file: Path) -> bool:

@@ -5,7 +5,6 @@ The parent imports no torch: it reads plans, hashes and folders, so that a finis
 
 from __future__ import annotations
 
-import fcntl
 import multiprocessing
 import os
 import signal
@@ -19,11 +18,12 @@ from pathlib import Path
 
 from smilerl.config.recipe import PolicySpec, Recipe
 from smilerl.config.yaml_lines import Problem, dump
+from smilerl.io import disk, lock
 from smilerl.io.files import read_study
 from smilerl.io.terminal import named, printable
 from smilerl.runs import manifest as provenance
 from smilerl.runs import ownership
-from smilerl.runs.directory import Interrupted, Run, RunError, finished_run, full_disk_told, write_json
+from smilerl.runs.directory import Interrupted, Run, RunError, finished_run, write_json
 from smilerl.runs.identity import content_hash, inputs
 from smilerl.studies import stamp, work
 from smilerl.studies.plan import BASE, Arm, StudyPlan
@@ -68,7 +68,7 @@ def run_study(plan: StudyPlan, command: list[str] | None = None) -> Finished:
     if wrong is not None:
         fix = "Give a folder that is new or empty, or that of the study to go on with."
         raise plan.lines.error(Problem(("output_dir",), f"output_dir: {plan.folder}: {wrong}.", fix))
-    with full_disk_told(plan.folder), _locked(plan.folder):
+    with disk.told_when_full(plan.folder), _locked(plan.folder):
         jobs = [_job(plan, arm, seed) for arm, seed in plan.runs()]
         missing = [job for job in jobs if finished_run(job.recipe) is None or not work.is_evaluated(job)]
         base_missing = not work.is_base_evaluated(plan.base, plan.suite, plan.folder / BASE, _spoken(plan))
@@ -265,7 +265,7 @@ def _record(plan: StudyPlan, jobs: list[work.Job], command: list[str] | None) ->
         "arms": [_about_arm(plan, arm) for arm in plan.arms],
         "runs": _standing(jobs, before),
         "command": before.get("command", manifest["command"]),
-        "started": before.get("started", _now()),
+        "started": before.get("started", provenance.now()),
         "seconds": before.get("seconds", 0.0),
         "versions": {"smilerl": manifest["smilerl"], "python": manifest["python"], **manifest["packages"]},
         "git": source,
@@ -312,7 +312,7 @@ def _prereg(plan: StudyPlan, before: dict) -> dict | None:
         )
         return known if known["hash"] == digest else {**known, "standing": changed}
     standing = "Written down after runs had begun: exploratory." if started else "As written before the first run."
-    return {"block": asdict(plan.prereg), "hash": digest, "recorded": _now(), "standing": standing}
+    return {"block": asdict(plan.prereg), "hash": digest, "recorded": provenance.now(), "standing": standing}
 
 
 def _read_record(plan: StudyPlan) -> dict:
@@ -329,10 +329,6 @@ def _say(text: str) -> None:
     print(printable(text), flush=True)
 
 
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-
-
 def _interrupt(number: int, frame: object) -> None:
     raise Interrupted(signal.Signals(number))
 
@@ -340,11 +336,8 @@ def _interrupt(number: int, frame: object) -> None:
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(
-                f"{folder}: another process works on this study. Wait for it, or give another --output_dir."
-            ) from None
+    held = lock.take(folder / "lock")
+    if held is None:
+        raise RunError(f"{folder}: another process works on this study. Wait for it, or give another --output_dir.")
+    with held:
         yield

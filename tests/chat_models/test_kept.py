@@ -34,8 +34,9 @@ def test_a_reply_comes_back(kept, reply):
 
 @pytest.mark.parametrize(
     "content",
-    ["[" * 200_000, '{"reply":' * 100_000 + "1" + "}" * 100_000, '{"reply": {"text": ' + "[" * 900 + "]" * 900 + "}}", "[]", "", '{"reply": ' + "9" * 9999 + "}"],
-    ids=["lists", "mappings", "a deep reply", "a list", "empty", "digits"],
+    ["[" * 200_000, '{"reply":' * 100_000 + "1" + "}" * 100_000, '{"reply": {"text": ' + "[" * 900 + "]" * 900 + "}}", "[]", "", '{"reply": ' + "9" * 9999 + "}",
+     '{"reply": {"text": "bad day", "tokens_in": 1, "tokens_out": 2}}'],
+    ids=["lists", "mappings", "a deep reply", "a list", "empty", "digits", "no hash"],
 )  # fmt: skip
 def test_what_is_spoilt_is_asked_anew(kept, reply, content):
     kept, file = kept

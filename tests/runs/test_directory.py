@@ -43,6 +43,7 @@ def test_a_run_holds_what_is_needed_to_repeat_it(recipe: Recipe) -> None:
     assert {"torch", "trl", "transformers"} <= again.manifest["packages"].keys()
     assert again.manifest["python"] == ".".join(map(str, sys.version_info[:3]))
     assert again.manifest["data_hash"] == "abc"
+    assert "timeout: 300" in (run.path / "recipe.yaml").read_text(), "also what is as it is when nothing is said"
 
 
 def test_nothing_that_is_written_names_the_home_folder(

@@ -193,9 +193,10 @@ def test_an_async_reward_keeps_its_loop_from_call_to_call():
     assert loops[0] is loops[1]
 
 
-def test_what_is_not_said_leaves_the_hash_as_it_was(make_recipe):
+def test_how_long_a_reward_is_waited_for_is_written_and_is_not_in_the_hash(make_recipe):
     plain = make_recipe("rloo")
-    assert plain.to_dict()["rewards"] == [{"name": "smile", "weight": 1.0, "args": {}}]
+    said = {"name": "smile", "weight": 1.0, "args": {}, "timeout": 300.0, "most_missing": 0.5}
+    assert plain.to_dict()["rewards"] == [said]
     patient = dataclasses.replace(
         plain, rewards=(dataclasses.replace(plain.rewards[0], timeout=900.0, most_missing=0.9),)
     )

@@ -15,7 +15,7 @@ from smilerl.evaluation.cohorts import cohorts, first
 from smilerl.evaluation.kinds import choice
 from smilerl.evaluation.question import load_suite
 from smilerl.evaluation.session import Session
-from smilerl.io import paths
+from smilerl.io import lock
 from smilerl.io.errors import UserError
 from smilerl.models.policy import fresh_policy
 from smilerl.models.sampling import completion_logprobs
@@ -138,7 +138,7 @@ def test_what_lies_in_a_clones_place_is_cleared_and_a_whole_one_needs_no_lock(
         folder.symlink_to(tmp_path / "away") if instead == "a link" else folder.write_text("")
     clone()
     assert len(built) == 2 and f"{folder}: it is not sealed. It is built again." in capsys.readouterr().err
-    monkeypatch.setattr(paths, "cache_lock", lambda path: pytest.fail("locked"))
+    monkeypatch.setattr(lock, "in_cache", lambda path: pytest.fail("locked"))
     clone()
     assert len(built) == 2
 
