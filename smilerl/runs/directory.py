@@ -98,8 +98,8 @@ class Run:
         """
         run = cls(Path(recipe.output_dir))
         ownership.check_run_folder(recipe)
-        try:
-            with disk.told_when_full(run.path):
+        with disk.told_when_full(run.path):  # also where the lock cannot be closed: the disk has no room for its text
+            try:
                 try:
                     run.path.mkdir(parents=True, exist_ok=True)
                     run._take_lock()
@@ -109,9 +109,9 @@ class Run:
                     text = f"output_dir: {run.path} cannot be written in: {error.strerror or error}."
                     raise recipe.error("output_dir", text, "Give another folder.") from error
                 run._begin(recipe, sys.argv if command is None else command)
-        except BaseException:
-            run.close()
-            raise
+            except BaseException:
+                run.close()
+                raise
         return run
 
     @classmethod
