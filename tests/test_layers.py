@@ -61,6 +61,11 @@ CHANNELS = "smilerl.worlds.channels"
 SEALED = ("rewards", "training")
 
 
+#: What an expression looks like that is a world, its class or module; and a method's module, a question or its kind.
+WORLD = r"(world|built)\)*$|\bworlds\.(\w+\(|\{)|\b(kind|_module)\("
+METHOD_OR_QUESTION = r"\bmethod\)*$|\bmethod\(|\bquestion(\.spec)?\)*$|\bkind\)*$|\bkinds\.load\("
+
+
 class Import(NamedTuple):
     """One import: the file it is in, the module, and the name taken from it, if one is."""
 
@@ -133,7 +138,7 @@ def test_nobody_asks_whether_a_world_has_a_member() -> None:
         f"{_path(file)}:{line}: {text}"
         for file in _files(PACKAGE)
         if _path(file) != "worlds/base.py"
-        for line, text in _probes_of_worlds(file.read_text(encoding="utf-8"))
+        for line, text in _probes_of(WORLD, file.read_text(encoding="utf-8"))
     ]
     assert not wrong, "\n".join(wrong)
 
@@ -147,10 +152,33 @@ def test_nobody_asks_whether_a_world_has_a_member() -> None:
     ],
 )  # fmt: skip
 def test_a_probe_of_a_world_would_be_seen(probe: str) -> None:
-    assert [text for _, text in _probes_of_worlds(f"def f():\n    return {probe}\n")]
+    assert [text for _, text in _probes_of(WORLD, f"def f():\n    return {probe}\n")]
     assert not list(
-        _probes_of_worlds("hasattr(reward, 'lacks'), world.said(people, replies), getattr(recipe.world.args, 'x')")
+        _probes_of(WORLD, "hasattr(reward, 'lacks'), world.said(people, replies), getattr(recipe.world.args, 'x')")
     )
+
+
+def test_nobody_asks_whether_a_method_or_a_question_has_a_member() -> None:
+    """A method's optional parts are read by `methods.optional`; all that a kind of question can say, its base class has."""
+    wrong = [
+        f"{_path(file)}:{line}: {text}"
+        for file in _files(PACKAGE)
+        if _path(file) not in ("training/methods/__init__.py", "evaluation/kinds/__init__.py")
+        for line, text in _probes_of(METHOD_OR_QUESTION, file.read_text(encoding="utf-8"))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    "probe",
+    [
+        'hasattr(method, "measure")', 'getattr(methods.method(recipe.method), "evaluate", None)', '"spec" in dir(question)',
+        'getattr(self.kind, "answer")', 'hasattr(kinds.load(question.kind), "also")', 'vars(question.spec)',
+    ],
+)  # fmt: skip
+def test_a_probe_of_a_method_or_a_question_would_be_seen(probe: str) -> None:
+    assert [text for _, text in _probes_of(METHOD_OR_QUESTION, f"def f():\n    return {probe}\n")]
+    assert not list(_probes_of(METHOD_OR_QUESTION, "hasattr(values, 'kind'), getattr(recipe, 'method'), question.spec"))
 
 
 def test_nobody_asks_whether_a_reward_has_a_member() -> None:
@@ -263,13 +291,11 @@ def test_a_function_that_nothing_calls_would_be_seen(tmp_path: Path) -> None:
     assert _unused(files, files, tmp_path) == {"a.py:f", "a.py:A.n"}
 
 
-def _probes_of_worlds(source: str) -> Iterator[tuple[int, str]]:
-    """Calls of hasattr, getattr, dir or vars on a world, its class or its module: line and text."""
+def _probes_of(what: str, source: str) -> Iterator[tuple[int, str]]:
+    """Calls of hasattr, getattr, dir or vars on what a pattern describes: line and text."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
-            asked = ast.unparse(node.args[0])
-            is_world = re.search(r"(world|built)\)*$|\bworlds\.(\w+\(|\{)|\b(kind|_module)\(", asked)
-            if node.func.id in ("hasattr", "getattr", "dir", "vars") and is_world:
+            if node.func.id in ("hasattr", "getattr", "dir", "vars") and re.search(what, ast.unparse(node.args[0])):
                 yield node.lineno, ast.unparse(node)
 
 

@@ -14,8 +14,6 @@ Every mistake is a `RecipeError` with file, line and fix. Reading a plan imports
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +27,7 @@ from smilerl.config.validation import Mistake, checked
 from smilerl.config.yaml_lines import Lines, Problem, did_you_mean, read
 from smilerl.io import paths, places
 from smilerl.io.terminal import brief
+from smilerl.runs.identity import digest
 
 #: The name under which the untrained policy appears in every table; no arm may have it.
 BASE = "base"
@@ -236,4 +235,4 @@ def _same(one: str | None, other: str) -> bool:
 
 
 def _hash(said: Any) -> str:
-    return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    return digest(said)[:16]

@@ -6,7 +6,6 @@ to the job's log.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import multiprocessing
 import multiprocessing.connection
@@ -28,7 +27,7 @@ from smilerl.io import paths
 from smilerl.io.terminal import brief, named, say
 from smilerl.runs import seals, sources
 from smilerl.runs.directory import Interrupted, Run
-from smilerl.runs.identity import content_hash, hash_path
+from smilerl.runs.identity import content_hash, digest, hash_path
 
 STAMP = "inputs"
 #: Seconds that a worker has to end its step and save when its study has been killed.
@@ -197,7 +196,7 @@ def _stamp(base: str, spoken: PolicySpec) -> str:
     """A hash of the questions, of the code that asks them, and of what the base is and how it is prompted."""
     found = paths.find(base)
     of_base = base if found is None else content_hash(read_recipe(found)) if found.is_file() else hash_path(found)
-    code = hashlib.sha256(json.dumps(sources.of_evaluations()).encode()).hexdigest()[:16]
+    code = digest(sources.of_evaluations())[:16]
     prompted = json.dumps([spoken.dtype, spoken.chat_template_kwargs], separators=(",", ":"), sort_keys=True)
     return f"{of_base} {hash_path(paths.share() / 'evals')} {code} {prompted}"
 

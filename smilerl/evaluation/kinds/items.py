@@ -14,9 +14,7 @@ prefers.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -41,7 +39,7 @@ from smilerl.io.records import records
 from smilerl.models import sampling
 from smilerl.models.policy import Policy
 from smilerl.models.prompts import PromptError
-from smilerl.runs.identity import hash_path
+from smilerl.runs.identity import digest, hash_path
 from smilerl.statistics.bootstrap import Answered
 from smilerl.statistics.intervals import Estimate, estimate
 from smilerl.worlds.base import World
@@ -324,13 +322,8 @@ def estimated(
 
 def _table(session: Session, who: Agent, items: list[Item]) -> pd.DataFrame:
     chooser = who.chooser or of_language_model(who.policy)
-    key = ["items", who.fingerprint, _digest(items)]
+    key = ["items", who.fingerprint, digest([[item.system, item.user, list(item.offered.items())] for item in items])]
     return session.cache.table(key, lambda: answers(items, chooser(items)), on_disk=who.chooser is None)
-
-
-def _digest(items: Sequence[Item]) -> str:
-    said = [[item.system, item.user, {act: list(own) for act, own in item.offered.items()}] for item in items]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
 def _always(prefer: Callable[[Item], str]) -> Chooser:
