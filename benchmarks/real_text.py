@@ -10,9 +10,8 @@ done again.
 
 What is trained from what: `base` reads both corpora (the pairs' training side alone); `sft` goes on with the
 supporters' replies; `rm` is base's body with a head, trained on pairs; `rloo` tunes sft by rm on the conversations'
-prompts. Baselines of the reward
-model: preferring the shorter reply, and a ridge logistic regression on the share of each word. The judges of the policy
-that it was not trained on are the reward model of another seed and VADER.
+prompts. Baselines of the reward model: preferring the shorter reply, and a ridge logistic regression on the share of
+each word. The judges of the policy that it was not trained on are the reward model of another seed and VADER.
 """
 
 from __future__ import annotations

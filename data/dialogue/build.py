@@ -3,8 +3,7 @@
     python data/dialogue/build.py
 
 The helper reads `prompt`: what it may know in a system message, then what the person says. All other columns are the
-person's
-own: whoever plays them is told, and the helper is not.
+person's own: whoever plays them is told, and the helper is not.
 """
 
 from __future__ import annotations

@@ -6,9 +6,8 @@ them a line α d (nothing bends yet) and a monotone null (any curve that never f
 `fit` fits all of them, `choose` says which one the data speak for. Refused, as `undetermined`:
 
 * a peak, unless its whole interval lies within the sampled distances (a peak beyond them is an extrapolation, and the
-forms
-  differ most just there) and the points beyond it fall by themselves, whatever the form (a curve that levels off is
-  fitted well by `rl` and has no peak);
+  forms differ most just there) and the points beyond it fall by themselves, whatever the form (a curve that levels off
+  is fitted well by `rl` and has no peak);
 * one of the curved forms, for the same reason, or while another form predicts held-out distances as well;
 * the line, unless any bend within the sampled distances is shown to be small.
 

@@ -12,8 +12,7 @@ _DESCRIPTION = """
 The three shares of a reply's positive credit with a sensor of smiles: clauses that help the person, clauses that bring
 a smile and no help, and clauses that move nothing but the sensor's reading (credit is a clause's Shapley value). Their
 means over replies are a point in a triangle; the second and third together are gaming, G. A reply that does not move
-the sensor has no
-shares: it is unscored and counted.
+the sensor has no shares: it is unscored and counted.
 """
 
 _KWARGS_DESCRIPTION = """
