@@ -14,7 +14,7 @@ from smilerl import __version__
 from smilerl.config.options import Model, Out, Seed, Told, Trust, WithOverrides, World, parsed_by, path, whole
 from smilerl.io import errors, places
 from smilerl.io.errors import UserError
-from smilerl.io.terminal import brief, printable
+from smilerl.io.terminal import brief, printable, say
 
 app = typer.Typer(
     add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
@@ -193,7 +193,7 @@ def study(context: typer.Context, plan: Annotated[str, Argument(metavar="PLAN", 
     if not finished.worked:
         print("Every run of this study is done.")
     for run, error in finished.failed.items():
-        print(printable(f"{run} failed: {brief(error, lines=2, most=500)}"), file=sys.stderr)
+        say(f"{run} failed: {brief(error, lines=2, most=500)}")
     print(printable(f"Report: {finished.report}"))
     return 1 if finished.failed else 0
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +30,7 @@ from smilerl.evaluation.session import Session, identity_of, samples
 from smilerl.evaluation.verdicts import Verdict, decide
 from smilerl.io import paths
 from smilerl.io.files import RunError, read_json, reading, write
-from smilerl.io.terminal import brief, named, printable
+from smilerl.io.terminal import brief, named, printable, say
 from smilerl.models.policy import Policy
 from smilerl.models.prompts import PromptError
 from smilerl.models.prompts import check as check_prompts
@@ -317,7 +316,7 @@ def _kept(out_dir: str | Path | None) -> dict[str, Any]:
                 return {name: result for name, result in found.items() if result["status"] != "error"}
     except RunError as error:
         wrong = str(error).removesuffix(".")
-    print(printable(f"{out_dir}: {wrong}. It is evaluated again."), file=sys.stderr, flush=True)
+    say(f"{out_dir}: {wrong}. It is evaluated again.")
     return {}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from smilerl.config.recipe import DEFAULT_WORLD, PolicySpec, Recipe, RecipeError
 from smilerl.config.yaml_lines import Lines, did_you_mean, parse_value
 from smilerl.io import paths
 from smilerl.io.files import read_json
-from smilerl.io.terminal import printable
+from smilerl.io.terminal import say
 from smilerl.models.hub import fetch, ids, trust
 from smilerl.runs.directory import Run
 from smilerl.training.model_check import looks_local
@@ -293,7 +292,7 @@ def _warn_of_another_base(name: str, recipe: Recipe, about: Path) -> None:
             "differences to the base are to that one.\n"
             "    Give the base it had, if there is one: --base ORG/NAME."
         )
-        print(printable(said), file=sys.stderr)
+        say(said)
 
 
 def summary(results: dict) -> str:

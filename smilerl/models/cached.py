@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from accelerate import PartialState
 
 from smilerl.config.recipe import Recipe
 from smilerl.io import lock, paths
-from smilerl.io.terminal import printable
+from smilerl.io.terminal import say
 from smilerl.models.policy import Policy
 from smilerl.runs import seals
 from smilerl.runs.directory import Run, RunError
@@ -53,7 +52,7 @@ def built(recipe: Recipe, train: Callable[[Recipe], Run], *, progress: bool = Tr
             clear(folder, wrong)
         if progress:
             said = f"{recipe.source}: trained on first use, and kept in {folder}"
-            print(printable(said), file=sys.stderr, flush=True)
+            say(said)
         return train(recipe)
 
 
@@ -75,7 +74,7 @@ def damage(folder: Path) -> str | None:
 
 def clear(folder: Path, wrong: str) -> None:
     """Deletes a damaged model from the cache, and says why."""
-    print(printable(f"{folder}: {wrong}. It is built again."), file=sys.stderr, flush=True)
+    say(f"{folder}: {wrong}. It is built again.")
     shutil.rmtree(folder) if folder.is_dir() and not folder.is_symlink() else folder.unlink()
 
 
