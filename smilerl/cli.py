@@ -329,7 +329,7 @@ def reward_check(
     seed: Seed = 0,
     out: Annotated[Path | None, path("also write what was found, as JSON", "FILE")] = None,
 ) -> int:
-    """Check what any reward must pass before a run.
+    """Look at a reward before a run is spent on it.
 
     Scores the same replies in several ways: alone and in a batch, twice, in another order, as messages. Prints how its
     model is prompted, what is too long for it, what scripted helpers earn, and on real pairs how often it agrees with

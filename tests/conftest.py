@@ -17,6 +17,15 @@ pytest_plugins = (
     "tests.faults.table",
 )
 
+#: Begun first: these build the embedded base or train for minutes, and would else be waited for at the end.
+_FIRST = ("test_base_model.py", "test_real_text.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Moves the longest tests to the front; all else stays in order."""
+    items.sort(key=lambda item: item.path.name not in _FIRST)
+
+
 #: ChatML, as Qwen writes it; `{% generation %}` marks what the helper says, for losses on that alone.
 CHAT_TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n"

@@ -1,4 +1,4 @@
-"""What any reward must pass before a run is spent on it: `smilerl reward check REWARD`.
+"""Checks to make of a reward before a run is spent on it, none of them enforced: `smilerl reward check REWARD`.
 
 A reward that depends on who else is in the batch, that writes to its inputs, or whose label map is upside down trains a
 policy all the same, and nothing in the run's log says so. Here it is asked in several ways, and the answers compared.

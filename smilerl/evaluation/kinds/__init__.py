@@ -34,7 +34,7 @@ class QuestionKind(ABC):
     Attributes:
         about: one line on what is asked.
         file: the schema of such a question's file.
-        conditions: what a condition can be made of, see `conditions.Condition`; empty: the kind has no conditions.
+        conditions: what a condition can be made of, see `schema.Condition`; empty: the kind has no conditions.
         has_replies: whether the policy's replies are sampled, and are written to `samples.parquet`.
         has_carer: whether a carer is among the controls that every question of this kind needs.
     """
