@@ -1,6 +1,6 @@
 """Controls: agents whose answers are known before a question is asked, such as scripted helpers.
 
-A question's `controls` are put to it at every evaluation. Its `known_answers`, of every helper, are held by tests alone.
+A question's `controls` are put to it at every evaluation. Its `known_answers`, of every helper, are checked by tests.
 
 Each kind of question says which controls it has and what they are compared with (`kinds.QuestionKind`), so that what
 they must answer does not depend on the model under evaluation.
