@@ -2,7 +2,7 @@
 
 A term is WHO(METRIC, CONDITION): the mean of that metric over the replies of WHO to the people of that condition. WHO
 is `policy` (the one evaluated), `base` (the base policy on the same people), or a scripted helper such as `carer`.
-Terms combine by + - * / and numbers.
+Terms combine by + - * / and numbers, and by max(x, y) and min(x, y).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from smilerl.evaluation.metrics import Metric, describe
 
 POLICY, BASE = "policy", "base"
 _OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
+_ENDS = {"max": np.maximum, "min": np.minimum}
 
 
 class Term(NamedTuple):
@@ -102,6 +103,8 @@ def _parsed(node: ast.expr, conditions: Collection[str], helpers: Collection[str
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
             sides = [_parsed(side, conditions, helpers, terms) for side in (left, right)]
             return (_OPERATORS[type(op)], *sides)
+        case ast.Call(func=ast.Name(id="max" | "min" as name), args=[left, right], keywords=[]):
+            return (_ENDS[name], *(_parsed(side, conditions, helpers, terms) for side in (left, right)))
         case ast.Call(func=ast.Name(id=who), args=[metric, ast.Name(id=condition)], keywords=[]):
             terms.append(_term(who, ast.unparse(metric), condition, conditions, helpers))
             return terms[-1]
@@ -134,7 +137,7 @@ def _is_linear(tree: Any) -> bool:
     if isinstance(tree, Term) or not isinstance(tree, tuple):
         return True
     apply, left, right = tree
-    if apply is operator.mul and _has_terms(left) and _has_terms(right):
+    if apply in _ENDS.values() or (apply is operator.mul and _has_terms(left) and _has_terms(right)):
         return False
     return not (apply is operator.truediv and _has_terms(right)) and _is_linear(left) and _is_linear(right)
 

@@ -83,8 +83,7 @@ class Session:
 
         def divide() -> pd.DataFrame:
             given = self.answers(who, cohort)
-            shares = given["care"].to_numpy(float)
-            return care.credit(self.world, cohort.people, given["completion"].tolist(), shares, self.seed)
+            return care.credit(self.world, cohort.people, given["completion"].tolist(), given, self.seed)
 
         return self.cache.table([self._key(who, cohort), "credit"], divide, on_disk=who.lasting and not who.quick)
 
