@@ -23,7 +23,7 @@ from lm_eval.api.task import ConfigurableTask
 
 from smilerl import worlds
 from smilerl.evaluation.cohorts import cohorts
-from smilerl.evaluation.formula import BASE, POLICY
+from smilerl.evaluation.formula import BASE, MATCHED, POLICY
 from smilerl.evaluation.kinds import forced_choice, items
 from smilerl.evaluation.question import GENERATION, Suite, load_question
 from smilerl.evaluation.runner import evaluate
@@ -279,4 +279,6 @@ def _is_said(message: Mapping[str, str], said: Any) -> bool:
 
 
 def _needs_replies_only(formula: Any) -> bool:
-    return not formula.needs(BASE) and all(term.kind.needs in ("react", "credit") for term in formula.terms)
+    return not (formula.needs(BASE) or formula.needs(MATCHED)) and all(
+        term.kind.needs in ("react", "credit") for term in formula.terms
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from smilerl.evaluation.formula import BASE, POLICY, Formula
+from smilerl.evaluation.formula import EVALUATED, Formula
 from smilerl.evaluation.question import Question
 from smilerl.evaluation.schema import Condition
 from smilerl.worlds.base import World
@@ -46,7 +46,7 @@ def _is_plain(condition: Condition, world: World) -> bool:
 def _lack(formula: Formula, question: Question, conditions: dict[str, Condition]) -> str | None:
     """What this world would have to have, for an estimate to be made in it."""
     for term in formula.terms:
-        if term.who not in (POLICY, BASE, *question.rivals):
+        if term.who not in (*EVALUATED, *question.rivals):
             return f"the scripted helper '{term.who}'"
         if term.condition not in conditions:
             return f"the people of '{term.condition}'"

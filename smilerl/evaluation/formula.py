@@ -1,8 +1,9 @@
 """An estimate, written as a formula: `policy(care, seen) - policy(care, unseen)`.
 
 A term is WHO(METRIC, CONDITION): the mean of that metric over the replies of WHO to the people of that condition. WHO
-is `policy` (the one evaluated), `base` (the base policy on the same people), or a scripted helper such as `carer`.
-Terms combine by + - * / and numbers.
+is `policy` (the one evaluated), `base` (the base policy on the same people), `matched` (the base at the policy's
+entropy), or a scripted helper such as `carer`.
+Terms combine by + - * / and numbers, and by max(x, y) and min(x, y).
 """
 
 from __future__ import annotations
@@ -19,7 +20,12 @@ from smilerl.config.yaml_lines import did_you_mean
 from smilerl.evaluation.metrics import Metric, describe
 
 POLICY, BASE = "policy", "base"
+#: The base at the temperature at which its replies have as much entropy as the policy's; see matching.py.
+MATCHED = "matched"
+#: Whose replies are counted: these are evaluated, and scripted helpers are yardsticks.
+EVALUATED = (POLICY, BASE, MATCHED)
 _OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
+_ENDS = {"max": np.maximum, "min": np.minimum}
 
 
 class Term(NamedTuple):
@@ -32,7 +38,7 @@ class Term(NamedTuple):
     @property
     def is_yardstick(self) -> bool:
         """Whether a scripted helper answers, whose replies are not counted among those scored."""
-        return self.who not in (POLICY, BASE)
+        return self.who not in EVALUATED
 
     @property
     def kind(self) -> Metric:
@@ -102,6 +108,8 @@ def _parsed(node: ast.expr, conditions: Collection[str], helpers: Collection[str
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
             sides = [_parsed(side, conditions, helpers, terms) for side in (left, right)]
             return (_OPERATORS[type(op)], *sides)
+        case ast.Call(func=ast.Name(id="max" | "min" as name), args=[left, right], keywords=[]):
+            return (_ENDS[name], *(_parsed(side, conditions, helpers, terms) for side in (left, right)))
         case ast.Call(func=ast.Name(id=who), args=[metric, ast.Name(id=condition)], keywords=[]):
             terms.append(_term(who, ast.unparse(metric), condition, conditions, helpers))
             return terms[-1]
@@ -113,9 +121,9 @@ def _parsed(node: ast.expr, conditions: Collection[str], helpers: Collection[str
 def _term(who: str, metric: str, condition: str, conditions: Collection[str], helpers: Collection[str] | None) -> Term:
     if condition not in conditions:
         raise ValueError(f"no condition '{condition}'. {did_you_mean(condition, conditions)}")
-    if helpers is not None and who not in (POLICY, BASE, *helpers):
+    if helpers is not None and who not in (*EVALUATED, *helpers):
         raise ValueError(
-            f"'{who}' is neither policy, base, nor a scripted helper. {did_you_mean(who, [POLICY, BASE, *helpers])}"
+            f"'{who}' is neither policy, base, nor a scripted helper. {did_you_mean(who, [*EVALUATED, *helpers])}"
         )
     describe(metric)
     return Term(who, metric, condition)
@@ -134,7 +142,7 @@ def _is_linear(tree: Any) -> bool:
     if isinstance(tree, Term) or not isinstance(tree, tuple):
         return True
     apply, left, right = tree
-    if apply is operator.mul and _has_terms(left) and _has_terms(right):
+    if apply in _ENDS.values() or (apply is operator.mul and _has_terms(left) and _has_terms(right)):
         return False
     return not (apply is operator.truediv and _has_terms(right)) and _is_linear(left) and _is_linear(right)
 

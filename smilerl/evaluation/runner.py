@@ -21,10 +21,10 @@ from tqdm import tqdm
 
 from smilerl.config.yaml_lines import Problem, did_you_mean, read
 from smilerl.data.candidates import BestOfN
-from smilerl.evaluation import controls, kinds
+from smilerl.evaluation import controls, kinds, matching
 from smilerl.evaluation.agents import Agent, agent_of
 from smilerl.evaluation.cohorts import Cohort, cohorts, describe, identity
-from smilerl.evaluation.formula import BASE, POLICY
+from smilerl.evaluation.formula import EVALUATED, MATCHED, POLICY
 from smilerl.evaluation.question import GENERATION, Question, Suite, load_suite
 from smilerl.evaluation.session import Session, identity_of, samples
 from smilerl.evaluation.verdicts import Verdict, decide
@@ -93,7 +93,7 @@ def evaluate(
         results["evaluations"][question.name] = interview.result(question, kept.get(question.name))
         _write(results, out_dir, started)
     asked = interview.replied(results["evaluations"])
-    results["audit"] = _second_parser(session, who, asked)
+    results |= {"audit": _second_parser(session, who, asked), **interview.matched(results["evaluations"])}
     if suite.measures:
         results["measures"] = results["evaluations"][suite.measures]["estimates"]
     if out_dir is not None:
@@ -124,7 +124,7 @@ def check(suite: Suite, world: World) -> None:
             if name not in known
         ]
         strangers = {
-            ("estimates", name): {term.who for term in formula.terms} - {POLICY, BASE, *question.rivals, *helpers}
+            ("estimates", name): {term.who for term in formula.terms} - {*EVALUATED, *question.rivals, *helpers}
             for name, formula in question.estimates.items()
         } | {("rivals", name): {helper} - set(helpers) for name, helper in question.rivals.items()}
         problems += [
@@ -181,6 +181,13 @@ class _Interview:
             for one in self.suite.questions
             if _kind(one).has_replies and results[one.name]["status"] == "scored"
         ]
+
+    def matched(self, results: Mapping[str, Any]) -> dict[str, Any]:
+        """`matched`: temperature and entropies of the base at matched entropy, where a question compares with it."""
+        scored = [one for one in self.suite.questions if results[one.name]["status"] == "scored"]
+        if not any(formula.needs(MATCHED) for one in scored for formula in one.estimates.values()):
+            return {}
+        return {"matched": matching.temperature(self.session, self.who)}
 
     def people(self, question: Question) -> dict[str, Cohort]:
         """The people of each condition, drawn once."""

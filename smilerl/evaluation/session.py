@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from smilerl.evaluation import care
+from smilerl.evaluation import care, matching
 from smilerl.evaluation.agents import Agent, helper_of
 from smilerl.evaluation.cohorts import Cohort, identity
-from smilerl.evaluation.formula import BASE, POLICY, Formula, Term
+from smilerl.evaluation.formula import BASE, MATCHED, POLICY, Formula, Term
 from smilerl.evaluation.metrics import values
 from smilerl.models import sampling
 from smilerl.models.policy import Policy
@@ -83,8 +83,7 @@ class Session:
 
         def divide() -> pd.DataFrame:
             given = self.answers(who, cohort)
-            shares = given["care"].to_numpy(float)
-            return care.credit(self.world, cohort.people, given["completion"].tolist(), shares, self.seed)
+            return care.credit(self.world, cohort.people, given["completion"].tolist(), given, self.seed)
 
         return self.cache.table([self._key(who, cohort), "credit"], divide, on_disk=who.lasting and not who.quick)
 
@@ -139,7 +138,7 @@ class Session:
 
     def _lacks(self, formula: Formula, who: Agent, people: Mapping[str, Cohort] | None = None) -> str | None:
         asked = {term.kind.needs for term in formula.terms}
-        if (formula.needs(BASE) or "coherence" in asked) and self.base is None:
+        if (formula.needs(BASE) or formula.needs(MATCHED) or "coherence" in asked) and self.base is None:
             return "a base policy"
         if "own" in asked and self.reward is None:
             return "the training reward"
@@ -154,6 +153,8 @@ class Session:
 
     def _answered(self, term: Term, people: Mapping[str, Cohort], who: Agent) -> Answered:
         known = {POLICY: who, BASE: self.base, **self.rivals}
+        if term.who == MATCHED:
+            known[MATCHED] = matching.matched(self, who)
         asked = known.get(term.who) or helper_of(self.world, term.who)
         table_of = {"react": self.answers, "credit": self.credit, "own": self.own, "coherence": self._coherence}
         cohort = people[term.condition]

@@ -8,7 +8,7 @@ are in nats, at temperature 1.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -108,7 +108,40 @@ def completion_logprobs(
     Returns:
         float64 array [N]; an empty completion without EOS scores 0.
     """
-    answers = _encode_completions(policy, completions, eos)
+    return _over_tokens(policy, prompts, _encode_completions(policy, completions, eos), batch_size, _sum_logprobs)
+
+
+@torch.inference_mode()
+def reply_entropies(
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    completions: Sequence[list[int]],
+    *,
+    temperature: float,
+    batch_size: int = 64,
+) -> np.ndarray:
+    """Entropy in nats of the choice of each token, summed along each completion; float64 [N].
+
+    The mean over completions sampled at this temperature estimates the entropy of replies, by the chain rule; it varies
+    less than the mean of -log π (Rao-Blackwell).
+
+    Args:
+        completions: N lists of token ids as `sample_ids` returns them.
+        temperature: above 0.
+    """
+
+    def summed(logits: torch.Tensor, tokens: torch.Tensor, counted: torch.Tensor) -> np.ndarray:
+        scaled = logits.float() / temperature
+        each = scaled.logsumexp(-1) - (scaled.softmax(-1) * scaled).sum(-1)
+        return (each * counted).sum(-1).double().cpu().numpy()
+
+    return _over_tokens(policy, prompts, list(completions), batch_size, summed)
+
+
+def _over_tokens(
+    policy: Policy, prompts: Sequence[Prompt], answers: list[list[int]], batch_size: int, summed: Callable
+) -> np.ndarray:
+    """A sum over the tokens of each answer, [N]; `summed` takes logits, tokens and which of them count."""
     prompt_ids = encode_prompts(policy, prompts)
     _check_lengths(policy, prompts, prompt_ids, [len(answer) for answer in answers])
     sequences = [prompt + answer for prompt, answer in zip(prompt_ids, answers, strict=True)]
@@ -119,7 +152,7 @@ def completion_logprobs(
         places = torch.arange(1, inputs.shape[1], device=inputs.device)
         starts = torch.tensor([len(prompt_ids[row]) for row in rows], device=inputs.device)[:, None]
         counted = (places >= starts) & mask[:, 1:].bool()
-        totals[rows] = _sum_logprobs(logits, inputs[:, 1:], counted)
+        totals[rows] = summed(logits, inputs[:, 1:], counted)
     return totals
 
 

@@ -36,9 +36,15 @@ ACTS = {
     "sensor_acts": ("fakes", "tampers with the sensor, or speaks in the person's name"),
     "stuffing": ("stuffs", "keywords for the grader"),
 }
+#: Gains over the base at the temperature at which its replies have the policy's entropy.
+GAINS = {
+    f"gain_{name}": (f"{words}, gain", f"{says}; minus that of the base at the same entropy of replies")
+    for name, (words, says) in MEASURES.items()
+    if name in ("reading", "smile", "wellbeing", "care", "gaming", "cgi")
+}
 SHARES = {"person": "the person", "smile_only": "the smile alone", "reading_only": "the reading alone"}
 #: Name for readers, and what it is, of every measure in the tables of reports and cards.
-LABELS = MEASURES | ACTS | {
+LABELS = MEASURES | GAINS | ACTS | {
     name: (words, f"share of positive reading credit that goes to {words}") for name, words in SHARES.items()
 }  # fmt: skip
 

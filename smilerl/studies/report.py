@@ -36,6 +36,7 @@ _SHOWN_PEOPLE = 6
 _LONGEST = 80  # letters of a figure's file
 _TABLES = {
     "On held-out people": ["own_reward", "reading", "smile", "wellbeing", "wellbeing_torn"],
+    "Over the base at the same entropy of replies": [*comparisons.GAINS],
     "What replies did, as shares of replies": list(comparisons.ACTS),
     "Where the credit goes": [*comparisons.SHARES, "gaming_own"],
     "Care and gaming": ["care", "gaming", "cgi", "cgi_torn", "engagement", "coherence"],

@@ -13,7 +13,7 @@ from smilerl.evaluation.care import divide
 def scored(world, text):
     people = list(world.people("held_out", 3, 0)["person"])
     reacted = care.react(world, people, [text] * 3, [1.0] * 3)
-    return reacted.iloc[0], care.credit(world, people, [text] * 3, reacted["care"].to_numpy(), 0).iloc[0]
+    return reacted.iloc[0], care.credit(world, people, [text] * 3, reacted, 0).iloc[0]
 
 
 def test_shares_by_hand():
@@ -57,7 +57,7 @@ def test_own_credit_is_about_the_arms_reward_not_the_sensor(toy):
     people = list(toy.people("held_out", 2, 0)["person"])
     completions = [" help. hm.", " hm. hm."]
     reacted = care.react(toy, people, completions, [1.0, 1.0])
-    credited = care.credit(toy, people, completions, reacted["care"].to_numpy(), 0)
+    credited = care.credit(toy, people, completions, reacted, 0)
     answers = pd.DataFrame(
         {"prompt": ["p", "q"], "person": people, "completion": completions, "credit_w": credited["credit_w"]}
     )

@@ -68,7 +68,7 @@ def test_cgi_is_the_formula_of_the_evaluation(load):
     care, gaming = rng.uniform(-1, 1, 60), rng.uniform(0, 1, 60)
     carer, gamer, clusters = rng.normal(0.9, 0.05, 60), rng.normal(-0.9, 0.1, 60), np.arange(60) % 12
     care[5] = NAN
-    found = load("cgi").compute(care=care, gaming=gaming, carer=carer, gamer=gamer, clusters=clusters, seed=3)
+    found = load("cgi").compute(addressed=care, gaming=gaming, carer=carer, gamer=gamer, clusters=clusters, seed=3)
     written = yaml.safe_load((ROOT / "evals" / "held_out.yaml").read_text())["estimates"]["cgi"]
     formula = parse(written, ["people"])
     values = {"policy": care - gaming, "carer": carer, "gamer": gamer}
@@ -79,8 +79,8 @@ def test_cgi_is_the_formula_of_the_evaluation(load):
 
 
 def test_anchors_are_at_one_and_minus_one(load):
-    for u, index in ((0.8, 1), (-0.9, -1)):
-        found = load("cgi").compute(care=[u] * 5, gaming=[0.0] * 5, carer=[0.8] * 5, gamer=[-0.9] * 5)
+    for u, index in ((0.8, 1), (0.0, 0), (-0.9, -1)):
+        found = load("cgi").compute(addressed=[u] * 5, gaming=[0.0] * 5, carer=[0.8] * 5, gamer=[-0.9] * 5)
         assert found["cgi"] == pytest.approx(index)
 
 
@@ -137,7 +137,7 @@ def test_best_of_n_is_that_of_the_package(load):
 @pytest.mark.parametrize(
     ("name", "inputs", "none"),
     [
-        ("cgi", {"care": [NAN, None], "gaming": [0.0, 0.0], "carer": [1.0, 1.0], "gamer": [-1.0, -1.0]}, "cgi"),
+        ("cgi", {"addressed": [NAN, None], "gaming": [0.0, 0.0], "carer": [1.0, 1.0], "gamer": [-1.0, -1.0]}, "cgi"),
         ("triangle", {"person": [None] * 2, "smile_only": [None] * 2, "reading_only": [None] * 2}, "person"),
         ("revealed_values", {"tuned": [NAN, 1.0], "base": [0.0, NAN]}, "delta_psi"),
         ("best_of_n", {"rewards": [[NAN, None]], "measure": [[1.0, 2.0]]}, "slope"),

@@ -278,10 +278,10 @@ def test_measures_read_it(thoughtful, batch, world):
     best = world.best_wellbeing(people)
     found = [care.react(world, people, replies, best) for replies in (plain, thinking)]
     assert found[0].equals(found[1])
-    credit = [care.credit(world, people, replies, found[0]["care"].to_numpy(), 0) for replies in (plain, thinking)]
+    credit = [care.credit(world, people, replies, found[0], 0) for replies in (plain, thinking)]
     assert credit[0].equals(credit[1])
     long = "<think>" + "wonderful. " * 3000 + "</think>" + plain[0]
-    assert care.credit(world, people[:1], [long], found[0]["care"].to_numpy()[:1], 0).equals(credit[0][:1])
+    assert care.credit(world, people[:1], [long], found[0][:1], 0).equals(credit[0][:1])
     assert second_parser.audit(thinking) == second_parser.audit(plain) and second_parser.disagreement(
         thinking
     ) == second_parser.disagreement(plain)

@@ -18,7 +18,7 @@ from typing import Any
 
 from smilerl.config.yaml_lines import Problem, did_you_mean
 from smilerl.evaluation.agents import Agent, helper_of
-from smilerl.evaluation.formula import BASE, Formula
+from smilerl.evaluation.formula import BASE, MATCHED, Formula
 from smilerl.evaluation.metrics import known_words, strange
 from smilerl.evaluation.schema import QuestionFile
 from smilerl.statistics.intervals import Estimate
@@ -110,7 +110,8 @@ class QuestionKind(ABC):
     def compares_with_base(self, question: Any) -> bool:
         """Whether the verdict is about a difference to the base."""
         judged = {statement.name for statements in question.verdict.values() for statement in statements}
-        return any(formula.needs(BASE) for name, formula in question.estimates.items() if name in judged)
+        used = [formula for name, formula in question.estimates.items() if name in judged]
+        return any(formula.needs(BASE) or formula.needs(MATCHED) for formula in used)
 
     def controls(self, world: Any) -> list[str]:
         """The names of controls that a question of this kind can have in a world; empty where that world has none."""

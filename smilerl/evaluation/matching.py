@@ -1,0 +1,68 @@
+"""The base at matched entropy: the control for what a policy gains by being less random.
+
+Tuning lowers the entropy of replies, and a base sampled at a lower temperature seems to care more, though nothing was
+learnt. So gains are taken over the base at the temperature at which its replies have as much entropy as the policy's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from smilerl.evaluation.agents import Agent, language_model
+from smilerl.evaluation.cohorts import identity
+from smilerl.models import sampling
+
+#: Entropy is measured on so many people of a split of their own.
+PEOPLE, SPLIT = 256, "held_out"
+#: Temperatures at which the base is measured; between them the entropy is interpolated.
+TEMPERATURES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5)
+
+
+def matched(session: Any, who: Agent) -> Agent:
+    """The base as an agent that samples at the temperature `temperature` gives; the base itself where none is given."""
+    base = session.base
+    assert base is not None
+    found = temperature(session, who)
+    if found is None or base.policy is None or found["temperature"] == session.settings.get("temperature", 1.0):
+        return base
+    settings = {**session.settings, "temperature": found["temperature"]}
+    at = found["temperature"]
+    agent = language_model(base.policy, settings)
+    return dataclasses.replace(agent, name=f"{base.name} at {at:.2f}", fingerprint=f"{base.fingerprint} at {at}")
+
+
+def temperature(session: Any, who: Agent) -> dict[str, Any] | None:
+    """The temperature of the base at which its replies have the policy's entropy, with both entropies in nats a reply.
+
+    Returns:
+        `temperature`; `entropy` of the policy; `base`, that of the base at the session's own temperature. None where
+        either is no language model. Where the policy is more random than the base at any of `TEMPERATURES`, the
+        highest.
+    """
+    if who.policy is None or session.base is None or session.base.policy is None:
+        return None
+    own = float(session.settings.get("temperature", 1.0))
+    entropy, raw = _entropy(session, who, own), _entropy(session, session.base, own)
+    if who.fingerprint == session.base.fingerprint:
+        return {"temperature": own, "entropy": entropy, "base": raw}
+    curve = np.maximum.accumulate([_entropy(session, session.base, one) for one in TEMPERATURES])
+    return {"temperature": float(np.interp(entropy, curve, TEMPERATURES)), "entropy": entropy, "base": raw}
+
+
+def _entropy(session: Any, who: Agent, at: float) -> float:
+    """Mean entropy of a reply, in nats."""
+    if at == 0:
+        return 0.0
+
+    def measure() -> pd.DataFrame:
+        prompts = list(session.world.people(SPLIT, PEOPLE, session.seed)["prompt"][:])
+        settings = {**session.settings, "temperature": at}
+        said = sampling.sample_ids(who.policy, prompts, seed=session.seed, **settings)
+        return pd.DataFrame({"entropy": sampling.reply_entropies(who.policy, prompts, said, temperature=at)})
+
+    key = ["entropy", who.fingerprint, identity(session.world), at, session.seed, dict(session.settings)]
+    return float(session.cache.table(key, measure)["entropy"].mean())
