@@ -13,7 +13,7 @@ them a line α d (nothing bends yet) and a monotone null (any curve that never f
 
 d itself is measured, from as many people as the change is. Errors in it make a curve that bends look like another, so
 give them (`d_error`); how they are accounted for: `forms`. For best of n, d comes from a bound on the KL (`best_of_n`),
-so its α and β are not comparable with those of RL. Whether a run can determine a form at all: `plan`.
+so its α and β are not comparable with those of RL. Whether a run can determine a form at all: `goodhart_plan`.
 """
 
 from __future__ import annotations
@@ -219,6 +219,11 @@ def distances(kl: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     d = np.sqrt(np.maximum(mean, 0))
     with np.errstate(divide="ignore", invalid="ignore"):
         return d, np.nan_to_num((kl - mean[:, None]) / (2 * d[:, None]), posinf=0.0, neginf=0.0)
+
+
+def is_clear(d: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Whether the KL is two standard errors above 0; nearer to it, d = sqrt(KL) has no standard error to speak of."""
+    return (d > 0) & (d > 4 * error)
 
 
 def standard_error(moves: np.ndarray, clusters: Sequence | None = None) -> np.ndarray:
