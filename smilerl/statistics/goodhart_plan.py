@@ -105,7 +105,7 @@ def plan(sampling: Sampling, *, studies: int = 40, seed: int = 0) -> Plan:
     named, held, misnamed = {}, {}, {}
     for number, form in enumerate(PEAKED):
         peak, found = sampling.peak * x.max(), Counter[str]()
-        gold = FORMS[form].basis(x) @ _coefficients(form, sampling.gain, peak)
+        gold = FORMS[form].basis(x) @ coefficients(form, sampling.gain, peak)
         for study in range(studies):
             change, d, error = _measured(sampling, x, gold, np.random.default_rng([seed, number, study]))
             clear = goodhart.is_clear(d, error)
@@ -139,8 +139,8 @@ def enough(sampling: Sampling, *, studies: int = 40, seed: int = 0) -> Sampling 
     return None
 
 
-def _coefficients(form: str, gain: float, peak: float) -> np.ndarray:
-    """Coefficients of a form with a peak at d = `peak`, `gain` high."""
+def coefficients(form: str, gain: float, peak: float) -> np.ndarray:
+    """α and β of `bon` or `rl` with a peak at d = `peak`, `gain` high."""
     if form == "bon":
         return np.array([2 * gain / peak, gain / peak**2])
     return np.array([gain / peak * (1 + np.log(peak)), gain / peak])

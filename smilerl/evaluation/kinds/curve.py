@@ -126,7 +126,8 @@ def estimates(question: Question, trail: pd.DataFrame, seed: int) -> dict[str, E
     shape = tables["wellbeing"].shape
     if shape[0] < FEWEST_STEPS:
         raise ValueError(
-            f"{shape[0]} samples of held-out people are no curve; set held_out.every for at least {FEWEST_STEPS}"
+            f"{shape[0]} samples of held-out people are no curve; set held_out.every for at least {FEWEST_STEPS}, "
+            "or write held_out.at: log"
         )
     if shape[0] * shape[1] != len(trail):
         raise ValueError("the run met different held-out people at different steps")
