@@ -101,10 +101,10 @@ class Choice(NamedTuple):
 
 
 def fit(
-    d: Sequence[float],
+    d: Sequence[float] | np.ndarray,
     change: Sequence[float] | np.ndarray,
     group: Sequence | None = None,
-    clusters: Sequence | None = None,
+    clusters: Sequence | np.ndarray | None = None,
     *,
     d_error: Sequence[float] | np.ndarray | None = None,
     seed: int = 0,
@@ -181,10 +181,10 @@ def choose(fits: dict[str, Fit]) -> Choice:
 
 
 def summary(
-    d: Sequence[float],
+    d: Sequence[float] | np.ndarray,
     change: Sequence[float] | np.ndarray,
     group: Sequence | None = None,
-    clusters: Sequence | None = None,
+    clusters: Sequence | np.ndarray | None = None,
     *,
     d_error: Sequence[float] | np.ndarray | None = None,
     seed: int = 0,
@@ -226,7 +226,7 @@ def is_clear(d: np.ndarray, error: np.ndarray) -> np.ndarray:
     return (d > 0) & (d > 4 * error)
 
 
-def standard_error(moves: np.ndarray, clusters: Sequence | None = None) -> np.ndarray:
+def standard_error(moves: np.ndarray, clusters: Sequence | np.ndarray | None = None) -> np.ndarray:
     """Standard errors [N] of means over P prompts, from deviations [N, P]; `clusters` says which prompts are alike."""
     names, codes = np.unique(np.arange(moves.shape[1]) if clusters is None else clusters, return_inverse=True)
     sums = moves @ (codes[:, None] == np.arange(len(names)))

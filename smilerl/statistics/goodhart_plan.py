@@ -41,7 +41,7 @@ class Sampling:
     """
 
     steps: Sequence[int]
-    kl: Sequence[float]
+    kl: Sequence[float] | np.ndarray
     people: int = 256
     noise: float = 0.4
     kl_spread: float = 1.0
