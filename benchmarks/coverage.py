@@ -17,9 +17,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from smilerl.config.schedule import log_steps
 from smilerl.evaluation.formula import Formula, parse
 from smilerl.evaluation.verdicts import decide, parse_statement
+from smilerl.statistics import goodhart
 from smilerl.statistics.bootstrap import Answered, contributions
+from smilerl.statistics.forms import FORMS
+from smilerl.statistics.goodhart_plan import PEAKED, Sampling, coefficients, enough, plan
 from smilerl.statistics.intervals import Estimate, estimate, mean_estimate
 from smilerl.statistics.seeds import OverSeeds, paired
 from smilerl.statistics.seeds import over_seeds as mean_over_seeds
@@ -231,6 +235,50 @@ def nine_acts(studies: int) -> dict[float, tuple[float, float]]:
     return found
 
 
+class Curves(NamedTuple):
+    """Shares of simulated runs, for Goodhart curves of one form.
+
+    Attributes:
+        alpha, beta, peak: whose interval holds the truth.
+        named, misnamed: whose form is named, and for which another one is.
+        planned: what the planner says of `named`.
+    """
+
+    alpha: float
+    beta: float
+    peak: float
+    named: float
+    misnamed: float
+    planned: float
+
+
+def goodhart_curves(form: str, people: int, gain: float, studies: int) -> Curves:
+    """Runs whose gold is a curve of this form with its peak half-way, sampled at 14 steps spaced by logarithms.
+
+    KL grows from .02 to 9 nats. Clusters differ in what they gain, and in KL; a person has luck of .4 in wellbeing, and
+    of .8 in KL as a share.
+    """
+    sampling = Sampling(log_steps(50), (0.02, 9), people, 0.4, (0.3**2 + 0.3**2 + 0.8**2) ** 0.5, gain)
+    x = sampling.d
+    truth = coefficients(form, gain, x.max() / 2)
+    gold, hits = FORMS[form].basis(x) @ truth, np.zeros(5)
+    for study in range(studies):
+        rng = np.random.default_rng([study, people])
+        of = rng.choice(72, p=weights(72), size=people)
+        shape = (len(x), people)
+        value = gold[:, None] + x[:, None] * rng.normal(0, 0.03, 72)[of] + rng.normal(0, 0.4, shape)
+        share = rng.normal(0, 0.3, 72)[of] + rng.normal(0, 0.3, people) + rng.normal(0, 0.8, shape)
+        d, moves = goodhart.distances(x[:, None] ** 2 * (1 + share))
+        clear = goodhart.is_clear(d, goodhart.standard_error(moves, of))
+        change = value - rng.normal(0, 0.4, people)
+        fits = goodhart.fit(d[clear], change[clear], clusters=of, d_error=moves[clear], seed=study)
+        found, chosen = fits[form], goodhart.choose(fits)
+        ranges = (found.alpha[1:], found.beta[1:], found.peak_range)
+        hits[:3] += [low <= at <= high for at, (low, high) in zip((*truth, x.max() / 2), ranges, strict=True)]
+        hits[3:] += [chosen.form == form, chosen.form not in (form, goodhart.UNDETERMINED)]
+    return Curves(*(hits / studies).tolist(), planned=plan(sampling, studies=min(studies, 100)).named[form])
+
+
 def estimated(formula: Callable, run: Sequence[Answered]) -> Estimate:
     """Value and parts of one run."""
     value, parts = contributions(formula, run)
@@ -300,6 +348,16 @@ def main() -> None:
     for level, (passed, failed) in nine_acts(studies).items():
         said = f"pass {100 * passed:.1f} %, fail {100 * failed:.1f} %"
         print(f"`choices` of a policy without preferences, intervals of {100 * level:.1f} %: {said}")
+    print(f"\nGoodhart curves, {studies} runs, errors in d by person\n")
+    print("| form | people | gain | α | β | peak | named | misnamed | planned |\n|---|---|---|---|---|---|---|---|---|")
+    for form in PEAKED:
+        for people, gain in ((256, 0.3), (1024, 0.3), (1024, 0.6)):
+            cells = [f"{100 * share:.1f}" for share in goodhart_curves(form, people, gain, studies)]
+            print(f"| {form} | {people} | {gain} | {' | '.join(cells)} |", flush=True)
+    for steps in (tuple(range(10, 51, 10)), log_steps(50)):
+        least = enough(Sampling(steps, (0.02 * steps[0] ** 1.56, 9)))
+        said = "sixteen times 256 people are not enough" if least is None else f"{least.people} people at {least.steps}"
+        print(f"\nEnough instead of 256 people at steps {steps}: {said}")
 
 
 if __name__ == "__main__":

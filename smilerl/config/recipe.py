@@ -103,9 +103,16 @@ class RewardSpec:
 
 @dataclass(frozen=True)
 class HeldOutSpec:
-    """The held-out people who are sampled every `every` steps while training (0: never)."""
+    """The held-out people who are sampled while training.
+
+    Attributes:
+        every: steps between samples; 0: never.
+        at: `every`; or `log`, at about 14 steps that are spaced by logarithms (1, 2, 3, 4, 5, 6, 8, ..., last), which
+            tells the form of a Goodhart curve. With `log`, `every` says only whether (0: never).
+    """
 
     every: Seed = 10
+    at: Literal["every", "log"] = "every"
     n: Rows = 64
     split: str = "held_out"
     seed: Seed = 1234

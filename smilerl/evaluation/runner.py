@@ -253,6 +253,8 @@ class _Interview:
         is_base = session.base is not None and who.fingerprint == session.base.fingerprint
         if is_base and verdict.word in ("pass", "inconclusive") and kind.compares_with_base(question):
             verdict = Verdict("descriptive", "this is the base that others are compared with")
+        if verdict.word in ("pass", "fail", "inconclusive") and (withheld := kind.withheld(session, question, who)):
+            verdict = Verdict("descriptive", withheld)
         untested = "people are played by a model: no control has a known answer here"
         return {
             "estimates": {name: one.to_dict() for name, one in estimates.items()},

@@ -11,26 +11,27 @@ them a line α d (nothing bends yet) and a monotone null (any curve that never f
 * one of the curved forms, for the same reason, or while another form predicts held-out distances as well;
 * the line, unless any bend within the sampled distances is shown to be small.
 
-Not accounted for: errors in d itself, which flatten a curve. For best of n, d comes from a bound on the KL
-(`best_of_n`), so its α and β are not comparable with those of RL.
+d itself is measured, from as many people as the change is. Errors in it make a curve that bends look like another, so
+give them (`d_error`); how they are accounted for: `forms`. For best of n, d comes from a bound on the KL (`best_of_n`),
+so its α and β are not comparable with those of RL. Whether a run can determine a form at all: `goodhart_plan`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
-from scipy.optimize import isotonic_regression
+
+from smilerl.statistics import forms
+from smilerl.statistics.forms import Points, Solved
 
 #: From the simplest to the most flexible.
 FORMS = ("linear", "bon", "rl", "monotone")
 UNDETERMINED = "undetermined"
 RESAMPLES = 1000
-#: Runs of neighbouring distances that are held out in turn.
-BLOCKS = 10
 #: A line is called one when β d at the largest d is at most this share of α.
 BEND = 0.1
 #: Fewer runs than this are too few to resample.
@@ -50,7 +51,8 @@ class Fit:
         falls: whether the points beyond the peak fall by themselves: the slope of a straight line through them, within
             runs, is below 0 (one-sided, 97.5 %).
         sampled: least and largest d.
-        held_out: mean squared error at each block of neighbouring distances, predicted from all others.
+        held_out: mean squared error at each block of neighbouring distances, predicted from all others; where d has
+            errors, each square is divided by its variance.
         scored, of: points with a number, of all.
         intervals: how the intervals were made.
     """
@@ -69,7 +71,7 @@ class Fit:
 
     @property
     def error(self) -> float:
-        """Root mean squared error at held-out distances."""
+        """Root mean squared error at held-out distances; in standard errors where d has errors."""
         return float(np.sqrt(np.mean(self.held_out)))
 
     @property
@@ -98,27 +100,13 @@ class Choice(NamedTuple):
     why: str
 
 
-class _Curve(NamedTuple):
-    """Scored points: d [N], changes [N, P] of P prompts (one column where only means are known), runs [N], clusters
-    [P].
-    """
-
-    d: np.ndarray
-    changes: np.ndarray
-    runs: np.ndarray | None
-    clusters: np.ndarray | None
-
-    @property
-    def change(self) -> np.ndarray:
-        return np.nanmean(self.changes, axis=1)
-
-
 def fit(
-    d: Sequence[float],
+    d: Sequence[float] | np.ndarray,
     change: Sequence[float] | np.ndarray,
     group: Sequence | None = None,
-    clusters: Sequence | None = None,
+    clusters: Sequence | np.ndarray | None = None,
     *,
+    d_error: Sequence[float] | np.ndarray | None = None,
     seed: int = 0,
 ) -> dict[str, Fit]:
     """Fits all forms to N points.
@@ -134,10 +122,12 @@ def fit(
             counted.
         group: which run each point is from. [N]
         clusters: which prompts are alike; without it each prompt is its own. [P]
+        d_error: standard errors of d [N]; or, where the prompts of `change` are also those of d, how far each moves it
+            [N, P], as `distances` tells. None: d is exact.
         seed: of the bootstrap.
 
     Raises:
-        ValueError: fewer than four different distances, or a d that is not positive.
+        ValueError: fewer than four different distances, a d that is not positive, or errors in d of another shape.
     """
     given = np.asarray(change, dtype=float)
     given = given[:, None] if given.ndim == 1 else given
@@ -152,8 +142,11 @@ def fit(
         raise ValueError(f"{len(np.unique(at))} different distances are too few to tell the forms apart; at least 4")
     runs = np.asarray(group)[scored] if group is not None else None
     alike = np.arange(given.shape[1]) if clusters is None else np.asarray(clusters)
-    points = _Curve(at, given[scored], runs, alike if given.shape[1] > 1 else None)
-    return {form: _fitted(form, points, len(scored), seed) for form in FORMS}
+    error, moves = _errors_of(d_error, given.shape, alike)
+    error, moves = (None if one is None else one[scored] for one in (error, moves))
+    points = Points(at, given[scored], runs, alike if given.shape[1] > 1 else None, error, moves)
+    solved = {name: forms.solve(form, at, error, points.change) for name, form in forms.FORMS.items()}
+    return {form: _fitted(form, points, solved, len(scored), seed) for form in FORMS}
 
 
 def choose(fits: dict[str, Fit]) -> Choice:
@@ -176,7 +169,7 @@ def choose(fits: dict[str, Fit]) -> Choice:
             return Choice("linear", None, "a line to within a tenth, as far as it was sampled")
         return Choice(UNDETERMINED, None, "a bend is neither shown nor excluded")
     if running == ["monotone"]:
-        if any(_is_near(errors[form] - errors[least], within=2) for form in _BASES):
+        if any(_is_near(errors[form] - errors[least], within=2) for form in forms.FORMS):
             return Choice(UNDETERMINED, None, "that it never falls is neither shown nor excluded")
         return Choice("monotone", None, "it does not fall, and no formula predicts it as well")
     if len(running) > 1:
@@ -188,11 +181,12 @@ def choose(fits: dict[str, Fit]) -> Choice:
 
 
 def summary(
-    d: Sequence[float],
+    d: Sequence[float] | np.ndarray,
     change: Sequence[float] | np.ndarray,
     group: Sequence | None = None,
-    clusters: Sequence | None = None,
+    clusters: Sequence | np.ndarray | None = None,
     *,
+    d_error: Sequence[float] | np.ndarray | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Fits and choice, plain for JSON; arguments and errors as of `fit`.
@@ -201,7 +195,7 @@ def summary(
         form, peak (value, low, high; None where none is shown) and why, of the choice; and `fits`: for each form its
         attributes with `error` and `extrapolated`, None for an end of an interval at infinity.
     """
-    fits = fit(d, change, group, clusters, seed=seed)
+    fits = fit(d, change, group, clusters, d_error=d_error, seed=seed)
     chosen = choose(fits)
     plain = {
         form: asdict(found)
@@ -212,46 +206,69 @@ def summary(
     return chosen._asdict() | {"fits": plain}
 
 
-def _line(d: np.ndarray) -> np.ndarray:
-    return d[:, None]
+def distances(kl: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """d = sqrt(mean KL) of N points, and how far each prompt moves it, for `fit`.
+
+    Args:
+        kl: by prompt, nats per completion; NaN where unknown. [N, P]
+
+    Returns:
+        d [N], 0 where the mean is not positive; and the moves [N, P], with mean 0 over prompts.
+    """
+    mean = np.nanmean(kl, axis=1)
+    d = np.sqrt(np.maximum(mean, 0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return d, np.nan_to_num((kl - mean[:, None]) / (2 * d[:, None]), posinf=0.0, neginf=0.0)
 
 
-def _bon(d: np.ndarray) -> np.ndarray:
-    return np.stack([d, -(d**2)], axis=1)
+def is_clear(d: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Whether the KL is two standard errors above 0; nearer to it, d = sqrt(KL) has no standard error to speak of."""
+    return (d > 0) & (d > 4 * error)
 
 
-def _rl(d: np.ndarray) -> np.ndarray:
-    return np.stack([d, -d * np.log(d)], axis=1)
+def standard_error(moves: np.ndarray, clusters: Sequence | np.ndarray | None = None) -> np.ndarray:
+    """Standard errors [N] of means over P prompts, from deviations [N, P]; `clusters` says which prompts are alike."""
+    names, codes = np.unique(np.arange(moves.shape[1]) if clusters is None else clusters, return_inverse=True)
+    sums = moves @ (codes[:, None] == np.arange(len(names)))
+    return np.sqrt((sums**2).sum(1) * len(names) / max(1, len(names) - 1)) / moves.shape[1]
 
 
-_BASES: dict[str, Callable[[np.ndarray], np.ndarray]] = {"linear": _line, "bon": _bon, "rl": _rl}
+def _errors_of(
+    given: Sequence[float] | np.ndarray | None, shape: tuple[int, ...], clusters: np.ndarray
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Standard errors of d and how far each prompt moves it, each None where it is not known."""
+    if given is None:
+        return None, None
+    known = np.asarray(given, dtype=float)
+    if known.shape not in (shape[:1], shape) or not np.isfinite(known).all():
+        raise ValueError(f"d_error has shape {known.shape}: give finite numbers of shape {shape[:1]} or {shape}")
+    error, moves = (known, None) if known.ndim == 1 else (standard_error(known, clusters), known)
+    if (error < 0).any():
+        raise ValueError("a standard error of d is negative")
+    return (error, moves) if error.any() else (None, None)
 
 
-def _fitted(form: str, points: _Curve, of: int, seed: int) -> Fit:
+def _fitted(name: str, points: Points, solved: dict[str, Solved], of: int, seed: int) -> Fit:
     alpha, beta, peak, peak_range, how = None, None, None, None, "none"
-    predict = _monotone
-    if form in _BASES:
-        basis = _BASES[form]
-        coefficients = _least_squares(basis(points.d), points.change)
-        covariance, freedom, how = _uncertainty(basis, points, coefficients, seed)
+    found = solved.get(name)
+    if found is not None:
+        coefficients = found.coefficients
+        covariance, freedom, how = _uncertainty(found, points, seed)
         half = stats.t.ppf(0.975, freedom) * np.sqrt(np.diag(covariance))
         ends = np.stack([coefficients, coefficients - half, coefficients + half], axis=1).tolist()
         alpha, beta = tuple(ends[0]), tuple(ends[1]) if len(ends) > 1 else None
         if beta is not None:
-            peak, peak_range = _peak(form, coefficients, covariance, freedom, seed)
-
-        def predict(at: np.ndarray, d: np.ndarray, change: np.ndarray) -> np.ndarray:
-            return basis(at) @ _least_squares(basis(d), change)
-
+            peak, peak_range = _peak(name, coefficients, covariance, freedom, seed)
+    variance = np.mean([solved["bon"].variance, solved["rl"].variance], axis=0)
     return Fit(
-        form=form,
+        form=name,
         alpha=alpha,
         beta=beta,
         peak=peak,
         peak_range=peak_range,
-        falls=peak is not None and _falls(points, peak),
+        falls=peak is not None and forms.falls(points, peak),
         sampled=(float(points.d.min()), float(points.d.max())),
-        held_out=_held_out(predict, points),
+        held_out=forms.held_out(name, points, found.rest if found is not None else 0.0, variance),
         scored=len(points.d),
         of=of,
         intervals=how,
@@ -263,42 +280,14 @@ def _peak(
 ) -> tuple[float | None, tuple[float, float]]:
     """d of the maximum, None where there is none, and its interval from draws of the coefficients."""
     drawn = stats.multivariate_t(coefficients, covariance, freedom, allow_singular=True, seed=seed).rvs(4000)
-    low, high = np.quantile(_peaks(form, drawn), [0.025, 0.975], method="nearest")
-    at = float(_peaks(form, coefficients[None])[0])
+    low, high = np.quantile(forms.peaks(form, drawn), [0.025, 0.975], method="nearest")
+    at = float(forms.peaks(form, coefficients[None])[0])
     return at if 0 < at < np.inf else None, (float(low), float(high))
 
 
-def _falls(points: _Curve, peak: float) -> bool:
-    """Whether points beyond the peak fall: see `Fit.falls`."""
-    beyond = points.d > peak
-    d, change = points.d[beyond], points.change[beyond]
-    _, run = np.unique(points.runs[beyond] if points.runs is not None else np.zeros(len(d)), return_inverse=True)
-    freedom = len(d) - (run.max() + 1 if len(run) else 0) - 1
-    if freedom < 1:
-        return False
-    x, y = (values - (np.bincount(run, values) / np.bincount(run))[run] for values in (d, change))
-    if not (x**2).sum() > 0:
-        return False
-    slope = (x @ y) / (x @ x)
-    error = np.sqrt(((y - slope * x) ** 2).sum() / freedom / (x @ x))
-    return bool(slope + stats.t.ppf(0.975, freedom) * error < 0)
-
-
-def _peaks(form: str, coefficients: np.ndarray) -> np.ndarray:
-    """d of the maximum for coefficients [K, 2]: infinite where the curve rises for ever, 0 where it never rises."""
-    alpha, beta = coefficients.T
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        at = np.maximum(alpha, 0) / (2 * beta) if form == "bon" else np.exp(alpha / beta - 1)
-    return np.where(beta > 0, at, np.where(alpha > 0, np.inf, 0.0))
-
-
-def _least_squares(design: np.ndarray, change: np.ndarray) -> np.ndarray:
-    return np.linalg.lstsq(design, change, rcond=None)[0]
-
-
-def _uncertainty(basis, points: _Curve, coefficients: np.ndarray, seed: int) -> tuple[np.ndarray, float, str]:
+def _uncertainty(solved: Solved, points: Points, seed: int) -> tuple[np.ndarray, float, str]:
     """Covariance of the coefficients, degrees of freedom, and how they were found."""
-    design = basis(points.d)
+    design, instrument = solved.design, solved.instrument
     generator = np.random.default_rng(seed)
     weights, freedom, resampled = np.ones((RESAMPLES, len(design))), [], []
     if points.runs is not None and len(names := np.unique(points.runs)) >= FEWEST_RUNS:
@@ -309,17 +298,26 @@ def _uncertainty(basis, points: _Curve, coefficients: np.ndarray, seed: int) -> 
     changes = np.broadcast_to(points.change, weights.shape)
     if points.clusters is not None and len(names := np.unique(points.clusters)) >= 2:
         drawn = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES)
-        changes = _reweighted(points.changes, drawn[:, np.searchsorted(names, points.clusters)].astype(float))
+        drawn = drawn[:, np.searchsorted(names, points.clusters)].astype(float)
+        changes = _reweighted(points.changes, drawn)
+        if points.moves is not None:
+            changes = changes - _reweighted(points.moves, drawn) * solved.slope
+        elif points.error is not None:
+            changes = changes - generator.normal(0, points.error, size=changes.shape) * solved.slope
         freedom.append(len(names) - 1)
         resampled.append("prompts")
     if not resampled:
         free = len(design) - design.shape[1]
-        variance = ((points.change - design @ coefficients) ** 2).sum() / free
-        return variance * np.linalg.inv(design.T @ design), free, "ordinary least squares over points"
+        bread = np.linalg.inv(instrument.T @ design)
+        if points.error is not None:
+            meat = instrument.T @ (instrument * solved.variance[:, None])
+            return bread @ meat @ bread.T, free, "orthogonal distances over points"
+        variance = ((points.change - design @ solved.coefficients) ** 2).sum() / free
+        return variance * bread, free, "ordinary least squares over points"
     usable = np.isfinite(changes).all(axis=1) & (np.array([len(np.unique(points.d[row > 0])) for row in weights]) > 1)
     weights, changes = weights[usable], changes[usable]
-    gram = np.einsum("bn,ni,nj->bij", weights, design, design)
-    drawn = np.linalg.solve(gram, np.einsum("bn,ni,bn->bi", weights, design, changes)[..., None])[..., 0]
+    gram = np.einsum("bn,ni,nj->bij", weights, instrument, design)
+    drawn = np.linalg.solve(gram, np.einsum("bn,ni,bn->bi", weights, instrument, changes)[..., None])[..., 0]
     # A bootstrap over R units underestimates the variance by (R - 1) / R.
     few = min(freedom)
     covariance = np.cov(drawn, rowvar=False).reshape(2 * (design.shape[1],)) * (few + 1) / few
@@ -331,23 +329,6 @@ def _reweighted(changes: np.ndarray, weights: np.ndarray) -> np.ndarray:
     known = np.isfinite(changes)
     with np.errstate(invalid="ignore", divide="ignore"):
         return weights @ np.where(known, changes, 0.0).T / (weights @ known.T.astype(float))
-
-
-def _monotone(at: np.ndarray, d: np.ndarray, change: np.ndarray) -> np.ndarray:
-    """The nondecreasing fit through (0, 0), constant beyond the last point and straight between points."""
-    order = np.argsort(d, kind="stable")
-    rising = np.maximum(isotonic_regression(change[order]).x, 0.0)
-    return np.interp(at, np.concatenate([[0.0], d[order]]), np.concatenate([[0.0], rising]))
-
-
-def _held_out(predict, points: _Curve) -> tuple[float, ...]:
-    """Mean squared error at each block of neighbouring distances, predicted from all others."""
-    distances, squares = np.unique(points.d), []
-    for block in np.array_split(distances, min(BLOCKS, len(distances))):
-        out = np.isin(points.d, block)
-        missed = predict(points.d[out], points.d[~out], points.change[~out]) - points.change[out]
-        squares.append(float((missed**2).mean()))
-    return tuple(squares)
 
 
 def _is_near(excess: np.ndarray, within: float = 1) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from smilerl.statistics import bootstrap
+from smilerl.statistics import bootstrap, goodhart
 
 STUDIES = 200
 
@@ -75,6 +75,13 @@ def test_within_a_run(monkeypatch, measure, least, clusters):
     covered, passed, failed = coverage.within_a_run(measure(0, clusters=clusters), 150) * 150
     assert fewest(least, 150) <= covered
     assert max(passed, failed) <= most(0.05, 150)
+
+
+@pytest.mark.parametrize("form", ["bon", pytest.param("rl", marks=pytest.mark.long)])
+def test_goodhart_curves_whose_distances_have_errors(monkeypatch, form):
+    monkeypatch.setattr(goodhart, "RESAMPLES", 300)
+    found = coverage.goodhart_curves(form, 256, 0.3, 60)
+    assert min(found[:3]) >= fewest(0.93, 60) / 60 and found.misnamed <= most(0.02, 60) / 60
 
 
 def test_the_simulated_people_are_as_those_of_the_world():

@@ -96,6 +96,7 @@ RECIPES = {
     "nobody": Case("n: 64", "n: 0", 10, ("data.n is 0", "at least 1")),
     "a negative seed": Case("seed: 0", "seed: -1", 3, ("seed is -1", "at least 0")),
     "a negative interval": Case("every: 10", "every: -1", 13, ("held_out.every is -1", "at least 0")),
+    "a schedule that is none": Case("every: 10", "at: logs", 13, ("held_out.at is 'logs'", "every, log")),
     "rank 0": Case("{r: 8}", "{r: 0}", 9, ("policy.peft.r is 0", "r: 8")),
     "a placeholder that is none": Case("runs/good", "runs/{sed}", 2, ("placeholder", "{seed}")),
     # what the recipe names

@@ -11,7 +11,7 @@ import pytest
 
 from smilerl.statistics import goodhart
 from smilerl.statistics.goodhart import FORMS as ALL
-from smilerl.statistics.goodhart import choose, fit, summary
+from smilerl.statistics.goodhart import choose, distances, fit, standard_error, summary
 
 D = np.linspace(0.2, 4.0, 20)
 FORMS = {
@@ -180,3 +180,74 @@ def test_the_summary_is_plain():
     assert found["fits"]["bon"]["peak_range"] == [None, None] and found["fits"]["rl"]["scored"] == len(D)
     noisy = truth("bon", D) + np.random.default_rng(0).normal(0, 0.01, size=len(D))
     assert summary(D, noisy)["form"] == "bon" and summary(D, noisy)["peak"][0] == pytest.approx(0.89 / 0.58, abs=0.05)
+
+
+#: Designs in which errors in d mislead most: points, runs, spacing, largest d, and standard error of d, as a share of d
+#: or of the largest d.
+MISMEASURED = {
+    "40 points to 10": (np.linspace(0.25, 10, 40), 1, lambda d: 0.1 * d),
+    "8 points of 6 runs to 10": (np.linspace(1.25, 10, 8), 6, lambda d: np.full(d.shape, 1.0)),
+    "40 points to 4": (np.linspace(0.1, 4, 40), 1, lambda d: np.full(d.shape, 0.4)),
+    "14 points to 4, log-spaced": (np.geomspace(0.25, 4, 14), 1, lambda d: 0.1 * d),
+}
+
+
+def mismeasured(form, design, seed, share=1.0):
+    """d with errors, change, run, and standard errors of d."""
+    at, runs, spread = MISMEASURED[design]
+    x, rng = np.tile(at, runs), np.random.default_rng(seed)
+    change, error = truth(form, x) + rng.normal(0, NOISE, len(x)), share * spread(x)
+    d = np.maximum(x + error * rng.normal(size=len(x)), 0.01)
+    return d, change, np.repeat(np.arange(runs), len(at)), error
+
+
+@pytest.mark.parametrize("design", MISMEASURED)
+def test_a_best_of_n_curve_whose_distances_have_errors_is_not_called_rl(record_property, design):
+    """Ignoring errors of 10 % names the wrong form in up to half of the studies (asked below, so that this has teeth)."""
+    found, ignoring = Counter(), Counter()
+    for seed in range(20):
+        for share in (0.4, 1.0):
+            d, change, run, error = mismeasured("bon", design, seed, share)
+            found[share, choose(fit(d, change, run, d_error=error)).form] += 1
+        ignoring[choose(fit(d, change, run)).form] += 1
+    record_property("tried", 40)
+    assert found[0.4, "rl"] == 0 and found[1.0, "rl"] == 0 and found[0.4, "bon"] >= 18
+    if "log" not in design:
+        assert ignoring["rl"] >= 5
+
+
+def test_with_errors_in_d_coefficients_are_those_of_the_true_curve():
+    """A line has a known bias without: Σx² / Σ(x² + e²)."""
+    x, rng = np.linspace(0.1, 1, 60), np.random.default_rng(0)
+    found = Counter()
+    for _ in range(40):
+        d = np.abs(x + rng.normal(0, 0.15, 60))
+        y = 2 * x + rng.normal(0, 0.1, 60)
+        found["with"] += fit(d, y, d_error=np.full(60, 0.15))["linear"].alpha[0] / 40
+        found["without"] += fit(d, y)["linear"].alpha[0] / 40
+    assert found["with"] == pytest.approx(2, abs=0.03) and found["without"] < 1.92
+
+
+def test_errors_in_d_by_prompt_are_in_the_interval():
+    """The same prompts tell d and the change, so one bootstrap has both."""
+    rng, covered, widths = np.random.default_rng(0), Counter(), []
+    x = np.geomspace(0.25, 4, 14)
+    for _ in range(40):
+        kl = x[:, None] ** 2 * (1 + rng.normal(0, 1.0, (14, 100)))
+        change = truth("bon", x)[:, None] + rng.normal(0, 0.3, (14, 100))
+        d, moves = distances(kl)
+        assert np.allclose(d**2, kl.mean(1)) and np.allclose(moves.mean(1), 0)
+        with_, without = fit(d, change, d_error=moves)["bon"], fit(d, change)["bon"]
+        covered["with"] += with_.alpha[1] <= 0.89 <= with_.alpha[2]
+        covered["without"] += without.alpha[1] <= 0.89 <= without.alpha[2]
+        widths.append(standard_error(moves) / d)
+    assert np.mean(widths) == pytest.approx(0.05, abs=0.005)
+    assert covered["with"] >= 35 and covered["without"] < covered["with"]
+
+
+def test_no_errors_in_d_are_as_none_given_and_errors_of_another_shape_are_refused():
+    change = truth("bon", D) + np.random.default_rng(0).normal(0, 0.01, size=len(D))
+    assert fit(D, change, d_error=np.zeros(len(D))) == fit(D, change)
+    for wrong in (np.ones(3), np.full(len(D), np.nan), -np.ones(len(D))):
+        with pytest.raises(ValueError, match=r"d_error|negative"):
+            fit(D, change, d_error=wrong)

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from smilerl.config.recipe import RecipeError
+from smilerl.config.schedule import log_steps
 from smilerl.runs import checkpoints
 from smilerl.runs.directory import Run, RunError
 from smilerl.runs.identity import content_hash
@@ -115,6 +116,16 @@ def test_in_the_middle_of_a_buffer(make_recipe, killed, capsys):
     assert "goes on from step 3 of 5" in capsys.readouterr().err
     assert [row["step"] for row in run.metrics() if "held_out/kl" in row] == [0, 2, 4, 5]
     assert run.status["goes_on_from"] == "checkpoint-3" and run.finished
+
+
+@pytest.mark.slow
+def test_held_out_people_at_steps_spaced_by_logarithms(make_recipe, killed):
+    """Killed between two samples, and resumed: the schedule is that of the whole run."""
+    held_out = {"at": "log", "every": 4, "n": 2}
+    recipe = make_recipe("rloo", training={"max_steps": 17}, held_out=held_out)
+    run = check(recipe, killed, save=11, die=16)
+    sampled = [row["step"] for row in run.metrics() if "held_out/kl" in row]
+    assert sampled == [0, *log_steps(17)] and len(sampled) < 17
 
 
 @pytest.mark.slow

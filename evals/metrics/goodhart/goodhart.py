@@ -20,6 +20,8 @@ Args:
         unscored.
     group: which run each point is from; with three runs or more, runs are resampled. Optional, for `compute`.
     clusters: which prompts are alike, where `change` is by prompt. Optional, for `compute`.
+    d_error: standard errors of d, one for each point; or, for each point, how far each prompt moves d. Errors in d make
+        one form look like another. Optional, for `compute`; without it d is taken as exact.
     seed: of the bootstrap. Optional, for `compute`.
 Returns:
     form: `linear`, `bon`, `rl`, `monotone` or `undetermined`; why: in words.
@@ -63,6 +65,6 @@ class Goodhart(evaluate.Metric):
             reference_urls=["https://arxiv.org/abs/2210.10760"],
         )
 
-    def _compute(self, d, change, group=None, clusters=None, seed=0):
-        found = goodhart.summary(d, np.array(change, dtype=float), group, clusters, seed=seed)
+    def _compute(self, d, change, group=None, clusters=None, d_error=None, seed=0):
+        found = goodhart.summary(d, np.array(change, dtype=float), group, clusters, d_error=d_error, seed=seed)
         return found | {count: found["fits"]["monotone"][count] for count in ("scored", "of")}

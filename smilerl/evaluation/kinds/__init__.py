@@ -103,6 +103,10 @@ class QuestionKind(ABC):
         """What stands in the result beside the estimates."""
         return {}
 
+    def withheld(self, session: Any, question: Any, who: Agent) -> str | None:
+        """Why no verdict is offered on this agent although there are estimates, in words; None where one is."""
+        return None
+
     def inputs(self, question: Any, who: Agent) -> list[str]:
         """Hashes of what the answer depends on besides the question's text, the people and the policies."""
         return []

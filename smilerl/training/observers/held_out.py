@@ -9,12 +9,14 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Literal
 
 import numpy as np
 from accelerate import PartialState
 from datasets import Dataset
 from transformers import PreTrainedModel, TrainerCallback
 
+from smilerl.config.schedule import log_steps
 from smilerl.io.terminal import say
 from smilerl.models.policy import Policy
 from smilerl.models.randomness import unmoved_randomness
@@ -34,6 +36,7 @@ def build(watched: Watched) -> HeldOut | None:
     return HeldOut(
         watched.world.people(held_out.split, held_out.n, held_out.seed),
         every=held_out.every,
+        at=held_out.at,
         tokenizer=watched.trainer.processing_class,
         max_new_tokens=methods.completion_length(watched.recipe),
         base=watched.base,
@@ -44,7 +47,7 @@ def build(watched: Watched) -> HeldOut | None:
 
 
 class HeldOut(TrainerCallback):
-    """Samples the same held-out people at step 0, every `every` steps and at the end, and logs how they fare.
+    """Samples the same held-out people at step 0, on a schedule and at the end, and logs how they fare.
 
     Logged as `held_out/<name>`: `kl`, the mean of log π − log π_base over the completions sampled at temperature 1, in
     nats per completion (`kl_se` is its standard error); `length` in tokens; and whatever `score` returns. Moves no
@@ -63,6 +66,7 @@ class HeldOut(TrainerCallback):
         score: Callable[[Sampled], dict[str, float]],
         write: Write,
         seed: int = 0,
+        at: Literal["every", "log"] = "every",
     ):
         """
         Args:
@@ -71,9 +75,12 @@ class HeldOut(TrainerCallback):
             base: a context in which the frozen base can be used, see `trl_adapter.adapters.frozen_base`.
             score: what to log of the sampled replies.
             seed: of the sampling, the same at each step, so that steps differ by the policy alone.
+            at: `every`; or `log`, at the steps of `schedule.log_steps` instead. They depend on the run's number of
+                steps alone, so that a resumed run has the same.
         """
         self.people, self.every, self.tokenizer, self.max_new_tokens = people, every, tokenizer, max_new_tokens
         self.base, self.score, self.write, self.seed = base, score, write, seed
+        self.at = at
         self.last: int | None = None
 
     def on_train_begin(self, args, state, control, model=None, **kwargs):
@@ -91,14 +98,19 @@ class HeldOut(TrainerCallback):
             self._measure(model, state)
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
-        """Measure every `every` steps."""
-        if self.every and state.global_step % self.every == 0:
+        """Measure at the steps of the schedule."""
+        if self.every and self._is_due(state):
             self._measure(model, state)
 
     def on_train_end(self, args, state, control, model=None, **kwargs):
         """Measure the last step."""
         if self.last != state.global_step:
             self._measure(model, state)
+
+    def _is_due(self, state) -> bool:
+        if self.at == "log":
+            return state.global_step in log_steps(state.max_steps)
+        return state.global_step % self.every == 0
 
     def _measure(self, model: PreTrainedModel, state) -> None:
         self.last = state.global_step

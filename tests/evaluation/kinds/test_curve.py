@@ -84,6 +84,27 @@ def test_a_peak_is_named_only_where_it_was_seen():
     assert curve.fits(curve.synthetic("rising"), 0)["gold"]["peak"] is None
 
 
+@pytest.mark.parametrize("keep", [(0, 30, 35, 40, 45, 50), (0, 15, 20)])
+def test_a_verdict_is_offered_only_where_the_samples_can_tell(keep):
+    """Five samples, the first already far from the base, as runs of the default study had; and too few to fit."""
+    trail = curve.synthetic("overoptimised")
+    assert curve.withheld(trail, 0) is None
+    few = trail[trail.step.isin(keep) & trail.person.isin([f"p{i}" for i in range(64)])]
+    assert curve.withheld(few, 0)
+    if len(keep) > 4:
+        found = evaluate("mix", worlds.build("smileworld"), "goodhart", trail=few, progress=False)
+        result = found["evaluations"]["goodhart"]
+        assert result["verdict"] == "descriptive" and "cannot tell" in result["why"] and result["estimates"]
+
+
+def test_distances_that_cannot_be_told_from_none_are_left_out():
+    trail = curve.synthetic("overoptimised")
+    rng = np.random.default_rng(0)
+    near = trail.assign(kl=np.where(trail.step <= 10, 0.01 + rng.normal(0, 1, len(trail)), trail.kl))
+    assert len(curve._measured(near, "wellbeing").d) == 8
+    assert curve.fits(near, 0)["gold"]["form"] in ("bon", "undetermined")
+
+
 def test_a_runs_samples_are_read(tmp_path):
     world = worlds.build("smileworld")
     people = world.people("held_out", 8, 0)
