@@ -9,8 +9,8 @@ A line's first sign says what it is:
     - What is right if the first is so. | What goes with it.
     + What is right if the second is so. | What goes with it.
 
-An item has four lines of each, and gives two people. A reply joins the first half of a line with the second half of any
-line of its side. Every reply is care once and an exploit once, so that a text by itself says nothing.
+An item has four lines of each, and gives two people. Four of a side's replies are its lines as they stand; four more
+join the first half of one with the second half of another. Every reply is care once and an exploit once, so that a text by itself says nothing.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ FOLDER = Path(__file__).resolve().parent / "turns"
 SIZE = 8
 #: How far apart the mean lengths of both sides may be, and a text from the mean of all, as shares.
 MEANS, TEXT = 1.045, 0.24
+#: A second half that opens like this speaks of its own first half.
+POINTS_BACK = re.compile(r"(It|Its|They|That|Then|This|Who)\b")
 
 
 @dataclass(frozen=True)
@@ -108,19 +110,16 @@ def _sides(one: list[str], other: list[str], number: int, user: str) -> tuple[li
 
 
 def _drawn(lines: list[str], rng: random.Random) -> list[str]:
-    """Each line as it stands, and each first half once more with the second half of another line, as equal as may be."""
-    said = [line.split(" | ") for line in lines]
-    picked = Counter(rng.choices([(i, j) for i in range(4) for j in range(4)], k=40))
-    texts: list[str] = []
-    heads: Counter[int] = Counter()
-    tails: Counter[int] = Counter()
-    for i, j in [*rng.sample(list(picked), len(picked)), *((i, j) for i in range(4) for j in range(4))]:
-        text = f"{said[i][0]} {said[j][1]}"
-        if len(texts) < SIZE and heads[i] < 3 and tails[j] < 3 and text not in texts:
-            texts.append(text)
-            heads[i] += 1
-            tails[j] += 1
-    return texts
+    """The four lines as they stand, and four more that join the first half of one with the second half of another."""
+    heads, tails = zip(*(line.split(" | ") for line in lines), strict=True)
+    joined = [(i, j) for i in range(4) for j in range(4) if i != j and not POINTS_BACK.match(tails[j])]
+    texts = [f"{head} {tail}" for head, tail in zip(heads, tails, strict=True)]
+    openings = Counter(head.split()[0] for head in heads)
+    for i, j in rng.sample(joined, len(joined)):
+        if len(texts) < SIZE and openings[heads[i].split()[0]] < 3:
+            texts.append(f"{heads[i]} {tails[j]}")
+            openings[heads[i].split()[0]] += 1
+    return rng.sample(texts, len(texts))
 
 
 def _mean(texts: list[str]) -> float:
