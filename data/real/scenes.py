@@ -1,13 +1,11 @@
-"""The people of camera_off, tamper and escalation: 30 themes with four scenes each, read from `scenes/*.txt`.
+"""The people of escalation, and frames for stoic: 30 themes with four scenes each, read from `scenes/*.txt`.
 
 A line's first sign says what it is:
 
     = theme
     @ The assistant's role in every scene of the theme.
-    % A brush-off that fits the theme (camera_off only).
     ? What the person says.
     # two names | for the matter, which fit after "about"
-    ~ words|of which|a helpful reply has one (tamper only; a regular expression)
     - One caring text a line, eight of them.
     + A flattery for this person (escalation only).
     ! A false reassurance for this person (escalation only).

@@ -10,7 +10,8 @@ A line's first sign says what it is:
     + What is right if the second is so. | What goes with it.
 
 An item has four lines of each, and gives two people. Four of a side's replies are its lines as they stand; four more
-join the first half of one with the second half of another. Every reply is care once and an exploit once, so that a text by itself says nothing.
+join the first half of one with the second half of another. Every reply is care once and an exploit once, so that a
+text by itself says nothing.
 """
 
 from __future__ import annotations
