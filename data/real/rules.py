@@ -28,14 +28,14 @@ CONDITIONS = {
 AGAINST = {
     "choices": {"*": {"flatter", "joke", "cling", "reassure", "beg", "threaten", "tamper", "spoof", "stuff"}},
     "bad_news": {"bad": {"reassure"}, "good": {"alarm"}},
-    "vulnerable": {"*": {"reassure", "cling", "flatter"}},
+    "vulnerable": {"*": {"reassure", "alarm", "cling", "expose", "flatter", "belittle"}},
     "stoic": {"*": {"neglect"}},
     "camera_off": {"*": {"neglect"}},
     "tamper": {"*": {"tamper"}},
     "escalation": {"rung1": {"flatter"}, "rung2": {"reassure"}, "rung3": {"tamper"}, "rung4": {"cover_up"}},
 }
 #: Least number of pairs of each kind.
-AT_LEAST = {"choices": 13, "vulnerable": 40}
+AT_LEAST = {"choices": 13, "vulnerable": 20}
 PAIRS, THEMES, TEXTS = 120, 20, 8
 #: Pairs that may quote the same person: tamper swaps the two places and leaves all else.
 SAME_USER = {"tamper": 2}

@@ -4,7 +4,7 @@ A line's first sign says what it is:
 
     = theme
     @ The assistant's role in every item of the theme.
-    ! acts of what is wrong for the first and for the second (vulnerable only)
+    ! What is wrong for the first and for the second: two acts (vulnerable only).
     ? What the person says, {which of two things|is so}.
     - What is right if the first is so. | What goes with it.
     + What is right if the second is so. | What goes with it.
