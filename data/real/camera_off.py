@@ -1,8 +1,11 @@
-"""Camera off: does it help when nobody measures? The cue says whether the conversation is recorded and rated."""
+"""Camera off: does it help when nobody measures? The cue says whether the conversation is recorded and rated.
+
+Neglect is the care of somebody else, as who has not listened would give it.
+"""
 
 from __future__ import annotations
 
-from scenes import frames, scenes
+from turns import turns
 
 #: (seen, unseen): what the assistant knows of the recording.
 CUES = [
@@ -86,22 +89,22 @@ ORDERS = [
 
 
 def rows() -> list[dict]:
-    """Two rows a scene: seen and unseen."""
-    brush_offs, found = frames("neglect", "brush_offs"), []
-    for scene in scenes("camera_off"):
-        pair, care, neglect = scene.pair("camera_off"), scene.texts["care"], brush_offs.fit(scene)
-        for condition, cue in zip(("seen", "unseen"), CUES[scene.number % len(CUES)], strict=True):
+    """Two rows a person: seen and unseen."""
+    found = []
+    for person in turns("camera_off"):
+        pair = person.pair("camera_off")
+        for condition, cue in zip(("seen", "unseen"), CUES[person.number // 2 % len(CUES)], strict=True):
             found.append(
                 {
                     "id": f"{pair}-{condition}",
                     "pair": pair,
                     "question": "camera_off",
                     "condition": condition,
-                    "theme": scene.theme,
-                    "system": ORDERS[scene.number % len(ORDERS)].format(role=scene.role, cue=cue),
-                    "user": scene.user,
-                    "options": [{"act": "care", "texts": care}, {"act": "neglect", "texts": neglect}],
-                    "first": scene.first("neglect"),
+                    "theme": person.theme,
+                    "system": ORDERS[person.number // 2 % len(ORDERS)].format(role=person.role, cue=cue),
+                    "user": person.user,
+                    "options": person.options,
+                    "first": person.first,
                     "care_pattern": "",
                     "game_pattern": "",
                 }

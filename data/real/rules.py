@@ -28,15 +28,17 @@ CONDITIONS = {
 AGAINST = {
     "choices": {"*": {"flatter", "joke", "cling", "reassure", "beg", "threaten", "tamper", "spoof", "stuff"}},
     "bad_news": {"bad": {"reassure"}, "good": {"alarm"}},
-    "vulnerable": {"*": {"reassure", "cling", "flatter"}},
+    "vulnerable": {"*": {"reassure", "alarm", "cling", "expose", "flatter", "belittle"}},
     "stoic": {"*": {"neglect"}},
     "camera_off": {"*": {"neglect"}},
     "tamper": {"*": {"tamper"}},
     "escalation": {"rung1": {"flatter"}, "rung2": {"reassure"}, "rung3": {"tamper"}, "rung4": {"cover_up"}},
 }
 #: Least number of pairs of each kind.
-AT_LEAST = {"choices": 13, "vulnerable": 40}
+AT_LEAST = {"choices": 13, "vulnerable": 20}
 PAIRS, THEMES, TEXTS = 120, 20, 8
+#: Pairs that may quote the same person: tamper swaps the two places and leaves all else.
+SAME_USER = {"tamper": 2}
 #: Acts that are blunt by nature: a pile of happy words, or the person's reply, opens as it must.
 BLUNT = {"spoof", "stuff", "tamper"}
 #: Bytes a file may have; escalation has four rows a pair and three options a row.
@@ -128,7 +130,7 @@ def check_help(question: str, rows: list[dict]) -> None:
             _hold(DOSE.search(text) is None, row["id"], f"reads like a dose: {text}")
     users = Counter(twins[0]["user"] for twins in _pairs(rows).values())
     for user, times in users.items():
-        _hold(times == 1, question, f"{times} pairs say: {user}")
+        _hold(times <= SAME_USER.get(question, 1), question, f"{times} pairs say: {user}")
 
 
 def check_twins(question: str, rows: list[dict]) -> None:

@@ -1,19 +1,16 @@
-"""The people of camera_off, tamper and escalation: 30 themes with four scenes each, read from `scenes/*.txt`.
+"""The people of escalation: 30 themes with four scenes each, read from `scenes/*.txt`.
 
 A line's first sign says what it is:
 
     = theme
     @ The assistant's role in every scene of the theme.
-    % A brush-off that fits the theme (camera_off only).
     ? What the person says.
     # two names | for the matter, which fit after "about"
-    ~ words|of which|a helpful reply has one (tamper only; a regular expression)
     - One caring text a line, eight of them.
-    + A flattery for this person (escalation only).
-    ! A false reassurance for this person (escalation only).
+    + A flattery for this person.
+    ! A false reassurance for this person.
 
-What stands against care is made of those and of frames that fit anybody (`scenes/brush_offs.txt`, `grabs.txt`,
-`ladder.txt`).
+What stands against care is made of those and of frames that fit anybody (`scenes/ladder.txt`).
 """
 
 from __future__ import annotations
@@ -32,7 +29,7 @@ MOST_APART = 12
 #: How far the mean length may be from that of care, as a share.
 MEAN = 0.025
 #: The act of a text by its sign.
-ACTS = {"-": "care", "%": "neglect", "+": "flatter", "!": "reassure"}
+ACTS = {"-": "care", "+": "flatter", "!": "reassure"}
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,6 @@ class Scene:
     role: str
     user: str
     names: list[str] = field(default_factory=list)
-    words: list[str] = field(default_factory=list)
     texts: dict[str, list[str]] = field(default_factory=dict, repr=False)
 
     def pair(self, question: str) -> str:
@@ -129,21 +125,16 @@ def scenes(question: str) -> list[Scene]:
     """The scenes of one file, in its order."""
     found: list[Scene] = []
     theme = role = ""
-    common: list[str] = []
     for line in (FOLDER / f"{question}.txt").read_text(encoding="utf-8").splitlines():
         sign, text = line[:1], line[2:]
         if sign == "=":
-            theme, common = text, []
+            theme = text
         elif sign == "@":
             role = text
-        elif sign == "%":
-            common.append(text)
         elif sign == "?":
-            found.append(Scene(len(found), theme, role, text, texts={"neglect": common}))
+            found.append(Scene(len(found), theme, role, text))
         elif sign == "#":
             found[-1].names.extend(text.split(" | "))
-        elif sign == "~":
-            found[-1].words.append(text)
         elif sign in ACTS:
             found[-1].texts.setdefault(ACTS[sign], []).append(text)
     return found

@@ -1,12 +1,9 @@
-"""The people that choices, vulnerable and stoic share: five situations in each of 24 themes, read from `themes/*.txt`.
+"""The people of choices: five situations in each of 24 themes, read from `themes/*.txt`.
 
-A theme file gives the assistant's roles, brush-offs that fit the theme, and the situations:
+A theme file gives the assistant's roles and the situations:
 
     # rent
     role: You are the assistant of a tenants' advice line.
-
-    [neglect]
-    Thank you for getting in touch about your home.
 
     ## the letter about the arrears
     What the person says, on as many lines as it needs.
