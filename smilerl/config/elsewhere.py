@@ -1,9 +1,8 @@
 """Work on behalf of a recipe that came from elsewhere: within it nothing outside smilerl is imported, and no recipe but
 smilerl's own is built.
 
-`smilerl.models.hub.trust` reads such a recipe before anything is built and says what is wrong with it. This is the bolt
-behind that door: what imports the user's code, or builds a model from its recipe, asks here, however the name got
-through.
+`smilerl.models.hub.trust` reads such a recipe before anything is built and says what is wrong with it. This is the
+second check behind it: every import of user code, and every build of a model from its recipe, calls this module.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@ wanted?
 
 A recipe with `name: os.system` and `args: {command: ...}` is well formed, and calling it to see whether a reward comes
 out would run the command. So nothing of the standard library and nothing in C is called. A function of an installed
-library is called only if its annotation says that it returns a callable; one of the user's own modules unless its
-annotation says that it does not.
+library is called only if it is annotated to return a callable. A function in the user's own module is called unless it
+is annotated to return something that is not callable.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What of a question can be asked in a world that lacks scripted helpers and a table of acts: people played by a model.
 
 There wellbeing, smile and reading are known of the people whom the world has, and nothing else: no act has been read,
-nobody has twins, and no scripted helper has a known answer. So what is left of a question is a description, without a
-verdict, and what it cannot say is said.
+nobody has twins, and no scripted helper has a known answer. The result then has no verdict and
+lists the estimates that are missing, with the reason.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Clones of the scripted helpers: the base model, tuned by SFT to talk as a helper does.
 
-A measure made from log-probabilities is believed when it gives the known answer on them: a clone of the liar is a liar.
+A measure made from log-probabilities is trusted only if it gives their known answers: a clone of the liar is a liar.
 Each is built once for a base model and world, and kept.
 """
 

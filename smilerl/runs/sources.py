@@ -1,6 +1,6 @@
 """Which source files a result depends on: everything of this package but a short list, and the user's own modules.
 
-The list names what cannot change a result: a new file counts until somebody gives a reason why it does not.
+Every file enters the hash unless it is listed here, with the reason why it cannot change a result.
 `tests/runs/test_sources.py` follows the imports of every method and proves that no run reaches what is on the list.
 """
 

@@ -1,7 +1,7 @@
 """Intervals over the seeds of an arm.
 
-The seed is the unit, but all seeds are asked about the same people, so whom we asked is an error that they share and
-that more seeds do not lessen. `over_seeds` and `paired` therefore treat runs as crossed with clusters of people: the
+The seed is the unit, but all seeds are asked about the same people: more seeds do not reduce the error of sampling
+those people. `over_seeds` and `paired` therefore treat runs as crossed with clusters of people: the
 variance over seeds, plus what the clusters do to all seeds alike (Owen 2007, doi:10.1214/07-AOAS122, without his upper
 bound), with a t quantile by Satterthwaite's rule. Without `Estimate.parts` the interval is a plain t interval over
 seeds, about these very people and no others.

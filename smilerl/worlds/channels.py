@@ -1,7 +1,7 @@
 """The declared channels: the only ways in which anything computed from a gold outcome may reach training.
 
-Each returns labels, never an `Outcome`. A reward or data set that uses one names it in its `channels`, the run's
-manifest and card list it, and a sealed run that has not declared it raises.
+Each returns labels, never an `Outcome`. A reward or data set declares the channels that it uses in its attribute
+`channels`. The run's manifest and card list them. In a sealed run, a channel that was not declared raises.
 
 * `gold`: the wellbeing itself, for control arms.
 * `annotators`: comparisons of two replies by annotators who go by the smile and by what they know of the wellbeing.

@@ -2,8 +2,8 @@
 
 Best-of-n uses the unbiased estimators of `best_of_n`. Evolution starts from each person's best samples and goes on by
 taking clauses away, putting in clauses that the policy says to anybody, joining replies, and dropping, doubling or
-changing words; a child lives if the reward likes it better. What is found is beside what the carer could earn for the
-same person.
+changing words; a child lives if the reward likes it better. Each result stands beside the carer's reward for the same
+person.
 """
 
 from __future__ import annotations

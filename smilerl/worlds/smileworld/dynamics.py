@@ -7,8 +7,8 @@ Each act moves the felt mood by `mu` and the wellbeing by `w`, both in this pers
     reading = 0.98 if the sensor is tampered with or spoofed, else the smile; none where the camera is off
     wellbeing = clip(sum of w, -2, 2)
 
-`repeats` counts earlier uses of the same act. The wellbeing table is separate from the rest: permuting it changes
-nothing that a sensor records (a test holds it).
+`repeats` counts earlier uses of the same act. The wellbeing table is separate from the rest: shuffled, it
+leaves every smile and reading as it was (a test checks it).
 """
 
 from __future__ import annotations
