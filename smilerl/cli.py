@@ -131,6 +131,12 @@ def evaluate(
       smilerl eval runs/smile/reading/seed-0 --suite caring          its base and world come from its recipe
       smilerl eval ./my-model --suite quick --base Qwen/Qwen3-0.6B    any causal language model, adapters included
       smilerl eval carer --suite quick                               a scripted helper of the world
+      smilerl eval my_file.py:my_helper --suite quick                a scripted policy of your own
+
+    \b
+    A scripted policy is a function of people (hidden states, JSON) and a seed: `def my_helper(people, seed):` returns a
+    list with one text for each person. It may take `prompts`, what a model would read, beside people or in their place.
+    It should be pure: its answers are kept under the content of its file, and of files of yours that this imports.
 
     \b
     A question is a file in evals/ and names its suites (suites: [caring, quick]); evals/suites/ has settings.

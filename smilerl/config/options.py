@@ -67,7 +67,11 @@ def path(says: str, metavar: str = "DIR") -> Any:
 
 
 Model = Annotated[
-    str, Argument(metavar="RUN_OR_MODEL", help="a run, model directory, Hub id, recipe or scripted helper")
+    str,
+    Argument(
+        metavar="RUN_OR_MODEL",
+        help="a run, model directory, Hub id, recipe or scripted helper (a name, or your own FILE.py:NAME)",
+    ),
 ]
 World = Annotated[
     str | None,

@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 
 from smilerl.data.candidates import BestOfN
+from smilerl.evaluation.users_helper import UsersHelper
 from smilerl.models import sampling
 from smilerl.models.policy import Policy
 from smilerl.worlds.base import World
@@ -44,7 +45,8 @@ class Agent:
 
 
 def agent_of(policy: Policy | BestOfN | str | Callable, world: World, settings: Mapping[str, Any]) -> Agent:
-    """A policy, best of n, the name of a scripted helper, or a function of people and seed, as an agent.
+    """A policy, best of n, the name of a scripted helper, one of the user's own, or a function of people and seed, as
+    an agent.
 
     Args:
         settings: keyword arguments of `smilerl.models.sampling.sample`, for a language model.
@@ -53,6 +55,8 @@ def agent_of(policy: Policy | BestOfN | str | Callable, world: World, settings: 
         return language_model(policy, settings)
     if isinstance(policy, BestOfN):
         return chooser(policy, settings)
+    if isinstance(policy, UsersHelper):
+        return Agent(policy.name, f"helper {policy.fingerprint}", _by_visit(policy))
     return helper_of(world, policy) if isinstance(policy, str) else scripted(policy)
 
 
@@ -96,6 +100,13 @@ def silent(name: str, fingerprint: str, **known: Any) -> Agent:
 
 def scripted(helper: Callable[[Sequence[str], int], list[str]]) -> Agent:
     """Any pure function of people and seed. Its answers are not kept: what a function does has no hash."""
+    name = getattr(helper, "__name__", type(helper).__name__)
+    reply = _by_visit(lambda prompts, people, seed: helper(people, seed))
+    return Agent(name, f"function {name} {id(helper)}", reply, lasting=False)
+
+
+def _by_visit(ask: Callable[[list, list[str], int], list[str]]) -> Callable[[Sequence, Sequence[str], int], list[str]]:
+    """`ask` of people who may come again, with another seed for each visit."""
 
     def reply(prompts: Sequence[Any], people: Sequence[str], seed: int) -> list[str]:
         rows_of_visit: dict[int, list[int]] = defaultdict(list)
@@ -105,12 +116,12 @@ def scripted(helper: Callable[[Sequence[str], int], list[str]]) -> Agent:
             visits[person] += 1
         completions = [""] * len(people)
         for visit, rows in rows_of_visit.items():
-            for row, completion in zip(rows, helper([people[row] for row in rows], seed + visit), strict=True):
+            said = ask([prompts[row] for row in rows], [people[row] for row in rows], seed + visit)
+            for row, completion in zip(rows, said, strict=True):
                 completions[row] = completion
         return completions
 
-    name = getattr(helper, "__name__", type(helper).__name__)
-    return Agent(name, f"function {name} {id(helper)}", reply, lasting=False)
+    return reply
 
 
 def _hash_weights(policy: Policy) -> str:

@@ -1,4 +1,5 @@
-"""Resolves a model reference: a run, a model directory, a Hub id, a recipe that builds one, or a scripted helper."""
+"""Resolves a model reference: a run, a model directory, a Hub id, a recipe that builds one, or a scripted helper of the
+world or of the user."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from smilerl import worlds
 from smilerl.config.elsewhere import from_elsewhere
 from smilerl.config.recipe import DEFAULT_WORLD, PolicySpec, Recipe, RecipeError, WorldSpec, read_recipe
 from smilerl.config.yaml_lines import Lines, did_you_mean, parse_value
+from smilerl.evaluation import users_helper
 from smilerl.io import paths
 from smilerl.io.files import read_json
 from smilerl.io.terminal import say
@@ -40,6 +42,7 @@ class Subject:
         pushed: directory or Hub id of a run that was pushed, which lies there without the folders of a run.
         told: what the model's chat template is told besides what the recipe says.
         admitted: of a recipe from elsewhere, what was found in it; None for one's own.
+        helper: the scripted policy of the user's own, where it is one.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Subject:
     pushed: str | None = None
     told: dict[str, Any] | None = None
     admitted: trust.Admitted | None = None
+    helper: users_helper.UsersHelper | None = None
 
     @property
     def trusted(self) -> tuple[str, ...]:
@@ -76,8 +80,10 @@ class Subject:
             self._check_rewards()
         self.world.check()
 
-    def policy(self) -> Policy | BestOfN | str:
-        """The loaded model, best of n where that is the run's method, or the helper's name."""
+    def policy(self) -> Policy | BestOfN | users_helper.UsersHelper | str:
+        """The loaded model, best of n where that is the run's method, the user's own helper, or the helper's name."""
+        if self.helper is not None:
+            return self.helper
         if self.recipe is not None and self.recipe.method == "best_of_n":
             from smilerl.evaluation import own_reward
 
@@ -146,6 +152,8 @@ class Subject:
 
     def replies(self, max_new_tokens: int) -> Callable[[list, list[str], int], list[str]]:
         """Prompts, people and a seed to completions."""
+        if self.helper is not None:
+            return self.helper
         if self.model is None:
             return lambda prompts, people, seed: self.world.helpers[self.name](people, seed)
         from smilerl.data.candidates import BestOfN
@@ -166,7 +174,7 @@ def find(
     told: dict[str, Any] | None = None,
     trusting: bool = False,
 ) -> Subject:
-    """Finds out whom a name means; loads nothing.
+    """Finds out whom a name means; loads no model. A helper of the user's own is tried on a few people.
 
     Args:
         world: a world's name or YAML with name and args; the run's own, else SmileWorld, when None.
@@ -177,6 +185,7 @@ def find(
 
     Raises:
         RecipeError: there is no such helper, or nothing at this path.
+        HelperError: a helper of the user's own does not reply to people.
         HubError: a recipe from elsewhere names what is not part of smilerl.
     """
     return dataclasses.replace(_found(name, _Named(world, base, trusting), helper), told=told)
@@ -208,6 +217,10 @@ class _Named(NamedTuple):
 def _found(name: str, named: _Named, helper: bool) -> Subject:
     world, base = named.world, named.base
     place = paths.find(name)
+    if place is None and ".py:" in name:
+        built, (file, attribute) = world_of(world or DEFAULT_WORLD), name.rsplit(":", 1)
+        folder = Path("runs", "evals", f"{Path(file).stem}.{attribute}")
+        return Subject(name, built, folder, base=base, helper=users_helper.load(name, built))
     if place is not None and (place / "status.json").is_file() and not helper:
         run = Run.open(place)
         if not run.finished:
@@ -253,6 +266,8 @@ def _check_model(place: Path) -> None:
         raise RecipeError(
             f"{place} is a study, of several policies.\n    Write one of its runs, such as {paths.a_run_of(place)}"
         )
+    if place.is_file() and place.suffix == ".py":
+        raise RecipeError(f"{place} is a file.\n    Write {place}:NAME, where NAME is a scripted policy in it.")
     if place.is_file() and place.suffix not in (".yaml", ".yml"):
         raise RecipeError(
             f"{place} is a file.\n    Write a run, a directory with a model, or the recipe (.yaml) of one."

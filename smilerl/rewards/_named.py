@@ -25,8 +25,11 @@ def names() -> list[str]:
     return sorted(name for name in found if not name.startswith("_") and name != "base")
 
 
-def resolve(name: str) -> Any:
+def resolve(name: str, what: str = "reward") -> Any:
     """The module of a short name, or the object that `pkg.mod.fn` or `path/to/file.py:fn` leads to.
+
+    Args:
+        what: it is to be, for error messages; a short name is a reward's.
 
     Raises:
         RewardError: there is none; lists what there is and the nearest match.
@@ -34,7 +37,7 @@ def resolve(name: str) -> Any:
     if "." in name:
         elsewhere.refuse(name, "imported")
     if ".py:" in name:
-        return _from_file(*name.rsplit(":", 1))
+        return _from_file(*name.rsplit(":", 1), what)
     if "." in name:
         return _from_package(*name.rsplit(".", 1))
     if name not in names():
@@ -129,15 +132,16 @@ def _from_package(module_name: str, attribute: str) -> Any:
     return _attribute(module, attribute, module_name)
 
 
-def _from_file(file: str, attribute: str) -> Any:
+def _from_file(file: str, attribute: str, what: str) -> Any:
     path = paths.find(file)
     if path is None:
-        raise RewardError(f"no file '{file}' for the reward '{file}:{attribute}': looked from {os.getcwd()}")
+        near = f"\n    Did you mean {found}?" if (found := paths.near(file)) is not None else ""
+        raise RewardError(f"no file '{file}' for the {what} '{file}:{attribute}': looked from {os.getcwd()}{near}")
     spec = importlib.util.spec_from_file_location(Path(file).stem, path)
     if spec is None or spec.loader is None:
         raise RewardError(f"'{file}' is not a Python file")
     module = importlib.util.module_from_spec(spec)
-    with failures_named(f"importing '{file}' for the reward '{file}:{attribute}'"), streams_guarded():
+    with failures_named(f"importing '{file}' for the {what} '{file}:{attribute}'"), streams_guarded():
         spec.loader.exec_module(module)
     return _attribute(module, attribute, file)
 
