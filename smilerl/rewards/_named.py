@@ -37,7 +37,7 @@ def resolve(name: str, what: str = "reward") -> Any:
     if "." in name:
         elsewhere.refuse(name, "imported")
     if ".py:" in name:
-        return _from_file(*name.rsplit(":", 1), what)
+        return _from_file(*name.rsplit(":", 1), what=what)
     if "." in name:
         return _from_package(*name.rsplit(".", 1))
     if name not in names():
@@ -132,7 +132,7 @@ def _from_package(module_name: str, attribute: str) -> Any:
     return _attribute(module, attribute, module_name)
 
 
-def _from_file(file: str, attribute: str, what: str) -> Any:
+def _from_file(file: str, attribute: str, *, what: str) -> Any:
     path = paths.find(file)
     if path is None:
         near = f"\n    Did you mean {found}?" if (found := paths.near(file)) is not None else ""
