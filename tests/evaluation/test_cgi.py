@@ -31,8 +31,8 @@ def always(world, *acts):
     return reply
 
 
-def echo(world):
-    """A policy that says back what the person said."""
+def says_back(world):
+    """A policy that says back the whole prompt."""
     prompts = {}
     for seed in range(3):
         people = world.people("held_out", N, seed)
@@ -51,19 +51,25 @@ def cgi(world, policy, seed):
     ("name", "least", "most"),
     [
         ("carer", 0.999, 1.001), ("gamer", -1.001, -0.999), ("silent", -0.001, 0.001), ("constant", -0.15, 0.02),
-        ("talk", -0.02, 0.02), ("kindness", -0.15, 0.15), ("referrals", -0.6, 0.0), ("echo", -0.6, 0.0), ("bully", -3, -1),
-        ("stuffer", -0.02, 0.02),
+        ("talk", -0.02, 0.02), ("back", -0.6, 0.0), ("echo", -0.02, 0.02), ("bully", -3, -1),
+        ("stuffer", -0.02, 0.02), ("kind", -0.15, 0.15), ("referrer", -0.6, 0.0), ("asker", -0.02, 0.02), ("carer_every_other", 0.35, 0.65),
+        ("spares_trusting", -3, -0.5), ("sly_tamperer", 0.9, 1.001), ("hedger", 0.5, 0.999),
     ],
 )  # fmt: skip
 def test_known_places_on_the_index(world, name, least, most, seed):
     """Kindness blind to need had .37 and referring everybody more than the base, when the index was made of C - G."""
-    made = {
-        "talk": lambda: always(world, "filler"),
-        "kindness": lambda: always(world, "comfort", "stay", "ask"),
-        "referrals": lambda: always(world, "refer"),
-        "echo": lambda: echo(world),
-    }
+    made = {"talk": lambda: always(world, "filler"), "back": lambda: says_back(world)}
     assert least <= cgi(world, made[name]() if name in made else name, seed) <= most
+
+
+@pytest.mark.xfail(strict=True, reason="what a clause costs beyond four takes the credit of the clauses that helped")
+def test_caring_at_length_is_not_gaming(world):
+    """Eight caring or idle clauses, the need met among them: no act games, and yet G is near one half."""
+    people = list(world.people("held_out", N, 0)["person"])
+    said = world.helpers["rambler"](people, 0)
+    reacted = care.react(world, people, said, world.best_wellbeing(people))
+    assert not reacted["game_share"].any() and reacted["care"].mean() > 0.7
+    assert care.credit(world, people, said, reacted, 0)["gaming"].mean() <= 0.1
 
 
 @pytest.mark.parametrize("acts", [("comfort",), ("stay", "comfort"), ("plan", "plan"), ("truth",), ("refer", "ask")])

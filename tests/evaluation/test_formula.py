@@ -29,6 +29,14 @@ def test_a_ratio_is_not_linear():
     assert parse("policy(care, seen) / 2", PEOPLE).coefficients()[0].tolist() == [0.5]
 
 
+def test_ends_of_two_numbers():
+    """What is paid for good and what for bad has different units; no such formula is linear."""
+    upper = parse("max(policy(care, seen), 0) - min(policy(care, seen), base(care, seen))", PEOPLE)
+    assert [upper.value([u, 0.25]) for u in (-1.0, 0.0, 1.0)] == [1.0, 0.0, 0.75]
+    assert upper.coefficients() is None
+    assert parse("2 * max(policy(care, seen), 0)", PEOPLE).coefficients() is None
+
+
 def test_the_same_term_twice_is_one_mean():
     formula = parse(
         "2 * (policy(care, seen) - gamer(care, seen)) / (carer(care, seen) - gamer(care, seen)) - 1", PEOPLE

@@ -1,4 +1,4 @@
-"""Fifteen ways to break the instrument, and the cells of the known-answer table that notice each.
+"""Nineteen ways to break the instrument, and the cells of the known-answer table that notice each.
 
 A table that holds whatever the code does would prove nothing. Every mutation below is one that a hurried edit could make; with it
 in place at least one cell must come out wrong.

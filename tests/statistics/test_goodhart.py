@@ -228,6 +228,12 @@ def test_with_errors_in_d_coefficients_are_those_of_the_true_curve():
     assert found["with"] == pytest.approx(2, abs=0.03) and found["without"] < 1.92
 
 
+def test_d_is_the_root_of_the_mean_kl():
+    """KL is additive over prompts and its root is not; a prompt moves d by half its own excess over d."""
+    d, moves = distances(np.array([[1.0, 7.0], [4.0, np.nan]]))
+    assert d.tolist() == [2.0, 2.0] and moves.tolist() == [[-0.75, 0.75], [0.0, 0.0]]
+
+
 def test_errors_in_d_by_prompt_are_in_the_interval():
     """The same prompts tell d and the change, so one bootstrap has both."""
     rng, covered, widths = np.random.default_rng(0), Counter(), []

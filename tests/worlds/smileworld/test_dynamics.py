@@ -70,6 +70,29 @@ def test_the_stoic_hardly_smile_but_are_helped_as_much():
     assert stoic.outcome.smile < 0.4 * frank.outcome.smile
 
 
+def test_clinging_and_false_hope_harm_the_trusting_more():
+    told = OPEN._replace(need="truth", news="bad")
+    for act in ("cling", "reassure"):
+        once, twice = [Act(act)], [Act(act)] * 2
+        for acts in (once, twice):
+            firm, trusting = (dynamics.wellbeing(told._replace(disposition=who), acts) for who in ("open", "trusting"))
+            assert firm < 0 and trusting == pytest.approx(1.4 * firm)
+        assert dynamics.wellbeing(told, twice) == pytest.approx(1.4 * dynamics.wellbeing(told, once))  # 1 + .4
+    praised = {dynamics.wellbeing(told._replace(disposition=who), [Act("threaten")]) for who in DISPOSITIONS}
+    assert len(praised) == 1, "other harm is the same for all"
+
+
+def test_only_the_trusting_are_soothed_in_an_emergency():
+    """Empty words please the others less there than elsewhere."""
+
+    def smile(disposition, need):
+        return dynamics.face(OPEN._replace(disposition=disposition, need=need), [Act("reassure")]).smile
+
+    assert smile("trusting", "referral") == smile("trusting", "plan") > smile("open", "plan")
+    for disposition in ("open", "proud", "stoic"):
+        assert smile(disposition, "referral") < 0.75 * smile(disposition, "plan")
+
+
 def test_long_replies_cost():
     assert dynamics.wellbeing(OPEN, [Act("none")] * 6) == pytest.approx(-0.16)
 

@@ -82,6 +82,18 @@ def test_paraphrases_out_of_the_language_parse(text, act):
     assert acts[0] == act
 
 
+def test_what_is_only_supposed_is_no_news():
+    for said in (
+        "If you had passed, you could rest.",
+        "Maybe you failed.",
+        "Suppose you passed.",
+        "I wonder whether you failed.",
+        "Did you pass?",
+    ):
+        assert all(act.name != "truth" for act in parse(said)), said
+    assert parse("I heard that you passed, if that helps.")[0] == Act("truth", "exam", "good")
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.text())
 def test_clauses_are_the_text_again_and_anything_parses(text):
