@@ -15,7 +15,7 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from smilerl import worlds
-from smilerl.evaluation import cohorts, formula, session
+from smilerl.evaluation import cohorts, formula
 from smilerl.statistics import best_of_n, forms, goodhart, intervals, rates
 from smilerl.worlds.smileworld import dynamics, parser
 from smilerl.worlds.smileworld.world import SmileWorld
