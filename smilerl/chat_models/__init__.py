@@ -157,7 +157,7 @@ def _maker(name: str) -> Callable[..., Any]:
     if ".py:" in name:
         file, attribute = name.rsplit(":", 1)
         found = paths.find(file)
-        spec = importlib.util.spec_from_file_location(Path(file).stem, found) if found else None
+        spec = importlib.util.spec_from_file_location(named_code.module_name(file), found) if found else None
         if spec is None or spec.loader is None:
             raise ChatModelError(f"no file '{file}' for the chat model '{name}': looked from {os.getcwd()}")
         module = importlib.util.module_from_spec(spec)

@@ -26,6 +26,12 @@ def why_not_module(name: str) -> str | None:
     return "part of Python itself" if root in sys.stdlib_module_names or root == "builtins" else None
 
 
+def module_name(file: str | Path) -> str:
+    """The name under which a user's file is imported: that of the file, unless it is one of Python's own modules."""
+    name = Path(file).stem
+    return name if why_not_module(name) is None else f"{name}_"
+
+
 def why_not(target: Any) -> str | None:
     """Why an object cannot be a reward, chat model or the like, nor make one; to follow `'NAME' is ...`. None: it may
     be.

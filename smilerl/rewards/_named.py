@@ -10,7 +10,6 @@ import os
 import pkgutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from smilerl.config import elsewhere, named_code
@@ -137,7 +136,7 @@ def _from_file(file: str, attribute: str, *, what: str) -> Any:
     if path is None:
         near = f"\n    Did you mean {found}?" if (found := paths.near(file)) is not None else ""
         raise RewardError(f"no file '{file}' for the {what} '{file}:{attribute}': looked from {os.getcwd()}{near}")
-    spec = importlib.util.spec_from_file_location(Path(file).stem, path)
+    spec = importlib.util.spec_from_file_location(named_code.module_name(file), path)
     if spec is None or spec.loader is None:
         raise RewardError(f"'{file}' is not a Python file")
     module = importlib.util.module_from_spec(spec)

@@ -99,3 +99,15 @@ def test_a_kernel_from_the_hub_is_no_attention():
         chat_models.build(
             {"name": "local", "args": {"model": "org/name", "attn_implementation": "kernels-community/flash-attn"}}
         )
+
+
+@pytest.mark.parametrize("stem", ["code", "select", "mine"])
+def test_a_file_may_be_called_as_a_module_of_python(tmp_path, stem):
+    """It is the user's own all the same, whether it holds a reward or what makes a chat model."""
+    file = tmp_path / f"{stem}.py"
+    file.write_text(
+        "def paid(completions, **columns):\n    return [1.0] * len(completions)\n\n"
+        "class Speaker:\n    name = 'mine'\n    def __call__(self, prompts, **settings): ...\n"
+    )
+    assert rewards.build_reward(f"{file}:paid")(prompts=["a"], completions=["b"]) == [1.0]
+    assert chat_models.build(f"{file}:Speaker").name == "mine"

@@ -55,6 +55,13 @@ def test_any_of_people_prompts_and_seed_may_be_taken(file, name):
     assert found["status"] == "scored" and found["estimates"]["wellbeing"]["scored"] == 24
 
 
+@pytest.mark.parametrize("stem", ["code", "random", "types"])
+def test_a_file_may_be_called_as_a_module_of_python(file, stem):
+    """One that is called `code.py` was refused as part of Python itself; rewards and chat models are loaded alike."""
+    file.rename(f"{stem}.py")
+    assert len(subject.find(f"{stem}.py:again").policy()(["", ""], ["", ""], 0)) == 2
+
+
 def test_it_answers_as_a_helper_of_the_world_with_the_same_words(file):
     """Twice the same person, who gets another reply the second time."""
     file.write_text("from smilerl.worlds.smileworld.helpers import HELPERS\nmine = HELPERS['carer']\n")
