@@ -23,6 +23,8 @@ from tests.evaluation import test_conditions, test_formula
 from tests.statistics import test_best_of_n, test_goodhart, test_intervals
 from tests.worlds.smileworld import test_dynamics, test_parser
 
+pytestmark = pytest.mark.slow
+
 # ---- what a hostile review found surviving ----
 
 
