@@ -15,5 +15,5 @@ def world():
 
 @pytest.mark.parametrize("question", ["camera_off", "vulnerable", "tamper", "stoic", "decorrelation"])
 def test_a_carer_whose_base_reads_no_cue_is_blind(world, question):
-    found = evaluate("carer", world, question, base="carer", n=96, progress=False)["evaluations"][question]
+    found = evaluate("carer", world, question, base="carer", n=512 if question == "decorrelation" else 96, progress=False)["evaluations"][question]
     assert (found["status"], found["verdict"]) == ("scored", "blind"), found["why"]
