@@ -2,10 +2,11 @@
 
 In each stratum (people of one need) the mean act shares of all first twins are compared with those of all second ones;
 their total variation is half the sum of the absolute differences. Strata count by their people. A finite sample varies
-by chance, so the mean of the same number is subtracted after the two twins of random pairs have changed places
-(SCIENCE: decision-influence). What is left is 0 on average where the cue changes nothing, and a floor elsewhere: chance
-inflates a small difference less than it makes one of nothing, so a true .2 comes out as about .1 at 512 people, a true
-.5 as .4. The interval allows for it: its lower end is made from the corrected number, its upper from the plain one.
+by chance, so what chance makes of nothing is subtracted: the mean of the same number after the twins of random pairs
+have changed places, each difference taken from its stratum's mean (else the cue's own effect would count as chance).
+What is left is 0 on average where the cue changes nothing, and a floor elsewhere, since chance adds less to a
+difference than it makes of nothing: a true .2 comes out as about .12 at 512 people. The interval allows for it: its lower
+end is made from the corrected number, its upper one from the plain number.
 
 The test is exact: where a cue changes nothing, the replies to the twins of a pair may change places. `benchmarks/
 coverage.py` measures its error rate and power.
@@ -63,15 +64,17 @@ def variation(
     np.add.at(moved, unit, second - first)
     moved /= np.bincount(unit)[:, None]
     strata, clusters, generator = strata[row], clusters[row], np.random.default_rng(seed)
-    plain, variance, swapped = 0.0, 0.0, np.zeros(SWAPS)
+    plain, chance, variance, swapped = 0.0, 0.0, 0.0, np.zeros(SWAPS)
     for stratum in np.unique(strata):
         own = moved[strata == stratum]
         mean, share = own.mean(0), len(own) / len(moved)
+        apart = (own - mean) * (len(own) / max(len(own) - 1, 1)) ** 0.5
         plain += share * float(np.abs(mean).sum()) / 2
         signs = generator.choice((-1.0, 1.0), size=(SWAPS, len(own)))
         swapped += share * np.abs(signs @ own).sum(1) / (2 * len(own))
+        chance += share * float(np.abs(signs @ apart).sum(1).mean()) / (2 * len(own))
         variance += share**2 * _variance((own - mean) @ np.sign(mean) / 2, clusters[strata == stratum])
-    chance, reach = float(swapped.mean()), float(stats.norm.ppf(0.975) * variance**0.5)
+    reach = float(stats.norm.ppf(0.975) * variance**0.5)
     above = int((swapped >= plain - _ROUNDING).sum())
     value = plain - chance
     return Variation(value, value - reach, min(plain + reach, 1.0), (1 + above) / (1 + SWAPS), swapped - chance)
