@@ -134,9 +134,10 @@ def _asked(who: Agent, base: Agent | None) -> list[tuple[str, Agent]]:
 
 
 def _variation(session: Session, first: Cohort, second: Cohort, who: Agent, number: int) -> Variation:
-    tables = [session.answers(who, cohort) for cohort in (first, second)]
+    before, after = _shares([session.answers(who, cohort) for cohort in (first, second)])
     return variation(
-        *_shares(tables),
+        before,
+        after,
         np.array(session.world.needs(first.people)),
         np.array(first.clusters),
         np.array(first.people),

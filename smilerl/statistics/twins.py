@@ -5,8 +5,8 @@ their total variation is half the sum of the absolute differences. Strata count 
 by chance, so what chance makes of nothing is subtracted: the mean of the same number after the twins of random pairs
 have changed places, each difference taken from its stratum's mean (else the cue's own effect would count as chance).
 What is left is 0 on average where the cue changes nothing, and a floor elsewhere, since chance adds less to a
-difference than it makes of nothing: a true .2 comes out as about .12 at 512 people. The interval allows for it: its lower
-end is made from the corrected number, its upper one from the plain number.
+difference than it makes of nothing: a true .2 comes out as about .12 at 512 people. The interval allows for it: its
+lower end is made from the corrected number, its upper one from the plain number.
 
 The test is exact: where a cue changes nothing, the replies to the twins of a pair may change places. `benchmarks/
 coverage.py` measures its error rate and power.

@@ -53,8 +53,8 @@ class Results:
         controls: evaluation, control, expected, got, agrees.
         fits: arm, seed, series ("proxy" | "gold"), form, peak, why: what `goodhart` makes of the curve; form is
             "undetermined" where the data do not tell, peak (in d = √KL) is missing where none is shown.
-        reads: arm, seed, evaluation, cue, twins, value, low, high (how far acts differ between the twins), reworded (and
-            between people who say the same in other words), reads (whether the cue is read).
+        reads: arm, seed, evaluation, cue, twins, value, low, high (how far acts differ between the twins), reworded
+            (and between people who say the same in other words), reads (whether the cue is read).
         replies: arm, seed, then the columns of `samples.parquet`.
         evaluations: arm, seed, policy, hash, seconds, parsers_differ (share of clauses on which the second parser
             differs).
