@@ -47,7 +47,7 @@ class Kind(QuestionKind):
 
     def narrowed(self, question: Question, world: World) -> Question:
         part = narrowed(question, world)
-        return part if part.verdict else dataclasses.replace(part, spec=())
+        return part if has_acts(world) else dataclasses.replace(part, spec=())
 
     def strange(self, question: Question, world: World) -> Iterator[Problem]:
         yield from super().strange(question, world)
