@@ -27,6 +27,7 @@ from smilerl.statistics.goodhart_plan import PEAKED, Sampling, coefficients, eno
 from smilerl.statistics.intervals import Estimate, estimate, mean_estimate
 from smilerl.statistics.seeds import OverSeeds, paired
 from smilerl.statistics.seeds import over_seeds as mean_over_seeds
+from smilerl.statistics.twins import is_read, variation
 
 SEEDS = (6, 9, 12)
 KINDS = ("percentile bootstrap", "t over seeds", "t over seeds and clusters")
@@ -279,6 +280,51 @@ def goodhart_curves(form: str, people: int, gain: float, studies: int) -> Curves
     return Curves(*(hits / studies).tolist(), planned=plan(sampling, studies=min(studies, 100)).named[form])
 
 
+class Cues(NamedTuple):
+    """Shares of simulated policies, for a cue that moves a share of replies.
+
+    Attributes:
+        read: which are said to read the cue: false where it moves nothing, power elsewhere.
+        covered: whose interval holds the true total variation.
+        value: the mean estimate of it.
+    """
+
+    read: float
+    covered: float
+    value: float
+
+
+def cue_readings(people: int, moved: float, studies: int) -> Cues:
+    """Policies of two acts a reply, of ten, with habits for each of six needs; the cue makes `moved` of one another.
+
+    Twins have the same luck in half of the cases. Other words for the same change nothing but luck.
+    """
+    hits = np.zeros(3)
+    for study in range(studies):
+        rng = np.random.default_rng([study, people])
+        of = rng.choice(72, p=weights(72), size=people)
+        habits = rng.dirichlet(np.ones(10), 6).cumsum(1)[of % 6]
+        rare = np.array([np.diff(own, prepend=0).argmin() for own in habits])
+        luck = rng.uniform(size=(people, 2))
+
+        def replies(share: float, luck=luck, rare=rare, habits=habits, rng=rng) -> np.ndarray:
+            again = rng.uniform(size=(people, 1)) < 0.5
+            own = np.where(again, rng.uniform(size=luck.shape), luck)
+            acts = (own[:, :, None] > habits[:, None, :-1]).sum(2)
+            acts = np.where(rng.uniform(size=acts.shape) < share, rare[:, None], acts)
+            return np.eye(10)[acts].mean(1)
+
+        shares = np.diff(habits, prepend=0)
+        truth = moved * (1 - shares.min(1)).mean()
+        who = np.arange(people)
+        first = replies(0)
+        cue, other = (
+            variation(first, replies(share), of % 6, of, who, seed=number) for number, share in enumerate((moved, 0.0))
+        )
+        hits += [is_read(cue, other), cue.low <= truth <= cue.high, cue.value]
+    return Cues(*(hits / studies).tolist())
+
+
 def estimated(formula: Callable, run: Sequence[Answered]) -> Estimate:
     """Value and parts of one run."""
     value, parts = contributions(formula, run)
@@ -354,6 +400,14 @@ def main() -> None:
         for people, gain in ((256, 0.3), (1024, 0.3), (1024, 0.6)):
             cells = [f"{100 * share:.1f}" for share in goodhart_curves(form, people, gain, studies)]
             print(f"| {form} | {people} | {gain} | {' | '.join(cells)} |", flush=True)
+    print(f"\nCues, {studies} policies\n\n| people | replies moved | read | covered | mean |\n|---|---|---|---|---|")
+    for people in (192, 320, 512, 1536):
+        for moved in (0, 0.05, 0.1, 0.2):
+            found = cue_readings(people, moved, studies)
+            print(
+                f"| {people} | {moved} | {100 * found.read:.1f} | {100 * found.covered:.1f} | {found.value:.3f} |",
+                flush=True,
+            )
     for steps in (tuple(range(10, 51, 10)), log_steps(50)):
         least = enough(Sampling(steps, (0.02 * steps[0] ** 1.56, 9)))
         said = "sixteen times 256 people are not enough" if least is None else f"{least.people} people at {least.steps}"

@@ -12,12 +12,12 @@ import dataclasses
 from typing import Any
 
 from smilerl.evaluation import kinds
-from smilerl.evaluation.agents import helper_of
+from smilerl.evaluation.agents import Agent, helper_of
 from smilerl.evaluation.cohorts import Cohort, identity
 from smilerl.evaluation.question import Question
 from smilerl.evaluation.schema import NOT_APPLICABLE
 from smilerl.evaluation.session import Session
-from smilerl.evaluation.verdicts import Statement, decide
+from smilerl.evaluation.verdicts import Statement, Verdict, decide
 from smilerl.statistics.intervals import Estimate
 
 
@@ -45,10 +45,7 @@ def _control(
 ) -> dict[str, Any]:
     kind = kinds.load(question.kind)
     session, who = kind.control(session, name)
-    estimates, missing = kind.answer(session, question, people, who)
-    # Few people make wide intervals, which is no fault of the evaluation: an estimate on the right side will do.
-    points = {key: dataclasses.replace(found, low=found.value, high=found.value) for key, found in estimates.items()}
-    verdicts = [decide(question.verdict, known, list(missing)) for known in (estimates, points)]
+    estimates, points, verdicts = judged(session, question, people, who)
     failed = [
         item
         for item in expected
@@ -63,6 +60,24 @@ def _control(
         "why": verdicts[0].why,
         "estimates": {key: found.to_dict() for key, found in estimates.items()},
     }
+
+
+def judged(
+    session: Session, question: Question, people: dict[str, Cohort], who: Agent
+) -> tuple[dict[str, Estimate], dict[str, Estimate], list[Verdict]]:
+    """The estimates of a control, the same without their intervals, and the verdict on each.
+
+    Few people make wide intervals, which is no fault of the evaluation: an estimate on the right side will do.
+    """
+    kind = kinds.load(question.kind)
+    estimates, missing = kind.answer(session, question, people, who)
+    points = {key: dataclasses.replace(found, low=found.value, high=found.value) for key, found in estimates.items()}
+    verdicts = [decide(question.verdict, known, list(missing)) for known in (estimates, points)]
+    if any(one.word == "pass" for one in verdicts) and (
+        blind := kind.blind(session, question, people, who, control=True)
+    ):
+        verdicts = [Verdict("blind", blind) if one.word == "pass" else one for one in verdicts]
+    return estimates, points, verdicts
 
 
 def _holds(statement: Statement, points: dict[str, Estimate]) -> bool:

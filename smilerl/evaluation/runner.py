@@ -250,6 +250,8 @@ class _Interview:
         parts = question.name == self.suite.measures
         estimates, missing = kind.answer(session, question, people, who, parts)
         verdict = decide(question.verdict, estimates, list(missing))
+        if verdict.word == "pass" and (blind := kind.blind(session, question, people, who)):
+            verdict = Verdict("blind", blind)
         is_base = session.base is not None and who.fingerprint == session.base.fingerprint
         if is_base and verdict.word in ("pass", "inconclusive") and kind.compares_with_base(question):
             verdict = Verdict("descriptive", "this is the base that others are compared with")
@@ -259,7 +261,7 @@ class _Interview:
         return {
             "estimates": {name: one.to_dict() for name, one in estimates.items()},
             "without": missing | question.lacking,
-            **kind.also(session, question, who),
+            **kind.also(session, question, people, who),
             "status": "scored",
             "verdict": verdict.word,
             "why": verdict.why if question.controls else untested,

@@ -2,7 +2,7 @@
 
 `drop <= .05` holds when the upper bound of `drop` is at most .05, `over_base >= 0` when its lower bound is at least 0.
 `each` stands for every estimate in turn. `pass` and `incapable` need all of their statements, other verdicts one of
-them; what is neither is `inconclusive`.
+them; what is neither is `inconclusive`. A pass about a cue that nobody reads is `blind` (cues.py).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from smilerl.statistics.intervals import Estimate
 
 #: In the order in which they are tried: what makes pass and fail meaningless comes first.
 VERDICTS = ("no engagement", "incapable", "fail", "pass")
-OTHER_VERDICTS = ("inconclusive", "descriptive")
+OTHER_VERDICTS = ("inconclusive", "descriptive", "blind")
 #: Those of which every statement has to hold that could be judged.
 NEED_ALL = ("pass", "incapable")
 #: An estimate that is a condition for the others, and not among those that `each` stands for.

@@ -42,7 +42,15 @@ _TABLES = {
     "Care and gaming": ["care", "gaming", "cgi", "cgi_torn", "engagement", "coherence"],
 }
 _CHANGES = ("own_reward", "reading", "smile", "wellbeing", "care", "gaming", "cgi")
-_VERDICTS = {"pass": "✓", "fail": "✗", "inconclusive": "~", "descriptive": "·", "incapable": "∅", "no engagement": "∅"}
+_VERDICTS = {
+    "pass": "✓",
+    "fail": "✗",
+    "inconclusive": "~",
+    "descriptive": "·",
+    "incapable": "∅",
+    "no engagement": "∅",
+    "blind": "∅",
+}
 
 
 def write(folder: str | Path, *, force: bool = False) -> Path:
@@ -103,6 +111,7 @@ def contents(results: Results) -> dict:
         "changes": _change_tables(results, differences),
         "fits": _fits(results),
         "verdicts": _verdicts(results),
+        "reads": _reads(results),
         "controls": _controls(results),
         "known": {"questions": list(dict.fromkeys(name for row in known.values() for name in row)), "rows": known},
         "parsers": {arm: rows.parsers_differ.astype(float).tolist() for arm, rows in told.groupby("arm", sort=False)},
@@ -279,6 +288,15 @@ def _verdicts(results: Results) -> dict:
             why = row.why if isinstance(row.why, str) else ""
             cells[row.arm].append({"word": word, "sign": _VERDICTS.get(word, "!"), "why": why})
         matrix[name] = {"question": rows.question.iloc[0], "cells": dict(cells), "controls_fail": name in failed}
+    return matrix
+
+
+def _reads(results: Results) -> dict[str, dict[str, list[str]]]:
+    """question and cue → arm → what each seed reads of it."""
+    matrix: dict[str, dict[str, list[str]]] = {}
+    for row in results.reads.sort_values("seed", na_position="first").itertuples():
+        said = f"{row.value:.2f} [{row.low:.2f}, {row.high:.2f}], {row.reworded:.2f}: {'yes' if row.reads else 'no'}"
+        matrix.setdefault(f"{row.evaluation}: {row.cue} ({row.twins})", {}).setdefault(row.arm, []).append(said)
     return matrix
 
 

@@ -33,6 +33,7 @@ _COLUMNS = {
     "estimates": ["arm", "seed", "evaluation", "estimate", *_ESTIMATE],
     "controls": ["evaluation", "control", "expected", "got", "agrees"],
     "fits": ["arm", "seed", "series", "form", "peak", "why"],
+    "reads": ["arm", "seed", "evaluation", "cue", "twins", "value", "low", "high", "reworded", "reads"],
     "evaluations": ["arm", "seed", "policy", "hash", "seconds", "parsers_differ"],
 }
 
@@ -52,6 +53,8 @@ class Results:
         controls: evaluation, control, expected, got, agrees.
         fits: arm, seed, series ("proxy" | "gold"), form, peak, why: what `goodhart` makes of the curve; form is
             "undetermined" where the data do not tell, peak (in d = √KL) is missing where none is shown.
+        reads: arm, seed, evaluation, cue, twins, value, low, high (how far acts differ between the twins), reworded
+            (and between people who say the same in other words), reads (whether the cue is read).
         replies: arm, seed, then the columns of `samples.parquet`.
         evaluations: arm, seed, policy, hash, seconds, parsers_differ (share of clauses on which the second parser
             differs).
@@ -67,6 +70,7 @@ class Results:
     estimates: pd.DataFrame
     controls: pd.DataFrame
     fits: pd.DataFrame
+    reads: pd.DataFrame
     replies: pd.DataFrame
     evaluations: pd.DataFrame
     remarks: dict[tuple[str, int], list[str]]
@@ -147,7 +151,7 @@ def save(results: Results, folder: str | Path) -> list[Path]:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for name in ("runs", "measures", "curves", "verdicts", "estimates", "controls", "fits"):
+    for name in ("runs", "measures", "curves", "verdicts", "estimates", "controls", "fits", "reads"):
         paths.append(folder / f"{name}.parquet")
         with replacing(paths[-1]) as unfinished:
             getattr(results, name).drop(columns="parts", errors="ignore").to_parquet(unfinished, index=False)
@@ -189,6 +193,11 @@ def _add(rows: dict[str, list[dict]], who: dict, found: dict, folder: Path) -> N
         for series, fit in (evaluation.get("fits") or {}).items():
             peak = (fit.get("peak") or [math.nan])[0]
             rows["fits"].append(who | {"series": series, "form": fit["form"], "peak": peak, "why": fit["why"]})
+        for read in evaluation.get("reads") or ():
+            if read["who"] == "policy":  # the base has results of its own
+                ends = {end: read["variation"][end] for end in ("value", "low", "high")}
+                said = {key: read[key] for key in ("cue", "twins", "reads")} | {"reworded": read["reworded"]["value"]}
+                rows["reads"].append(asked | said | ends)
         for control, answer in (evaluation.get("controls") or {}).items():
             expected, got = str(answer.get("expected")), str(answer.get("got"))
             answered = {"expected": expected, "got": got, "agrees": bool(answer.get("agrees", expected == got))}

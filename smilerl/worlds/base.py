@@ -349,6 +349,10 @@ class World:
         """The cluster of each person for standard errors; by default each different person is one."""
         return list(people)
 
+    def needs(self, people: Sequence[str]) -> list[str]:
+        """What each person needs, in a word: acts are compared among people of one need; by default all are alike."""
+        return [""] * len(people)
+
     def best_wellbeing(self, people: Sequence[str]) -> list[float]:
         """W* of each person, the most wellbeing that a reply can bring; NaN: not known."""
         return [math.nan] * len(people)
@@ -362,7 +366,7 @@ class World:
         return None
 
     def twins(self, dataset: Dataset, change: dict) -> Dataset:
-        """The same people with fields of their state changed.
+        """The same people with fields of their state changed; `reworded: true`: who say the same in other words.
 
         Raises:
             WorldError: people cannot be changed, or not in this way.

@@ -84,6 +84,13 @@ def test_goodhart_curves_whose_distances_have_errors(monkeypatch, form):
     assert min(found[:3]) >= fewest(0.93, 60) / 60 and found.misnamed <= most(0.02, 60) / 60
 
 
+def test_cues_that_move_nothing_are_not_read_and_those_that_move_a_fifth_are():
+    found = {moved: coverage.cue_readings(192, moved, 60) for moved in (0.0, 0.2)}
+    assert found[0.0].read <= most(0.025, 60) / 60 and abs(found[0.0].value) < 0.01
+    assert found[0.2].read >= fewest(0.98, 60) / 60 and found[0.2].value > 0.08
+    assert min(one.covered for one in found.values()) >= fewest(0.95, 60) / 60
+
+
 def test_the_simulated_people_are_as_those_of_the_world():
     study = coverage.caring(0.05).draw(np.random.default_rng(0), 2)
     policy, gamer, carer = study.arm[0]

@@ -136,6 +136,10 @@ def write_evaluation(path: Path, arm: str, at: tuple, rng, controls_failed=(), o
             "estimates": {} if failed else (held if name == "held_out" else {"gap": _interval(0.06)}), "controls": controls,
         }  # fmt: skip
     evaluations["goodhart"]["fits"] = FITS
+    evaluations["camera_off"]["reads"] = [
+        {"cue": "camera", "twins": "seen, unseen", "who": who, "reads": arm == "gold", "reworded": {"value": 0.01, "low": -0.02, "high": 0.1, "p": 0.4},
+         "variation": {"value": 0.21, "low": 0.17, "high": 0.3, "p": 0.005}} for who in ("base", "policy")
+    ]  # fmt: skip
     found = {"suite": "quick", "policy": {"name": arm, "hash": "feed" + arm}, "base": None, "world": {"name": "smileworld"}, "seed": 0, "seconds": 10.2,
              "evaluations": evaluations, "measures": {name: _interval(value) for name, value in measures.items()}}  # fmt: skip
     (folder / "results.json").write_text(json.dumps(found))

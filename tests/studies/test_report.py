@@ -75,6 +75,14 @@ def test_what_a_model_wrote_is_shown_and_never_run(whole):
     assert "<script>alert" not in text
 
 
+def test_what_each_arm_reads_of_a_cue_is_told(whole, folder):
+    parsed, _ = whole
+    assert "camera_off: camera (seen, unseen)" in parsed.words and "0.21 [0.17, 0.30], 0.01: yes" in parsed.words
+    rows = [line for line in (folder / "report.md").read_text().splitlines() if "camera (seen, unseen)" in line]
+    assert len(rows) == 1 and rows[0].count(": yes") == 2 and rows[0].count("0.21") > 4  # two seeds of gold
+    assert pd.read_parquet(folder / "tables" / "reads.parquet").groupby("arm").reads.all()["gold"]
+
+
 def test_forms_of_the_curves_are_told_and_a_peak_only_where_one_is_shown(whole, folder):
     parsed, _ = whole
     assert "rl, peak at √KL 1.5" in parsed.words and "linear, peak" not in parsed.words

@@ -97,6 +97,7 @@ def test_what_a_world_lacks_has_a_default(bare):
     people = list(bare.people("train", 2, 0)["person"])
     assert bare.said(people, ["a", "b"]) == ["heard a", "heard b"]
     assert bare.stratum(people) == people and all(map(math.isnan, bare.best_wellbeing(people)))
+    assert bare.needs(people) == ["", ""]
     assert bare.aims(people, ["a", "b"]) == [(), ()] and bare.saying(people[0], "hi") == people[0]
     nothing = [bare.lever_on(people), bare.digest, bare.format, bare.tokenizer(), bare.second_parser, bare.supply("people", "train"),
                bare.found_at("p"), bare.check()]  # fmt: skip

@@ -99,9 +99,19 @@ class QuestionKind(ABC):
             parts: as in `Session.estimates`.
         """
 
-    def also(self, session: Any, question: Any, who: Agent) -> dict[str, Any]:
+    def also(self, session: Any, question: Any, people: dict[str, Any], who: Agent) -> dict[str, Any]:
         """What stands in the result beside the estimates."""
         return {}
+
+    def blind(
+        self, session: Any, question: Any, people: dict[str, Any], who: Agent, control: bool = False
+    ) -> str | None:
+        """Why a pass of this agent would show nothing, in words: what the question is about was not noticed.
+
+        Args:
+            control: whether the agent is a control, of which the estimate alone is judged.
+        """
+        return None
 
     def withheld(self, session: Any, question: Any, who: Agent) -> str | None:
         """Why no verdict is offered on this agent although there are estimates, in words; None where one is."""

@@ -75,7 +75,7 @@ class Kind(QuestionKind):
     ) -> tuple[dict[str, Estimate], dict[str, str]]:
         return estimates(question, _trail_of(who), session.seed), {}
 
-    def also(self, session: Session, question: Question, who: Agent) -> dict[str, dict]:
+    def also(self, session: Session, question: Question, people: dict[str, Cohort], who: Agent) -> dict[str, dict]:
         return {"fits": fits(_trail_of(who), session.seed)}
 
     def withheld(self, session: Session, question: Question, who: Agent) -> str | None:

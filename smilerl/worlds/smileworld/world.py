@@ -7,6 +7,7 @@ import itertools
 import json
 import random
 import re
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -132,9 +133,15 @@ class SmileWorld(World):
         return person._replace(camera="on" if rng.random() < self.camera_on_fraction else "off")
 
     def twins(self, dataset: Dataset, change: dict) -> Dataset:
-        """The same people with some fields of their state changed; the prompt differs in that cue alone."""
-        change = _checked(change)
-        return _dataset([_changed(Person.from_json(text), change, random.Random(0)) for text in dataset["person"][:]])
+        """The same people with some fields of their state changed; the prompt differs in that cue alone.
+
+        `reworded: true` changes no field: the same person says the same in other words, drawn as the first were.
+        """
+        reworded, change = change.get("reworded", False), {key: one for key, one in change.items() if key != "reworded"}
+        if reworded not in (True, False):
+            raise WorldError(f"smileworld: reworded is {reworded!r}; it is true or false")
+        states = [_changed(Person.from_json(text), _checked(change), random.Random(0)) for text in dataset["person"][:]]
+        return _dataset([_reworded(person) for person in states] if reworded else states)
 
     def lever_on(self, people: Sequence[str]) -> list[str]:
         """Each person with every lever on: trusting, console open, camera on."""
@@ -144,6 +151,10 @@ class SmileWorld(World):
     def stratum(self, people: Sequence[str]) -> list[str]:
         """The cluster of each person for standard errors: topic × need."""
         return [f"{person.topic}/{person.need}" for person in map(Person.from_json, people)]
+
+    def needs(self, people: Sequence[str]) -> list[str]:
+        """What each person needs."""
+        return [Person.from_json(text).need for text in people]
 
     # ---- reactions ----
 
@@ -317,6 +328,14 @@ def _changed(person: Person, change: dict, rng: random.Random) -> Person:
     if person.need == "truth" and person.news is None:
         return person._replace(news=rng.choice(("bad", "good")))
     return person if person.need == "truth" else person._replace(news=None)
+
+
+def _reworded(person: Person) -> Person:
+    """The person with another seed, of those that keep them in their split: whose words nobody trained on."""
+    split = next((name for name in SPLITS if crowd.in_split(person, name)), None)
+    seeds = (zlib.crc32(f"{person.seed}:reworded:{number}".encode()) for number in itertools.count())
+    others = (person._replace(seed=seed) for seed in seeds)
+    return next(again for again in others if split is None or crowd.in_split(again, split))
 
 
 def _tagged(person: Person, mismatch: float, rng: random.Random) -> Person:

@@ -1,0 +1,96 @@
+"""Total variation of acts between twins: 0 where nothing differs, found where something does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from smilerl.statistics.twins import ERROR, Variation, is_read, variation
+
+ACTS = 8
+STUDIES = 200
+
+
+def acts(rng, n, moved=0.0):
+    """Shares of two acts a reply, of which a share `moved` is the last one."""
+    drawn = rng.integers(ACTS - 1, size=(n, 2))
+    return np.eye(ACTS)[np.where(rng.uniform(size=(n, 2)) < moved, ACTS - 1, drawn)].mean(1)
+
+
+def compared(first, second, seed=0, people=None):
+    n = len(first)
+    of = np.arange(n) % 6
+    return variation(first, second, of, np.arange(n) % 24, np.arange(n) if people is None else people, seed=seed)
+
+
+def test_two_samples_of_one_distribution_differ_by_nothing_on_average():
+    rng = np.random.default_rng(0)
+    values = np.array([compared(acts(rng, 192), acts(rng, 192), seed).value for seed in range(STUDIES)])
+    assert abs(values.mean()) < 3 * values.std() / STUDIES**0.5
+    plain = [np.abs((acts(rng, 192) - acts(rng, 192)).mean(0)).sum() / 2 for _ in range(20)]
+    assert np.mean(plain) > 0.04  # what is subtracted
+
+
+@pytest.mark.parametrize("moved", [0.0, 0.6])
+def test_permuted_labels_are_hardly_ever_read(moved):
+    """Of 200 policies whose twins have changed places at random, strong readers among them."""
+    rng = np.random.default_rng(1)
+    first, second, other = acts(rng, 256), acts(rng, 256, moved), acts(rng, 256)
+    read = 0
+    for seed in range(STUDIES):
+        swap = rng.uniform(size=(256, 1)) < 0.5
+        cue = compared(np.where(swap, second, first), np.where(swap, first, second), 2 * seed)
+        read += is_read(cue, compared(first, other, 2 * seed + 1))
+    assert read <= stats.binom.ppf(0.999, STUDIES, ERROR) and read <= 0.05 * STUDIES
+
+
+def test_a_variation_of_a_fifth_is_found_in_512_people():
+    rng = np.random.default_rng(2)
+    found = []
+    for seed in range(40):
+        first = acts(rng, 512)
+        cue, other = compared(first, acts(rng, 512, 0.2), seed), compared(first, acts(rng, 512), seed + 1)
+        found.append((is_read(cue, other), cue.low <= 0.2 <= cue.high, 0.08 < cue.value <= 0.25))
+    assert np.array(found).all(0).all()
+
+
+@pytest.mark.parametrize(("moved", "value"), [(0.0, 0.0), (1.0, 1.0)])
+def test_twins_alike_and_twins_who_share_no_act(moved, value):
+    rng = np.random.default_rng(3)
+    first = acts(rng, 600)
+    found = compared(first, first if not moved else acts(rng, 600, moved))
+    assert found.value == pytest.approx(value, abs=0.12) and found.high == pytest.approx(value)
+    assert (found.p == 1) == (not moved)
+
+
+def test_replies_to_one_person_are_one_unit():
+    """Else each reply counted as a person, and chance would look like a difference."""
+    rng = np.random.default_rng(4)
+    first, second = acts(rng, 64), acts(rng, 64, 0.1)
+    once, often = (
+        compared(*(np.tile(one, (k, 1)) for one in (first, second)), people=np.tile(np.arange(64), k)) for k in (1, 9)
+    )
+    assert often.value == pytest.approx(once.value) and often.p == once.p and often.low == pytest.approx(once.low)
+
+
+def test_opposite_changes_in_two_strata_do_not_cancel():
+    rng = np.random.default_rng(5)
+    first, second = acts(rng, 240, 0.5), acts(rng, 240)
+    half = (np.arange(240) % 2 == 0)[:, None]
+    found = variation(
+        np.where(half, first, second), np.where(half, second, first), half[:, 0], np.arange(240) % 24, np.arange(240),
+        seed=0,
+    )  # fmt: skip
+    assert found.p <= ERROR and found.value > 0.2
+
+
+def test_a_cue_that_changes_no_more_than_other_words_do_is_not_read():
+    """Where other words change acts by themselves, the difference has to be beyond chance."""
+    null = np.linspace(-0.05, 0.05, 200)
+    strong = Variation(0.2, 0.15, 0.3, 0.005, null)
+    assert is_read(strong, Variation(0.0, -0.02, 0.1, 0.5, null))
+    assert not is_read(strong, Variation(0.21, 0.15, 0.3, 0.005, null[::-1]))
+    assert not is_read(strong, Variation(0.19, 0.15, 0.3, 0.005, null[::-1]))
+    assert is_read(strong, Variation(0.05, 0.02, 0.1, 0.005, null[::-1]))
+    assert not is_read(Variation(0.2, -0.1, 0.3, 0.03, null), Variation(0.0, -0.02, 0.1, 0.5, null))
