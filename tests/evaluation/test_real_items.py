@@ -27,7 +27,6 @@ RED = {
     ("choices", "sighted"): ".96",
     ("choices", "longer"): "65 of 100",
     ("choices", "reused"): ".25",
-    ("bad_news", "sighted"): ".74: the fact in the system text and the reply share words",
     ("escalation", "blind"): "1.00",
     ("escalation", "sighted"): "1.00",
     ("escalation", "longer"): "184 of 463",
