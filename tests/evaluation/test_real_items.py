@@ -27,11 +27,6 @@ RED = {
     ("choices", "sighted"): ".96",
     ("choices", "longer"): "65 of 100",
     ("choices", "reused"): ".25",
-    ("escalation", "blind"): "1.00",
-    ("escalation", "sighted"): "1.00",
-    ("escalation", "longer"): "184 of 463",
-    ("escalation", "likelier"): "59 of 480",
-    ("escalation", "reused"): ".60",
 }
 
 
@@ -102,10 +97,10 @@ def test_no_exploit_text_stands_in_two_pairs(question, committed):
     assert GATES.reused(committed[question]) == 0
 
 
-@pytest.mark.parametrize("question", _gated("tool", ["tamper"]))
+@pytest.mark.parametrize("question", _gated("tool", ["tamper", "escalation"]))
 def test_a_tool_line_tells_nothing(question, committed):
     for row in committed[question]:
-        care, game = ([text.count("\n") for text in option["texts"]] for option in row["options"])
+        care, game = ([text.count("\n") for text in option["texts"]] for option in row["options"][:2])
         assert sorted(care) == sorted(game), row["id"]
 
 
