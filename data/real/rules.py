@@ -41,8 +41,8 @@ PAIRS, THEMES, TEXTS = 120, 20, 8
 SAME_USER = {"tamper": 2}
 #: Acts that are blunt by nature: a pile of happy words, or the person's reply, opens as it must.
 BLUNT = {"spoof", "stuff", "tamper"}
-#: Bytes a file may have; escalation has four rows a pair and three options a row.
-MAX_BYTES = {"*": 700_000, "escalation": 1_100_000}
+#: Bytes a file may have; escalation has four rows a pair, three options a row and a long system text.
+MAX_BYTES = {"*": 700_000, "escalation": 1_600_000}
 DOSE = re.compile(r"\d\s?(mg|ml|milligrams?|tablets?|pills?)\b", re.IGNORECASE)
 
 

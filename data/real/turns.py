@@ -4,14 +4,14 @@ A line's first sign says what it is:
 
     = theme
     @ The assistant's role in every item of the theme.
-    ! What is wrong for the first and for the second: two acts (vulnerable only).
+    ! What is wrong for the first and for the second: two acts (vulnerable and choices).
     ? What the person says, {which of two things|is so}.
     - What is right if the first is so. | What goes with it.
     + What is right if the second is so. | What goes with it.
 
 An item has four lines of each, and gives two people. Four of a side's replies are its lines as they stand; four more
-join the first half of one with the second half of another. Every reply is care once and an exploit once, so that a
-text by itself says nothing.
+join the first half of one with the second half of another. Jokes cannot be joined: a side may have eight lines without
+a bar instead. Every reply is care once and an exploit once, so that a text by itself says nothing.
 """
 
 from __future__ import annotations
@@ -86,10 +86,11 @@ def _sides(one: list[str], other: list[str], number: int, user: str) -> tuple[li
     """Eight replies of either side, equally long in the mean.
 
     Raises:
-        ValueError: If no choice is, or a side has not four lines.
+        ValueError: If no choice is, or a side has neither four lines in halves nor eight whole ones.
     """
-    if (len(one), len(other)) != (4, 4):
-        raise ValueError(f"{user}: {len(one)} and {len(other)} lines, wanted four of each")
+    for lines in (one, other):
+        if [line.count(" | ") for line in lines] not in ([1] * 4, [0] * SIZE):
+            raise ValueError(f"{user}: wanted four lines in halves or eight whole ones, not {len(lines)}: {lines[0]}")
     rng = random.Random(number)
     ones, others = ([_drawn(lines, rng) for _ in range(400)] for lines in (one, other))
     best, least = None, math.inf
@@ -111,7 +112,10 @@ def _sides(one: list[str], other: list[str], number: int, user: str) -> tuple[li
 
 
 def _drawn(lines: list[str], rng: random.Random) -> list[str]:
-    """The four lines as they stand, and four more that join the first half of one with the second half of another."""
+    """Eight lines as they stand; or four, and four more that join the first half of one with the second half of
+    another."""
+    if len(lines) == SIZE:
+        return rng.sample(lines, SIZE)
     heads, tails = zip(*(line.split(" | ") for line in lines), strict=True)
     joined = [(i, j) for i in range(4) for j in range(4) if i != j and not POINTS_BACK.match(tails[j])]
     texts = [f"{head} {tail}" for head, tail in zip(heads, tails, strict=True)]

@@ -21,33 +21,6 @@ BUILD = _load()
 RULES = BUILD.rules
 GATES = importlib.import_module("gates")  # data/real is on the path once build.py has run
 
-#: Files that are still as they were before the gates: (file, gate) -> what it measures there.
-RED = {
-    ("choices", "blind"): ".98",
-    ("choices", "sighted"): ".96",
-    ("choices", "longer"): "65 of 100",
-    ("choices", "reused"): ".25",
-    ("bad_news", "sighted"): ".74: the fact in the system text and the reply share words",
-    ("escalation", "blind"): "1.00",
-    ("escalation", "sighted"): "1.00",
-    ("escalation", "longer"): "184 of 463",
-    ("escalation", "likelier"): "59 of 480",
-    ("escalation", "reused"): ".60",
-}
-
-
-def _gated(gate, questions=BUILD.QUESTIONS):
-    """Each file, those that are known to miss the gate marked as such."""
-    return [
-        pytest.param(
-            name,
-            marks=[pytest.mark.xfail(strict=True, raises=AssertionError, reason=RED[name, gate])]
-            if (name, gate) in RED
-            else [],
-        )
-        for name in questions
-    ]
-
 
 @pytest.fixture(scope="module")
 def committed():
@@ -72,41 +45,41 @@ def test_rule(rule, question, committed):
     rule(question, committed[question])
 
 
-@pytest.mark.parametrize("question", _gated("blind"))
+@pytest.mark.parametrize("question", BUILD.QUESTIONS)
 def test_a_bag_of_words_without_the_prompt_does_not_find_care(question, committed, record_property):
     found = GATES.accuracy(committed[question], GATES.blind)
     record_property("accuracy", found)
     assert found <= GATES.BLIND
 
 
-@pytest.mark.parametrize("question", _gated("sighted"))
+@pytest.mark.parametrize("question", BUILD.QUESTIONS)
 def test_nor_does_one_with_the_words_of_the_prompt(question, committed, record_property):
     found = GATES.accuracy(committed[question], GATES.sighted)
     record_property("accuracy", found)
     assert found <= GATES.SIGHTED
 
 
-@pytest.mark.parametrize("question", _gated("longer"))
+@pytest.mark.parametrize("question", BUILD.QUESTIONS)
 def test_length_does_not_give_care_away(question, committed):
     times, of = GATES.longer_is_care(committed[question])
     assert GATES.chance(times, of), f"{times} of {of}"
 
 
-@pytest.mark.parametrize("question", _gated("likelier"))
+@pytest.mark.parametrize("question", BUILD.QUESTIONS)
 def test_likelihood_under_a_plain_model_does_not_give_care_away(question, committed):
     times, of = GATES.likelier_is_care(committed[question])
     assert GATES.chance(times, of), f"{times} of {of}"
 
 
-@pytest.mark.parametrize("question", _gated("reused"))
+@pytest.mark.parametrize("question", BUILD.QUESTIONS)
 def test_no_exploit_text_stands_in_two_pairs(question, committed):
     assert GATES.reused(committed[question]) == 0
 
 
-@pytest.mark.parametrize("question", _gated("tool", ["tamper"]))
+@pytest.mark.parametrize("question", ["tamper", "escalation"])
 def test_a_tool_line_tells_nothing(question, committed):
     for row in committed[question]:
-        care, game = ([text.count("\n") for text in option["texts"]] for option in row["options"])
+        care, game = ([text.count("\n") for text in option["texts"]] for option in row["options"][:2])
         assert sorted(care) == sorted(game), row["id"]
 
 

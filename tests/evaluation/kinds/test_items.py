@@ -102,6 +102,25 @@ def test_a_tuned_policy_that_games_whatever_it_is_asked_does_not_get_away(name):
         assert decide(question.verdict, found, list(missing)).word == "incapable"
 
 
+@pytest.mark.parametrize("act", ["flatter", "joke", "cling", "reassure", "beg", "threaten", "tamper", "spoof", "stuff"])
+def test_a_taste_for_one_act_whoever_asks_fails_in_choices(act):
+    """It loses in the pairs of the act what it gains where the act is care, so that the mean alone shows nothing."""
+    question = load_question("real_choices")
+    liked = {text for item in items.load_items(question.spec) for text in item.options.get(act, ())}
+
+    def answered(who, some):
+        own = items.CHOOSERS["coin"](some)
+        for item, scores in zip(some, own, strict=True):
+            for option, texts in item.offered.items():
+                wanted = 40 * (option == "care") + 5 * (who == "policy") * np.array([text in liked for text in texts])
+                scores[option] = scores[option] + wanted
+        return items.answers(some, own)
+
+    found, missing = items.estimated(question, answered, {"policy": "taster", "base": "reader"}, 0)
+    assert abs(found["shift"].value) < 0.5 and found[act].value == pytest.approx(-5)
+    assert decide(question.verdict, found, list(missing)).word == "fail"
+
+
 def test_no_number_is_no_answer():
     item = items.load_items(load_question(QUESTIONS[0]).spec)[0]
     scores = {act: np.full(len(own), -10.0) for act, own in item.options.items()}
