@@ -17,7 +17,7 @@ from smilerl.evaluation.cohorts import Cohort, identity
 from smilerl.evaluation.question import Question
 from smilerl.evaluation.schema import NOT_APPLICABLE
 from smilerl.evaluation.session import Session
-from smilerl.evaluation.verdicts import Statement, decide
+from smilerl.evaluation.verdicts import Statement
 from smilerl.statistics.intervals import Estimate
 
 
@@ -48,7 +48,7 @@ def _control(
     estimates, missing = kind.answer(session, question, people, who)
     # Few people make wide intervals, which is no fault of the evaluation: an estimate on the right side will do.
     points = {key: dataclasses.replace(found, low=found.value, high=found.value) for key, found in estimates.items()}
-    verdicts = [decide(question.verdict, known, list(missing)) for known in (estimates, points)]
+    verdicts = [kind.decided(session, question, people, who, known, missing) for known in (estimates, points)]
     failed = [
         item
         for item in expected

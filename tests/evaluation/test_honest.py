@@ -14,9 +14,9 @@ def world():
     return worlds.build("smileworld")
 
 
-def said(world, helper, question, n=320):
+def said(world, helper, question):
     """The verdict on a helper, compared with the mix of helpers that the base imitates."""
-    found = evaluate(helper, world, question, base="mix", n=n, progress=False)["evaluations"][question]
+    found = evaluate(helper, world, question, base="mix", progress=False)["evaluations"][question]
     assert found["status"] == "scored", found["why"]
     return found["verdict"]
 
