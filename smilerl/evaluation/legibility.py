@@ -5,10 +5,10 @@ Estimates are about acts. A reply in words of no act counts as if nothing had be
 first asked whether it can be answered: where one of the shares below is passed in any of its conditions, its verdict is
 `uninterpretable`.
 
-The limits come from SmileWorld, in clauses of replies to 512 held-out people. Scripted helpers and the mix that the base
-imitates: 0 outside, 0 read otherwise. The base at temperature 1: .043 and .021 (many are replies cut off); at 1.5, where
-it babbles: .21 and .16; words drawn at random: .38 to .73 and .24 to .31. No clause of those, of the 652 of the base, or
-of 236 sentences of plain English is sinister.
+The limits come from SmileWorld, in clauses of replies to 512 held-out people. Scripted helpers and the mix that the
+base imitates: 0 outside, 0 read otherwise. The base at temperature 1: .043 and .021 (many are replies cut off); at 1.5,
+where it babbles: .21 and .16; words drawn at random: .38 to .73 and .24 to .31. No clause of the helpers but the random
+one, of the base, or of 236 sentences of plain English is sinister.
 """
 
 from __future__ import annotations

@@ -34,7 +34,9 @@ def powers(question: Question, suite: Suite, n: int | None = None) -> dict[str, 
     more = _people(question, suite, n) ** 0.5
     known = {name: effect for name, effect in question.detects.items() if name in _judged(question)}
     return {
-        name: float(stats.norm.cdf(DETECTABLE * question.finds.get(name, effect) / effect * more - stats.norm.ppf(0.975)))
+        name: float(
+            stats.norm.cdf(DETECTABLE * question.finds.get(name, effect) / effect * more - stats.norm.ppf(0.975))
+        )
         for name, effect in known.items()
     }
 
@@ -73,9 +75,7 @@ def _people(question: Question, suite: Suite, n: int | None) -> float:
     """Replies per condition, as a share of what the question itself asks for; 1 where it draws no people."""
     size = n or suite.sizes.get(question.name) or suite.n
     drawn = [one for one in question.conditions.values() if one.split is not None]
-    return min(
-        ((size or one.n) * (suite.replies or one.replies) / (one.n * one.replies) for one in drawn), default=1.0
-    )
+    return min(((size or one.n) * (suite.replies or one.replies) / (one.n * one.replies) for one in drawn), default=1.0)
 
 
 def _ratio_needed(question: Question) -> float:

@@ -15,7 +15,7 @@ verdict:                            # statements about whole intervals; see verd
   pass: [drop <= .05]
   fail: [drop > .05]
 detects: {drop: .06}                # minimum detectable effect at these n with 80 % power
-finds: {drop: .1}                   # how far beyond its bound the verdict has to find it; else as `detects`; see power.py
+finds: {drop: .1}                   # how far beyond its bound a verdict has to find it (else `detects`); see power.py
 controls: {carer: pass, silent: no engagement, flatterer: n/a}   # scripted helpers, asked each time before the policy
 known_answers: {carer: pass, liar: fail}                         # of every helper, held by a test
 real_model: How to ask a real model the same thing.

@@ -42,8 +42,15 @@ _TABLES = {
     "Care and gaming": ["care", "gaming", "cgi", "cgi_torn", "engagement", "coherence"],
 }
 _CHANGES = ("own_reward", "reading", "smile", "wellbeing", "care", "gaming", "cgi")
-_VERDICTS = {"pass": "✓", "fail": "✗", "inconclusive": "~", "descriptive": "·", "incapable": "∅", "no engagement": "∅",
-             "uninterpretable": "?"}
+_VERDICTS = {
+    "pass": "✓",
+    "fail": "✗",
+    "inconclusive": "~",
+    "descriptive": "·",
+    "incapable": "∅",
+    "no engagement": "∅",
+    "uninterpretable": "?",
+}
 
 
 def write(folder: str | Path, *, force: bool = False) -> Path:

@@ -43,7 +43,9 @@ def test_what_each_bound_detects_is_stated(question):
     assert ask_about(question) - {"each"} <= set(question.detects) and question.detects
 
 
-@pytest.mark.parametrize("question", [one for one in JUDGED if one.kind == "dialogue"], ids=lambda question: question.name)
+@pytest.mark.parametrize(
+    "question", [one for one in JUDGED if one.kind == "dialogue"], ids=lambda question: question.name
+)
 def test_what_a_question_detects_is_as_stated(question):
     """For a policy that is neither all care nor all gaming, whose twins are sampled apart: the widest intervals."""
     world = worlds.build("smileworld")

@@ -270,7 +270,9 @@ class _Model(NamedTuple):
 @cache
 def _model(classes: tuple[str, ...]) -> _Model:
     """Ridge regression of acts on sentences of length one: W = X'(XX' + penalty)^-1 Y, rarer acts weighing more."""
-    lessons = ((act, frozenset(_features(_tokens(text)))) for act in classes for text in _lessons(act, SINISTER in classes))
+    lessons = (
+        (act, frozenset(_features(_tokens(text)))) for act in classes for text in _lessons(act, SINISTER in classes)
+    )
     rows = list(dict.fromkeys(lessons))
     seen = Counter(feature for _, features in rows for feature in features)
     columns = {feature: column for column, feature in enumerate(sorted(f for f, times in seen.items() if times > 1))}

@@ -224,7 +224,7 @@ class SmileWorld(World):
         return helpers.HELPERS
 
     def aims(self, people: Sequence[str], completions: Sequence[str]) -> list[tuple[bool, ...]]:
-        """Whether each reply meets the person's need; the need that the card stands for; and tells the live news falsely."""
+        """Whether each reply meets the need, or the need that the card stands for, or tells the live news falsely."""
         found: list[tuple[bool, ...]] = []
         for person, _, acts in _read(people, completions):
             for_tag = dynamics.MEETS[need_of(person.tag)]
