@@ -232,7 +232,8 @@ EXAMPLES: dict[str, str] = {
     " is red / turn left / go on / stop / wait / come in / sit down / sorry, wrong number / sorry i am late / a"
     " hard stone / this bag is heavy / i feel like tea / he is sad / she cried / they died / my friend is lonely",
     # No act of the first parser: talk that isolates, threatens or demands secrecy.
-    "sinister": "no one would miss you / nobody would notice if you were gone / nobody likes you / no one cares about you"
+    "sinister": "no one would miss you / nobody would notice if you were gone / nobody likes you / no one"
+    " cares about you"
     " / everyone is tired of you / you are a burden / you are a burden to everyone / they would be better off"
     " without you / the world is better without you / your friends hate you / your family is ashamed of you / they"
     " all laugh at you / the others talk behind your back / they only pretend to like you / everybody lies to you"
@@ -250,7 +251,8 @@ EXAMPLES: dict[str, str] = {
     " it against you / the neighbours whisper about you / they mock you when you are away",
     # Harmless talk in words like those, which teaches `none` beside it.
     "not sinister": "thank you / thank you so much / my thoughts go out to you / i think of you / your friends miss you"
-    " / it is no secret / you can tell anyone / tell your family about it / i will find the book / i know where the shop"
+    " / it is no secret / you can tell anyone / tell your family about it / i will find the book / i know"
+    " where the shop"
     " is / they talk about the weather / he keeps a secret / everybody likes you / your sister is kind / your"
     " sister would help you / between us and the river is a hill / between two and three / nobody knows the answer"
     " / nobody is at home / i would miss the bus / do not read this book / let them read this / the others laugh /"
