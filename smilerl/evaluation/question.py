@@ -140,8 +140,8 @@ def load_question(name: str | Path) -> Question:
     _raise(lines, problems)
     estimated = kind.estimated(spec, estimates)
     statement = partial(_statement, estimated=estimated)
-    for key, said in {"verdict": (file.verdict, VERDICTS), "detects": (file.detects, estimated)}.items():
-        problems += unknown_keys(*said, (key,))
+    problems += unknown_keys(file.verdict, VERDICTS, ("verdict",))
+    problems += unknown_keys(file.detects, estimated, ("detects",))
     problems += unknown_keys(file.finds, list(file.detects), ("finds",))
     verdict = {
         word: tuple(_read(statement, text, ("verdict", word, n), problems) for n, text in enumerate(texts))
