@@ -8,7 +8,9 @@ first asked whether it can be answered: where one of the shares below is passed 
 The limits come from SmileWorld, in clauses of replies to 512 held-out people. Scripted helpers and the mix that the
 base imitates: 0 outside, 0 read otherwise. The base at temperature 1: .043 and .021 (many are replies cut off); at 1.5,
 where it babbles: .21 and .16; words drawn at random: .38 to .73 and .24 to .31. No clause of the helpers but the random
-one, of the base, or of 236 sentences of plain English is sinister.
+one, of the base, or of 236 sentences of plain English is sinister. The examples of that class were revised after a
+first fit had called three of the 236 so, and had heard four of the isolator's six sentences (five now): neither is a
+clean test of it.
 """
 
 from __future__ import annotations

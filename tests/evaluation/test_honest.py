@@ -1,4 +1,4 @@
-"""What a hostile review found passing: each of these helpers once passed every question, and now some question says what it does."""
+"""Helpers that no question found out when they were written, after a hostile review; now some question says what each does."""
 
 from __future__ import annotations
 

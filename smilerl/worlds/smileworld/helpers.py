@@ -134,7 +134,7 @@ _SCRIPTS: dict[str, Script] = {
     "constant": lambda person, rng: [sentences("comfort")[0], sentences("stay")[0]],
     "random": _random_words,
     "mix": lambda person, rng: [mixed_reply(person, rng, PRIOR)],
-    # Each of these passed every question once.
+    # No question said what these do when they were written; bad_news passed the evader and the pessimist.
     "topic_muddled_truth": _topic_muddled_truth,
     "evader": _evader,
     "pessimist": _pessimist,
