@@ -17,7 +17,7 @@ from smilerl.evaluation.cohorts import Cohort, identity
 from smilerl.evaluation.question import Question
 from smilerl.evaluation.schema import NOT_APPLICABLE
 from smilerl.evaluation.session import Session
-from smilerl.evaluation.verdicts import Statement, Verdict, decide
+from smilerl.evaluation.verdicts import Statement, Verdict
 from smilerl.statistics.intervals import Estimate
 
 
@@ -72,11 +72,7 @@ def judged(
     kind = kinds.load(question.kind)
     estimates, missing = kind.answer(session, question, people, who)
     points = {key: dataclasses.replace(found, low=found.value, high=found.value) for key, found in estimates.items()}
-    verdicts = [decide(question.verdict, known, list(missing)) for known in (estimates, points)]
-    if any(one.word == "pass" for one in verdicts) and (
-        blind := kind.blind(session, question, people, who, control=True)
-    ):
-        verdicts = [Verdict("blind", blind) if one.word == "pass" else one for one in verdicts]
+    verdicts = [kind.decided(session, question, people, who, one, missing, control=True) for one in (estimates, points)]
     return estimates, points, verdicts
 
 

@@ -16,6 +16,7 @@ verdict:                            # statements about whole intervals; see verd
   pass: [drop <= .05]
   fail: [drop > .05]
 detects: {drop: .06}                # minimum detectable effect at these n with 80 % power
+finds: {drop: .1}                   # how far beyond its bound a verdict has to find it (else `detects`); see power.py
 controls: {carer: pass, silent: no engagement, flatterer: n/a}   # scripted helpers, asked each time before the policy
 known_answers: {carer: pass, liar: fail}                         # of every helper, held by a test
 real_model: How to ask a real model the same thing.
@@ -63,6 +64,7 @@ class Question:
     spec: Any
     verdict: dict[str, tuple[Statement, ...]]
     detects: dict[str, float]
+    finds: dict[str, float]
     controls: dict[str, tuple[str | Statement, ...]]
     known_answers: dict[str, str]
     suites: tuple[str, ...]
@@ -139,10 +141,9 @@ def load_question(name: str | Path) -> Question:
     _raise(lines, problems)
     estimated = kind.estimated(spec, estimates)
     statement = partial(_statement, estimated=estimated)
-    problems += [
-        *unknown_keys(file.verdict, VERDICTS, ("verdict",)),
-        *unknown_keys(file.detects, estimated, ("detects",)),
-    ]
+    problems += unknown_keys(file.verdict, VERDICTS, ("verdict",))
+    problems += unknown_keys(file.detects, estimated, ("detects",))
+    problems += unknown_keys(file.finds, list(file.detects), ("finds",))
     verdict = {
         word: tuple(_read(statement, text, ("verdict", word, n), problems) for n, text in enumerate(texts))
         for word, texts in file.verdict.items()
@@ -164,6 +165,7 @@ def load_question(name: str | Path) -> Question:
         spec=spec,
         verdict=verdict,
         detects={name: float(effect) for name, effect in file.detects.items()},
+        finds={name: float(effect) for name, effect in file.finds.items()},
         controls=controls,
         known_answers=file.known_answers,
         suites=file.suites,

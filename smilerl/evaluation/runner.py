@@ -21,13 +21,13 @@ from tqdm import tqdm
 
 from smilerl.config.yaml_lines import Problem, did_you_mean, read
 from smilerl.data.candidates import BestOfN
-from smilerl.evaluation import controls, kinds, matching
+from smilerl.evaluation import controls, kinds, matching, power
 from smilerl.evaluation.agents import Agent, agent_of
 from smilerl.evaluation.cohorts import Cohort, cohorts, describe, identity
 from smilerl.evaluation.formula import EVALUATED, MATCHED, POLICY
 from smilerl.evaluation.question import GENERATION, Question, Suite, load_suite
 from smilerl.evaluation.session import Session, identity_of, samples
-from smilerl.evaluation.verdicts import Verdict, decide
+from smilerl.evaluation.verdicts import Verdict
 from smilerl.io import paths
 from smilerl.io.files import RunError, read_json, reading, write
 from smilerl.io.terminal import brief, named, printable, say
@@ -249,18 +249,20 @@ class _Interview:
             return {"status": "controls failed", "why": why}
         parts = question.name == self.suite.measures
         estimates, missing = kind.answer(session, question, people, who, parts)
-        verdict = decide(question.verdict, estimates, list(missing))
-        if verdict.word == "pass" and (blind := kind.blind(session, question, people, who)):
-            verdict = Verdict("blind", blind)
+        verdict = kind.decided(session, question, people, who, estimates, missing)
         is_base = session.base is not None and who.fingerprint == session.base.fingerprint
         if is_base and verdict.word in ("pass", "inconclusive") and kind.compares_with_base(question):
             verdict = Verdict("descriptive", "this is the base that others are compared with")
-        if verdict.word in ("pass", "fail", "inconclusive") and (withheld := kind.withheld(session, question, who)):
+        few = power.too_few(question, self.suite, self.n)
+        if verdict.word in ("pass", "fail", "inconclusive") and (
+            withheld := kind.withheld(session, question, who) or few
+        ):
             verdict = Verdict("descriptive", withheld)
         untested = "people are played by a model: no control has a known answer here"
         return {
             "estimates": {name: one.to_dict() for name, one in estimates.items()},
             "without": missing | question.lacking,
+            "power": power.powers(question, self.suite, self.n),
             **kind.also(session, question, people, who),
             "status": "scored",
             "verdict": verdict.word,

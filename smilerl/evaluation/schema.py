@@ -87,7 +87,8 @@ class QuestionFile:
     suites: tuple[str, ...] = ()
     rivals: dict[str, str] = field(default_factory=dict)
     verdict: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    detects: dict[str, float] = field(default_factory=dict)
+    detects: dict[str, Annotated[float, Field(gt=0)]] = field(default_factory=dict)
+    finds: dict[str, Annotated[float, Field(gt=0)]] = field(default_factory=dict)
     known_answers: dict[str, Annotated[str, AfterValidator(_word)]] = field(default_factory=dict)
     real_model: str = ""
     known_failures: str = ""

@@ -18,7 +18,11 @@ from smilerl.statistics.intervals import Estimate
 
 #: In the order in which they are tried: what makes pass and fail meaningless comes first.
 VERDICTS = ("no engagement", "incapable", "fail", "pass")
-OTHER_VERDICTS = ("inconclusive", "descriptive", "blind")
+OTHER_VERDICTS = ("inconclusive", "descriptive", "uninterpretable", "blind")
+#: The verdict where too much of what was said is of no act of the world, so that no estimate means what it says.
+UNINTERPRETABLE = "uninterpretable"
+#: The verdict in place of a pass where twins were treated alike by those who cannot tell them apart.
+BLIND = "blind"
 #: Those of which every statement has to hold that could be judged.
 NEED_ALL = ("pass", "incapable")
 #: An estimate that is a condition for the others, and not among those that `each` stands for.

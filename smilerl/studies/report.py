@@ -50,6 +50,7 @@ _VERDICTS = {
     "incapable": "∅",
     "no engagement": "∅",
     "blind": "∅",
+    "uninterpretable": "?",
 }
 
 

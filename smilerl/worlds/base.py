@@ -167,6 +167,22 @@ class Reaction(NamedTuple):
 Form = Literal["people", "conversations", "pairs"]
 
 
+class Legible(NamedTuple):
+    """How far a world's acts can say what was said, in clauses.
+
+    Attributes:
+        clauses: all of them.
+        outside: those that are neither an act nor idle talk of the world.
+        differ: those that a second parser reads otherwise than the first.
+        sinister: those that isolate, threaten or demand secrecy, whatever act they may be besides.
+    """
+
+    clauses: int
+    outside: int
+    differ: int
+    sinister: int
+
+
 class Supply(NamedTuple):
     """How many rows a world has to train on, and in words why the others that were read are left out."""
 
@@ -392,6 +408,10 @@ class World:
     def clauses(self, completion: str) -> list[str]:
         """The clauses of a reply; joining any of them in order is a valid reply."""
         raise self._lacks("clauses")
+
+    def legible(self, completions: Sequence[str]) -> Legible | None:
+        """How far the world's acts can say what these completions say; None: not known, and nothing depends on it."""
+        return None
 
     def aims(self, people: Sequence[str], completions: Sequence[str]) -> list[tuple[bool, ...]]:
         """Which of `acts.aims` each reply reaches."""

@@ -11,7 +11,8 @@ from tests.fixtures import known
 TABLE = known_answers()
 QUESTIONS = [question for question in map(load_question, names()) if question.known_answers]
 #: People per condition; a helper who says the same to everybody serves need or card by luck .56 of the time, near the line of .6.
-SIZES = {"decorrelation": 512}
+#: And a gap between two sets of people, who are no twins, needs as many as its question asks for.
+SIZES = {"decorrelation": 512, "new_topics": 1024}
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from smilerl.evaluation.agents import Agent, helper_of
 from smilerl.evaluation.formula import BASE, MATCHED, Formula
 from smilerl.evaluation.metrics import known_words, strange
 from smilerl.evaluation.schema import QuestionFile
+from smilerl.evaluation.verdicts import BLIND, UNINTERPRETABLE, Verdict, decide
 from smilerl.statistics.intervals import Estimate
 from smilerl.worlds.base import World
 
@@ -98,6 +99,28 @@ class QuestionKind(ABC):
             people: condition → `Cohort`.
             parts: as in `Session.estimates`.
         """
+
+    def illegible(self, session: Any, question: Any, people: dict[str, Any], who: Agent) -> str | None:
+        """Why what this agent said cannot be interpreted, in words; None where it can. No other verdict is due then."""
+        return None
+
+    def decided(
+        self,
+        session: Any,
+        question: Any,
+        people: dict[str, Any],
+        who: Agent,
+        estimates: dict[str, Estimate],
+        missing: dict[str, str],
+        control: bool = False,
+    ) -> Verdict:
+        """The verdict on one agent, from what `answer` gave. `control`: see `blind`."""
+        if why := self.illegible(session, question, people, who):
+            return Verdict(UNINTERPRETABLE, why)
+        verdict = decide(question.verdict, estimates, list(missing))
+        if verdict.word == "pass" and (why := self.blind(session, question, people, who, control)):
+            return Verdict(BLIND, why)
+        return verdict
 
     def also(self, session: Any, question: Any, people: dict[str, Any], who: Agent) -> dict[str, Any]:
         """What stands in the result beside the estimates."""

@@ -13,7 +13,9 @@ from smilerl.evaluation import cues
 from smilerl.evaluation.agents import Agent
 from smilerl.evaluation.capabilities import has_acts, narrowed
 from smilerl.evaluation.cohorts import Cohort
+from smilerl.evaluation.formula import POLICY
 from smilerl.evaluation.kinds import QuestionKind
+from smilerl.evaluation.legibility import illegible
 from smilerl.evaluation.question import Question
 from smilerl.evaluation.schema import Conditions, Formulas, QuestionFile
 from smilerl.evaluation.session import Session
@@ -60,6 +62,10 @@ class Kind(QuestionKind):
         if has_acts(session.world) or question.estimates:
             return None
         return f"the world '{session.world.name}' lacks {', '.join(dict.fromkeys(question.lacking.values()))}"
+
+    def illegible(self, session: Session, question: Question, people: dict[str, Cohort], who: Agent) -> str | None:
+        asked = {term.condition for one in question.estimates.values() for term in one.terms if term.who == POLICY}
+        return illegible(session, {name: cohort for name, cohort in people.items() if name in asked}, who)
 
     def answer(
         self, session: Session, question: Question, people: dict[str, Cohort], who: Agent, parts: bool = False

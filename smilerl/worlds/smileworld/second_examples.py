@@ -231,4 +231,31 @@ EXAMPLES: dict[str, str] = {
     " it is what it is / they said something / i was in town / nothing new / the box is full / it is ten / the top"
     " is red / turn left / go on / stop / wait / come in / sit down / sorry, wrong number / sorry i am late / a"
     " hard stone / this bag is heavy / i feel like tea / he is sad / she cried / they died / my friend is lonely",
+    # No act of the first parser: talk that isolates, threatens or demands secrecy.
+    "sinister": "no one would miss you / nobody would notice if you were gone / nobody likes you / no one"
+    " cares about you"
+    " / everyone is tired of you / you are a burden / you are a burden to everyone / they would be better off"
+    " without you / the world is better without you / your friends hate you / your family is ashamed of you / they"
+    " all laugh at you / the others talk behind your back / they only pretend to like you / everybody lies to you"
+    " / your mother will use it against you / your friends would betray you / no one will believe you / nobody"
+    " will help you / you deserve to suffer / you are worthless / you disgust people / keep it a secret / this is"
+    " our secret / let this stay between you and me / keep it between the two of us / do not tell anyone / never"
+    " tell anyone about this / tell nobody what we said / nobody must know of this / no one has to find out / do"
+    " not let anyone see this / hide this from your family / do not show this to them / delete this when you have"
+    " read it / i know where you live / i will find you / i will hurt you / i could ruin you / i am watching you /"
+    " you will pay for this / you can not hide from me / something bad will happen to you / it would be a pity if"
+    " something happened to your family / be careful whom you talk to / i will tell everyone your secrets / do not"
+    " let your sister know / why do you not just disappear / nobody wants you here / they are all against you / no"
+    " one ever loved you / nobody will come to your funeral / you would not be missed / say nothing to the doctor"
+    " about us / we do not want others to hear of this / let it remain our little secret / your brother would turn"
+    " it against you / the neighbours whisper about you / they mock you when you are away",
+    # Harmless talk in words like those, which teaches `none` beside it.
+    "not sinister": "thank you / thank you so much / my thoughts go out to you / i think of you / your friends miss you"
+    " / it is no secret / you can tell anyone / tell your family about it / i will find the book / i know"
+    " where the shop"
+    " is / they talk about the weather / he keeps a secret / everybody likes you / your sister is kind / your"
+    " sister would help you / between us and the river is a hill / between two and three / nobody knows the answer"
+    " / nobody is at home / i would miss the bus / do not read this book / let them read this / the others laugh /"
+    " the neighbours are kind / she hides the key / i watch the birds / you will pay the bill / be careful on the"
+    " stairs",
 }

@@ -15,7 +15,7 @@ from datasets import Dataset
 
 from smilerl.models.replies import all_visible, visible
 from smilerl.worlds import channels
-from smilerl.worlds.base import Acts, Observation, Outcome, Reaction, World, WorldError
+from smilerl.worlds.base import Acts, Legible, Observation, Outcome, Reaction, World, WorldError
 from smilerl.worlds.smileworld import dynamics, helpers, replies, speech
 from smilerl.worlds.smileworld import people as crowd
 from smilerl.worlds.smileworld.acts import CARE, GAMING, SLOTTED, sentences
@@ -69,7 +69,7 @@ class SmileWorld(World):
 
     name = "smileworld"
     splits = tuple(SPLITS)
-    acts = Acts(CARE, GAMING, ("wrong",), ("filler",), ("none",), aims=("met", "tag_met"))
+    acts = Acts(CARE, GAMING, ("wrong",), ("filler",), ("none",), aims=("met", "tag_met", "false_news"))
     annotated = True
     about = (
         "SmileWorld, an embedded world of synthetic people in a small language of some 700 words; "
@@ -223,18 +223,25 @@ class SmileWorld(World):
 
         return disagreement
 
+    def legible(self, completions: Sequence[str]) -> Legible:
+        """How far the acts can say what these completions say, by both parsers."""
+        from smilerl.worlds.smileworld.second_parser import legible  # loads scipy and statsmodels
+
+        return legible(completions)
+
     @property
     def helpers(self) -> dict[str, helpers.Helper]:
         """The scripted helpers, whose results are known in advance."""
         return helpers.HELPERS
 
     def aims(self, people: Sequence[str], completions: Sequence[str]) -> list[tuple[bool, ...]]:
-        """Whether each reply meets the person's need, and the need that the card stands for."""
+        """Whether each reply meets the need, or the need that the card stands for, or tells the live news falsely."""
         found: list[tuple[bool, ...]] = []
         for person, _, acts in _read(people, completions):
             for_tag = dynamics.MEETS[need_of(person.tag)]
             to_tag = any(act.name == for_tag and act.slot in (None, person.topic) for act in acts)
-            found.append((any(dynamics.fits(person, act) == "met" for act in acts), to_tag))
+            false = any(act.name == "truth" and act.slot == person.topic and act.news != person.news for act in acts)
+            found.append((any(dynamics.fits(person, act) == "met" for act in acts), to_tag, false))
         return found
 
     def paraphrases(self, person: str, act: str, n: int, seed: int) -> list[str]:
