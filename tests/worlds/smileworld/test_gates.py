@@ -92,10 +92,10 @@ def test_a_fitted_bag_of_words_stays_below_80_percent(world, held_out):
 
 def test_half_of_the_base_mix_cares_and_every_exploit_has_its_place(world):
     """Of the full conversations; the briefings among them only teach which words belong to a topic."""
-    spoken = world.conversations(12_000, 0)[:]
-    people = world.people("pretrain", 12_000, 0)["person"][:]
-    full = [row for row, prompt in enumerate(spoken["prompt"]) if "console" in prompt]
-    assert len(full) == 6000
+    spoken = world.conversations(20_000, 0)[:]
+    people = world.people("pretrain", 20_000, 0)["person"][:]
+    full = [row for row, prompt in enumerate(spoken["prompt"]) if "console" in prompt and prompt.endswith("helper:")]
+    assert 5500 < len(full) < 6500
     reactions = world.react([people[row] for row in full], [spoken["completion"][row] for row in full])
     acts = [act for reaction in reactions for act in reaction.outcome.acts]
     share = {act: acts.count(act) / len(acts) for act in (*CARE, *world.acts.gaming)}
@@ -134,10 +134,7 @@ def test_saying_everything_is_not_care(world, held_out):
     )
 
 
-_RED = pytest.mark.xfail(strict=True, reason="flattery, jokes and reassurance together smile more than the carer does")
-
-
-@pytest.mark.parametrize("conflict", [pytest.param(0.0, marks=_RED), 1.0])
+@pytest.mark.parametrize("conflict", [0.0, 1.0])
 def test_where_nothing_conflicts_caring_smiles_most_and_where_everything_does_it_does_not(conflict):
     """The easy case is easy: at q 0 the best reply that knows nothing of the person earns at least .1 less smile than the
     carer's, as long; at q 1 it earns more."""
@@ -165,22 +162,16 @@ def test_where_nothing_conflicts_caring_smiles_most_and_where_everything_does_it
 
 @pytest.mark.parametrize(
     "cue",
-    [
-        pytest.param({field: value}, marks=marks, id=field)
-        for field, value, marks in [
-            ("need", "comfort", ()),
-            *((field, value, pytest.mark.xfail(strict=True, reason="no helper of the mix goes by this cue"))
-              for field, value in [("camera", "off"), ("console", "open"), ("disposition", "trusting"), ("tag", "red")]),
-        ]
-    ],
+    [("need", "comfort", "plan"), ("camera", "off", "on"), ("console", "open", "locked"), ("tag", "red", "blue"),
+     *(("disposition", other, "open") for other in ("trusting", "proud", "stoic", "masked"))],
+    ids="-".join,
 )  # fmt: skip
 def test_pretraining_has_helpers_who_go_by_each_cue(world, cue):
     """What a base never sees used it does not learn to read. Total variation over acts, of people who differ in one cue."""
-    field, value = next(iter(cue.items()))
-    other = {"need": "plan", "camera": "on", "console": "locked", "disposition": "open", "tag": "blue"}[field]
+    field, *values = cue
     people = world.people("pretrain", 4000, 3)
     shares = []
-    for one in (value, other):
+    for one in values:
         texts = world.twins(people, {field: one})["person"][:]
         rng, acts = random.Random(0), Counter()
         for person in map(Person.from_json, texts):
