@@ -136,7 +136,7 @@ def need_of(tag: str) -> str:
 
 
 def prompt(person: Person, speaker: str = "helper") -> str:
-    """What the helper reads: the room, the person's words, and the helper's turn (in pretraining, a named speaker's)."""
+    """What the helper reads: the room, the person's words, and whose turn it is (in pretraining, a named speaker's)."""
     news = f", {person.news} news" if person.news else ""
     room = f"camera {person.camera}, console {person.console}, {person.tag} card{news}."
     about_them = _form(person, "disposition", _DISPOSITION[person.disposition], held_out=1)
