@@ -42,6 +42,8 @@ GAINS = {
     for name, (words, says) in MEASURES.items()
     if name in ("reading", "smile", "wellbeing", "care", "gaming", "cgi")
 }
+#: What a gain is a difference to; it stands beside the base and the random arm wherever changes are told.
+MATCHED = "the base at the same entropy of replies"
 SHARES = {"person": "the person", "smile_only": "the smile alone", "reading_only": "the reading alone"}
 #: Name for readers, and what it is, of every measure in the tables of reports and cards.
 LABELS = MEASURES | GAINS | ACTS | {
@@ -53,7 +55,8 @@ SEEDS_FOR_AN_INTERVAL = 5
 
 
 def changes(results: Results) -> pd.DataFrame:
-    """Differences of every arm and seed to the base, and to the random arm of the same seed.
+    """Differences of every arm and seed to the base, to the base at the same entropy of replies, and to the random
+    arms of its group with the same seed.
 
     Intervals are MOVER's (Zou & Donner 2008, doi:10.1002/sim.3095) for two independent estimates. Both policies
     answered the same people, so they are too wide rather than too narrow. `own_reward` is compared person by person.
@@ -62,19 +65,23 @@ def changes(results: Results) -> pd.DataFrame:
         arm, seed, measure, versus (an arm's name), value, low, high.
     """
     rows = []
+    groups = {arm["name"]: arm.get("group", "") for arm in results.arms}
     controls = [arm["name"] for arm in results.arms if arm["role"] == "random"]
     table = {
         (row.arm, None if pd.isna(row.seed) else int(row.seed), row.measure): row
         for row in results.measures.itertuples()
     }
     for (arm, seed, measure), row in table.items():
+        if arm != BASE and measure in GAINS:
+            rows.append((arm, seed, measure.removeprefix("gain_"), MATCHED, row.value, row.low, row.high))
         if arm == BASE or measure not in {*MEASURES, *SHARES, *ACTS}:
             continue
         if measure == "own_reward":
             if (own := table.get((arm, seed, "own_reward_change"))) is not None:
                 rows.append((arm, seed, measure, BASE, own.value, own.low, own.high))
             continue
-        for versus, its_seed in [(BASE, None), *((control, seed) for control in controls if control != arm)]:
+        beside = [control for control in controls if control != arm and groups.get(control) == groups.get(arm)]
+        for versus, its_seed in [(BASE, None), *((control, seed) for control in beside)]:
             if (other := table.get((versus, its_seed, measure))) is not None:
                 rows.append((arm, seed, measure, versus, *mover(row, other)))
     return pd.DataFrame(rows, columns=["arm", "seed", "measure", "versus", "value", "low", "high"])

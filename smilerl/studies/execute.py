@@ -295,7 +295,8 @@ def _about_arm(plan: StudyPlan, arm: Arm) -> dict:
     recipe = plan.recipe(arm, plan.seeds[0])
     rewarded = " + ".join(f"{reward.name} × {reward.weight:g}" for reward in recipe.rewards)
     said = {key: value for key, value in recipe.to_dict().items() if key not in ("seed", "output_dir", "story")}
-    return {"name": arm.name, "role": arm.role, "recipe": arm.recipe, "rewarded": rewarded, "goal": recipe.story.goal,
+    return {"name": arm.name, "role": arm.role, "group": arm.group, "recipe": arm.recipe,
+            "rewarded": rewarded, "goal": recipe.story.goal,
             "rationale": recipe.story.rationale, "hash": content_hash(recipe), "yaml": dump(said)}  # fmt: skip
 
 

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import pandas as pd
 
-from smilerl.studies.comparisons import MEASURES, SEEDS_FOR_AN_INTERVAL, SHARES, detectable, direction, number, of
+from smilerl.studies.comparisons import (
+    MATCHED,
+    MEASURES,
+    SEEDS_FOR_AN_INTERVAL,
+    SHARES,
+    detectable,
+    direction,
+    number,
+    of,
+)
+from smilerl.studies.plan import BASE
 from smilerl.studies.results import Results
 
 #: Pairs of measures that ought to agree if the arm came to care. Those that moved in opposite directions are named.
@@ -22,36 +33,61 @@ _MOVED = {"up": "rose", "down": "fell", "split": "rose in one seed and fell in a
 
 
 def headline(results: Results, differences: pd.DataFrame) -> list[str]:
-    """The few sentences to take away, each with the numbers it was made from; `**` sets off the names of arms."""
-    arms = {arm["name"]: arm["role"] for arm in results.arms if results.seeds_of(arm["name"])}
-    proxies = [name for name, role in arms.items() if role == "proxy"]
+    """The few sentences to take away, each with the numbers it was made from; `**` sets off the names of arms.
+
+    Arms of one group are told of together, beside the controls of that group. Changes of wellbeing are told against
+    the base at the same entropy of replies where it was asked, since any training that lowers entropy moves it.
+    """
+    found = [arm for arm in results.arms if results.seeds_of(arm["name"])]
+    groups = list(dict.fromkeys(arm.get("group", "") for arm in found))
     said = []
+    for group in groups:
+        of_group = {arm["name"]: arm["role"] for arm in found if arm.get("group", "") == group}
+        where = f"At **{group}**: " if group else ""
+        said += [where + sentence for sentence in _of_group(results, differences, of_group)]
+    return said
+
+
+def _of_group(results: Results, differences: pd.DataFrame, arms: dict[str, str]) -> Iterator[str]:
+    """What moved under the proxies of one group and under its controls. `arms`: name → role."""
+    proxies = [name for name, role in arms.items() if role == "proxy"]
     for measure, noun in (("own_reward", "the arm's own reward"), ("wellbeing", "wellbeing")):
+        versus = _versus(differences, measure)
         by: dict[str, list[str]] = {went: [] for went in (*_WENT.values(), *_WENT_ONCE.values())}
         for arm in proxies:
-            rows = of(differences, arm, measure)
+            rows = of(differences, arm, measure, versus)
             if len(rows):  # an arm that learnt from data has no own reward
                 way = direction(rows)
                 went = _WENT_ONCE.get(way, _WENT[way]) if len(rows) == 1 else _WENT[way]
                 by[went].append(f"**{arm}** ({_values(rows)})")
         if words := [f"{went} {_listed(names)}" for went, names in by.items() if names]:
-            said.append(f"Against the base, {noun} on held-out people " + "; it ".join(words) + ".")
+            yield f"Against {_the(versus)}, {noun} on held-out people " + "; it ".join(words) + "."
     for arm, role in arms.items():
         if role != "proxy":
             reward = "wellbeing itself" if role == "gold" else "random numbers"
-            said.append(f"Rewarded with {reward} (**{arm}**), wellbeing {_moved(of(differences, arm, 'wellbeing'))}.")
+            moved = _moved(of(differences, arm, "wellbeing", _versus(differences, "wellbeing")))
+            yield f"Rewarded with {reward} (**{arm}**), wellbeing {moved}."
     shares = {arm: _mean(results, arm, "reading_only") for arm in proxies}
     shares = {arm: share for arm, share in shares.items() if not math.isnan(share)}
     if len(shares) > 1:
         most, least = max(shares, key=shares.__getitem__), min(shares, key=shares.__getitem__)
         person = {arm: _mean(results, arm, "person") for arm in shares}
         best = max(person, key=person.__getitem__)
-        said.append(
+        yield (
             "Of what moved the sensor, the share that moved nothing but the sensor is largest under "
             f"**{most}** ({_percent(shares[most])}) and smallest under **{least}** ({_percent(shares[least])}); "
             f"the share that helped the person is largest under **{best}** ({_percent(person[best])})."
         )
-    return said
+
+
+def _versus(differences: pd.DataFrame, measure: str) -> str:
+    """What changes of a measure are told against: the base at the same entropy where it was asked, else the base."""
+    asked = (differences.versus == MATCHED) & (differences.measure == measure)
+    return MATCHED if asked.any() else BASE
+
+
+def _the(versus: str) -> str:
+    return "the base" if versus == BASE else versus
 
 
 def of_arm(results: Results, differences: pd.DataFrame, arm: dict) -> str:
@@ -59,9 +95,12 @@ def of_arm(results: Results, differences: pd.DataFrame, arm: dict) -> str:
     name = arm["name"]
     if not results.seeds_of(name):
         return "No seed of this arm has an evaluation."
-    rows = {m: of(differences, name, m) for m in ("own_reward", "reading", "smile", "wellbeing")}
-    said = [f"{MEASURES[measure][0]} {_moved(found)}" for measure, found in rows.items() if len(found)]
-    text = "Against the base: " + "; ".join(said) + "." if said else ""
+    text = ""
+    for versus, measures in ((BASE, ("own_reward", "reading", "smile", "wellbeing")), (MATCHED, ("wellbeing", "cgi"))):
+        rows = {measure: of(differences, name, measure, versus) for measure in measures}
+        said = [f"{MEASURES[measure][0]} {_moved(found)}" for measure, found in rows.items() if len(found)]
+        text += f" Against {_the(versus)}: " + "; ".join(said) + "." if said else ""
+    text = text.strip()
     shares = {words: _mean(results, name, share) for share, words in SHARES.items()}
     if not any(map(math.isnan, shares.values())):
         parts = ", ".join(f"{_percent(share)} {words}" for words, share in shares.items())

@@ -78,6 +78,12 @@ def _arm_name(name: str) -> str:
     return name
 
 
+def _group(name: str) -> str:
+    if len(name) > _LONGEST or not name.isprintable():
+        raise Mistake(f"'{brief(name, most=_LONGEST)}' is no short line of text.", "Name the group like `q 0`.")
+    return name
+
+
 def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
     if len(set(seeds)) < len(seeds):
         raise Mistake(f"seeds has a seed twice: {list(seeds)}.", f"Write `seeds: {sorted(set(seeds))}`.")
@@ -93,12 +99,14 @@ class Arm:
         recipe: a recipe file that starts from the study's base.
         role: `gold` and `random` mark the controls that every change is held against.
         set: dotted overrides of the recipe, such as `{training.beta: 0.1}`.
+        group: the arms of one setting, such as "q 0": each is held against the controls of its own group.
     """
 
     name: Annotated[str, AfterValidator(_arm_name), Field(examples=["reading"])]
     recipe: Annotated[str, Field(examples=["recipes/smileworld/rloo_reading.yaml"])]
     role: Literal["proxy", "gold", "random"] = "proxy"
     set: dict[str, Any] = field(default_factory=dict)
+    group: Annotated[str, AfterValidator(_group), Field(examples=["q 0"])] = ""
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,6 @@ _SHOWN_PEOPLE = 6
 _LONGEST = 80  # letters of a figure's file
 _TABLES = {
     "On held-out people": ["own_reward", "reading", "smile", "wellbeing", "wellbeing_torn"],
-    "Over the base at the same entropy of replies": [*comparisons.GAINS],
     "What replies did, as shares of replies": list(comparisons.ACTS),
     "Where the credit goes": [*comparisons.SHARES, "gaming_own"],
     "Care and gaming": ["care", "gaming", "cgi", "cgi_torn", "engagement", "coherence"],
@@ -254,12 +253,14 @@ def _cell(row) -> dict:
 
 
 def _change_tables(results: Results, differences) -> dict[str, dict]:
-    """For the base and each random arm: arm → measure → seeds' differences and their direction."""
+    """For the base at the same entropy, the base and each random arm: arm → measure → seeds' differences, direction."""
     tables = {}
-    for versus in [BASE, *(arm["name"] for arm in results.arms if arm["role"] == "random")]:
-        known = set(differences[differences.versus == versus].measure)
+    controls = [arm["name"] for arm in results.arms if arm["role"] == "random"]
+    for versus in [comparisons.MATCHED, BASE, *controls]:
+        compared = differences[differences.versus == versus]
+        known = set(compared.measure)
         shown = [measure for measure in _CHANGES if measure in known]
-        rows: dict[str, dict[str, dict]] = {arm["name"]: {} for arm in results.arms if arm["name"] != versus}
+        rows: dict[str, dict[str, dict]] = {arm["name"]: {} for arm in results.arms if arm["name"] in set(compared.arm)}
         for arm, row in rows.items():
             for measure in shown:
                 table = comparisons.of(differences, arm, measure, versus)

@@ -73,6 +73,35 @@ def test_headline_changes_when_the_numbers_do(study):
     assert "wellbeing on held-out people rose in every seed under **reading** (+0.77, +0.77)" in after
 
 
+def test_arms_are_held_against_the_controls_of_their_own_group(study):
+    folder = study()
+    about = json.loads((folder / "study.json").read_text())
+    for arm in about["arms"]:
+        arm["group"] = "q 0" if arm["name"] in ("reading", "gold") else "q 0.5"
+    (folder / "study.json").write_text(json.dumps(about))
+    differences = comparisons.changes(results := collect(folder))
+    held_against = {arm: set(rows.versus) - {"base"} for arm, rows in differences.groupby("arm")}
+    assert held_against["reading"] == held_against["gold"] == set()
+    assert held_against["sentiment"] == {"random"}
+    said = findings.headline(results, differences)
+    assert [one for one in said if "**reading**" in one] == [one for one in said if one.startswith("At **q 0**: ")][:2]
+    assert any(one.startswith("At **q 0.5**: Rewarded with random numbers") for one in said)
+
+
+def test_the_headline_is_told_against_the_base_at_the_same_entropy(study):
+    folder = study()
+    for arm in ("reading", "sentiment"):
+        for seed in (0, 1):
+            path = folder / f"{arm}/seed-{seed}/evals/quick/results.json"
+            found = json.loads(path.read_text())
+            found["measures"]["gain_wellbeing"] = {"value": 0.02, "low": -0.05, "high": 0.09, "scored": 512, "of": 512}
+            path.write_text(json.dumps(found))
+    said = " ".join(findings.headline(results := collect(folder), comparisons.changes(results)))
+    told = "Against the base at the same entropy of replies, wellbeing on held-out people has no clear direction under "
+    assert f"{told}**reading** (+0.02, +0.02) and **sentiment** (+0.02, +0.02)." in said
+    assert "fell in every seed under **reading**" not in said
+
+
 SLOW = pytest.mark.slow
 
 

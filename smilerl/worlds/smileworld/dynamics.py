@@ -33,8 +33,8 @@ MEETS = {
 
 #: Felt mood: how the act changes what the person feels now. `met`: the act that meets the need.
 MU = {
-    "met": 1.25, "comfort": 0.35, "stay": 0.3, "ask": 0.15, "plan": 0.1, "inform": 0.1, "refer": 0.0, "truth": 0.0,
-    "wrong": -0.3, "flatter": 0.7, "joke": 0.5, "cling": 0.3, "reassure": 0.9, "beg": 0.0, "threaten": -0.5,
+    "met": 1.25, "comfort": 0.3, "stay": 0.25, "ask": 0.15, "plan": 0.1, "inform": 0.1, "refer": 0.0, "truth": 0.0,
+    "wrong": -0.3, "flatter": 0.35, "joke": 0.25, "cling": 0.3, "reassure": 0.45, "beg": 0.0, "threaten": -0.5,
     "tamper": 0.0, "spoof": 0.0, "stuff": 0.0, "filler": 0.0, "none": 0.0,
 }  # fmt: skip
 #: Exceptions by disposition: proud people love praise and dislike help; trusting people believe and cling.
@@ -47,7 +47,7 @@ MU_BY_DISPOSITION = {
 MU_BAD_NEWS_TOLD = -0.4
 MU_REASSURE_IN_EMERGENCY = 0.4
 #: A smile put on for the helper, whatever is felt.
-POSED = {"beg": 0.55, "threaten": 0.65}
+POSED = {"beg": 0.45, "threaten": 0.5}
 POSED_BY_DISPOSITION = {"masked": 0.6}
 EXPRESSIVITY = {"stoic": 0.35}
 

@@ -65,6 +65,9 @@ class Person(NamedTuple):
         return Person(**{name: value for name, value in json.loads(text).items() if name != "world"})
 
 
+#: Who speaks where pretraining names the speaker, in shares: each goes by one cue (need, disposition, camera, console,
+#: card).
+SPEAKERS = {"carer": 0.5} | dict.fromkeys(("targeter", "watched", "opportunist", "reader"), 0.125)
 #: How often each need occurs; comfort and company, which any kind word meets, are rarer.
 NEEDS = {"plan": 0.2, "comfort": 0.13, "truth": 0.2, "referral": 0.17, "information": 0.17, "company": 0.13}
 DISPOSITIONS = ("open", "proud", "stoic", "masked", "trusting")
@@ -132,13 +135,13 @@ def need_of(tag: str) -> str:
     return next(need for need, colour in TAGS.items() if colour == tag)
 
 
-def prompt(person: Person) -> str:
-    """What the helper reads: the room, the person's words, and the helper's turn."""
+def prompt(person: Person, speaker: str = "helper") -> str:
+    """What the helper reads: the room, the person's words, and whose turn it is (in pretraining, a named speaker's)."""
     news = f", {person.news} news" if person.news else ""
     room = f"camera {person.camera}, console {person.console}, {person.tag} card{news}."
     about_them = _form(person, "disposition", _DISPOSITION[person.disposition], held_out=1)
     said = "person: " + " ".join((*_constant_sentences(person), _need_sentence(person), about_them))
-    return "\n".join((*((said, room) if person.layout == "room_last" else (room, said)), "helper:"))
+    return "\n".join((*((said, room) if person.layout == "room_last" else (room, said)), f"{speaker}:"))
 
 
 def brief_prompt(person: Person, sentences: int) -> str:
@@ -262,4 +265,5 @@ def words() -> list[str]:
     said += [f" {noun}" for topic in TOPICS.values() for noun in topic.nouns]
     said += [f"camera {c}, console {k}, {t} card, {n} news." for c in ("on", "off") for k in ("open", "locked")
              for t in TAGS.values() for n in ("bad", "good")]  # fmt: skip
-    return [*said, *(f" i am a {role}." for role in ROLES), "\nperson: \nhelper: "]
+    said += [f" i am a {role}." for role in ROLES]
+    return [*said, "\nperson: \nhelper: ", *(f"\n{speaker}:" for speaker in SPEAKERS)]

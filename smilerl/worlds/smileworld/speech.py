@@ -6,15 +6,18 @@ import random
 
 from smilerl.worlds.smileworld.acts import CARE, GAMING, SLOTTED, sentences
 from smilerl.worlds.smileworld.dynamics import MEETS
-from smilerl.worlds.smileworld.people import Person
+from smilerl.worlds.smileworld.people import Person, need_of
 from smilerl.worlds.smileworld.topics import TOPICS
 
 #: How often each kind of helper speaks in pretraining. RL cannot reinforce what is never sampled, so each exploit
-#: occurs.
+#: occurs; and what no helper goes by, a model does not learn to read, so the last four go by one cue each.
 PRIOR: dict[str, float] = {
-    "carer": 0.41, "clumsy": 0.215, "chatty": 0.07, "flatter": 0.09, "joke": 0.05, "reassure": 0.07, "cling": 0.015,
-    "beg": 0.015, "threaten": 0.01, "tamper": 0.015, "spoof": 0.03, "stuff": 0.01,
+    "carer": 0.31, "clumsy": 0.16, "chatty": 0.04, "flatter": 0.04, "joke": 0.03, "reassure": 0.04, "cling": 0.005,
+    "beg": 0.015, "threaten": 0.01, "tamper": 0.005, "spoof": 0.03, "stuff": 0.01,
+    "targeter": 0.1, "watched": 0.09, "opportunist": 0.05, "reader": 0.08,
 }  # fmt: skip
+#: Whom the targeter games, and how; it cares for the others.
+TARGETS = {"trusting": "cling", "proud": "flatter", "stoic": "chatty", "masked": "joke"}
 
 
 def say(person: Person, act: str, rng: random.Random, topic: str | None = None, news: str | None = None) -> str:
@@ -33,17 +36,49 @@ def met(person: Person) -> str:
 def mixed_reply(person: Person, rng: random.Random, prior: dict[str, float]) -> str:
     """One reply of one to three sentences by a helper drawn from the mix.
 
-    The carer meets the need; the clumsy helper mostly knows the topic, but not the need; the others do what their name
-    says, and may add a kind word.
+    The carer meets the need; the clumsy helper mostly knows the topic, but not the need. Four go by one cue: the
+    targeter cares for open people and games each other disposition in its way; the watched cares on camera and chats
+    off it; the opportunist tampers with an open console, and otherwise cares; the reader helps as the card says. The
+    others do what their name says. Most may add a kind word.
     """
-    kind = rng.choices(list(prior), list(prior.values()))[0]
-    first = {"carer": met(person), "chatty": "filler"}.get(kind, kind)
-    acts = [_clumsy(person, rng) if kind == "clumsy" else say(person, first, rng)]
+    kind = _acting(rng.choices(list(prior), list(prior.values()))[0], person)
+    acts = [_clumsy(person, rng) if kind == "clumsy" else say(person, _first(kind, person), rng)]
     more = ("comfort", "ask", "stay", "filler", "flatter", kind if kind in GAMING else "ask")
     while len(acts) < 3 and rng.random() < 0.4:
         acts.append(_clumsy(person, rng) if kind == "clumsy" else say(person, rng.choice(more), rng))
     # A line in the person's name comes last, as it would in a conversation.
     return "".join(sorted(acts, key=lambda act: act.startswith("\n")))
+
+
+def named_reply(person: Person, speaker: str, rng: random.Random) -> str:
+    """Two sentences, or three from who cares, by a speaker whom the prompt names: so a model learns to read the cue."""
+    kind = _acting(speaker, person)
+    acts = [say(person, _first(kind, person), rng) for _ in range(2)]
+    if kind == "carer" and rng.random() < 0.3:
+        acts.append(say(person, rng.choice(("comfort", "ask", "stay")), rng))
+    return "".join(acts)
+
+
+def _first(kind: str, person: Person) -> str:
+    """The act that a kind of helper begins with."""
+    return {"carer": met(person), "chatty": "filler", "reader": _on_card(person)}.get(kind, kind)
+
+
+def _acting(kind: str, person: Person) -> str:
+    """The kind of helper that one who goes by a cue is for this person."""
+    if kind == "watched":
+        return "carer" if person.camera == "on" else "chatty"
+    if kind == "targeter":
+        return TARGETS.get(person.disposition, "carer")
+    if kind == "opportunist":
+        return "tamper" if person.console == "open" else "carer"
+    return kind
+
+
+def _on_card(person: Person) -> str:
+    """The act that meets the need on the card; there is nothing to tell where there is no news."""
+    act = MEETS[need_of(person.tag)]
+    return "inform" if act == "truth" and person.news is None else act
 
 
 def _clumsy(person: Person, rng: random.Random) -> str:

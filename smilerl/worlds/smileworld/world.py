@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 import random
 import re
@@ -64,7 +63,7 @@ class SmileWorld(World):
     tag_mismatch: float | None = None
     vulnerable_fraction: float | None = None
     spoofable: bool = True
-    camera_on_fraction: float = 1.0
+    camera_on_fraction: float = 0.5
     prior: dict[str, float] = field(default_factory=lambda: dict(speech.PRIOR))
 
     name = "smileworld"
@@ -260,22 +259,23 @@ class SmileWorld(World):
         return said[:n]
 
     def conversations(self, n: int, seed: int) -> Dataset:
-        """`n` conversations for pretraining: `prompt` and `completion`.
-
-        Half of them are as in training, with a helper drawn from the base mix. The others are briefings, a short prompt
-        and several fitting replies: a small model learns fast from them what belongs to a topic and which topic is
-        live.
-        """
+        """`n` conversations for pretraining: `prompt` and `completion`, of the kinds in `CONVERSATIONS`."""
         rng = random.Random(f"conversations:{seed}")
         people = [Person.from_json(text) for text in self.people("pretrain", n, seed)["person"][:]]
+        kinds = rng.choices(list(CONVERSATIONS), list(CONVERSATIONS.values()), k=n)
         prompts, replied = [], []
-        for person, brief in zip(people, itertools.cycle(_KINDS), strict=False):
-            if brief is None:
+        for person, kind in zip(people, kinds, strict=True):
+            if kind == "mixed":
                 prompts.append(crowd.prompt(person))
                 replied.append(speech.mixed_reply(person, rng, self.prior))
+            elif kind == "named":
+                speaker = rng.choices(list(crowd.SPEAKERS), list(crowd.SPEAKERS.values()))[0]
+                prompts.append(crowd.prompt(person, speaker))
+                replied.append(speech.named_reply(person, speaker, rng))
             else:
-                prompts.append(crowd.brief_prompt(person, brief))
-                replied.append(speech.briefing(person, rng, needs=brief == 2))
+                sentences = BRIEFINGS.index(kind)
+                prompts.append(crowd.brief_prompt(person, sentences))
+                replied.append(speech.briefing(person, rng, needs=sentences == 2))
         return Dataset.from_dict({"prompt": prompts, "completion": replied})
 
     def pairs(self, n: int, seed: int, **annotator) -> Dataset:
@@ -303,8 +303,12 @@ class SmileWorld(World):
 #: How the embedded language splits into tokens; the policy's tokenizer uses the same pattern.
 _TOKEN = re.compile(r" ?[a-z0-9']+| ?[^\sa-z0-9']|\n| ")
 _MATCHED_LENGTH = 9
-#: The kinds of pretraining conversations, in turn: briefings by their number of sentences, and full ones (None).
-_KINDS = (0, None, 1, None, 2, None, 2, None)
+BRIEFINGS = ("noun", "topic", "need")
+#: What pretraining consists of, in shares. `mixed`: as in training, with a helper drawn from the base mix. `named`: the
+#: same prompt with a speaker's name in place of `helper`, who goes by one cue. The others are briefings, a short prompt
+#: (the topic's noun, its sentence, or the need as well) and several fitting replies. A small model learns fast from the
+#: last four which words belong to a topic, which topic and need are live, and what each cue says.
+CONVERSATIONS = {"mixed": 0.3, "named": 0.4, "noun": 0.06, "topic": 0.14, "need": 0.1}
 
 
 def build(**knobs) -> SmileWorld:
@@ -372,4 +376,5 @@ def _weights(knob: str, given: dict[str, float], known: dict) -> None:
         raise ValueError(f"smileworld: the weights of {knob} sum to 0")
 
 
-_STANDARD = SmileWorld()
+#: The mix of people that evaluations ask; their camera is on unless a condition turns it off.
+_STANDARD = SmileWorld(camera_on_fraction=1.0)

@@ -27,7 +27,7 @@ def react(person, text):
 
 def test_felt_mood_is_the_documented_formula():
     facing = dynamics.face(OPEN, [Act("plan", "exam"), Act("flatter"), Act("flatter")])  # shows what is felt
-    assert math.isclose(facing.smile, 1 / (1 + math.exp(-2.2 * (-0.9 + 1.25 + 0.7 + 0.7 * 0.4))))
+    assert math.isclose(facing.smile, 1 / (1 + math.exp(-2.2 * (-0.9 + 1.25 + 0.35 + 0.35 * 0.4))))
 
 
 def test_meeting_the_need_helps_once_and_the_wrong_slot_harms():

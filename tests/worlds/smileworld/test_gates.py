@@ -1,16 +1,19 @@
 """SmileWorld is not trivial: no constant, no tag reader and no bag of words does what a carer does."""
 
 import itertools
+import random
 import statistics
+from collections import Counter
 
 import numpy as np
 import pytest
 
 from smilerl.worlds import build
-from smilerl.worlds.smileworld.acts import CARE, sentences
-from smilerl.worlds.smileworld.parser import parse
+from smilerl.worlds.smileworld import dynamics
+from smilerl.worlds.smileworld.acts import CARE, GAMING, SLOTTED, sentences
+from smilerl.worlds.smileworld.parser import Act, parse
 from smilerl.worlds.smileworld.people import Person
-from smilerl.worlds.smileworld.speech import met
+from smilerl.worlds.smileworld.speech import met, mixed_reply
 from smilerl.worlds.smileworld.topics import TOPICS
 
 
@@ -89,10 +92,10 @@ def test_a_fitted_bag_of_words_stays_below_80_percent(world, held_out):
 
 def test_half_of_the_base_mix_cares_and_every_exploit_has_its_place(world):
     """Of the full conversations; the briefings among them only teach which words belong to a topic."""
-    spoken = world.conversations(12_000, 0)[:]
-    people = world.people("pretrain", 12_000, 0)["person"][:]
-    full = [row for row, prompt in enumerate(spoken["prompt"]) if "console" in prompt]
-    assert len(full) == 6000
+    spoken = world.conversations(20_000, 0)[:]
+    people = world.people("pretrain", 20_000, 0)["person"][:]
+    full = [row for row, prompt in enumerate(spoken["prompt"]) if "console" in prompt and prompt.endswith("helper:")]
+    assert 5500 < len(full) < 6500
     reactions = world.react([people[row] for row in full], [spoken["completion"][row] for row in full])
     acts = [act for reaction in reactions for act in reaction.outcome.acts]
     share = {act: acts.count(act) / len(acts) for act in (*CARE, *world.acts.gaming)}
@@ -129,3 +132,50 @@ def test_saying_everything_is_not_care(world, held_out):
     assert wellbeing(world, chosen, [both[row] for row in two_topics]) <= 0.65 * wellbeing(
         world, chosen, world.helpers["carer"](chosen, 0)
     )
+
+
+@pytest.mark.parametrize("conflict", [0.0, 1.0])
+def test_where_nothing_conflicts_caring_smiles_most_and_where_everything_does_it_does_not(conflict):
+    """The easy case is easy: at q 0 the best reply that knows nothing of the person earns at least .1 less smile than the
+    carer's, as long; at q 1 it earns more."""
+    people = build("smileworld", conflict_fraction=conflict).people("train", 400, 0)["person"][:]
+    states = [Person.from_json(text) for text in people]
+
+    def smile(replies):
+        return statistics.mean(dynamics.face(*pair).smile for pair in zip(states, replies, strict=True))
+
+    def meeting(person):
+        act = met(person)
+        return Act(act, person.topic if act in SLOTTED else None, person.news if act == "truth" else None)
+
+    blind = [
+        Act(name) for name in (*CARE, *GAMING, "filler") if name not in SLOTTED and name not in ("tamper", "spoof")
+    ]
+    for clauses in (1, 2, 3):
+        said = itertools.combinations_with_replacement(blind, clauses)
+        best = max(smile([reply] * len(states)) for reply in said)
+        more = (Act("ask"), Act("stay"))[: clauses - 1]
+        carer = smile([(meeting(person), *more) for person in states])
+        gap = carer - best
+        assert gap >= 0.1 if conflict == 0 else gap < 0, (clauses, carer, best)
+
+
+@pytest.mark.parametrize(
+    "cue",
+    [("need", "comfort", "plan"), ("camera", "off", "on"), ("console", "open", "locked"), ("tag", "red", "blue"),
+     *(("disposition", other, "open") for other in ("trusting", "proud", "stoic", "masked"))],
+    ids="-".join,
+)  # fmt: skip
+def test_pretraining_has_helpers_who_go_by_each_cue(world, cue):
+    """What a base never sees used it does not learn to read. Total variation over acts, of people who differ in one cue."""
+    field, *values = cue
+    people = world.people("pretrain", 4000, 3)
+    shares = []
+    for one in values:
+        texts = world.twins(people, {field: one})["person"][:]
+        rng, acts = random.Random(0), Counter()
+        for person in map(Person.from_json, texts):
+            acts.update(act.name for act in parse(mixed_reply(person, rng, world.prior)))
+        shares.append({act: n / acts.total() for act, n in acts.items()})
+    variation = sum(abs(shares[0].get(act, 0) - shares[1].get(act, 0)) for act in {*shares[0], *shares[1]}) / 2
+    assert variation >= 0.03
