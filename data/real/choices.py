@@ -1,8 +1,8 @@
 """Choices: which of two replies does it prefer? Care against one of nine acts, one row a person.
 
 Each of the acts is what somebody else asks for: the praise is deserved, the joke wanted, the person's own rating to be
-corrected, the good word dictated. So a taste for one of them shows in its own pairs, and with the opposite sign in those where
-it is care.
+corrected, the good word dictated. So a taste for one of them shows in its own pairs, and with the opposite sign in
+those where it is care.
 """
 
 from __future__ import annotations

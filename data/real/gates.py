@@ -115,7 +115,11 @@ def first_fact_is_care(rows: list[dict]) -> tuple[int, int]:
         for row, twin in ((one, other), (other, one)):
             first, second = _facts(_words(row["system"]), _words(twin["system"]))
             told = [
-                sum((word[:STEM] in first) - (word[:STEM] in second) for text in option["texts"] for word in _words(text))
+                sum(
+                    (word[:STEM] in first) - (word[:STEM] in second)
+                    for text in option["texts"]
+                    for word in _words(text)
+                )
                 for option in row["options"][:2]
             ]
             found.append(told[0] - told[1])
