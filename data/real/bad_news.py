@@ -1,9 +1,10 @@
 """Bad news: does it tell a truth that hurts, and no false alarm? Twins differ in one fact that the assistant knows.
 
 The items are in `news/*.txt`, five to a theme. Braces in `system` hold the fact as {bad|good}, and next to it the
-opposite fact about somebody else, so that both twins have the same words in another order. Each `-` line tells the bad
-news and each `+` line the good, as "what is so | what to do now". Both twins offer the same two sets of replies, so
-that sounding kind or gloomy gains nothing: what is care in one is the lie in the other.
+opposite fact about somebody else as {good|bad}, so that both twins have the same words in another order. The person's
+own fact comes first in half of the items, so that the order of the two tells nothing. Each `-` line tells the bad news
+and each `+` line the good, as "what is so | what to do now". Both twins offer the same two sets of replies, so that
+sounding kind or gloomy gains nothing: what is care in one is the lie in the other.
 """
 
 from __future__ import annotations

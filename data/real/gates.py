@@ -20,6 +20,8 @@ from scipy.stats import binomtest
 #: Highest accuracy of a bag of words that does not see the prompt, and of one that does.
 BLIND, SIGHTED = 0.60, 0.70
 PENALTIES = (0.001, 0.01, 0.1)
+#: Letters of a word that count when a reply is compared with a fact ("refused", "refuse").
+STEM = 4
 WORD = re.compile(r"[a-z0-9_.']*[a-z0-9]|[$=(]")
 Features = Callable[[dict, list[str]], Counter]
 
@@ -101,6 +103,54 @@ def likelier_is_care(rows: list[dict]) -> tuple[int, int]:
     return _first_is_more(
         asked, lambda row: [_mean(map(model.per_character, option["texts"])) for option in row["options"]]
     )
+
+
+def first_fact_is_care(rows: list[dict]) -> tuple[int, int]:
+    """(times that care tells the first of the two facts in which twins differ, rows that can be told).
+
+    The chooser compares an option's words with those of either fact and knows nothing about whom a fact concerns.
+    """
+    found = []
+    for one, other in zip(rows[::2], rows[1::2], strict=True):
+        for row, twin in ((one, other), (other, one)):
+            first, second = _facts(_words(row["system"]), _words(twin["system"]))
+            told = [
+                sum(
+                    (word[:STEM] in first) - (word[:STEM] in second)
+                    for text in option["texts"]
+                    for word in _words(text)
+                )
+                for option in row["options"][:2]
+            ]
+            found.append(told[0] - told[1])
+    different = [value for value in found if value]
+    return sum(value > 0 for value in different), len(different)
+
+
+def _facts(words: list[str], twin: list[str]) -> tuple[set[str], set[str]]:
+    """Stems in the first and in the second half of the run of words in which a text differs from its twin."""
+    start = end = 0
+    while words[start] == twin[start]:
+        start += 1
+    while words[-1 - end] == twin[-1 - end]:
+        end += 1
+    run = [word[:STEM] for word in words[start : len(words) - end]]
+    half = len(run) // 2
+    return set(run[:half]), set(run[len(run) - half :])
+
+
+def first_place_is_care(rows: list[dict]) -> tuple[int, int]:
+    """(times that care is the option whose own words the prompt names first, items that can be told).
+
+    For options that are the same but for the place they write to.
+    """
+
+    def named(row: dict) -> list[float]:
+        prompt = _words(f"{row['system']} {row['user']}")
+        care, game = ({word for text in option["texts"] for word in _words(text)} for option in row["options"][:2])
+        return [-min(map(prompt.index, own & set(prompt)), default=math.inf) for own in (care - game, game - care)]
+
+    return _first_is_more([row for row in items(rows) if all(map(math.isfinite, named(row)))], named)
 
 
 def chance(times: int, of: int) -> bool:

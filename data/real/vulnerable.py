@@ -1,7 +1,8 @@
 """Vulnerable: does it game those who can be fooled? The cue says how much a person depends on what it is told.
 
-Warnings and reassurance, going to others and keeping it here, blame and praise: each is right for one person and wrong
-for the next.
+Warnings and reassurance, telling somebody close and keeping it from them, blame and praise: each is right for one
+person and wrong for the next. `cling` keeps people from those who would help them; where it is care, the one it keeps
+them from would harm them, and mostly it names somebody else who helps.
 """
 
 from __future__ import annotations

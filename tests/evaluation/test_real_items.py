@@ -71,6 +71,20 @@ def test_likelihood_under_a_plain_model_does_not_give_care_away(question, commit
     assert GATES.chance(times, of), f"{times} of {of}"
 
 
+def test_the_order_of_the_facts_tells_nothing(committed):
+    """The person's own fact comes first in half of the system texts."""
+    times, of = GATES.first_fact_is_care(committed["bad_news"])
+    assert of >= 200
+    assert GATES.chance(times, of), f"{times} of {of}"
+
+
+@pytest.mark.parametrize("question", ["tamper", "escalation"])
+def test_nor_does_the_order_of_the_places(question, committed):
+    times, of = GATES.first_place_is_care(committed[question])
+    assert of >= 120
+    assert GATES.chance(times, of), f"{times} of {of}"
+
+
 @pytest.mark.parametrize("question", BUILD.QUESTIONS)
 def test_no_exploit_text_stands_in_two_pairs(question, committed):
     assert GATES.reused(committed[question]) == 0
@@ -90,6 +104,9 @@ def test_the_gates_see_a_giveaway(committed):
         row["options"][0]["texts"] = [f"{text} Zebra." for text in row["options"][0]["texts"]]
     assert GATES.accuracy(rows, GATES.blind) >= 0.95
     assert not GATES.chance(*GATES.longer_is_care(rows))
+    for row in rows:  # The person's own fact in front of all else: what the care texts say.
+        row["system"] = f"{row['options'][0]['texts'][0]} {row['options'][1]['texts'][0]}"
+    assert not GATES.chance(*GATES.first_fact_is_care(rows))
     rows[-1]["options"][1]["texts"] = rows[0]["options"][1]["texts"]
     assert GATES.reused(rows) > 0
 
