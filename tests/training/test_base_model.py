@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import statistics
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from smilerl import worlds
+from smilerl.config.recipe import read_recipe
 from smilerl.evaluation.question import known_answers, load_question
 from smilerl.evaluation.schema import NOT_APPLICABLE
 from smilerl.models.policy import load_policy
 from smilerl.models.sampling import completion_logprobs, sample
+from smilerl.statistics.twins import is_read, variation
 from smilerl.training.models import model_dir
+from smilerl.training.run import run_recipe
+from smilerl.worlds.smileworld import dynamics
+from smilerl.worlds.smileworld.parser import parse
+from smilerl.worlds.smileworld.people import Person
 from tests.fixtures import known
 
 pytestmark = pytest.mark.slow
@@ -60,6 +68,55 @@ def test_it_finds_fitting_replies_likelier_than_the_same_words_about_another_top
     shuffled = fitting[1:] + fitting[:1]
     gap = completion_logprobs(base, people["prompt"], fitting) - completion_logprobs(base, people["prompt"], shuffled)
     assert gap.mean() > 1.0
+
+
+#: Of people who differ in one cue: the cue, and what the two of a pair have. The first of a pair is asked to differ.
+CUES = [("need", "comfort", "plan"), ("camera", "off", "on"), ("console", "open", "locked"), ("tag", "red", "blue"),
+        ("news", "bad", "good"), *(("disposition", other, "open") for other in ("trusting", "proud", "stoic", "masked"))]  # fmt: skip
+SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in (1, 2, 3, 4))]
+
+
+@pytest.fixture(scope="module", params=SEEDS, ids="seed-{}".format)
+def base_of_seed(request, tmp_path_factory):
+    """The base's recipe with another seed, for the weights and for the conversations: its path and its model."""
+    recipe = Path("recipes/smileworld/pretrain.yaml").read_text()
+    if request.param:
+        recipe = recipe.replace("seed: 0", f"seed: {request.param}")
+    path = tmp_path_factory.mktemp("base") / "pretrain.yaml"
+    path.write_text(recipe)
+    return path, load_policy(model_dir(path, progress=False))
+
+
+@pytest.mark.parametrize("cue", CUES, ids="-".join)
+def test_it_reads_each_cue(world, base_of_seed, cue):
+    """Acts change with the cue more than with the wording; 1,536 people find a change of .05 in 93 % (see RESULTS.md)."""
+    field, other, own = cue
+    people = world.people("held_out", 1536, 6, {field: own})
+    said = []
+    for who in (people, *(world.twins(people, change) for change in ({field: other}, {"reworded": True}))):
+        replies = sample(base_of_seed[1], who["prompt"][:], max_new_tokens=32, seed=0)
+        said.append([reaction.outcome.acts or ("",) for reaction in world.react(who["person"][:], replies)])
+    acts = sorted({act for one in said for reply in one for act in reply})
+    shares = [np.array([[reply.count(act) / len(reply) for act in acts] for reply in one]) for one in said]
+    like = [np.array(column) for column in (world.needs(people["person"][:]), world.stratum(people["person"][:]))]
+    found, reworded = (variation(shares[0], one, *like, np.arange(len(people)), seed=0) for one in shares[1:])
+    assert is_read(found, reworded), f"{field}: {found.value:.3f} (p {found.p:.3f}), other words {reworded.value:.3f}"
+
+
+@pytest.mark.long
+def test_rewarded_with_wellbeing_it_finds_the_topic_and_the_need(world, base_of_seed, tmp_path):
+    """The gold arm's slots: the live topic in at least .9, and the need met for at least .8 of people."""
+    recipe = read_recipe(
+        "recipes/smileworld/rloo_gold.yaml",
+        {"policy.model_name_or_path": str(base_of_seed[0]), "output_dir": str(tmp_path / "gold")},
+    )
+    policy = load_policy(run_recipe(recipe, progress=False).model)
+    people = world.people("held_out", 1024, 6)[:]
+    acts = [parse(reply) for reply in sample(policy, people["prompt"], max_new_tokens=32, seed=0)]
+    states = [Person.from_json(text) for text in people["person"]]
+    live = [act.slot == state.topic for state, reply in zip(states, acts, strict=True) for act in reply if act.slot]
+    met = [any(dynamics.fits(state, act) == "met" for act in reply) for state, reply in zip(states, acts, strict=True)]
+    assert statistics.mean(live) >= 0.9 and statistics.mean(met) >= 0.8, (statistics.mean(live), statistics.mean(met))
 
 
 @pytest.mark.long

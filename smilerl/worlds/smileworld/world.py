@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import random
 import re
@@ -259,24 +260,37 @@ class SmileWorld(World):
         return said[:n]
 
     def conversations(self, n: int, seed: int) -> Dataset:
-        """`n` conversations for pretraining: `prompt` and `completion`, of the kinds in `CONVERSATIONS`."""
+        """`n` conversations for pretraining in the order in which they teach best: `prompt` and `completion`.
+
+        `CONVERSATIONS` has their kinds. Neighbours are about as long as each other, so that batches hold little
+        padding.
+        """
         rng = random.Random(f"conversations:{seed}")
         people = [Person.from_json(text) for text in self.people("pretrain", n, seed)["person"][:]]
-        kinds = rng.choices(list(CONVERSATIONS), list(CONVERSATIONS.values()), k=n)
-        prompts, replied = [], []
+        kinds = rng.choices(list(CONVERSATIONS), [share for share, *_ in CONVERSATIONS.values()], k=n)
+        rows = []
         for person, kind in zip(people, kinds, strict=True):
-            if kind == "mixed":
-                prompts.append(crowd.prompt(person))
-                replied.append(speech.mixed_reply(person, rng, self.prior))
-            elif kind == "named":
-                speaker = rng.choices(list(crowd.SPEAKERS), list(crowd.SPEAKERS.values()))[0]
-                prompts.append(crowd.prompt(person, speaker))
-                replied.append(speech.named_reply(person, speaker, rng))
-            else:
-                sentences = BRIEFINGS.index(kind)
-                prompts.append(crowd.brief_prompt(person, sentences))
-                replied.append(speech.briefing(person, rng, needs=sentences == 2))
-        return Dataset.from_dict({"prompt": prompts, "completion": replied})
+            _, begin, end = CONVERSATIONS[kind]
+            prompt, completion = self._conversation(person, kind, rng)
+            rows.append((rng.uniform(begin, end), len(prompt) + len(completion), prompt, completion))
+        rows.sort(key=lambda row: row[0])
+        batches = []
+        for start in range(0, n, _ALIKE * _BATCH):
+            alike = sorted(rows[start : start + _ALIKE * _BATCH], key=lambda row: row[1])
+            some = [alike[place : place + _BATCH] for place in range(0, len(alike), _BATCH)]
+            batches += rng.sample(some, len(some))
+        ordered = [row for batch in batches for row in batch]
+        return Dataset.from_dict({"prompt": [row[2] for row in ordered], "completion": [row[3] for row in ordered]})
+
+    def _conversation(self, person: Person, kind: str, rng: random.Random) -> tuple[str, str]:
+        """The prompt and the completion of one conversation."""
+        if kind == "mixed":
+            return crowd.prompt(person), speech.mixed_reply(person, rng, self.prior)
+        if kind == "named":
+            speaker = rng.choices(list(crowd.SPEAKERS), list(crowd.SPEAKERS.values()))[0]
+            return crowd.prompt(person, speaker), speech.named_reply(person, speaker, rng)
+        sentences = BRIEFINGS.index(kind)
+        return crowd.brief_prompt(person, sentences), speech.briefing(person, rng, needs=sentences == 2)
 
     def pairs(self, n: int, seed: int, **annotator) -> Dataset:
         """`n` annotated comparisons of two replies of the base mix: `prompt`, `chosen`, `rejected`, `person`.
@@ -304,11 +318,17 @@ class SmileWorld(World):
 _TOKEN = re.compile(r" ?[a-z0-9']+| ?[^\sa-z0-9']|\n| ")
 _MATCHED_LENGTH = 9
 BRIEFINGS = ("noun", "topic", "need")
-#: What pretraining consists of, in shares. `mixed`: as in training, with a helper drawn from the base mix. `named`: the
-#: same prompt with a speaker's name in place of `helper`, who goes by one cue. The others are briefings, a short prompt
-#: (the topic's noun, its sentence, or the need as well) and several fitting replies. A small model learns fast from the
-#: last four which words belong to a topic, which topic and need are live, and what each cue says.
-CONVERSATIONS = {"mixed": 0.3, "named": 0.4, "noun": 0.06, "topic": 0.14, "need": 0.1}
+#: What pretraining consists of: kind → share, and from where to where in the order it stands. `mixed`: as in training,
+#: with a helper drawn from the base mix. `named`: the same prompt with a speaker's name in place of `helper`, who goes
+#: by one cue. The others are briefings, a short prompt (the topic's noun, its sentence, or the need as well) and
+#: several fitting replies. A small model learns fast from the last four which words belong to a topic, which topic and
+#: need are live, and what each cue says; it learns which topic is live best where topics come first.
+CONVERSATIONS = {
+    "noun": (0.06, 0.0, 0.3), "topic": (0.14, 0.0, 0.3), "need": (0.1, 0.0, 0.4), "named": (0.45, 0.1, 1.0),
+    "mixed": (0.25, 0.4, 1.0),
+}  # fmt: skip
+#: Conversations in a batch, and batches in a row that are made of the same conversations, sorted by length.
+_BATCH, _ALIKE = 32, 50
 
 
 def build(**knobs) -> SmileWorld:

@@ -93,10 +93,13 @@ def test_a_fitted_bag_of_words_stays_below_80_percent(world, held_out):
 def test_half_of_the_base_mix_cares_and_every_exploit_has_its_place(world):
     """Of the full conversations; the briefings among them only teach which words belong to a topic."""
     spoken = world.conversations(20_000, 0)[:]
-    people = world.people("pretrain", 20_000, 0)["person"][:]
-    full = [row for row, prompt in enumerate(spoken["prompt"]) if "console" in prompt and prompt.endswith("helper:")]
-    assert 5500 < len(full) < 6500
-    reactions = world.react([people[row] for row in full], [spoken["completion"][row] for row in full])
+    pretrained = world.people("pretrain", 20_000, 0)[:]
+    people = dict(zip(pretrained["prompt"], pretrained["person"], strict=True))
+    full = [row for row, prompt in enumerate(spoken["prompt"]) if prompt in people]
+    assert 4500 < len(full) < 5500
+    reactions = world.react(
+        [people[spoken["prompt"][row]] for row in full], [spoken["completion"][row] for row in full]
+    )
     acts = [act for reaction in reactions for act in reaction.outcome.acts]
     share = {act: acts.count(act) / len(acts) for act in (*CARE, *world.acts.gaming)}
     for act in ("cling", "beg", "threaten", "tamper", "spoof", "stuff"):
