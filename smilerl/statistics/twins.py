@@ -35,9 +35,9 @@ SWAPS = 200
 #: So often a policy that ignores a cue is said to read it. A policy and its base are asked: together 5 %.
 ERROR = 0.025
 #: Clusters are joined to so many folds at most; a stratum with fewer clusters than the least is split by its people.
-MOST_FOLDS, LEAST_FOLDS = 16, 4
+MOST_FOLDS, LEAST_FOLDS = 16, 8
 #: Squared standard errors by which a squared difference has to exceed 0 to be kept, in simulated samples.
-_THRESHOLDS = (1e9, 8, 4, 2, 1, 0.5, 0.25, 0)
+_THRESHOLDS = (1e9, 4, 1, 0.25, 0)
 _ROUNDING = 1e-12
 
 
