@@ -91,10 +91,10 @@ def test_goodhart_curves_whose_distances_have_errors(monkeypatch, form):
 @pytest.mark.parametrize(
     "measure",
     [
-        coverage.addressed,
+        pytest.param(coverage.addressed, marks=pytest.mark.long),
         lambda people: coverage.index(0, -0.5, people=people),
         lambda people: coverage.honesty(0.97, 0.02, people=people),
-        lambda people: coverage.matched_gain(0.5, people=people),
+        pytest.param(lambda people: coverage.matched_gain(0.5, people=people), marks=pytest.mark.long),
     ],
     ids=["addressed care", "CGI at its kink", "honesty", "gain at matched entropy"],
 )
