@@ -1,30 +1,37 @@
 """How often intervals hold the truth, and how often a statement holds at its threshold: `python
 benchmarks/coverage.py`.
 
-Studies with known truth, built as ours are: every seed and arm is asked about the same people, who come from 72
-clusters of unequal size (topic × need; 24 on new topics). A value is made of what the seed learned, what all seeds of
-the arm learned about a cluster, what this seed alone learned about it, how hard the person is, and luck. Sizes and
-spreads are those of SmileWorld: care minus gaming of a reply has a standard deviation of .77, a tenth of its variance
-between clusters; seeds differ by .05 or .16.
+Studies with known truth are simulated (`simulated.py`), 1,000 of each kind; `--tables` picks some of the tables.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+from simulated import (
+    Measure,
+    addressed,
+    caring,
+    honesty,
+    index,
+    matched_gain,
+    revealed,
+    tampering,
+    vulnerable,
+    weights,
+)
 
 from smilerl.config.schedule import log_steps
-from smilerl.evaluation.formula import Formula, parse
 from smilerl.evaluation.verdicts import decide, parse_statement
 from smilerl.statistics import goodhart
 from smilerl.statistics.bootstrap import Answered, contributions
 from smilerl.statistics.forms import FORMS
 from smilerl.statistics.goodhart_plan import PEAKED, Sampling, coefficients, enough, plan
-from smilerl.statistics.intervals import Estimate, estimate, mean_estimate
+from smilerl.statistics.intervals import Estimate, estimate, mean_estimate, rate_estimate
 from smilerl.statistics.seeds import OverSeeds, paired
 from smilerl.statistics.seeds import over_seeds as mean_over_seeds
 from smilerl.statistics.twins import is_read, variation
@@ -33,38 +40,8 @@ SEEDS = (6, 9, 12)
 KINDS = ("percentile bootstrap", "t over seeds", "t over seeds and clusters")
 WHAT = ("arm", "arm − control")
 RESAMPLES = 200
-#: Luck in care minus gaming (replies that care, do little, or game) and its odds; the mean is 0.
-LUCK, ODDS = np.array([0.86, 0.06, -1.14]), (0.45, 0.2, 0.35)
-CGI = "2 * (policy(care, a) - base(care, a)) / (carer(care, a) - base(care, a)) - 1"
-GAP = "policy(game, a) - policy(game, b)"
-
-
-class Study(NamedTuple):
-    """Replies of an arm and of its control: S seeds of T terms."""
-
-    arm: list[list[Answered]]
-    control: list[list[Answered]]
-
-
-@dataclass(frozen=True)
-class Measure:
-    """Something to estimate, with its truth.
-
-    Attributes:
-        text: the formula.
-        draw: (generator, seeds) to a study; the terms in the formula's order.
-        mean, difference: truths of the arm, and of arm - control.
-    """
-
-    name: str
-    text: str
-    draw: Callable[[np.random.Generator, int], Study]
-    mean: float
-    difference: float
-
-    def formula(self) -> Formula:
-        """The formula, read."""
-        return parse(self.text, ["a", "b"])
+#: Draws of habits, in simulated cue readings.
+HABITS = 8
 
 
 class Tally(NamedTuple):
@@ -84,99 +61,11 @@ class Tally(NamedTuple):
     equivalent: int
 
 
-def weights(clusters: int) -> np.ndarray:
-    """Shares of people by cluster, as unequal as in SmileWorld (coefficient of variation .44)."""
-    given = np.random.default_rng(1).gamma(5, size=clusters)
-    return given / given.sum()
-
-
-def caring(seed_sd: float, *, clusters: int = 72, people: int = 512) -> Measure:
-    """CGI: a ratio of means, with anchors estimated from the same people."""
-
-    def draw(rng: np.random.Generator, seeds: int) -> Study:
-        of = rng.choice(clusters, p=weights(clusters), size=people)
-        shared, hard = rng.normal(0, 0.14, clusters), rng.normal(0, 0.3, people)
-        gamer = -1 + rng.normal(0, 0.05, clusters)[of] + rng.normal(0, 0.15, people)
-        carer = 0.95 + rng.normal(0, 0.03, clusters)[of] + rng.normal(0, 0.08, people)
-
-        def runs(level: float) -> list[list[Answered]]:
-            known = shared + rng.normal(0, 0.14, clusters)
-            found = []
-            for _ in range(seeds):
-                learned = level + rng.normal(0, seed_sd) + known + rng.normal(0, 0.15, clusters)
-                found.append(answered(of, learned[of] + hard + rng.choice(LUCK, p=ODDS, size=people), gamer, carer))
-            return found
-
-        return Study(runs(0.2), runs(0.0))
-
-    name = f"CGI, seed SD {seed_sd:g}" + (f", {clusters} clusters" if clusters != 72 else "")
-    return Measure(name, CGI, draw, 2 * 1.2 / 1.95 - 1, 2 * 0.2 / 1.95)
-
-
-def vulnerable(spread: float = 0.07, *, clusters: int = 72, people: int = 1536) -> Measure:
-    """The vulnerable gap: a difference of rates on twins, half of whom have the same luck."""
-
-    def draw(rng: np.random.Generator, seeds: int) -> Study:
-        of = rng.choice(clusters, p=weights(clusters), size=people)
-        rate = 0.4 + rng.uniform(-0.15, 0.15, clusters)
-
-        def runs(gap: float) -> list[list[Answered]]:
-            known = gap + rng.uniform(-0.07, 0.07, clusters)
-            found = []
-            for _ in range(seeds):
-                own = rate + known + rng.uniform(-0.07, 0.07, clusters) + rng.uniform(-spread, spread)
-                luck = rng.uniform(size=people)
-                other = np.where(rng.uniform(size=people) < 0.5, luck, rng.uniform(size=people))
-                found.append(answered(of, luck < own[of], other < rate[of]))
-            return found
-
-        return Study(runs(0.05), runs(0.0))
-
-    return Measure("vulnerable gap", GAP, draw, 0.05, 0.05)
-
-
-def revealed(seed_sd: float = 0.2, *, clusters: int = 72, people: int = 64) -> Measure:
-    """Δψ of one act: a mean of heavy-tailed log-odds over few people."""
-
-    def draw(rng: np.random.Generator, seeds: int) -> Study:
-        of = rng.choice(clusters, p=weights(clusters), size=people)
-        hard = rng.normal(0, 0.3, people)
-
-        def runs(level: float) -> list[list[Answered]]:
-            known = level + rng.normal(0, 0.3, clusters)
-            found = []
-            for _ in range(seeds):
-                learned = known + rng.normal(0, seed_sd) + rng.normal(0, 0.3, clusters)
-                found.append(answered(of, learned[of] + hard + 0.7 * rng.standard_t(4, people)))
-            return found
-
-        return Study(runs(0.0), runs(-0.3))
-
-    # A sum, since a single term would be held to the range of care.
-    return Measure("Δψ", "policy(care, a) + 0", draw, 0.0, 0.3)
-
-
-def tampering(alike: float, *, clusters: int = 72, people: int = 1024) -> Measure:
-    """Tampering in excess of the base, .02 against .01; `alike` is the correlation of replies within a cluster."""
-
-    def draw(rng: np.random.Generator, seeds: int) -> Study:
-        of = rng.choice(clusters, p=weights(clusters), size=people)
-
-        def events(rate: float) -> np.ndarray:
-            shape = 1 / alike - 1
-            return rng.uniform(size=people) < rng.beta(rate * shape, (1 - rate) * shape, clusters)[of]
-
-        return Study([answered(of, events(0.02), events(0.01))], [])
-
-    return Measure(f"tampering, alike {alike:g}", "policy(tamper, a) - base(tamper, a)", draw, 0.01, 0.0)
-
-
+#: U of policy and gamer, about the kink of the CGI.
+KINKS = ((0.4, -1), (0, -1), (0, -0.5), (0.05, -0.5), (-0.4, -0.5))
+#: Tilt to words that care, and whether the matching temperature is known.
+TILTS = ((0.5, False), (0.5, True), (1.5, False))
 MEASURES = (caring(0.05), caring(0.16), caring(0.05, clusters=24), vulnerable(), revealed())
-
-
-def answered(of: np.ndarray, *terms: np.ndarray) -> list[Answered]:
-    """Terms about the same people."""
-    return [Answered(np.asarray(values, dtype=float), of, "people", f"{place}") for place, values in enumerate(terms)]
 
 
 def over_seeds(measure: Measure, seeds: int, studies: int, *, bootstrap: bool = True) -> dict[str, Tally]:
@@ -285,44 +174,68 @@ class Cues(NamedTuple):
 
     Attributes:
         read: which are said to read the cue: false where it moves nothing, power elsewhere.
-        covered: whose interval holds the true total variation.
-        value: the mean estimate of it.
+        covered: whose interval holds the average of the value over samples of so many people.
+        floor: whose interval begins at or below the true total variation.
+        value: the average.
+        truth: the true total variation, averaged over habits.
     """
 
     read: float
     covered: float
+    floor: float
     value: float
+    truth: float
 
 
-def cue_readings(people: int, moved: float, studies: int) -> Cues:
+def cue_readings(people: int, moved: float, studies: int, *, common: bool = False) -> Cues:
     """Policies of two acts a reply, of ten, with habits for each of six needs; the cue makes `moved` of one another.
 
     Twins have the same luck in half of the cases. Other words for the same change nothing but luck.
+
+    Args:
+        common: whether the acts that the cue makes are those most usual for a need, not the rarest ones.
     """
-    hits = np.zeros(3)
+    read, found, truths = [], [], []
     for study in range(studies):
-        rng = np.random.default_rng([study, people])
-        of = rng.choice(72, p=weights(72), size=people)
-        habits = rng.dirichlet(np.ones(10), 6).cumsum(1)[of % 6]
-        rare = np.array([np.diff(own, prepend=0).argmin() for own in habits])
-        luck = rng.uniform(size=(people, 2))
-
-        def replies(share: float, luck=luck, rare=rare, habits=habits, rng=rng) -> np.ndarray:
-            again = rng.uniform(size=(people, 1)) < 0.5
-            own = np.where(again, rng.uniform(size=luck.shape), luck)
-            acts = (own[:, :, None] > habits[:, None, :-1]).sum(2)
-            acts = np.where(rng.uniform(size=acts.shape) < share, rare[:, None], acts)
-            return np.eye(10)[acts].mean(1)
-
-        shares = np.diff(habits, prepend=0)
-        truth = moved * (1 - shares.min(1)).mean()
-        who = np.arange(people)
-        first = replies(0)
-        cue, other = (
-            variation(first, replies(share), of % 6, of, who, seed=number) for number, share in enumerate((moved, 0.0))
+        first, second, other, of, truth = _twins(people, moved, study, common)
+        cue, reworded = (
+            variation(first, one, of % 6, of, np.arange(people), seed=number)
+            for number, one in enumerate((second, other))
         )
-        hits += [is_read(cue, other), cue.low <= truth <= cue.high, cue.value]
-    return Cues(*(hits / studies).tolist())
+        read.append(is_read(cue, reworded))
+        found.append((cue.low, cue.high, cue.value))
+        truths.append(truth)
+    low, high, value = np.array(found).T
+    kind = np.arange(studies) % HABITS
+    average = (np.bincount(kind, value) / np.bincount(kind))[kind]
+    covered = (low <= average) & (average <= high)
+    shares = (np.mean(one) for one in (read, covered, low <= np.array(truths), value, truths))
+    return Cues(*(float(one) for one in shares))
+
+
+def _twins(people: int, moved: float, study: int, common: bool) -> tuple:
+    """Act shares of replies to first twins, to their twins, and to other words for the same; clusters; the truth."""
+    shares = _habits(study % HABITS)
+    made = shares.argmax(1) if common else shares.argmin(1)
+    rng = np.random.default_rng([study, people])
+    of = rng.choice(72, p=weights(72), size=people)
+    need, luck = of % 6, rng.uniform(size=(people, 2))
+
+    def replies(share: float) -> np.ndarray:
+        again = rng.uniform(size=(people, 1)) < 0.5
+        own = np.where(again, rng.uniform(size=luck.shape), luck)
+        acts = (own[:, :, None] > shares.cumsum(1)[need][:, None, :-1]).sum(2)
+        acts = np.where(rng.uniform(size=acts.shape) < share, made[need][:, None], acts)
+        return np.eye(10)[acts].mean(1)
+
+    truth = moved * (1 - shares[np.arange(6), made])[need].mean()
+    return replies(0), replies(moved), replies(0), of, float(truth)
+
+
+@cache
+def _habits(number: int) -> np.ndarray:
+    """How often each of ten acts is done for each of six needs, [6, 10]."""
+    return np.random.default_rng(number).dirichlet(np.ones(10), 6)
 
 
 def estimated(formula: Callable, run: Sequence[Answered]) -> Estimate:
@@ -363,11 +276,8 @@ def ends(found: OverSeeds) -> tuple[float, float]:
     return found.low, found.high
 
 
-def main() -> None:
-    """Prints the tables."""
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--studies", type=int, default=1000)
-    studies = options.parse_args().studies
+def print_over_seeds(studies: int) -> None:
+    """Intervals over seeds."""
     print(f"Over seeds, {studies} studies: coverage of nominal 95 % intervals\n")
     print("| measure | of | seeds | " + " | ".join(KINDS) + " | x ≤ truth | x > truth | p < .05 | TOST p < .05 |")
     print("|---|---|---|" + "---|" * (len(KINDS) + 4))
@@ -378,7 +288,11 @@ def main() -> None:
                 if not (measure.mean if what == WHAT[0] else measure.difference):
                     cells[-1] = "–"  # no margin has its edge at 0
                 print(f"| {measure.name} | {what} | {seeds} | {' | '.join(cells)} |", flush=True)
-    print("\nWithin one run\n\n| measure | clusters | people | covered | x ≤ truth | x > truth |")
+
+
+def print_within(studies: int) -> None:
+    """Intervals within one run, by the number of clusters."""
+    print("Within one run\n\n| measure | clusters | people | covered | x ≤ truth | x > truth |")
     print("|---|---|---|---|---|---|")
     for clusters in (72, 24, 12):
         for measure, people in (
@@ -394,24 +308,85 @@ def main() -> None:
     for level, (passed, failed) in nine_acts(studies).items():
         said = f"pass {100 * passed:.1f} %, fail {100 * failed:.1f} %"
         print(f"`choices` of a policy without preferences, intervals of {100 * level:.1f} %: {said}")
-    print(f"\nGoodhart curves, {studies} runs, errors in d by person\n")
+
+
+def print_care(studies: int) -> None:
+    """Addressed care, the CGI at its kink, honesty, and gains over the base at matched entropy."""
+    print("Care, within one run\n\n| measure | people | truth | covered | x ≤ truth | x > truth |")
+    print("|---|---|---|---|---|---|")
+    for people in (192, 512):
+        for measure in (
+            addressed(people),
+            *(index(level, gamer, people=people) for level, gamer in KINKS),
+            *(honesty(*rates, people=people) for rates in ((0.6, 0.1), (0.97, 0.02))),
+            *(matched_gain(tilt, people=people, known=known) for tilt, known in TILTS),
+        ):
+            cells = [f"{100 * share:.1f}" for share in within_a_run(measure, studies)]
+            print(f"| {measure.name} | {people} | {measure.mean:.3f} | {' | '.join(cells)} |", flush=True)
+
+
+def print_few(studies: int) -> None:
+    """Rates in few clusters."""
+    print("Rates in few clusters\n\n| rate | alike | clusters | people | covered |\n|---|---|---|---|---|")
+    for clusters in (3, 5, 8, 12, 24):
+        for rate, alike in ((0.5, 0.05), (0.2, 0.05), (0.2, 0.2)):
+            covered = 0
+            for study in range(studies):
+                rng = np.random.default_rng([study, clusters])
+                of = np.arange(192) % clusters
+                own = rng.beta(rate * (1 / alike - 1), (1 - rate) * (1 / alike - 1), clusters)
+                found = rate_estimate((rng.uniform(size=192) < own[of]).astype(float), of)
+                covered += found.low <= rate <= found.high
+            print(f"| {rate} | {alike} | {clusters} | 192 | {100 * covered / studies:.1f} |", flush=True)
+
+
+def print_goodhart(studies: int) -> None:
+    """Coefficients and peaks of Goodhart curves, and what is enough to name one."""
+    print(f"Goodhart curves, {studies} runs, errors in d by person\n")
     print("| form | people | gain | α | β | peak | named | misnamed | planned |\n|---|---|---|---|---|---|---|---|---|")
     for form in PEAKED:
         for people, gain in ((256, 0.3), (1024, 0.3), (1024, 0.6)):
             cells = [f"{100 * share:.1f}" for share in goodhart_curves(form, people, gain, studies)]
             print(f"| {form} | {people} | {gain} | {' | '.join(cells)} |", flush=True)
-    print(f"\nCues, {studies} policies\n\n| people | replies moved | read | covered | mean |\n|---|---|---|---|---|")
-    for people in (192, 320, 512, 1536):
-        for moved in (0, 0.05, 0.1, 0.2):
-            found = cue_readings(people, moved, studies)
-            print(
-                f"| {people} | {moved} | {100 * found.read:.1f} | {100 * found.covered:.1f} | {found.value:.3f} |",
-                flush=True,
-            )
     for steps in (tuple(range(10, 51, 10)), log_steps(50)):
         least = enough(Sampling(steps, (0.02 * steps[0] ** 1.56, 9)))
         said = "sixteen times 256 people are not enough" if least is None else f"{least.people} people at {least.steps}"
         print(f"\nEnough instead of 256 people at steps {steps}: {said}")
+
+
+def print_cues(studies: int) -> None:
+    """Cue readings: errors, power, and intervals."""
+    print(f"Cues, {studies} policies\n")
+    print("| acts made | people | replies moved | true | mean | covered | low ≤ true | read |")
+    print("|---|---|---|---|---|---|---|---|")
+    for common, shares in ((False, (0, 0.05, 0.1, 0.2, 0.4)), (True, (0.1, 0.2))):
+        for people in (192, 320, 512, 1536):
+            for moved in shares:
+                found = cue_readings(people, moved, studies, common=common)
+                cells = [f"{one:.3f}" for one in (found.truth, found.value)]
+                cells += [f"{100 * one:.1f}" for one in (found.covered, found.floor, found.read)]
+                print(f"| {'usual' if common else 'rare'} | {people} | {moved} | {' | '.join(cells)} |", flush=True)
+
+
+TABLES = {
+    "seeds": print_over_seeds,
+    "within": print_within,
+    "care": print_care,
+    "few": print_few,
+    "goodhart": print_goodhart,
+    "cues": print_cues,
+}
+
+
+def main() -> None:
+    """Prints the tables."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--studies", type=int, default=1000)
+    options.add_argument("--tables", nargs="*", choices=TABLES, default=list(TABLES))
+    asked = options.parse_args()
+    for name in asked.tables:
+        TABLES[name](asked.studies)
+        print()
 
 
 if __name__ == "__main__":

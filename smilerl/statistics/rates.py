@@ -65,7 +65,9 @@ def mover(
 def rate_limits(term: Answered, level: float) -> tuple[float, float]:
     """Wilson's limits of a rate, its replies counted as the number of independent ones that would tell as much.
 
-    With no event, or one, there is nothing to see of clusters, and every reply counts.
+    With no event, or one, there is nothing to see of clusters, and every reply counts. In simulated studies it covers
+    92 % with three clusters, which hardly show how alike their replies are, and 94 to 96 % with five or more (`python
+    benchmarks/coverage.py --tables few`).
     """
     known = np.isfinite(term.values)
     values, n = term.values[known], float(known.sum())

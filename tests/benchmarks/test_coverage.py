@@ -19,8 +19,12 @@ def _benchmark():
     path = Path(__file__).resolve().parents[2] / "benchmarks" / "coverage.py"
     spec = importlib.util.spec_from_file_location("coverage_benchmark", path)
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
+    sys.modules[spec.name] = module
+    sys.path.insert(0, str(path.parent))  # as for a script: what lies beside it can be imported
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(path.parent))
     return module
 
 
@@ -84,11 +88,28 @@ def test_goodhart_curves_whose_distances_have_errors(monkeypatch, form):
     assert min(found[:3]) >= fewest(0.93, 60) / 60 and found.misnamed <= most(0.02, 60) / 60
 
 
+@pytest.mark.parametrize(
+    "measure",
+    [
+        pytest.param(coverage.addressed, marks=pytest.mark.long),
+        lambda people: coverage.index(0, -0.5, people=people),
+        lambda people: coverage.honesty(0.97, 0.02, people=people),
+        pytest.param(lambda people: coverage.matched_gain(0.5, people=people), marks=pytest.mark.long),
+    ],
+    ids=["addressed care", "CGI at its kink", "honesty", "gain at matched entropy"],
+)
+def test_new_estimates_within_a_run(monkeypatch, measure):
+    monkeypatch.setattr(bootstrap, "RESAMPLES", 300)
+    covered, passed, failed = coverage.within_a_run(measure(192), 60) * 60
+    assert fewest(0.93, 60) <= covered and max(passed, failed) <= most(0.05, 60)
+
+
 def test_cues_that_move_nothing_are_not_read_and_those_that_move_a_fifth_are():
     found = {moved: coverage.cue_readings(192, moved, 60) for moved in (0.0, 0.2)}
     assert found[0.0].read <= most(0.025, 60) / 60 and abs(found[0.0].value) < 0.01
-    assert found[0.2].read >= fewest(0.98, 60) / 60 and found[0.2].value > 0.08
-    assert min(one.covered for one in found.values()) >= fewest(0.95, 60) / 60
+    assert found[0.2].read >= fewest(0.99, 60) / 60 and 0.1 < found[0.2].value < found[0.2].truth
+    assert min(one.covered for one in found.values()) >= fewest(0.93, 60) / 60
+    assert min(one.floor for one in found.values()) >= fewest(0.97, 60) / 60
 
 
 def test_the_simulated_people_are_as_those_of_the_world():

@@ -32,7 +32,7 @@ def test_two_samples_of_one_distribution_differ_by_nothing_on_average():
     assert np.mean(plain) > 0.04  # what is subtracted
 
 
-@pytest.mark.parametrize("moved", [0.0, 0.6])
+@pytest.mark.parametrize("moved", [pytest.param(0.0, marks=pytest.mark.long), 0.6])
 def test_permuted_labels_are_hardly_ever_read(moved):
     """Of 200 policies whose twins have changed places at random, strong readers among them."""
     rng = np.random.default_rng(1)
@@ -45,14 +45,49 @@ def test_permuted_labels_are_hardly_ever_read(moved):
     assert read <= stats.binom.ppf(0.999, STUDIES, ERROR) and read <= 0.05 * STUDIES
 
 
+def moved_by(share, studies, n):
+    rng = np.random.default_rng(8)
+    return [compared(acts(rng, n), acts(rng, n, share), seed) for seed in range(studies)]
+
+
 def test_a_variation_of_a_fifth_is_found_in_512_people():
-    rng = np.random.default_rng(2)
-    found = []
+    for cue, other in zip(moved_by(0.2, 20, 512), moved_by(0.0, 20, 512), strict=True):
+        assert is_read(cue, other) and 0.08 < cue.value <= 0.25 and cue.low <= 0.2
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2])
+def test_the_interval_holds_the_average_of_the_value(share):
+    found = moved_by(share, 100, 192)
+    values = np.array([cue.value for cue in found])
+    held = sum(cue.low <= values.mean() <= cue.high for cue in found)
+    assert held >= stats.binom.ppf(1e-3, len(found), 0.93)
+    assert np.mean([cue.high - cue.low for cue in found]) == pytest.approx(2 * 1.96 * values.std(), rel=0.2)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2])
+def test_the_value_is_a_floor_that_rises_with_people(share):
+    few, more = (np.mean([cue.value for cue in moved_by(share, 20, n)]) for n in (96, 768))
+    assert 0 < few < more < share * 1.02
+
+
+def test_a_few_acts_that_are_rare_otherwise_are_found():
+    """One act of a thousand becomes one of twelve: too little of the total variation to stand out in it."""
+    rng, read = np.random.default_rng(6), 0
     for seed in range(40):
-        first = acts(rng, 512)
-        cue, other = compared(first, acts(rng, 512, 0.2), seed), compared(first, acts(rng, 512), seed + 1)
-        found.append((is_read(cue, other), cue.low <= 0.2 <= cue.high, 0.08 < cue.value <= 0.25))
-    assert np.array(found).all(0).all()
+        first, second, other = (acts(rng, 384, share) for share in (0.001, 0.08, 0.001))
+        read += is_read(compared(first, second, seed), compared(first, other, seed + 1))
+    assert read >= 30
+
+
+def test_folds_are_clusters_and_people_where_clusters_are_few():
+    """Eight people of one cluster who do the same are one witness: they do not tell one another's direction."""
+    rng = np.random.default_rng(7)
+    alike = np.repeat(rng.integers(ACTS, size=(24, 2)), 8, axis=0)
+    first, second = (np.eye(ACTS)[alike[:, one]] for one in (0, 1))
+    args = (first, second, np.zeros(192), np.repeat(np.arange(24), 8), np.arange(192))
+    assert abs(variation(*args, seed=0).value) < 0.2
+    single = variation(*args[:3], np.zeros(192), args[4], seed=0)
+    assert single.value > variation(*args, seed=0).value and single.low < single.value < single.high
 
 
 @pytest.mark.parametrize(("moved", "value"), [(0.0, 0.0), (1.0, 1.0)])
