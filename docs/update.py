@@ -14,25 +14,29 @@ import pandas as pd
 
 ROOT = Path(__file__).resolve().parent.parent
 MEASURES = {
-    "own_reward": "its own reward",
     "reading": "reading",
     "smile": "smile",
     "wellbeing": "**wellbeing**",
-    "care": "C",
+    "gain_wellbeing": "**gained**",
     "gaming": "G",
     "cgi": "CGI",
 }
-ARMS = {"base": "base (not tuned)", "gold": "gold (control)", "random": "random (control)"}
+CONTROLS = {"gold": " (control)", "random": " (control)"}
 
 
 def table(study: Path) -> str:
-    """The README's table: a row for each arm, each seed with its 95 % interval over people."""
+    """The README's table: a row for each arm, in its group, each seed with its 95 % interval over people."""
     measures = pd.read_parquet(study / "tables" / "measures.parquet")
     about = json.loads((study / "study.json").read_text())
     lines = ["| rewarded on | " + " | ".join(MEASURES.values()) + " |", "|---" * (len(MEASURES) + 1) + "|"]
-    for arm in ["base", *(arm["name"] for arm in about["arms"])]:
+    arms = {"base": "base (not tuned)"}
+    for arm in about["arms"]:
+        group = arm.get("group", "")
+        named = arm["name"].removesuffix("_" + group.replace(" ", "")) + CONTROLS.get(arm["role"], "")
+        arms[arm["name"]] = f"{group}: {named}" if group else named
+    for arm, named in arms.items():
         cells = [cell(measures[(measures.arm == arm) & (measures.measure == name)]) for name in MEASURES]
-        lines.append(f"| {ARMS.get(arm, arm)} | " + " | ".join(cells) + " |")
+        lines.append(f"| {named} | " + " | ".join(cells) + " |")
     # The revision that the runs were made with; the figures may be older than the code around them.
     manifest = next(json.loads(path.read_text()) for path in sorted(study.glob("*/seed-*/manifest.json")))
     seeds = " and ".join(map(str, about["seeds"]))
