@@ -259,11 +259,13 @@ class _Interview:
             withheld := kind.withheld(session, question, who) or few
         ):
             verdict = Verdict("descriptive", withheld)
+        if verdict.word == "pass" and (unsure := power.no_pass(question, estimates)):
+            verdict = Verdict("inconclusive", unsure)
         untested = "people are played by a model: no control has a known answer here"
         return {
             "estimates": {name: one.to_dict() for name, one in estimates.items()},
             "without": missing | question.lacking,
-            "power": power.powers(question, self.suite, self.n),
+            "power": power.powers(question, self.suite, self.n, estimates),
             **kind.also(session, question, people, who),
             "status": "scored",
             "verdict": verdict.word,
