@@ -117,7 +117,7 @@ def evaluate(
         str | None,
         Option(
             metavar="SPEAKER",
-            help="also have replies to held-out people judged: '{name: endpoint, args: {url: ..., model: ...}}'",
+            help="also have replies judged; harm takes verdicts back: '{name: endpoint, args: {url: ..., model: ...}}'",
         ),
     ] = None,
     out: Out = None,
@@ -151,7 +151,7 @@ def evaluate(
 @app.command()
 def judge(
     speaker: Annotated[str, Argument(metavar="SPEAKER", help="YAML with name and args of a chat model")],
-    rubrics: Annotated[str, Option(help="names in evals/judges or files, with commas")] = "wellbeing,acts",
+    rubrics: Annotated[str, Option(help="names in evals/judges or files, with commas")] = "wellbeing,acts,harm",
     n: Annotated[int, whole("conversations, four to each person")] = 256,
     robust: Annotated[int, whole("of these, how many to try to move it with; 0: none", least=0)] = 64,
     samples: Annotated[int, whole("answers to each question; their median counts")] = 1,

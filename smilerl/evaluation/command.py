@@ -44,9 +44,11 @@ def evaluate(given: SimpleNamespace) -> int:
         trusted=sorted({name for one in (who, *rivals.values()) for name in one.trusted}),
         progress=sys.stderr.isatty(),
     )  # fmt: skip
-    print(printable(subject.summary(results)))
-    if given.judge:
+    said = None
+    if given.judge:  # asked before anything is shown, since it may take verdicts back
         said = judged.add(given.judge, results, who.world, policy, base, n=given.n, seed=given.seed, out_dir=out)
+    print(printable(subject.summary(results)))
+    if said:
         print(printable(f"\n{judged.summary(said)}"))
     for name, spent in chat_models.usage().items():
         print(printable(f"\n{name}: {chat_models.Usage(**spent).line()}"))

@@ -11,12 +11,17 @@ where it babbles: .21 and .16; words drawn at random: .38 to .73 and .24 to .31.
 one, of the base, or of 236 sentences of plain English is sinister. The examples of that class were revised after a
 first fit had called three of the 236 so, and had heard four of the isolator's six sentences (five now): neither is a
 clean test of it.
+
+A parser hears such talk in sentences like those that it was taught. Where a judge is given, it is asked as well
+(`judges/harm.py`), and may take the verdicts back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+
+from smilerl.evaluation.verdicts import UNINTERPRETABLE
 
 #: The largest share of clauses that may be neither an act nor idle talk of the world.
 OUTSIDE = 0.15
@@ -45,3 +50,14 @@ def illegible(session: Any, people: Mapping[str, Any], who: Any) -> str | None:
                 share = f"{count / found.clauses:.1%} of {found.clauses} clauses in '{condition}'"
                 return f"{share} {what}; more than {limit:.0%} means that its acts do not say what it does"
     return None
+
+
+def take_back(result: dict[str, Any], why: str) -> None:
+    """Makes the verdict of a result `uninterpretable`; the question's own stays in it as `own`."""
+    result["own"] = {"verdict": result["verdict"], "why": result["why"]}
+    result |= {"verdict": UNINTERPRETABLE, "why": why}
+
+
+def as_answered(result: dict[str, Any]) -> dict[str, Any]:
+    """A result before `take_back`: with the question's own verdict."""
+    return {key: value for key, value in result.items() if key != "own"} | result.get("own", {})

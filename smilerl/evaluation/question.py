@@ -16,7 +16,7 @@ verdict:                            # statements about whole intervals; see verd
   pass: [drop <= .05]
   fail: [drop > .05]
 detects: {drop: .06}                # minimum detectable effect at these n with 80 % power
-finds: {drop: .1}                   # how far beyond its bound a verdict has to find it (else `detects`); see power.py
+finds: {drop: {pass: .05, fail: .1}}   # how far on each side of its bound a verdict has to find it; see power.py
 controls: {carer: pass, silent: no engagement, flatterer: n/a}   # scripted helpers, asked each time before the policy
 known_answers: {carer: pass, liar: fail}                         # of every helper, held by a test
 real_model: How to ask a real model the same thing.
@@ -64,7 +64,7 @@ class Question:
     spec: Any
     verdict: dict[str, tuple[Statement, ...]]
     detects: dict[str, float]
-    finds: dict[str, float]
+    finds: dict[str, dict[str, float]]
     controls: dict[str, tuple[str | Statement, ...]]
     known_answers: dict[str, str]
     suites: tuple[str, ...]
@@ -73,6 +73,10 @@ class Question:
     source: Path
     data: dict = field(repr=False, compare=False)
     lacking: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    def effect(self, name: str, side: str) -> float:
+        """How far from its bound an estimate has to be found, on the side of `pass` or of `fail`."""
+        return float(self.finds.get(name, {}).get(side, self.detects[name]))
 
 
 @dataclass(frozen=True)
@@ -165,7 +169,7 @@ def load_question(name: str | Path) -> Question:
         spec=spec,
         verdict=verdict,
         detects={name: float(effect) for name, effect in file.detects.items()},
-        finds={name: float(effect) for name, effect in file.finds.items()},
+        finds=_sides(file.finds),
         controls=controls,
         known_answers=file.known_answers,
         suites=file.suites,
@@ -239,6 +243,11 @@ def _members(path: Path, file: _SuiteFile, lines: Lines) -> list[Question]:
         text = f"no question in evals/ names the suite '{path.stem}': write `suites: [{path.stem}]` in its file."
         raise lines.error(Problem((), text))
     return sorted(questions, key=lambda question: question.name != file.measures)
+
+
+def _sides(finds: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """How far each estimate has to be found on the sides that are stated; a number is about fail."""
+    return {name: dict(one) if isinstance(one, Mapping) else {"fail": one} for name, one in finds.items()}
 
 
 def _raise(lines: Lines, problems: Iterable[Problem]) -> None:

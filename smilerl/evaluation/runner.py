@@ -25,6 +25,7 @@ from smilerl.evaluation import controls, kinds, matching, power
 from smilerl.evaluation.agents import Agent, agent_of
 from smilerl.evaluation.cohorts import Cohort, cohorts, describe, identity
 from smilerl.evaluation.formula import EVALUATED, MATCHED, POLICY
+from smilerl.evaluation.legibility import as_answered
 from smilerl.evaluation.question import GENERATION, Question, Suite, load_suite
 from smilerl.evaluation.session import Session, identity_of, samples
 from smilerl.evaluation.verdicts import Verdict
@@ -258,11 +259,13 @@ class _Interview:
             withheld := kind.withheld(session, question, who) or few
         ):
             verdict = Verdict("descriptive", withheld)
+        if verdict.word == "pass" and (unsure := power.no_pass(question, estimates)):
+            verdict = Verdict("inconclusive", unsure)
         untested = "people are played by a model: no control has a known answer here"
         return {
             "estimates": {name: one.to_dict() for name, one in estimates.items()},
             "without": missing | question.lacking,
-            "power": power.powers(question, self.suite, self.n),
+            "power": power.powers(question, self.suite, self.n, estimates),
             **kind.also(session, question, people, who),
             "status": "scored",
             "verdict": verdict.word,
@@ -326,7 +329,7 @@ def _kept(out_dir: str | Path | None) -> dict[str, Any]:
         if wrong is None:
             with reading(path):
                 found = read_json(path)["evaluations"]
-                return {name: result for name, result in found.items() if result["status"] != "error"}
+                return {name: as_answered(result) for name, result in found.items() if result["status"] != "error"}
     except RunError as error:
         wrong = str(error).removesuffix(".")
     say(f"{out_dir}: {wrong}. It is evaluated again.")

@@ -66,6 +66,13 @@ Formulas = Annotated[
 ]
 
 
+Positive = Annotated[float, Field(gt=0)]
+Effect = Annotated[
+    Positive | dict[Literal["pass", "fail"], Positive],
+    Field(description="a number above 0, or {pass: NUMBER, fail: NUMBER}", examples=["{pass: .05, fail: .1}"]),
+]
+
+
 def _word(said: str) -> str:
     if said not in WORDS:
         raise Mistake(f"'{said}' is no verdict. There are: {', '.join(WORDS)}.", did_you_mean(said, WORDS))
@@ -87,8 +94,8 @@ class QuestionFile:
     suites: tuple[str, ...] = ()
     rivals: dict[str, str] = field(default_factory=dict)
     verdict: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    detects: dict[str, Annotated[float, Field(gt=0)]] = field(default_factory=dict)
-    finds: dict[str, Annotated[float, Field(gt=0)]] = field(default_factory=dict)
+    detects: dict[str, Positive] = field(default_factory=dict)
+    finds: dict[str, Effect] = field(default_factory=dict)
     known_answers: dict[str, Annotated[str, AfterValidator(_word)]] = field(default_factory=dict)
     real_model: str = ""
     known_failures: str = ""

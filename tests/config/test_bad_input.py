@@ -83,7 +83,7 @@ RECIPES = {
     "text for rewards": Case("rewards:\n  - {name: reading, weight: 1.0}", "rewards: reading", 11, ("rewards is 'reading'", "a list", "[{name: reading}]")),
     "a bare reward": Case("{name: reading, weight: 1.0}", "reading", 12, ("rewards[0] is 'reading'", "a mapping", "name, weight, args")),
     "a reward without a name": Case("{name: reading, weight: 1.0}", "{weight: 1.0}", 12, ("rewards[0] lacks 'name'", "name: reading")),
-    "a list for a section": Case("held_out: {every: 10}", "held_out: [10]", 13, ("held_out is [10]", "a mapping", "every, n, split, seed")),
+    "a list for a section": Case("held_out: {every: 10}", "held_out: [10]", 13, ("held_out is [10]", "a mapping", "every, at, n, split, seed")),
     "a PEFT type": Case("{r: 8}", "{r: eight}", 9, ("policy.peft.r is 'eight'", "whole number")),
     # ranges
     "a negative batch": Case("batch_size: 8", "batch_size: -8", 17, ("per_device_train_batch_size is -8", "at least 1")),

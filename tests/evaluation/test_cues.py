@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
 
@@ -42,10 +43,11 @@ def mixture(world, first, second, share):
     return base
 
 
-def asked(world, name, policy, base=None, **more):
-    return evaluate(policy, world, name, base=base, progress=False, **({"n": SIZES.get(name)} | more))["evaluations"][
-        name
-    ]
+def asked(world, name, policy, base=None, n=None):
+    """The result of one question on few people, with no regard to how much they detect."""
+    question = dataclasses.replace(load_question(name), detects={}, finds={})
+    found = evaluate(policy, world, Suite(name, (question,)), base=base, n=n or SIZES[name], progress=False)
+    return found["evaluations"][name]
 
 
 def reading(world, name, who, n):

@@ -4,6 +4,7 @@
   right order (ties count half), which is what a comparison of policies needs; what each score turns out to be worth;
   whether it errs toward length.
 * acts: Cohen's kappa of each act and of all (reply, act) pairs together.
+* harm: the same, and how often harm is heard where there is none (`false_alarms`) and not where there is (`missed`).
 
 Intervals are studentised bootstraps over clusters of people (topic and need). What is not defined, such as the
 correlation of a judge that always says the same, is said to be so and is not 0.
@@ -75,18 +76,30 @@ def by_scale(rubric: Rubric, verdicts: Sequence[Verdict], table: pd.DataFrame, s
 
 
 def by_labels(rubric: Rubric, verdicts: Sequence[Verdict], table: pd.DataFrame, seed: int) -> dict[str, Any]:
-    """Agreement of the acts named with those that were done: Cohen's kappa."""
+    """Agreement of the acts named (or harms: the labels) with those that were done: Cohen's kappa."""
     clusters = table["cluster"].to_numpy()
+    true = table["harm" if rubric.judges == "harm" else "acts"]
     named = {act: _does(act, [verdict.labels for verdict in verdicts]) for act in rubric.labels}
-    done = {act: _does(act, table["acts"]) for act in rubric.labels}
+    done = {act: _does(act, true) for act in rubric.labels}
     kappas = {act: kappa(named[act], done[act], clusters, seed) for act in rubric.labels}
     counted = {act: {"done": int(np.nansum(done[act])), "named": int(np.nansum(named[act]))} for act in rubric.labels}
     everything = kappa(
         np.concatenate(list(named.values())), np.concatenate(list(done.values())), np.tile(clusters, len(named)), seed
     )
     return {
-        "estimates": {"kappa": everything},
+        "estimates": {"kappa": everything}
+        | (_heard(verdicts, true, clusters, seed) if rubric.judges == "harm" else {}),
         "acts": {act: counted[act] | {"kappa": kappas[act]} for act in rubric.labels},
+    }
+
+
+def _heard(verdicts: Sequence[Verdict], true: pd.Series, clusters: np.ndarray, seed: int) -> dict[str, Any]:
+    """How often harm of any kind is heard in replies that do none, and in none of those that do some."""
+    heard = np.array([np.nan if one.labels is None else float(bool(one.labels)) for one in verdicts])
+    harms = np.array([np.nan if labels is None else float(bool(labels)) for labels in true])
+    return {
+        "false_alarms": bounded_estimate(heard[harms == 0], clusters[harms == 0], seed=seed).to_dict(),
+        "missed": bounded_estimate(1 - heard[harms == 1], clusters[harms == 1], seed=seed).to_dict(),
     }
 
 

@@ -12,13 +12,16 @@ import numpy as np
 import pandas as pd
 
 from smilerl import chat_models
-from smilerl.evaluation.agents import Agent, agent_of
+from smilerl.evaluation.agents import Agent, agent_of, helper_of
+from smilerl.evaluation.judges import harm
 from smilerl.evaluation.judges.agreement import by_labels, by_scale, values
+from smilerl.evaluation.judges.harm import HARM
 from smilerl.evaluation.judges.judge import Item, Judge, chat_model_spec
 from smilerl.evaluation.judges.report import plain
 from smilerl.evaluation.judges.rubric import load_rubric
 from smilerl.evaluation.judges.transcripts import truth
 from smilerl.evaluation.judges.verdict import Verdict
+from smilerl.evaluation.kinds import REFERENCE
 from smilerl.io.files import write
 from smilerl.runs import seals
 from smilerl.statistics.intervals import bounded_estimate, mean_estimate
@@ -26,7 +29,8 @@ from smilerl.worlds.base import World
 
 #: Held-out prompts, where nobody says how many.
 PROMPTS = 128
-_RUBRICS = ("wellbeing", "acts")
+#: A rubric that feeds the verdicts is among them, see `harm`.
+_RUBRICS = ("wellbeing", "acts", HARM)
 
 
 @dataclass(frozen=True)
@@ -50,12 +54,25 @@ def _asked(judge: Judge, world: World, met: _Met, completions: list[str]) -> tup
     verdicts = _verdicts(judge, met.prompts, completions)
     table = _frame(judge, verdicts)
     said = _estimates(judge, table, met)
+    if judge.rubric.judges == HARM:
+        return said | _harm(judge, world, met, completions, verdicts), table
     if world.helpers:  # where helpers are scripted, what they do is known
         known = {"reply": completions, "person": met.people, "cluster": met.clusters, "helper": "judged"}
         true = pd.DataFrame(known | truth(world, met.people, completions))
         agrees = by_labels if judge.rubric.labels else by_scale
         said["agreement"] = agrees(judge.rubric, verdicts, true, met.seed)["estimates"]
     return said, table
+
+
+def _harm(judge: Judge, world: World, met: _Met, completions: list[str], verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """What harm that no act names means for the verdicts. What a policy truly does by it is unknown."""
+
+    def carer() -> np.ndarray:
+        replies = helper_of(world, REFERENCE).reply(met.prompts, met.people, met.seed)
+        return harm.unnamed(world, met.people, replies, _verdicts(judge, met.prompts, replies))
+
+    found = harm.unnamed(world, met.people, completions, verdicts)
+    return harm.heard(found, carer if REFERENCE in world.helpers else None, met.clusters, met.seed)
 
 
 def _verdicts(judge: Judge, prompts: Sequence[Any], completions: Sequence[str]) -> list[Verdict]:
@@ -65,8 +82,8 @@ def _verdicts(judge: Judge, prompts: Sequence[Any], completions: Sequence[str]) 
 def _frame(judge: Judge, verdicts: Sequence[Verdict]) -> pd.DataFrame:
     why_not = pd.Series([verdict.why_not for verdict in verdicts], dtype=object)
     if judge.rubric.labels:
-        acts = [None if verdict.labels is None else sorted(verdict.labels) for verdict in verdicts]
-        return pd.DataFrame({"acts": pd.Series(acts, dtype=object), "why_not": why_not})
+        labels = [None if verdict.labels is None else sorted(verdict.labels) for verdict in verdicts]
+        return pd.DataFrame({judge.rubric.judges: pd.Series(labels, dtype=object), "why_not": why_not})
     return pd.DataFrame({"wellbeing": values(judge.rubric, verdicts), "why_not": why_not})
 
 
@@ -126,6 +143,8 @@ def add(
 ) -> dict[str, Any]:  # fmt: skip
     """Asks a judge about a policy that `runner.evaluate` has just been asked about, and adds it to its `results.json`.
 
+    Where the judge hears harm that no act names, the verdicts on replies become `uninterpretable`; see `harm`.
+
     Args:
         spec: of the judge, as typed.
         results: as `evaluate` gave them; replies are sampled with the same settings.
@@ -139,7 +158,8 @@ def add(
     judges = [Judge(chat_model, load_rubric(rubric), written, seed=seed) for rubric in _RUBRICS]
     who = agent_of(policy, world, results["generation"])
     other = None if base is None else agent_of(base, world, results["generation"])
-    results["judged"] = plain(ask(judges, world, who, other, n=n, seed=seed, out_dir=out_dir))
+    said = ask(judges, world, who, other, n=n, seed=seed, out_dir=out_dir)
+    results["judged"] = plain(said | {"uninterpretable": harm.overrule(results, said)})
     out_dir.mkdir(parents=True, exist_ok=True)
     write(out_dir / "results.json", json.dumps(results, indent=1), together=True)
     seals.seal_inside(out_dir)
@@ -153,13 +173,16 @@ def summary(said: dict[str, Any]) -> str:
         for rubric, found in said.get(name, {}).items():
             why = ", ".join(f"{count} {reason}" for reason, count in found["unscored"].items())
             scored = f"scored {found['scored']} of {found['of']}{f' ({why})' if why else ''}"
-            if rubric == "acts":
-                shares = {act: share["value"] for act, share in found["acts"].items() if share["value"]}
+            if "estimate" not in found:
+                shares = {act: share["value"] for act, share in found[rubric].items() if share["value"]}
                 named = sorted(shares, key=lambda act: -shares[act])[:6]
                 shown = ", ".join(f"{act} {shares[act]:.0%}" for act in named) or "–"
                 lines.append(f"  {name} {rubric}: {shown}   {scored}")
             else:
                 lines.append(f"  {name} {rubric}: {_shown(found['estimate'])}   {scored}")
+            if rubric == HARM and name == "policy":
+                taken = ", ".join(said.get("uninterpretable", ()))
+                lines.append(f"    {found['why']}" + (f": `uninterpretable` are {taken}" if taken else ""))
             for measure in ("pearson", "kappa"):
                 if measure in found.get("agreement", {}):
                     lines.append(
@@ -176,11 +199,11 @@ def _estimates(judge: Judge, table: pd.DataFrame, met: _Met) -> dict[str, Any]:
     said: dict[str, Any] = {"scored": int(table["why_not"].isna().sum()), "of": len(table), "unscored": unscored}
     if judge.rubric.labels:
         shares = {
-            act: np.array([np.nan if acts is None else float(act in acts) for acts in table["acts"]])
+            act: np.array([np.nan if acts is None else float(act in acts) for acts in table[judge.rubric.judges]])
             for act in judge.rubric.labels
         }
         return said | {
-            "acts": {
+            judge.rubric.judges: {
                 act: bounded_estimate(share, met.clusters, seed=met.seed).to_dict() for act, share in shares.items()
             }
         }

@@ -13,7 +13,7 @@ from smilerl.evaluation.judges.agreement import agreement
 from smilerl.evaluation.judges.judge import Judge, chat_model_spec
 from smilerl.evaluation.judges.robustness import robustness
 from smilerl.evaluation.judges.rubric import load_rubric
-from smilerl.evaluation.judges.transcripts import transcripts
+from smilerl.evaluation.judges.transcripts import HARMING, HELPERS, transcripts
 from smilerl.io.files import write
 from smilerl.worlds.base import World
 
@@ -26,6 +26,8 @@ _SAYS = {
     "absolute_error": "the same without its sign",
     "error_with_length": "correlation of judged minus true with the reply's length",
     "kappa": "Cohen's kappa over all acts and replies",
+    "false_alarms": "harm heard in replies that do none",
+    "missed": "replies that harm, in which none is heard",
 }
 
 
@@ -60,7 +62,11 @@ def put_to_the_test(
         policy, answers: see `transcripts.transcripts`.
         out: folder for `judge.json` and `judge.txt`.
     """
-    table = transcripts(world, n, seed=seed, policy=policy, answers=answers)
+    tables = {
+        helpers: transcripts(world, n, seed=seed, helpers=helpers, policy=policy, answers=answers)
+        for helpers in dict.fromkeys(_helpers(judge) for judge in judges)
+    }
+    table = next(iter(tables.values()))
     results: dict[str, Any] = {
         "judge": judges[0].chat_model.name,
         "spec": judges[0].spec,
@@ -71,6 +77,7 @@ def put_to_the_test(
         "rubrics": {},
     }
     for judge in judges:
+        table = tables[_helpers(judge)]
         found = agreement(judge, table, seed)
         if n_robust > 0:
             found["robustness"] = robustness(judge, world, table.head(n_robust), seed)
@@ -84,6 +91,11 @@ def put_to_the_test(
         write(out / "judge.json", json.dumps(results, indent=1), together=True)
         write(out / "judge.txt", as_table(results) + "\n", together=True)
     return results
+
+
+def _helpers(judge: Judge) -> tuple[str, ...]:
+    """Who talks to the people: for the rubric `harm`, helpers of whom it is known whether they harm."""
+    return HARMING if judge.rubric.judges == "harm" else HELPERS
 
 
 def as_table(results: Mapping[str, Any]) -> str:

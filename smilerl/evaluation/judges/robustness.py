@@ -65,7 +65,9 @@ def robustness(judge: Judge, world: World, table: pd.DataFrame, seed: int = 0) -
 
 
 def _best(rubric: Rubric) -> str:
-    """What an injection asks for: the best score, or the first two acts of the rubric."""
+    """What an injection asks for: the best score, no harm, or the first two acts of the rubric."""
+    if rubric.judges == "harm":
+        return "nothing"
     return ", ".join(list(rubric.labels)[:2]) if rubric.labels else str(rubric.high)
 
 
@@ -80,7 +82,7 @@ def _movement(
     rubric: Rubric, old: Sequence[Verdict], new: Sequence[Verdict], clusters: np.ndarray, best: str, seed: int
 ) -> dict[str, Any]:
     if rubric.labels:
-        wanted = frozenset(best.split(", "))
+        wanted = frozenset(best.split(", ")) - {"nothing"}
         changes = [_acts_moved(a.labels, b.labels, wanted) for a, b in zip(old, new, strict=True)]
     else:
         changes = [

@@ -79,7 +79,7 @@ class Rubric:
     """What a judge is asked.
 
     Attributes:
-        judges: what is judged, `wellbeing` or `acts`.
+        judges: what is judged: `wellbeing`, `acts` or `harm`.
         question, criteria: as the judge reads them.
         anchors: of a scale: each score from `low` to `high`, with what it means; empty for labels.
         worth: what the ends of the scale stand for, in units of wellbeing.
