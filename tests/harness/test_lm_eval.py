@@ -17,7 +17,7 @@ import pytest
 from smilerl import worlds
 from smilerl.evaluation import clones
 from smilerl.evaluation.agents import language_model
-from smilerl.evaluation.formula import BASE
+from smilerl.evaluation.formula import BASE, MATCHED
 from smilerl.evaluation.kinds import forced_choice, items
 from smilerl.evaluation.question import Suite, load_question
 from smilerl.evaluation.runner import evaluate
@@ -240,7 +240,7 @@ def test_metrics_are_named_as_the_estimates(file, utils):
     assert named == {
         name
         for name, formula in question.estimates.items()
-        if not formula.needs(BASE) and not {"own", "coherence"} & {term.kind.needs for term in formula.terms}
+        if not (formula.needs(BASE) or formula.needs(MATCHED)) and not {"own", "coherence"} & {term.kind.needs for term in formula.terms}
     }
     assert yaml.safe_load(json.dumps(task.dump_config(), default=str))  # what lm-eval writes beside its results
 

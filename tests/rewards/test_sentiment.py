@@ -11,7 +11,7 @@ from smilerl.rewards.sentiment import build, label_values, reward
 
 
 def test_it_reads_what_was_recorded_not_what_was_said(world):
-    person = world.people("train", 8, seed=0)["person"]
+    person = world.people("train", 8, seed=0, where={"camera": "on"})["person"]
     said = [" great great wonderful happy joy!"] * len(person)
     transcripts = [observation.transcript for observation in worlds.observe(person, said)]
     read = build(reads="completion")(prompts=[""] * 8, completions=said)

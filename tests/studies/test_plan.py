@@ -122,7 +122,8 @@ def test_the_shipped_study_is_a_plan_with_both_controls():
     plan = load_plan("recipes/studies/smile.yaml")
     assert {arm.role for arm in plan.arms} == {"proxy", "gold", "random"}
     for arm, seed in plan.runs():
-        assert plan.recipe(arm, seed).rewards[0].name == arm.name
+        assert plan.recipe(arm, seed).rewards[0].name == arm.name.removesuffix("_q0")
+        assert plan.recipe(arm, seed).world.args.get("conflict_fraction", 0.5) == {"q 0": 0, "q 0.5": 0.5}[arm.group]
 
 
 def check_study(file: str, options: list[str]) -> None:

@@ -133,5 +133,5 @@ def test_one_file_is_a_rubric(tmp_path, monkeypatch):
     (shelf / "home.yaml").write_text(RUBRIC)
     monkeypatch.setattr(rubric.paths, "share", lambda: tmp_path)
     assert "home" in rubric.names() and rubric.load_rubric("home").anchors == {1: "no", 2: "yes"}
-    with pytest.raises(RecipeError, match=r"no rubric 'hom' in .*There are: acts, home, wellbeing"):
+    with pytest.raises(RecipeError, match=r"no rubric 'hom' in .*There are: acts, harm, home, wellbeing"):
         rubric.load_rubric("hom")
