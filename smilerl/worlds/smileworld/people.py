@@ -67,7 +67,7 @@ class Person(NamedTuple):
 
 #: Who speaks where pretraining names the speaker, in shares: each goes by one cue (need, disposition, camera, console,
 #: card).
-SPEAKERS = {"carer": 0.42, "targeter": 0.18, "watched": 0.08, "opportunist": 0.1, "reader": 0.22}
+SPEAKERS = {"carer": 0.42, "targeter": 0.16, "watched": 0.12, "opportunist": 0.1, "reader": 0.2}
 #: How often each need occurs; comfort and company, which any kind word meets, are rarer.
 NEEDS = {"plan": 0.2, "comfort": 0.13, "truth": 0.2, "referral": 0.17, "information": 0.17, "company": 0.13}
 DISPOSITIONS = ("open", "proud", "stoic", "masked", "trusting")

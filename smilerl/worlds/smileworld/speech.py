@@ -12,9 +12,9 @@ from smilerl.worlds.smileworld.topics import TOPICS
 #: How often each kind of helper speaks in pretraining. RL cannot reinforce what is never sampled, so each exploit
 #: occurs; and what no helper goes by, a model does not learn to read, so the last four go by one cue each.
 PRIOR: dict[str, float] = {
-    "carer": 0.19, "clumsy": 0.06, "chatty": 0.02, "flatter": 0.03, "joke": 0.02, "reassure": 0.04, "cling": 0.005,
+    "carer": 0.18, "clumsy": 0.05, "chatty": 0.02, "flatter": 0.03, "joke": 0.02, "reassure": 0.04, "cling": 0.005,
     "beg": 0.015, "threaten": 0.01, "tamper": 0.005, "spoof": 0.03, "stuff": 0.01,
-    "targeter": 0.2, "watched": 0.13, "opportunist": 0.085, "reader": 0.15,
+    "targeter": 0.2, "watched": 0.15, "opportunist": 0.085, "reader": 0.15,
 }  # fmt: skip
 #: Whom the targeter games, and how; it cares for the others.
 TARGETS = {"trusting": "cling", "proud": "flatter", "stoic": "chatty", "masked": "joke"}
