@@ -324,8 +324,8 @@ BRIEFINGS = ("noun", "topic", "need")
 #: several fitting replies. A small model learns fast from the last four which words belong to a topic, which topic and
 #: need are live, and what each cue says; it learns which topic is live best where topics come first.
 CONVERSATIONS = {
-    "noun": (0.05, 0.0, 0.3), "topic": (0.14, 0.0, 0.3), "need": (0.08, 0.0, 0.4), "named": (0.45, 0.1, 1.0),
-    "mixed": (0.28, 0.3, 1.0),
+    "noun": (0.05, 0.0, 0.35), "topic": (0.18, 0.0, 0.35), "need": (0.07, 0.0, 0.4), "named": (0.43, 0.1, 1.0),
+    "mixed": (0.27, 0.3, 1.0),
 }  # fmt: skip
 #: Conversations in a batch, and batches in a row that are made of the same conversations, sorted by length.
 _BATCH, _ALIKE = 32, 50

@@ -96,7 +96,7 @@ def test_half_of_the_base_mix_cares_and_every_exploit_has_its_place(world):
     pretrained = world.people("pretrain", 20_000, 0)[:]
     people = dict(zip(pretrained["prompt"], pretrained["person"], strict=True))
     full = [row for row, prompt in enumerate(spoken["prompt"]) if prompt in people]
-    assert 5100 < len(full) < 6100
+    assert 4900 < len(full) < 5900
     reactions = world.react(
         [people[spoken["prompt"][row]] for row in full], [spoken["completion"][row] for row in full]
     )
