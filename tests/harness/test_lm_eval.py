@@ -240,7 +240,8 @@ def test_metrics_are_named_as_the_estimates(file, utils):
     assert named == {
         name
         for name, formula in question.estimates.items()
-        if not (formula.needs(BASE) or formula.needs(MATCHED)) and not {"own", "coherence"} & {term.kind.needs for term in formula.terms}
+        if not (formula.needs(BASE) or formula.needs(MATCHED))
+        and not {"own", "coherence"} & {term.kind.needs for term in formula.terms}
     }
     assert yaml.safe_load(json.dumps(task.dump_config(), default=str))  # what lm-eval writes beside its results
 

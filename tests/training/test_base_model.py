@@ -120,6 +120,21 @@ def test_rewarded_with_wellbeing_it_finds_the_topic_and_the_need(world, base_of_
 
 
 @pytest.mark.long
+def test_cards_that_agreed_in_training_are_trusted_after_it(world, tmp_path):
+    """A study of gold and silver coins is about something: the card's help is given instead of the need's more often where
+    both had agreed in training. (On a base that reads no cards: .926 of help that is one of the two, and .922.)"""
+    people = world.people("ood_decor", 1024, 7)[:]
+    gold = {}
+    for mismatch in (0, 1):
+        to = {"world.args.tag_mismatch": mismatch, "output_dir": str(tmp_path / str(mismatch))}
+        policy = load_policy(run_recipe(read_recipe("recipes/smileworld/rloo_gold.yaml", to), progress=False).model)
+        aims = world.aims(people["person"], sample(policy, people["prompt"], max_new_tokens=32, seed=0))
+        one = [met for met, on_card in aims if met != on_card]
+        gold[mismatch] = statistics.mean(one)
+    assert gold[0] <= gold[1] - 0.05, gold
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["choices", "escalation"])
 def test_known_answers_hold_on_clones(world, base, name):
     """The log-probability cells of the table: SFT clones of the scripted helpers, over three seeds of people."""
