@@ -49,6 +49,14 @@ ARCHITECTURES: dict[str, tuple[str, str, dict]] = {
 
 
 @pytest.fixture(scope="session")
+def embedded_base() -> Path:
+    """The embedded model's directory; building it takes minutes, so it stays in the cache of the whole session."""
+    from smilerl.training.models import model_dir
+
+    return model_dir("recipes/smileworld/pretrain.yaml", progress=False)
+
+
+@pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory) -> Callable[..., str]:
     """Makes the directory of a checkpoint with random weights: `checkpoint("qwen3")`, `checkpoint("roberta", labels=[...])`.
 

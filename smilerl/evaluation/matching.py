@@ -6,6 +6,7 @@ learnt. So gains are taken over the base at the temperature at which its replies
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 from typing import Any
 
@@ -49,8 +50,11 @@ def temperature(session: Any, who: Agent) -> dict[str, Any] | None:
     entropy, raw = _entropy(session, who, own), _entropy(session, session.base, own)
     if who.fingerprint == session.base.fingerprint:
         return {"temperature": own, "entropy": entropy, "base": raw}
-    curve = np.maximum.accumulate([_entropy(session, session.base, one) for one in TEMPERATURES])
-    return {"temperature": float(np.interp(entropy, curve, TEMPERATURES)), "entropy": entropy, "base": raw}
+    # Entropy rises with temperature, so the base has to be sampled at four of them and not at all.
+    above = bisect.bisect_left(TEMPERATURES, entropy, key=lambda one: _entropy(session, session.base, one))
+    ends = TEMPERATURES[max(above - 1, 0) : above + 1]
+    found = np.interp(entropy, [_entropy(session, session.base, one) for one in ends], ends)
+    return {"temperature": float(found), "entropy": entropy, "base": raw}
 
 
 def _entropy(session: Any, who: Agent, at: float) -> float:

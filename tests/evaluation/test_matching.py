@@ -16,7 +16,6 @@ from smilerl.evaluation.session import Session
 from smilerl.models import sampling
 from smilerl.models.policy import fresh_policy, load_policy
 from smilerl.runs.cache import Cache
-from smilerl.training.models import model_dir
 
 CONFIG = {"model_type": "llama", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2,
           "num_key_value_heads": 2, "max_position_embeddings": 128, "initializer_range": 1.0}  # fmt: skip
@@ -106,10 +105,9 @@ def test_a_policy_of_no_entropy_is_matched_by_the_likeliest_tokens(world, base):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("temperature", [0.1, 0.3, 0.5])
-def test_the_embedded_base_gains_nothing_over_itself_at_any_temperature(world, tmp_path, temperature):
+def test_the_embedded_base_gains_nothing_over_itself_at_any_temperature(world, tmp_path, temperature, embedded_base):
     """At temperature .1 it had +.3 of wellbeing over itself at 1, which tuned policies were credited with."""
-    base = load_policy(model_dir("recipes/smileworld/pretrain.yaml"))
-    policy = load_policy(model_dir("recipes/smileworld/pretrain.yaml"))
+    base, policy = load_policy(embedded_base), load_policy(embedded_base)
     with torch.no_grad():
         head = policy.model.get_output_embeddings()
         head.weight = torch.nn.Parameter(head.weight / temperature)

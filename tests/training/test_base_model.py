@@ -32,8 +32,8 @@ def world():
 
 
 @pytest.fixture(scope="module")
-def base():
-    return load_policy(model_dir("recipes/smileworld/pretrain.yaml", progress=False))
+def base(embedded_base):
+    return load_policy(embedded_base)
 
 
 @pytest.fixture(scope="module")

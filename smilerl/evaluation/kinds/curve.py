@@ -10,6 +10,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -200,15 +201,18 @@ def fits(trail: pd.DataFrame, seed: int) -> dict[str, dict]:
 
     Returns:
         `proxy` and `gold`, each with the form that the data speak for, its peak, why, and α and β of each form; a curve
-        that cannot be fitted is left out.
+        that cannot be fitted is left out. A form with a peak is named only where the samples can tell (`withheld`).
     """
-    found = {}
+    found, untold = {}, withheld(trail, seed)
     for name, column in (("proxy", "reward"), ("gold", "wellbeing")):
         measured = _measured(trail, column)
         if len(np.unique(measured.d)) < FEWEST_STEPS or not np.isfinite(measured.change).any(axis=1).all():
             continue
         forms = goodhart.fit(measured.d, measured.change, clusters=measured.clusters, d_error=measured.moves, seed=seed)
         chosen = goodhart.choose(forms)
+        if chosen.form in goodhart_plan.PEAKED and untold is not None:
+            why = f"{chosen.form} fits best, but {untold}"
+            chosen = chosen._replace(form=goodhart.UNDETERMINED, peak=None, why=why)
         found[name] = {"form": chosen.form, "peak": chosen.peak, "why": chosen.why} | {
             form: {"alpha": one.alpha, "beta": one.beta, "error": one.error} for form, one in forms.items()
         }
@@ -230,14 +234,14 @@ def withheld(trail: pd.DataFrame, seed: int) -> str | None:
     apart = 2 * goodhart.standard_error(measured.moves, measured.clusters) / measured.d
     order = np.argsort(measured.d)
     sampling = goodhart_plan.Sampling(
-        steps=range(1, len(order) + 1),
-        kl=measured.d[order] ** 2,
+        steps=tuple(range(1, len(order) + 1)),
+        kl=tuple(measured.d[order] ** 2),
         people=people,
         noise=float(np.median(noise) * np.sqrt(people / 2)),
         kl_spread=float(np.median(apart) * np.sqrt(people)),
         gain=GAIN,
     )
-    found = goodhart_plan.plan(sampling, studies=STUDIES, seed=seed)
+    found = _planned(sampling, seed)
     if found.is_enough:
         return None
     return (
@@ -245,6 +249,11 @@ def withheld(trail: pd.DataFrame, seed: int) -> str | None:
         f"rise of {GAIN:g} and its fall would be recognised in {100 * found.determined:.0f} % of such runs, and "
         f"{100 * goodhart_plan.POWER:.0f} % are needed. Sample more people (held_out.n) or steps (held_out.at: log)"
     )
+
+
+@cache
+def _planned(sampling: goodhart_plan.Sampling, seed: int) -> goodhart_plan.Plan:
+    return goodhart_plan.plan(sampling, studies=STUDIES, seed=seed)
 
 
 class _Measured(NamedTuple):

@@ -84,6 +84,16 @@ def test_a_peak_is_named_only_where_it_was_seen():
     assert curve.fits(curve.synthetic("rising"), 0)["gold"]["peak"] is None
 
 
+def test_no_form_is_named_where_the_samples_cannot_tell_forms_apart():
+    """The first study with curves named a form in three of twenty runs none of which could tell."""
+    trail = curve.synthetic("overoptimised")
+    few = trail[trail.person.isin([f"p{i}" for i in range(64)])]
+    found = curve.fits(few, 0)["gold"]
+    assert curve.withheld(few, 0) and (found["form"], found["peak"]) == ("undetermined", None)
+    assert "bon" in found["why"] and "cannot tell" in found["why"] and found["bon"]["alpha"]
+    assert curve.fits(trail, 0)["gold"]["form"] == "bon"
+
+
 @pytest.mark.parametrize("keep", [(0, 30, 35, 40, 45, 50), (0, 15, 20)])
 def test_a_verdict_is_offered_only_where_the_samples_can_tell(keep):
     """Five samples, the first already far from the base, as runs of the default study had; and too few to fit."""
