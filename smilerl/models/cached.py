@@ -21,11 +21,14 @@ from smilerl.runs.identity import content_hash, digest
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")
 
 
-def built(recipe: Recipe, train: Callable[[Recipe], Run], *, progress: bool = True) -> Run:
+def built(
+    recipe: Recipe, train: Callable[[Recipe], Run], adopt: Callable[[Recipe], Run | None], *, progress: bool = True
+) -> Run:
     """The finished run of a recipe in the cache, built by only one process.
 
     Args:
         train: makes the finished run of a recipe in its `output_dir`.
+        adopt: the same where nothing has to be trained for it; None where something has.
 
     Raises:
         RunError: it has to be built, and this is one process of several.
@@ -43,13 +46,15 @@ def built(recipe: Recipe, train: Callable[[Recipe], Run], *, progress: bool = Tr
         run, wrong = Run(folder), damage(folder)
         if wrong is None and run.finished_as(recipe):
             return run
+        if wrong is not None:
+            clear(folder, wrong)
+        if (adopted := adopt(recipe)) is not None:
+            return adopted
         if PartialState().num_processes > 1:
             raise RunError(
                 f"{recipe.source} has to be built first, which several processes cannot do together.\n"
                 f"Run: python -m smilerl.train --config {recipe.source} --output_dir {folder}"
             )
-        if wrong is not None:
-            clear(folder, wrong)
         if progress:
             said = f"{recipe.source}: trained on first use, and kept in {folder}"
             say(said)

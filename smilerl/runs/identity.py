@@ -52,6 +52,15 @@ def _content_hash(recipe: Recipe) -> str:
     return _versioned(recipe=_with_contents(said, recipe.source), code=code)
 
 
+def shipped_hash(recipe: Recipe, rows: str) -> str:
+    """16 hex digits over what a recipe says and the files that it names, and not over code.
+
+    Args:
+        rows: the hash of rows that it trains on, in which code shows that makes them.
+    """
+    return _versioned(recipe=_with_contents(_what_matters(recipe), recipe.source), rows=rows)
+
+
 def reward_hash(spec: Any) -> str:
     """16 hex digits over all that determines the scores of a reward: its spec, the models that it names, and code.
 
