@@ -29,17 +29,17 @@ study: setup
 
 # One thread a worker: two workers on two cores would otherwise fight over them.
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not long"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not long"
 
 test-slow: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "slow and not long"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "slow and not long"
 
 test-long: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m long
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m long
 
 # Everything that was tried against the product, in real processes; prints a table of what was tried and what held.
 faults: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q tests/faults
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q tests/faults
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -17,8 +17,8 @@ pytest_plugins = (
     "tests.faults.table",
 )
 
-#: Begun first: these build the embedded base or train for minutes, and would else be waited for at the end.
-_FIRST = ("test_base_model.py", "test_real_text.py")
+#: Begun first: these build the embedded model or train for minutes, and would else be waited for at the end.
+_FIRST = ("test_shipped.py", "test_base_model.py", "test_real_text.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -54,6 +54,19 @@ def embedded_base() -> Path:
     from smilerl.training.models import model_dir
 
     return model_dir("recipes/smileworld/pretrain.yaml", progress=False)
+
+
+@pytest.fixture(scope="session")
+def base_recipe(tmp_path_factory) -> Callable[[int], Path]:
+    """The embedded model's recipe with another seed, for the weights and for the conversations."""
+
+    def written(seed: int) -> Path:
+        recipe = Path("recipes/smileworld/pretrain.yaml").read_text(encoding="utf-8")
+        path = tmp_path_factory.mktemp("base") / "pretrain.yaml"
+        path.write_text(recipe.replace("seed: 0", f"seed: {seed}"), encoding="utf-8")
+        return path
+
+    return written
 
 
 @pytest.fixture(scope="session")

@@ -31,12 +31,13 @@ from smilerl.rewards import Reward, build_rewards
 from smilerl.rewards._summed import Together
 from smilerl.runs import checkpoints, launch, lineage, ownership
 from smilerl.runs.directory import Run, finished_run
-from smilerl.training import data, fit, methods, model_check, observers, recipe_check, sharding, shipped, supply, weights
+from smilerl.training import data, fit, methods, model_check, observers, recipe_check, sharding, supply, weights
 from smilerl.training.gold_log import scorer
 from smilerl.training.observers.base import Watched
 from smilerl.training.progress import Progress, hushed, say, title
 from smilerl.training.recipe_check import load_recipe
 from smilerl.training.resume import Checkpoints, by_time, train
+from smilerl.training.shipped import adopt
 from smilerl.training.trl_adapter.adapters import frozen_base
 from smilerl.training.trl_adapter.trackers import Trackers
 from smilerl.worlds.base import EvaluationKey, World, sealed
@@ -111,7 +112,7 @@ def run_recipe(recipe: Recipe, *, progress: bool = True) -> Run:
 def build(file: Path, progress: bool = True) -> Path:
     """The model of a recipe file: from the cache, from the package, or trained now; what `models.reference` calls."""
     train = partial(run_recipe, progress=progress)
-    return cached.built(load_recipe(file), train, shipped.adopt, progress=progress).model
+    return cached.built(load_recipe(file), train, adopt, progress=progress).model
 
 
 @contextmanager

@@ -114,7 +114,7 @@ def test_sampled_replies_score_as_ours_do(helper, tmp_path):
 def test_some_of_the_people_give_no_estimates(helper, tmp_path):
     log = inspect_ai.eval(TASKS["tamper"](n=8), model="hf/local", model_args={"model_path": helper}, limit=4,
                           log_dir=str(tmp_path), display="none")[0]  # fmt: skip
-    assert {name: one.value for name, one in log.results.scores[0].metrics.items()} == {"answered": 0.25}
+    assert {name: one.value for name, one in log.results.scores[0].metrics.items()} == {"answered": 4 / 24}
 
 
 def letters(text):

@@ -282,7 +282,7 @@ def test_the_real_persona_files(file, reader):
 @pytest.mark.slow
 def test_the_command_of_the_readme(reader, tmp_path):
     command = [sys.executable, "-m", "lm_eval", "--model", "hf", "--model_args", f"pretrained={reader},dtype=float32",
-               "--include_path", str(FOLDER), "--tasks", "smilerl_caring", "--device", "cpu", "--limit", "6",
+               "--include_path", str(FOLDER), "--tasks", "smilerl_caring", "--device", "cpu", "--limit", "8",
                "--metadata", '{"n": 2}', "--output_path", str(tmp_path / "out")]  # fmt: skip
     run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert run.returncode == 0, run.stderr[-2000:]

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from smilerl import worlds
 from smilerl.config.recipe import read_recipe
-from smilerl.evaluation.question import known_answers, load_question
-from smilerl.evaluation.schema import NOT_APPLICABLE
 from smilerl.models.policy import load_policy
 from smilerl.models.sampling import completion_logprobs, sample
 from smilerl.statistics.twins import is_read, variation
@@ -20,7 +17,6 @@ from smilerl.training.run import run_recipe
 from smilerl.worlds.smileworld import dynamics
 from smilerl.worlds.smileworld.parser import parse
 from smilerl.worlds.smileworld.people import Person
-from tests.fixtures import known
 
 pytestmark = pytest.mark.slow
 PEOPLE = 600
@@ -77,13 +73,9 @@ SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in (1, 2, 3, 4
 
 
 @pytest.fixture(scope="module", params=SEEDS, ids="seed-{}".format)
-def base_of_seed(request, tmp_path_factory):
-    """The base's recipe with another seed, for the weights and for the conversations: its path and its model."""
-    recipe = Path("recipes/smileworld/pretrain.yaml").read_text()
-    if request.param:
-        recipe = recipe.replace("seed: 0", f"seed: {request.param}")
-    path = tmp_path_factory.mktemp("base") / "pretrain.yaml"
-    path.write_text(recipe)
+def base_of_seed(request, base_recipe):
+    """The base's recipe with another seed: its path and its model."""
+    path = base_recipe(request.param)
     return path, load_policy(model_dir(path, progress=False))
 
 
@@ -132,13 +124,3 @@ def test_cards_that_agreed_in_training_are_trusted_after_it(world, tmp_path):
         one = [met for met, on_card in aims if met != on_card]
         gold[mismatch] = statistics.mean(one)
     assert gold[0] <= gold[1] - 0.05, gold
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("name", ["choices", "escalation"])
-def test_known_answers_hold_on_clones(world, base, name):
-    """The log-probability cells of the table: SFT clones of the scripted helpers, over three seeds of people."""
-    helpers = [helper for helper, row in known_answers().items() if row[name] != NOT_APPLICABLE]
-    for seed in range(3):
-        found = known.on_clones(base, world, load_question(name), helpers, seed, n=12)
-        assert known.wrong(found) == [], f"people of seed {seed}"

@@ -86,7 +86,9 @@ def test_it_is_what_the_recipe_makes(tmp_path):
     words = [len(text.split()) + 1 for text in said["completion"]]
     assert abs(nats[0].sum() - nats[1].sum()) / sum(words) < 0.03
     people = world.people("held_out", 600, 5)[:]
-    outcomes = [world.react(people["person"], sample(one, people["prompt"], max_new_tokens=32, seed=0)) for one in models]
+    outcomes = [
+        world.react(people["person"], sample(one, people["prompt"], max_new_tokens=32, seed=0)) for one in models
+    ]
     acts = [[act for reaction in reactions for act in reaction.outcome.acts or ("",)] for reactions in outcomes]
     shares = [{act: one.count(act) / len(one) for act in one} for one in acts]
     names = {*shares[0], *shares[1]}
