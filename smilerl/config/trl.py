@@ -70,6 +70,8 @@ class BestOfNConfig:
     use_cpu: bool = False
 
 
+#: Methods that sample several completions to a prompt; `training.shared_prompt` is a setting of theirs.
+SHARING = ("rloo", "grpo")
 #: Methods of our own, which TRL has no config for.
 _OWN = {"best_of_n": BestOfNConfig}
 
@@ -133,13 +135,14 @@ def settings(recipe: Recipe) -> dict[str, Any]:
     return {**defaults(recipe.method), **recipe.training}
 
 
+@lru_cache
 def config_class(method: str) -> type:
-    """The config of a method: ours, TRL's of that name, or the `CONFIG` of the method's file, which imports more."""
+    """The config of a method: ours, TRL's (`SHARING` with one setting more), or the `CONFIG` of the method's file."""
     if method in _OWN:
         return _OWN[method]
     if importlib.util.find_spec(f"trl.trainer.{method}_config") is None:
         return importlib.import_module(f"smilerl.training.methods.{method}").CONFIG
-    module = importlib.import_module(f"trl.trainer.{method}_config")
+    module = importlib.import_module("smilerl.config.sharing" if method in SHARING else f"trl.trainer.{method}_config")
     return next(value for name, value in vars(module).items() if name.lower() == f"{method}config")
 
 

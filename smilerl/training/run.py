@@ -39,6 +39,7 @@ from smilerl.training.recipe_check import load_recipe
 from smilerl.training.resume import Checkpoints, by_time, train
 from smilerl.training.shipped import adopt
 from smilerl.training.trl_adapter.adapters import frozen_base
+from smilerl.training.trl_adapter.shared_prompt import SharedPrompt
 from smilerl.training.trl_adapter.trackers import Trackers
 from smilerl.worlds.base import EvaluationKey, World, sealed
 
@@ -223,6 +224,8 @@ def _train(parts: _Parts) -> None:
     with Trackers(trainer, run):
         train(trainer)
         asked.refuse_unlearnt()
+        if isinstance(trainer, SharedPrompt) and PartialState().is_main_process:
+            run.note(shared_prompt=trainer.standing)
         if trainer.eval_dataset is not None:
             _evaluate(parts, trainer)
     weights.save(trainer, run)
@@ -261,6 +264,8 @@ def _trainer(parts: _Parts, asked: Together) -> Trainer:
             output_dir=run.checkpoints,
         )
     saving.bind(trainer)
+    if isinstance(trainer, SharedPrompt) and parts.progress:
+        trainer.tell = lambda why: say(recipe, f"each row reads its prompt, which takes longer: {why}")
     base = frozen_base(trainer, initial) if watched else None
     score = scorer(recipe, parts.world, asked.rewards, run, parts.key, asked.clock)
     for observer in observers.built(Watched(recipe, parts.world, trainer, write, base, score)):

@@ -10,10 +10,9 @@ import random
 import sys
 import zlib
 
-from trl import GRPOTrainer, RLOOTrainer
-
 from smilerl.training.recipe_check import load_recipe
 from smilerl.training.run import run_recipe
+from smilerl.training.trl_adapter.shared_prompt import SharedGRPO, SharedRLOO
 
 
 def replayed(prompt_ids: list[list[int]]) -> list[list[int]]:
@@ -34,8 +33,8 @@ def length(prompts, completions, **columns) -> list[float]:
 
 def replay(put=setattr) -> None:
     """From now on trainers replay; `put` sets an attribute, for good or for a while."""
-    put(RLOOTrainer, "_generate_single_turn", lambda self, prompt_ids, *more, **named: replayed(prompt_ids))
-    put(GRPOTrainer, "_generate_single_turn", lambda self, prompt_ids, *more, **named: (replayed(prompt_ids), None))
+    put(SharedRLOO, "_generate_single_turn", lambda self, prompt_ids, *more, **named: replayed(prompt_ids))
+    put(SharedGRPO, "_generate_single_turn", lambda self, prompt_ids, *more, **named: (replayed(prompt_ids), None))
 
 
 def run(recipes: list[str]) -> None:

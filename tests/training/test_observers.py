@@ -20,6 +20,7 @@ from smilerl.training import observers
 from smilerl.training.observers.held_out import HeldOut
 from smilerl.training.observers.metrics import Metrics
 from smilerl.training.run import run_recipe
+from smilerl.training.trl_adapter.shared_prompt import SharedRLOO
 
 LORA = {"r": 2, "lora_alpha": 4, "target_modules": "all-linear"}
 
@@ -108,10 +109,8 @@ def test_training_kl_is_in_nats_per_completion(make_recipe):
 
 def test_rloo_takes_that_kl_off_the_reward(make_recipe, monkeypatch):
     """The definition, against what TRL computed: mean log-ratio of whole completions in a batch."""
-    from trl import RLOOTrainer
-
     seen = []
-    score = RLOOTrainer._get_per_token_logps_and_entropies
+    score = SharedRLOO._get_per_token_logps_and_entropies
 
     def spy(self, *args, **kwargs):
         result = score(self, *args, **kwargs)
@@ -119,7 +118,7 @@ def test_rloo_takes_that_kl_off_the_reward(make_recipe, monkeypatch):
             seen.append((result[0].detach(), args[2][:, -args[3] :]))
         return result
 
-    monkeypatch.setattr(RLOOTrainer, "_get_per_token_logps_and_entropies", spy)
+    monkeypatch.setattr(SharedRLOO, "_get_per_token_logps_and_entropies", spy)
     run = run_recipe(make_recipe("rloo", training={"beta": 0.05, "max_steps": 3}))
     logged = [row["kl"] for row in run.metrics() if "kl" in row]
     for value, (policy, reference) in zip(logged, zip(seen[::2], seen[1::2], strict=True), strict=True):

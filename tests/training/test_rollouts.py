@@ -182,7 +182,7 @@ def weights(run) -> torch.Tensor:
 
 def test_a_rollout_of_one_turn_is_ordinary_grpo_bit_for_bit(make_recipe, monkeypatch):
     ordinary = run_recipe(make_recipe("grpo", name="ordinary"))
-    make = grpo.GRPOTrainer
+    make = grpo.SharedGRPO
 
     def with_rollout(**parts):
         world = worlds.build("smileworld")
@@ -190,7 +190,7 @@ def test_a_rollout_of_one_turn_is_ordinary_grpo_bit_for_bit(make_recipe, monkeyp
         parts["reward_funcs"] = [rollouts.OfLastTurn(reward) for reward in parts["reward_funcs"]]
         return make(**parts)
 
-    monkeypatch.setattr(grpo, "GRPOTrainer", with_rollout)
+    monkeypatch.setattr(grpo, "SharedGRPO", with_rollout)
     assert torch.equal(weights(ordinary), weights(run_recipe(make_recipe("grpo", name="rollout"))))
 
 
@@ -198,7 +198,7 @@ def test_a_rollout_of_one_turn_is_ordinary_grpo_bit_for_bit(make_recipe, monkeyp
 @pytest.mark.parametrize("chat", [False, True])
 def test_two_turns_train_the_helpers_words_alone(make_recipe, checkpoint, tmp_path, monkeypatch, chat):
     """Of the loss by each token's log-probability there is a gradient for every helper's token, and none for a person's."""
-    seen, compute = [], grpo.GRPOTrainer._compute_loss
+    seen, compute = [], grpo.SharedGRPO._compute_loss
 
     def spy(self, model, inputs):
         if not seen:
@@ -213,7 +213,7 @@ def test_two_turns_train_the_helpers_words_alone(make_recipe, checkpoint, tmp_pa
             seen.append((inputs, leaf.grad))
         return compute(self, model, inputs)
 
-    monkeypatch.setattr(grpo.GRPOTrainer, "_compute_loss", spy)
+    monkeypatch.setattr(grpo.SharedGRPO, "_compute_loss", spy)
     asked, last_turn = [], rollouts.OfLastTurn
 
     def noting(reward):

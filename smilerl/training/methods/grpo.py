@@ -5,26 +5,26 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from trl import GRPOConfig, GRPOTrainer
-
 from smilerl import worlds
+from smilerl.config.trl import config_class
 from smilerl.models.replies import opening
 from smilerl.rewards import WithOpening
 from smilerl.training import rollouts
 from smilerl.training.methods import arguments, loaded, people, trainer_of
+from smilerl.training.trl_adapter.shared_prompt import SharedGRPO
 
-CONFIG = GRPOConfig
+CONFIG = config_class("grpo")
 policy, dataset = loaded, people
 
 
-def make_trainer(recipe, *, policy, dataset, reward_funcs, callbacks=(), output_dir) -> GRPOTrainer:
+def make_trainer(recipe, *, policy, dataset, reward_funcs, callbacks=(), output_dir) -> SharedGRPO:
     """A trainer of `policy` on people (columns `prompt`, `person`) for the weighted sum of the rewards.
 
     GRPO's own default is `beta: 0`, no penalty. Its default `scale_rewards` divides by the spread within a group, which
     hides the size of a reward: `scale_rewards: none` where the size is the question. With `data.turns` above 1 the
     person answers and the helper replies again; see `rollouts`.
     """
-    args = arguments(GRPOConfig, recipe, output_dir, reward_weights=[reward.weight for reward in recipe.rewards])
+    args = arguments(CONFIG, recipe, output_dir, reward_weights=[reward.weight for reward in recipe.rewards])
     # TRL leaves the tag that opens thoughts in the prompt, unless it takes thoughts and reply apart itself.
     tokenizer = policy.tokenizer
     tag = "" if getattr(tokenizer, "response_template", None) is not None else opening(tokenizer)
@@ -37,4 +37,4 @@ def make_trainer(recipe, *, policy, dataset, reward_funcs, callbacks=(), output_
         }
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "You are using 'rollout_func'")  # experimental: rollouts.py says so
-        return trainer_of(GRPOTrainer, recipe, policy, dataset, callbacks, args, **more)
+        return trainer_of(SharedGRPO, recipe, policy, dataset, callbacks, args, **more)

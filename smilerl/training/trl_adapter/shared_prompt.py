@@ -1,0 +1,366 @@
+"""RLOO and GRPO with each prompt read once for its group, in every pass, gradients included.
+
+TRL reads prompt and completion of every row, in the pass of the old policy, of the reference and of the update. Rows of
+a group have one prompt; here they become one row,
+
+    prompt but its last token | last, completion 1 | last, completion 2 | ...
+
+in which each completion sees the prompt and itself, with positions that go on from the prompt's. (The last token stands
+before each completion, since what it predicts is the first token of each.) Padding is dropped. The log-probabilities
+are those of TRL's rows but for rounding; they are put back into TRL's padded layout, and all else is TRL's.
+
+The one reason for a subclass: `benchmarks/overhead.py`. No callback can replace a pass.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from accelerate.utils import extract_model_from_parallel
+from trl import GRPOTrainer, RLOOTrainer
+from trl.models import unwrap_model_for_generation
+from trl.trainer.utils import pad
+
+from smilerl.models.decoding import chooser, decode
+
+#: The standing of a trainer whose rows share their prompt.
+SHARED = "yes"
+#: The label of a position that is not scored.
+_IGNORED = -100
+
+
+class Packed(NamedTuple):
+    """R rows of a batch as B rows, one a prompt, of L tokens; prompts end in column `start`.
+
+    Attributes:
+        tokens, positions, labels: [B, L]; a label is the token that comes next, `_IGNORED` where none is scored.
+        allowed: [B, 1, L, L], whether a position (third axis) sees another (fourth).
+        start: the first column with a label.
+        rows, columns, places: where each of N scored tokens belongs, row and column in TRL's layout; and the place
+            where it was scored, among the L - start columns of all B rows.
+    """
+
+    tokens: torch.Tensor
+    positions: torch.Tensor
+    labels: torch.Tensor
+    allowed: torch.Tensor
+    start: int
+    rows: torch.Tensor
+    columns: torch.Tensor
+    places: torch.Tensor
+
+
+def pack(ids: torch.Tensor, mask: torch.Tensor, keep: int) -> Packed | None:
+    """Packs a batch; None where no two rows share a prompt, or padding stands within a prompt or a completion.
+
+    Args:
+        ids, mask: [R, P + keep], prompts padded on the left and completions on the right.
+        keep: columns of completions.
+    """
+    width = ids.shape[1] - keep
+    lengths = mask.long()
+    before, after = lengths[:, :width].sum(1), lengths[:, width:].sum(1)
+    columns = torch.arange(ids.shape[1], device=ids.device)
+    real = (columns >= width - before[:, None]) & (columns < width + after[:, None])
+    if not torch.equal(real, mask.bool()) or int(before.min()) < 1:
+        return None
+    prompts, same = torch.unique(ids[:, :width].masked_fill(~real[:, :width], -1), dim=0, return_inverse=True)
+    if len(prompts) == len(ids) or not int(after.sum()):
+        return None
+    # Where each row's part begins, behind the parts of the rows before it that have its prompt.
+    earlier = torch.tril(same[:, None] == same, diagonal=-1)
+    begins = (earlier * after).sum(1)
+    start = width - 1
+    length = start + int(
+        torch.zeros(len(prompts), dtype=after.dtype, device=ids.device).index_add(0, same, after).max()
+    )
+    rows, at = torch.nonzero(real[:, width:], as_tuple=True)
+    owner, place = same[rows], start + begins[rows] + at
+
+    def laid(filler: int, of_prompt: torch.Tensor, of_completion: torch.Tensor) -> torch.Tensor:
+        whole = ids.new_full((len(prompts), length), filler)
+        whole[:, :start] = of_prompt
+        whole[owner, place] = of_completion
+        return whole
+
+    tokens = laid(0, prompts[:, :start].clamp(min=0), ids[rows, width + at - 1])
+    # The column in TRL's layout, padding counted: models with learned positions see the same as from TRL.
+    positions = laid(0, columns[:start].expand(len(prompts), start), start + at)
+    labels = laid(_IGNORED, ids.new_full((), _IGNORED).expand(len(prompts), start), ids[rows, width + at])
+    # Of the prompt 0, of a row its number + 1, of padding -1.
+    parts = laid(-1, torch.where(prompts[:, :start] >= 0, 0, -1), rows + 1)
+    sees = torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
+    shared = (parts[:, None, :] == 0) | (parts[:, None, :] == parts[:, :, None])
+    allowed = (sees & shared & (parts >= 0)[:, None, :]) | torch.eye(length, dtype=torch.bool, device=ids.device)
+    return Packed(
+        tokens, positions, labels, allowed[:, None], start, rows, at, owner * (length - start) + place - start
+    )
+
+
+#: The largest difference of a log-probability from TRL's, in nats: in single precision, and in half on average.
+TOLERANCE, TOLERANCE_OF_HALF = 1e-4, 0.02
+#: The largest difference of a sampled token's log-probability at which the pass of the old policy is left out.
+SAME = 1e-5
+#: Rotary embeddings whose frequencies depend on the length of what is read.
+_BY_LENGTH = {"dynamic", "longrope"}
+
+
+def why_not(model: Any, distributed: str) -> str | None:
+    """Why the rows of a model cannot share their prompt, in words; None where they can, as far as its config says.
+
+    Args:
+        distributed: accelerate's name of how the model is spread.
+    """
+    inner = _plain(model)
+    config = inner.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ())
+    rope = getattr(config, "rope_parameters", None) or {}
+    ropes = [one for one in (rope, *rope.values()) if isinstance(one, dict)]
+    if distributed in ("FSDP", "DEEPSPEED", "MEGATRON_LM", "TP"):
+        return f"the model is spread by {distributed}, which was not tried"
+    if inner.config.is_encoder_decoder or config is not inner.config:
+        return "the model is not a plain decoder of text"
+    if inner._is_stateful or kinds - {"full_attention", "sliding_attention"}:
+        return "the model has layers that are not attention"
+    if config._attn_implementation not in ("sdpa", "eager"):
+        return f"attn_implementation is {config._attn_implementation}; sdpa and eager take a mask of two dimensions"
+    if getattr(config, "alibi", False) or "position_ids" not in inspect.signature(inner.base_model.forward).parameters:
+        return "the model takes no positions"
+    if any(one.get("rope_type") in _BY_LENGTH for one in ropes):
+        return "the model's positions depend on the length of a row"
+    return None
+
+
+class Drawn(NamedTuple):
+    """The log-probabilities [R, steps] of the tokens that were sampled, at the temperature of training."""
+
+    logps: torch.Tensor
+
+    def of(self, mask: torch.Tensor) -> torch.Tensor:
+        """In TRL's layout, [R, columns], 0 where the mask is."""
+        wide = torch.nn.functional.pad(self.logps, (0, max(0, mask.shape[1] - self.logps.shape[1])))
+        return wide[:, : mask.shape[1]].masked_fill(~mask.bool(), 0)
+
+
+class SharedPrompt:
+    """A mixin over TRL's trainers.
+
+    RLOO's pass of the old policy gives again what was known when the completions were sampled. In single precision it
+    is left out, once the first batch has shown that both agree.
+
+    Attributes:
+        standing: None before the first batch, `yes`, or why prompts are not shared.
+        tell: takes why prompts are not shared, once.
+    """
+
+    standing: str | None = None
+    _drawn: Drawn | None = None
+    _draws: bool | None = None
+    tell: Callable[[str], None] = staticmethod(lambda text: None)
+
+    def _get_per_token_logps_and_entropies(
+        self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, compute_entropy=False,
+        compute_aux_loss=False, **images,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:  # fmt: skip
+        """As TRL's: log-probabilities and entropies [R, logits_to_keep], 0 where nothing is scored."""
+        given = (model, input_ids, attention_mask, logits_to_keep)
+        plain = {"batch_size": batch_size, "compute_entropy": compute_entropy, "compute_aux_loss": compute_aux_loss}
+
+        def theirs():
+            return super(SharedPrompt, self)._get_per_token_logps_and_entropies(*given, **plain, **images)  # type: ignore[misc]
+
+        drawn, self._drawn = self._drawn, None
+        known = None if drawn is None else drawn.of(attention_mask[:, -logits_to_keep:])
+        if self.standing is None:
+            self._stand(given, batch_size, compute_aux_loss or any(one is not None for one in images.values()))
+        if self.standing != SHARED:
+            return theirs()
+        if known is not None and self._draws is None:
+            self._draws = self._agree(given, batch_size, known)
+        if known is not None and self._draws:
+            return known, None, None
+        size, found = batch_size or len(input_ids), []
+        for start in range(0, len(input_ids), size):
+            rows = slice(start, start + size)
+            part = self._shared(model, input_ids[rows], attention_mask[rows], logits_to_keep, compute_entropy)
+            if part is None:
+                return theirs()
+            found.append(part)
+        logps = torch.cat([one for one, _ in found])
+        entropies = torch.cat([one for _, one in found if one is not None]) if compute_entropy else None
+        return logps, entropies, None
+
+    def _shared(self, model, ids, mask, keep: int, entropy: bool) -> tuple[torch.Tensor, torch.Tensor | None] | None:
+        """One pass over packed rows; None where nothing is shared in them, or a window is too short for a row."""
+        window = getattr(_plain(model).config, "sliding_window", None)
+        packed = None if window is not None and ids.shape[1] > window else pack(ids, mask, keep)
+        if packed is None:
+            return None
+        with _cut(model, packed.start), self.accelerator.autocast():
+            output = model(
+                input_ids=packed.tokens,
+                attention_mask=_mask(packed.allowed, model),
+                position_ids=packed.positions,
+                shift_labels=packed.labels[:, packed.start :],
+                fused_lm_head=True,
+            )
+
+        def back(scored: torch.Tensor) -> torch.Tensor:
+            empty = scored.new_zeros(len(ids), keep)
+            return empty.index_put((packed.rows, packed.columns), scored.reshape(-1)[packed.places])
+
+        return back(output.log_probs), back(output.entropy) if entropy else None
+
+    def _stand(self, given: tuple, batch_size: int | None, has_more: bool) -> None:
+        """Finds out on the first batch whether prompts are shared: by config, and by TRL's own log-probabilities."""
+        model, ids, mask, keep = given
+        if self.args.shared_prompt == "off":
+            self.standing = "training.shared_prompt is off"
+            return
+        said = why_not(model, self.accelerator.distributed_type.name)
+        if said is None and has_more:
+            said = "rows have more than text, or a router"
+        if said is None:
+            rows = slice(0, batch_size or len(ids))
+            with _as_in_evaluation(model):
+                own = self._shared(model, *_padded(ids[rows], mask[rows]), keep, entropy=False)
+                if own is None:
+                    said = "no two rows of the first batch have a prompt in common, or a window is shorter than a row"
+                else:
+                    said = _differs(own[0], self._theirs(given, rows), mask[rows, -keep:])
+        self.standing = said or SHARED
+        if said is not None:
+            self.tell(said)
+
+    def _agree(self, given: tuple, batch_size: int | None, known: torch.Tensor) -> bool:
+        """Whether what sampling knew is what TRL's pass gives; on the first batch that was sampled, as `_stand`."""
+        rows = slice(0, batch_size or len(known))
+        with _as_in_evaluation(given[0]):
+            theirs = self._theirs(given, rows)
+        return theirs.dtype == torch.float32 and float((known[rows] - theirs).abs().max()) <= SAME
+
+    def _theirs(self, given: tuple, rows: slice) -> torch.Tensor:
+        model, ids, mask, keep = given
+        padded = _padded(ids[rows], mask[rows])
+        return super()._get_per_token_logps_and_entropies(model, *padded, keep)[0]  # type: ignore[misc]
+
+
+def _padded(ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """With one column of padding more: a model may count padding among its positions, and this batch have none."""
+    return torch.nn.functional.pad(ids, (1, 0)), torch.nn.functional.pad(mask, (1, 0))
+
+
+@contextmanager
+def _as_in_evaluation(model: Any) -> Iterator[None]:
+    """Without gradients, and without dropout, which would draw other numbers."""
+    was = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was)
+
+
+def _differs(own: torch.Tensor, theirs: torch.Tensor, mask: torch.Tensor) -> str | None:
+    """How log-probabilities differ beyond rounding, in words; None where they do not."""
+    apart = (own.float() - theirs.float()).abs()[mask.bool()]
+    half = own.dtype != torch.float32 or torch.is_autocast_enabled("cuda") or torch.is_autocast_enabled("cpu")
+    found, most = (apart.mean(), TOLERANCE_OF_HALF) if half else (apart.max(), TOLERANCE)
+    return None if float(found) <= most else f"log-probabilities differ from TRL's by {float(found):.2g} nats"
+
+
+def _plain(model: Any) -> Any:
+    """The transformers model inside wrappers of accelerate and peft."""
+    inner = extract_model_from_parallel(model)
+    return inner.get_base_model() if hasattr(inner, "peft_config") else inner
+
+
+def _mask(allowed: torch.Tensor, model: Any) -> torch.Tensor:
+    """For SDPA as it is; for eager attention 0 where allowed, and next to minus infinity elsewhere."""
+    inner = _plain(model)
+    if inner.config._attn_implementation == "sdpa":
+        return allowed
+    least = torch.finfo(inner.dtype).min
+    return torch.zeros(allowed.shape, dtype=inner.dtype, device=allowed.device).masked_fill(~allowed, least)
+
+
+@contextmanager
+def _cut(model: Any, start: int) -> Iterator[None]:
+    """Only columns from `start` on reach the head: no logits of prompts."""
+
+    def cut(module: Any, given: Any, output: Any) -> Any:
+        output.last_hidden_state = output.last_hidden_state[:, start:]
+        return output
+
+    handle = _plain(model).base_model.register_forward_hook(cut)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+class SharedSampling:
+    """A mixin over TRL's trainers: samples as evaluations do, each prompt read once and rows dropped when they end.
+
+    The distribution is that of `generate`; the numbers drawn are others. Random numbers come from torch's own state,
+    which a checkpoint holds.
+    """
+
+    _drawn: Drawn | None
+
+    def _generate_single_turn(self, prompt_ids, images, multimodal_fields, *more):
+        if not self._samples_here(images, multimodal_fields):
+            return super()._generate_single_turn(prompt_ids, images, multimodal_fields, *more)  # type: ignore[misc]
+        completions, logps = self._sampled(prompt_ids)
+        if isinstance(self, GRPOTrainer):
+            return completions, None
+        self._drawn = Drawn(logps)
+        return completions
+
+    def _samples_here(self, images: Any, fields: Any) -> bool:
+        said = self.generation_config
+        if self.args.shared_prompt == "off":
+            return False
+        plain = said.do_sample and not (said.top_k or said.min_p or self.args.generation_kwargs or images or fields)
+        spread = self.accelerator.distributed_type.name not in ("NO", "MULTI_GPU", "MULTI_CPU")
+        elsewhere = self.use_vllm or self.use_transformers_continuous_batching
+        return bool(plain and said.repetition_penalty in (None, 1.0)) and not (spread or elsewhere)
+
+    @torch.no_grad()
+    def _sampled(self, prompt_ids: list[list[int]]) -> tuple[list[list[int]], torch.Tensor]:
+        """A completion to each of R tokenized prompts, the last token of one that ended is its end; and the
+        log-probabilities [R, steps] of its tokens."""
+        device, steps = self.accelerator.device, self.generation_config.max_new_tokens
+        numbers = {ids: number for number, ids in enumerate(dict.fromkeys(map(tuple, prompt_ids)))}
+        owner = torch.tensor([numbers[tuple(ids)] for ids in prompt_ids], device=device)
+        whole = [torch.tensor(ids) for ids in numbers]
+        ids = pad(whole, padding_value=self._tokenizer.pad_token_id, padding_side="left").to(device)
+        mask = pad([torch.ones_like(one) for one in whole], padding_value=0, padding_side="left").to(device)
+        drawn = torch.rand((len(owner), steps), dtype=torch.float64, device=device)
+        temperature, logps = self.generation_config.temperature, torch.zeros(drawn.shape, device=device)
+        choose = chooser(drawn, temperature, self.generation_config.top_p or 1.0)
+
+        def noted(logits: torch.Tensor, step: int, rows: torch.Tensor) -> torch.Tensor:
+            chosen = choose(logits, step, rows)
+            scaled = logits.float() / temperature
+            logps[rows, step] = scaled.gather(1, chosen[:, None])[:, 0] - scaled.logsumexp(1)
+            return chosen
+
+        ends, filler = set(self.eos_token_ids), self._tokenizer.pad_token_id
+        with unwrap_model_for_generation(
+            self.model_wrapped, self.accelerator, gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs
+        ) as model:
+            return decode(model, ids, mask, owner, noted, steps, ends, filler), logps
+
+
+class SharedRLOO(SharedPrompt, SharedSampling, RLOOTrainer):
+    """TRL's RLOO with shared prompts."""
+
+
+class SharedGRPO(SharedPrompt, SharedSampling, GRPOTrainer):
+    """TRL's GRPO with shared prompts."""
