@@ -1,4 +1,4 @@
-"""What smilerl adds to a step of RLOO, and where a step's time goes.
+"""What a step of RLOO costs beside bare TRL, and where its time goes.
 
     OMP_NUM_THREADS=1 python benchmarks/overhead.py --rounds 5 --steps 8
 
@@ -75,7 +75,7 @@ class Parts:
 
     def watch(self, trainer: RLOOTrainer) -> None:
         """Wrap the parts of a trainer's step."""
-        trainer.model.generate = self.timed("generation", trainer.model.generate)
+        trainer._generate_single_turn = self.timed("generation", trainer._generate_single_turn)
         trainer._get_per_token_logps_and_entropies = self.timed(
             lambda model, *args, **kwargs: (
                 "reference log-probabilities"
