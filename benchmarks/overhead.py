@@ -5,32 +5,54 @@
 Our run and a bare TRL script (same model, people, reward and settings, logging each step) take turns; the ratio is that
 of the medians over all steps but each turn's first. Other options are keys of the recipe, as in smilerl.train. Held-out
 sampling is off for the ratio, and timed on its own.
+
+    OMP_NUM_THREADS=1 python benchmarks/overhead.py --architecture smollm2-135m --rounds 1 --steps 3
+
+The same for SmolLM2-135M's architecture with random weights: 4 prompts of 200 tokens, 8 completions of 48 each.
+Both are TRL's trainers, ours with prompts that are read once; peak memory is that of a process of its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import multiprocessing
+import random
+import resource
 import statistics
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import datasets
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    PrinterCallback,
+    TrainerCallback,
+)
 from trl import RLOOConfig, RLOOTrainer
 
 from smilerl import worlds
+from smilerl.config import sharing
 from smilerl.config.recipe import Recipe, parse_overrides
 from smilerl.rewards import resolve
 from smilerl.training import methods
 from smilerl.training.models import model_dir
 from smilerl.training.recipe_check import load_recipe
 from smilerl.training.run import run_recipe
+from smilerl.training.trl_adapter.shared_prompt import SharedRLOO
 
 clock = time.perf_counter
 
@@ -140,6 +162,67 @@ def bare(recipe: Recipe, model: Path) -> list[float]:
     return stopwatch.seconds
 
 
+#: Settings of `--architecture`.
+LARGE = {
+    "vocab_size": 49152, "hidden_size": 576, "num_hidden_layers": 30, "num_attention_heads": 9,
+    "num_key_value_heads": 3, "intermediate_size": 1536, "max_position_embeddings": 8192,
+    "tie_word_embeddings": True, "pad_token_id": 0, "bos_token_id": None, "eos_token_id": 1,
+}  # fmt: skip
+PROMPT, COMPLETION, GROUP, PROMPTS = 200, 48, 8, 4
+
+
+def large(trainer: type, config: type, steps: int, sender: Any) -> None:
+    """Sends the seconds of each step but the first, and the peak memory in bytes, of a process of its own."""
+    transformers.logging.set_verbosity_error()
+    stopwatch = Clock()
+    with tempfile.TemporaryDirectory() as folder:
+        torch.manual_seed(0)
+        LlamaForCausalLM(LlamaConfig(**LARGE)).save_pretrained(folder)
+        words = {f"t{number}": number for number in range(LARGE["vocab_size"])}
+        spoken = Tokenizer(WordLevel(words, unk_token="t2"))
+        spoken.pre_tokenizer = WhitespaceSplit()
+        tokenizer = PreTrainedTokenizerFast(tokenizer_object=spoken, pad_token="t0", eos_token="t1")
+        rng = random.Random(0)
+        prompts = [" ".join(f"t{rng.randrange(2, len(words))}" for _ in range(PROMPT)) for _ in range(64)]
+        made = trainer(
+            model=AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),
+            processing_class=tokenizer,
+            train_dataset=datasets.Dataset.from_dict({"prompt": prompts}),
+            reward_funcs=[lambda completions, **columns: [float(len(set(text.split()))) for text in completions]],
+            args=config(
+                output_dir=folder, report_to="none", disable_tqdm=True, save_strategy="no", max_steps=steps, beta=0.02,
+                per_device_train_batch_size=GROUP * PROMPTS, num_generations=GROUP, max_completion_length=COMPLETION,
+                learning_rate=1e-5, use_cpu=True, bf16=False, gradient_checkpointing=False,
+            ),
+            callbacks=[stopwatch],
+        )  # fmt: skip
+        made.remove_callback(PrinterCallback)
+        made.train()
+    sender.send((stopwatch.seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
+
+
+def compare_large(rounds: int, steps: int) -> None:
+    """Both trainers in turn, each time in a fresh process."""
+    context, seconds, memory = multiprocessing.get_context("spawn"), defaultdict(list), defaultdict(list)
+    sides = {"bare TRL": (RLOOTrainer, RLOOConfig), "prompts read once": (SharedRLOO, sharing.RLOOConfig)}
+    for _ in range(rounds):
+        for name, (trainer, config) in sides.items():
+            receiver, sender = context.Pipe(duplex=False)
+            process = context.Process(target=large, args=(trainer, config, steps, sender))
+            process.start()
+            took, most = receiver.recv()
+            process.join()
+            seconds[name] += took
+            memory[name].append(most)
+    print(f"{torch.get_num_threads()} thread(s), {rounds} rounds of {steps} steps\n")
+    print("| | seconds a step, median (fastest, slowest) | peak memory, GB |\n|---|---|---|")
+    for name, values in seconds.items():
+        spread = f"({min(values):.1f}, {max(values):.1f})"
+        print(f"| {name} | {statistics.median(values):.1f} {spread} | {max(memory[name]) / 1e9:.2f} |")
+    ratio = statistics.median(seconds["prompts read once"]) / statistics.median(seconds["bare TRL"])
+    print(f"| **ratio** | **{ratio:.3f}** | |")
+
+
 def main() -> None:
     """Runs both in turn and prints the comparison as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -149,7 +232,11 @@ def main() -> None:
     parser.add_argument(
         "--cpu", action="store_true", help="CPU seconds of this process, for a machine that others use too"
     )
+    parser.add_argument("--architecture", choices=["smollm2-135m"], help="random weights in place of a recipe's model")
     given, overrides = parser.parse_known_args()
+    if given.architecture:
+        compare_large(given.rounds, given.steps)
+        return
     global clock
     clock = time.process_time if given.cpu else time.perf_counter
     transformers.logging.set_verbosity_error()

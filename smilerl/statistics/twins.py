@@ -17,8 +17,7 @@ acts tell their own direction, D is on average
 
 The interval is one of this average. Its width is that of D in simulated samples: the differences that stand out from
 their error are kept, by a threshold at which the simulated D is on average the one observed, and the deviations of
-folds change sign at random. `benchmarks/coverage.py` measures how often it covers: 93 to 98 %, and 92 %
-where two fifths of the acts change.
+folds change sign at random. `benchmarks/coverage.py` measures how often it covers: 93 to 98 %.
 
 The test is exact: where a cue changes nothing, the replies to the twins of a pair may change places. What is tested is
 the larger of D and of the sum of squared standardised differences, each over its spread under swaps: D for a change of
