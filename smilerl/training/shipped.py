@@ -2,8 +2,8 @@
 
 `data/WORLD/NAME/` holds a model as it was saved, and `made_from.json` with the hash of what it was made from:
 the recipe, and a sample of the conversations that it learnt. A recipe with that hash gets the model; any other recipe,
-seed or world is trained, as ever. Code is no part of the hash: where a change of code makes another model, the test
-that trains the model anew and compares the two says so. `python data/base.py` makes the folder.
+seed or world is trained, as ever. Code is no part of the hash: where a change of code makes another model, a test says
+so, which trains the first steps again and compares the losses, or the whole model. `python data/base.py` makes it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ MADE_FROM = "made_from.json"
 _KEPT = ("channels", "learnt_from", "data_hash", "data", "packages", "git")
 #: Rows of the training data that are hashed; all would take half a minute.
 _ROWS = 1024
+#: Losses are kept up to this step.
+_STEPS = 60
 
 
 def identity(recipe: Recipe) -> str:
@@ -63,7 +65,8 @@ def keep(run: Run, recipe: Recipe, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(run.model, folder)
     manifest: dict[str, Any] = {key: run.manifest[key] for key in _KEPT}
-    write_json(folder / MADE_FROM, {"hash": identity(recipe), "manifest": manifest})
+    losses = {str(row["step"]): row["loss"] for row in run.metrics() if "loss" in row and row["step"] <= _STEPS}
+    write_json(folder / MADE_FROM, {"hash": identity(recipe), "losses": losses, "manifest": manifest})
 
 
 def _folders(recipe: Recipe) -> list[Path]:

@@ -8,14 +8,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from transformers import TrainerCallback
 
 from smilerl import worlds
 from smilerl.io import paths
 from smilerl.models import cached
 from smilerl.models.policy import load_policy
 from smilerl.models.sampling import completion_logprobs, sample
-from smilerl.runs.directory import RunError
-from smilerl.training import shipped
+from smilerl.runs.directory import Run, RunError
+from smilerl.training import methods, shipped
 from smilerl.training.recipe_check import load_recipe
 from smilerl.training.run import run_recipe
 from smilerl.worlds.smileworld.world import SmileWorld
@@ -76,7 +77,30 @@ def test_several_processes_need_not_build_it_first(cache, monkeypatch):
         cached.built(load_recipe(RECIPE, {"seed": 1}), never, shipped.adopt)
 
 
+class Stop(TrainerCallback):
+    def on_log(self, args, state, control, **kwargs):
+        control.should_training_stop = state.global_step >= 60
+
+
 @pytest.mark.slow
+def test_its_first_steps_are_those_of_the_recipe(tmp_path, monkeypatch):
+    """The losses of the first sixty steps, which another model, other data or another order would change."""
+    make = methods.make_trainer
+
+    def stopping(*given, **parts):
+        trainer = make(*given, **parts)
+        trainer.add_callback(Stop())
+        return trainer
+
+    monkeypatch.setattr(methods, "make_trainer", stopping)
+    with pytest.raises(RunError, match="training ended at step 60 of 2875"):
+        run_recipe(load_recipe(RECIPE, {"output_dir": str(tmp_path / "run")}), progress=False)
+    found = {str(row["step"]): row["loss"] for row in Run(tmp_path / "run").metrics() if "loss" in row}
+    made = json.loads((FOLDER / shipped.MADE_FROM).read_text())["losses"]
+    assert list(made) == ["20", "40", "60"] and found == pytest.approx(made, rel=2e-3)
+
+
+@pytest.mark.long
 def test_it_is_what_the_recipe_makes(tmp_path):
     """Bit by bit on the machine that made it; by its behaviour on others."""
     run = run_recipe(load_recipe(RECIPE, {"output_dir": str(tmp_path / "run")}), progress=False)
