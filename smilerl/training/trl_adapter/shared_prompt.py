@@ -150,8 +150,9 @@ class Drawn(NamedTuple):
 class SharedPrompt:
     """A mixin over TRL's trainers.
 
-    RLOO's pass of the old policy gives again what was known when the completions were sampled. In single precision it
-    is left out, once the first batch has shown that both agree.
+    RLOO's pass of the old policy gives again what was known when the completions were sampled. In single precision and
+    without a KL penalty it is left out, once the first batch has shown that both agree. With one, rounding would pass
+    for a KL: policy and reference are then read in the same way, so that a constant reward moves nothing.
 
     Attributes:
         standing: None before the first batch, `yes`, or why prompts are not shared.
@@ -181,7 +182,7 @@ class SharedPrompt:
         if self.standing != SHARED:
             return theirs()
         if known is not None and self._draws is None:
-            self._draws = self._agree(given, batch_size, known)
+            self._draws = self.beta == 0 and self._agree(given, batch_size, known)
         if known is not None and self._draws:
             return known, None, None
         size, found = batch_size or len(input_ids), []
