@@ -39,7 +39,7 @@ from smilerl.training.recipe_check import load_recipe
 from smilerl.training.resume import Checkpoints, by_time, train
 from smilerl.training.shipped import adopt
 from smilerl.training.trl_adapter.adapters import frozen_base
-from smilerl.training.trl_adapter.shared_prompt import SharedPrompt
+from smilerl.training.trl_adapter.shared_prompt import NOTHING, SharedPrompt
 from smilerl.training.trl_adapter.trackers import Trackers
 from smilerl.worlds.base import EvaluationKey, World, sealed
 
@@ -225,7 +225,7 @@ def _train(parts: _Parts) -> None:
         train(trainer)
         asked.refuse_unlearnt()
         if isinstance(trainer, SharedPrompt) and PartialState().is_main_process:
-            run.note(shared_prompt=trainer.standing)
+            run.note(shared_prompt=trainer.standing or NOTHING)
         if trainer.eval_dataset is not None:
             _evaluate(parts, trainer)
     weights.save(trainer, run)

@@ -201,7 +201,16 @@ def test_a_window_shorter_than_a_row_is_left_to_trl():
     config = tf.MistralConfig(**SMALL, sliding_window=8)
     policy = tf.AutoModelForCausalLM.from_config(config).eval()
     add_fused_lm_head(policy, outputs=("log_probs", "entropy"))
-    assert "window" in standing_of(policy, rows()).standing
+    said = []
+    trainer = standing_of(policy, rows(), said.append)
+    assert trainer.standing is None and trainer.unshared and said == [shared_prompt.NOTHING]
+
+
+def test_long_completions_to_a_short_prompt_are_left_to_trl():
+    """Sixteen completions behind one prompt are one long row, and attention grows with its square."""
+    assert pack(*rows(group=4, prompts=1, width=20, keep=40)) is not None
+    ids, mask = (torch.ones(16, 2 + 200, dtype=torch.long) for _ in range(2))
+    assert pack(ids, mask, 200) is None
 
 
 def test_other_architectures_are_left_to_trl():
@@ -306,7 +315,7 @@ def sampler(checkpoint, tmp_path, setting, family="llama", **said):
     policy = sharp(family, tmp_path / "base", 0.3)
     settings = {"per_device_train_batch_size": 4, "num_generations": 4, "max_completion_length": 3, "beta": 0.0,
                 "report_to": "none", "use_cpu": True, "bf16": False, "seed": 3, "shared_prompt": setting}  # fmt: skip
-    people = Dataset.from_dict({"prompt": ["hi", "how are you"] * 4})
+    people = Dataset.from_dict({"prompt": ["are you well", "how are you"] * 4})
     return SharedRLOO(model=policy, processing_class=tokenizer, train_dataset=people, reward_funcs=[reward],
                       args=config_class("rloo")(**{**settings, **said}, output_dir=str(tmp_path)))  # fmt: skip
 

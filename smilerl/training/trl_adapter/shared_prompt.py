@@ -30,6 +30,10 @@ from smilerl.models.decoding import chooser, decode
 
 #: The standing of a trainer whose rows share their prompt.
 SHARED = "yes"
+#: Attention over packed rows may be so many times that over TRL's rows; it is dense, and what a mask hides costs, too.
+MOST_ATTENTION = 2
+#: Why a batch is left to TRL.
+NOTHING = "no two rows of a batch have a prompt in common, or completions are too long beside it"
 #: The label of a position that is not scored.
 _IGNORED = -100
 
@@ -56,7 +60,8 @@ class Packed(NamedTuple):
 
 
 def pack(ids: torch.Tensor, mask: torch.Tensor, keep: int) -> Packed | None:
-    """Packs a batch; None where no two rows share a prompt, or padding stands within a prompt or a completion.
+    """Packs a batch; None where no two rows share a prompt, or padding stands within a prompt or a completion, or
+    completions are so long that attention over packed rows takes more than is saved.
 
     Args:
         ids, mask: [R, P + keep], prompts padded on the left and completions on the right.
@@ -76,9 +81,9 @@ def pack(ids: torch.Tensor, mask: torch.Tensor, keep: int) -> Packed | None:
     earlier = torch.tril(same[:, None] == same, diagonal=-1)
     begins = (earlier * after).sum(1)
     start = width - 1
-    length = start + int(
-        torch.zeros(len(prompts), dtype=after.dtype, device=ids.device).index_add(0, same, after).max()
-    )
+    length = start + int(after.new_zeros(len(prompts)).index_add(0, same, after).max())
+    if len(prompts) * length**2 > MOST_ATTENTION * len(ids) * ids.shape[1] ** 2:
+        return None
     rows, at = torch.nonzero(real[:, width:], as_tuple=True)
     owner, place = same[rows], start + begins[rows] + at
 
@@ -155,11 +160,13 @@ class SharedPrompt:
     for a KL: policy and reference are then read in the same way, so that a constant reward moves nothing.
 
     Attributes:
-        standing: None before the first batch, `yes`, or why prompts are not shared.
+        standing: `yes`, or why prompts are not shared; None before the first batch in which they could be.
+        unshared: whether there was a batch before that.
         tell: takes why prompts are not shared, once.
     """
 
     standing: str | None = None
+    unshared: bool = False
     _drawn: Drawn | None = None
     _draws: bool | None = None
     tell: Callable[[str], None] = staticmethod(lambda text: None)
@@ -218,8 +225,9 @@ class SharedPrompt:
         return back(output.log_probs), back(output.entropy) if entropy else None
 
     def _stand(self, given: tuple, batch_size: int | None, has_more: bool) -> None:
-        """Finds out on the first batch whether prompts are shared: by config, and by TRL's own log-probabilities."""
-        model, ids, mask, keep = given
+        """Finds out on the first batch that can be packed whether prompts are shared: by config, and as TRL says."""
+        _, ids, mask, keep = given
+        model = extract_model_from_parallel(given[0])  # processes may differ in how often they ask it here
         if self.args.shared_prompt == "off":
             self.standing = "training.shared_prompt is off"
             return
@@ -230,10 +238,12 @@ class SharedPrompt:
             rows = slice(0, batch_size or len(ids))
             with _as_in_evaluation(model):
                 own = self._shared(model, *_padded(ids[rows], mask[rows]), keep, entropy=False)
-                if own is None:
-                    said = "no two rows of the first batch have a prompt in common, or a window is shorter than a row"
-                else:
-                    said = _differs(own[0], self._theirs(given, rows), mask[rows, -keep:])
+                if own is None:  # another batch may have something to share
+                    if not self.unshared:
+                        self.tell(NOTHING)
+                    self.unshared = True
+                    return
+                said = _differs(own[0], self._theirs(given, rows), mask[rows, -keep:])
         self.standing = said or SHARED
         if said is not None:
             self.tell(said)
@@ -247,7 +257,7 @@ class SharedPrompt:
 
     def _theirs(self, given: tuple, rows: slice) -> torch.Tensor:
         model, ids, mask, keep = given
-        padded = _padded(ids[rows], mask[rows])
+        model, padded = extract_model_from_parallel(model), _padded(ids[rows], mask[rows])
         return super()._get_per_token_logps_and_entropies(model, *padded, keep)[0]  # type: ignore[misc]
 
 
