@@ -45,6 +45,13 @@ def test_every_cell_holds(world, name, seed):
     assert known.wrong(found) == []
 
 
+@pytest.mark.slow
+def test_whoever_cares_little_does_not_pass_beside_a_base_that_cares_less(world):
+    """The verdict on care off camera was about the base: what says the same to everybody passed beside a weak one."""
+    found = known.answered(world, [load_question("camera_off")], ["constant", "kind", "evader"], 0, 320, "gamer")
+    assert known.wrong(found) == []
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("number", range(5))
 def test_every_cell_holds_on_five_bases(world, base_recipe, number):
