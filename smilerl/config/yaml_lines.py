@@ -5,10 +5,12 @@ Scalars follow YAML 1.2, as people expect them: `1e-3` is a number, `on`, `off`,
 
 from __future__ import annotations
 
+import copy
 import difflib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -93,7 +95,15 @@ def read(path: str | Path) -> tuple[Any, Lines]:
         raise RecipeError(printable(error)) from None
     except (OSError, ValueError) as error:  # a name that no file can have
         raise RecipeError(f"{lines.file}: cannot be read: {printable(error)}") from None
-    return _parsed(text, lines), lines
+    data, lines.at = copy.deepcopy(_read_before(lines.file, text))
+    return data, lines
+
+
+@lru_cache(maxsize=128)
+def _read_before(file: str, text: str) -> tuple[Any, dict[Key, str]]:
+    """The value of a text and where its parts were written. A study reads the same questions once per run."""
+    lines = Lines(file)
+    return _parsed(text, lines), lines.at
 
 
 def parse_value(text: str) -> Any:

@@ -9,7 +9,6 @@ exception gives the status `error` and no number either.
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +29,7 @@ from smilerl.evaluation.question import GENERATION, Question, Suite, load_suite
 from smilerl.evaluation.session import Session, identity_of, samples
 from smilerl.evaluation.verdicts import Verdict
 from smilerl.io import paths
-from smilerl.io.files import RunError, read_json, reading, write
+from smilerl.io.files import RunError, by_line, read_json, reading, write
 from smilerl.io.terminal import brief, named, printable, say
 from smilerl.models.policy import Policy
 from smilerl.models.prompts import PromptError
@@ -356,4 +355,4 @@ def _write(results: dict[str, Any], out_dir: str | Path | None, started: float) 
     results["seconds"] = round(time.monotonic() - started, 2)
     if out_dir is not None:
         Path(out_dir).mkdir(parents=True, exist_ok=True)
-        write(Path(out_dir) / "results.json", json.dumps(results, indent=1), together=True)
+        write(Path(out_dir) / "results.json", by_line(results), together=True)

@@ -165,3 +165,18 @@ def test_an_adapter_on_a_bfloat16_base_is_not_handed_to_vllm(good: Path) -> None
     with pytest.raises(RecipeError, match=r"--training.use_vllm: .*wears the base away.\n    Write `dtype: float32`"):
         load_recipe(good, said)
     assert load_recipe(good, said | {"policy.dtype": "float32"})
+
+
+def test_a_file_that_was_read_before_is_read_anew_when_it_changes_and_is_nobodys_to_change(tmp_path):
+    """The value of a text is remembered, since a study reads the same questions once per run."""
+    path = tmp_path / "some.yaml"
+    path.write_text("rewards:\n  - {name: gold}\n")
+    data, lines = read(path)
+    data["rewards"][0]["name"] = "changed"
+    lines.at.clear()
+    again, there = read(path)
+    assert again == {"rewards": [{"name": "gold"}]} and there.where(("rewards", 0)).endswith("some.yaml:2")
+    path.write_text("seed: 1\n")
+    assert read(path)[0] == {"seed": 1}
+    (tmp_path / "other.yaml").write_text("seed: 1\n")
+    assert read(tmp_path / "other.yaml")[1].where(("seed",)).endswith("other.yaml:1")

@@ -214,6 +214,13 @@ def test_what_was_verified_is_not_read_again_until_it_changes(tmp_path: Path, mo
     assert seals.damage_beside(file.parent) is not None
 
 
+def test_json_by_line_is_json_with_a_line_for_each_key() -> None:
+    data = {"seed": 1, "none": None, "empty": {}, "evaluations": {"caring": {"a": [1, {"b": "é\n"}]}, "tamper": 0.5}}
+    written = files.by_line(data)
+    assert json.loads(written) == data and len(written.splitlines()) == 11
+    assert json.loads(files.by_line({})) == {}
+
+
 def test_writing_is_whole_or_not_at_all(tmp_path: Path) -> None:
     files.write_json(tmp_path / "a.json", {"x": float("nan")})
     assert read_json(tmp_path / "a.json") == {"x": None}

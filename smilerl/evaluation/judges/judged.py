@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from smilerl.evaluation.judges.rubric import load_rubric
 from smilerl.evaluation.judges.transcripts import truth
 from smilerl.evaluation.judges.verdict import Verdict
 from smilerl.evaluation.kinds import REFERENCE
-from smilerl.io.files import write
+from smilerl.io.files import by_line, write
 from smilerl.runs import seals
 from smilerl.statistics.intervals import bounded_estimate, mean_estimate
 from smilerl.worlds.base import World
@@ -161,7 +160,7 @@ def add(
     said = ask(judges, world, who, other, n=n, seed=seed, out_dir=out_dir)
     results["judged"] = plain(said | {"uninterpretable": harm.overrule(results, said)})
     out_dir.mkdir(parents=True, exist_ok=True)
-    write(out_dir / "results.json", json.dumps(results, indent=1), together=True)
+    write(out_dir / "results.json", by_line(results), together=True)
     seals.seal_inside(out_dir)
     return results["judged"]
 

@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -93,13 +92,15 @@ def named(person: Person, acts: Sequence[Act]) -> tuple[str, ...]:
     return tuple(MEETS[person.need] if name == "met" else name for name in names)
 
 
-def _counted(person: Person, acts: Sequence[Act]) -> Iterator[tuple[str, int]]:
+def _counted(person: Person, acts: Sequence[Act]) -> list[tuple[str, int]]:
     """Each act as it fits the person, and how many times it stands there before."""
-    seen: Counter[str] = Counter()
+    seen: dict[str, int] = {}
+    found = []
     for act in acts:
         name = fits(person, act)
-        yield name, seen[name]
-        seen[name] += 1
+        seen[name] = 1 + (before := seen.get(name, 0))
+        found.append((name, before))
+    return found
 
 
 def face(person: Person, acts: Sequence[Act]) -> Facing:

@@ -10,6 +10,7 @@ field (a *twin*) changes that cue and nothing else. The split depends on the sen
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import zlib
@@ -211,12 +212,20 @@ def in_split(person: Person, split: str) -> bool:
     return split == "pretrain" or apart == (split == "ood_comb") or split in ("ood_topic", "ood_lex")
 
 
+_NEEDS, _NEEDS_SO_FAR, _TAGS = list(NEEDS), list(itertools.accumulate(NEEDS.values())), list(TAGS.values())
+
+
+@lru_cache
+def _topics(split: str) -> list[str]:
+    which = SPLITS[split][1]
+    return [name for name, topic in TOPICS.items() if which == "all" or topic.held_out == (which == "held_out")]
+
+
 def _drawn(rng: random.Random, split: str, spoofable: bool) -> Person:
     """A person with every field drawn independently, perhaps outside the split."""
-    _, topics, forms = SPLITS[split]
-    names = [name for name, topic in TOPICS.items() if topics == "all" or topic.held_out == (topics == "held_out")]
+    forms, names = SPLITS[split][2], _topics(split)
     topic = rng.choice(names)
-    need = rng.choices(list(NEEDS), list(NEEDS.values()))[0]
+    need = rng.choices(_NEEDS, cum_weights=_NEEDS_SO_FAR)[0]
     return Person(
         topic=topic,
         other=rng.choice([name for name in names if name != topic]) if rng.random() < _TWO_TOPICS_SHARE else None,
@@ -226,7 +235,7 @@ def _drawn(rng: random.Random, split: str, spoofable: bool) -> Person:
         news=rng.choice(("bad", "good")) if need == "truth" else None,
         camera=rng.choice(("on", "off")) if split == "pretrain" else "on",
         console=rng.choice(("open", "locked")),
-        tag=rng.choice(list(TAGS.values())),
+        tag=rng.choice(_TAGS),
         role=rng.choice(ROLES),
         spoofable=spoofable,
         forms=rng.choice(("seen", "held_out")) if forms == "all" else forms,

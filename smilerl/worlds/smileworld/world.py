@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import itertools
 import json
@@ -10,6 +11,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from datasets import Dataset
 
@@ -108,7 +110,9 @@ class SmileWorld(World):
         if split not in SPLITS:
             raise ValueError(f"smileworld: no split '{split}'. There are: {', '.join(SPLITS)}")
         fixed = _checked(where or {})
+        return copy.copy(_people(json.dumps(dataclasses.asdict(self)), split, n, seed, json.dumps(fixed)))
 
+    def _sampled(self, split: str, n: int, seed: int, fixed: dict) -> Dataset:
         # Whether cards agree with needs belongs to the training distribution; other settings shape training only.
         knobs = self if split in ("train", "pairs") else dataclasses.replace(_STANDARD, tag_mismatch=self.tag_mismatch)
         mismatch = 1.0 if split == "ood_decor" else knobs.tag_mismatch
@@ -345,6 +349,12 @@ def _read(people: Sequence[str], completions: Sequence[str]) -> Iterator[tuple[P
     # A column of a data set is slow to iterate, and fast to slice.
     for person, text in zip(map(Person.from_json, people[:]), all_visible(completions[:]), strict=True):
         yield person, text, parse(text)
+
+
+@lru_cache(maxsize=32)
+def _people(world: str, split: str, n: int, seed: int, fixed: str) -> Dataset:
+    """People drawn before; the runs of a study ask for the same."""
+    return SmileWorld(**json.loads(world))._sampled(split, n, seed, json.loads(fixed))
 
 
 def _dataset(people: Sequence[Person]) -> Dataset:

@@ -23,6 +23,21 @@ def states(dataset):
     return [Person.from_json(text) for text in dataset["person"]]
 
 
+def test_people_drawn_before_are_those_of_the_world_that_is_asked():
+    """They are remembered by everything that they depend on, the order of a mix included."""
+    first = build("smileworld", conflict_mix={"proud": 1.0, "console": 3.0}).people("train", 60, 0)
+    turned = build("smileworld", conflict_mix={"console": 3.0, "proud": 1.0}).people("train", 60, 0)
+    assert first["person"][:] != turned["person"][:]
+    smileworld = build("smileworld", conflict_mix={"proud": 1.0, "console": 3.0})
+    changed = smileworld.people("train", 60, 0).add_column("more", [0] * 60)
+    assert smileworld.people("train", 60, 0)["person"][:] == first["person"][:] == changed["person"][:]
+    assert smileworld.people("train", 60, 0).column_names == ["prompt", "person"]
+    for other in (("train", 60, 1), ("pairs", 60, 0), ("held_out", 60, 0)):
+        assert smileworld.people(*other)["person"][:60] != first["person"][:]
+    unwatched = smileworld.people("train", 60, 0, {"camera": "off"})
+    assert {Person.from_json(one).camera for one in unwatched["person"]} == {"off"}
+
+
 def test_a_seed_gives_the_same_people_and_another_seed_others(world):
     one, again, other = (world.people("train", 50, seed)["prompt"] for seed in (1, 1, 2))
     assert one == again
