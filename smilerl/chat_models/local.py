@@ -88,7 +88,11 @@ class Local:
         prompts = dict(zip(distinct, self._encoded(list(distinct.values())), strict=True))
         room = _longest(policy.model.config) - max_new_tokens
         fitting = [key for key in distinct if len(prompts[key]) <= room]
-        settings = {"max_new_tokens": max_new_tokens, "temperature": temperature, "batch_size": self.batch_size}
+        settings: dict[str, Any] = {
+            "max_new_tokens": max_new_tokens,
+            "temperature": temperature,
+            "batch_size": self.batch_size,
+        }
         seeds = [_own_seed(key, seed) for key in fitting]
         ids = sample_ids(policy, [prompts[key] for key in fitting], seed=seeds, **settings)
         tag = opening(policy.tokenizer, **self.template)

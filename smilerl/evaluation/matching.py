@@ -15,7 +15,7 @@ import pandas as pd
 
 from smilerl.evaluation.agents import Agent, language_model
 from smilerl.evaluation.cohorts import identity
-from smilerl.models import sampling
+from smilerl.models import decoding, sampling
 
 #: Entropy is measured on so many people of a split of their own.
 PEOPLE, SPLIT = 256, "held_out"
@@ -65,8 +65,8 @@ def _entropy(session: Any, who: Agent, at: float) -> float:
     def measure() -> pd.DataFrame:
         prompts = list(session.world.people(SPLIT, PEOPLE, session.seed)["prompt"][:])
         settings = {**session.settings, "temperature": at}
-        said = sampling.sample_ids(who.policy, prompts, seed=session.seed, **settings)
-        return pd.DataFrame({"entropy": sampling.reply_entropies(who.policy, prompts, said, temperature=at)})
+        found = sampling.sample_measured(who.policy, prompts, decoding.entropy, seed=session.seed, **settings)
+        return pd.DataFrame({"entropy": found[1]})
 
     key = ["entropy", who.fingerprint, identity(session.world), at, session.seed, dict(session.settings)]
     return float(session.cache.table(key, measure)["entropy"].mean())

@@ -23,6 +23,34 @@ _PLAIN = {"DynamicLayer", "DynamicSlidingWindowLayer"}
 
 #: Logits [B, V] and the step to tokens [B], for the rows [B] of the batch.
 Choose = Callable[[torch.Tensor, int, torch.Tensor], torch.Tensor]
+#: Scores [B, V], logits over the temperature, and the tokens chosen [B] to a number for each [B].
+Measure = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def logprob(scores: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    """Log-probability of the chosen token, in nats."""
+    return scores.gather(1, chosen[:, None])[:, 0] - scores.logsumexp(1)
+
+
+def entropy(scores: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    """Entropy of the choice, in nats, whatever was chosen."""
+    return scores.logsumexp(1) - (scores.softmax(1) * scores).sum(1)
+
+
+def measuring(choose: Choose, measure: Measure, temperature: float, found: torch.Tensor) -> Choose:
+    """`choose`, which notes a number for each token.
+
+    Args:
+        temperature: above 0.
+        found: [rows, steps], takes the numbers; those after the end of a row mean nothing.
+    """
+
+    def noted(logits: torch.Tensor, step: int, rows: torch.Tensor) -> torch.Tensor:
+        chosen = choose(logits, step, rows)
+        found[rows, step] = measure(logits.float() / temperature, chosen)
+        return chosen
+
+    return noted
 
 
 def chooser(uniforms: torch.Tensor, temperature: float, top_p: float) -> Choose:
@@ -104,10 +132,15 @@ def rows_can_be_chosen(cache: Any) -> bool:
     return bool(layers) and all(type(layer).__name__ in _PLAIN for layer in layers)
 
 
+def arguments(model: Any) -> set[str]:
+    """The names that a model's `forward` takes, inside an adapter too."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return set(inspect.signature(inner.forward).parameters)
+
+
 def _read(model: Any, prompts: torch.Tensor, mask: torch.Tensor) -> Any:
     """The model's output for the prompts, with its cache; None where rows of the cache cannot be selected."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    takes = set(inspect.signature(inner.forward).parameters)
+    takes = arguments(model)
     # An adapter with virtual tokens would put them in front again at each call.
     virtual_tokens = getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False)
     if virtual_tokens or not takes >= _TAKES:

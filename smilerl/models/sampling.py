@@ -8,14 +8,14 @@ are in nats, at temperature 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
 from smilerl.models import messages, replies
-from smilerl.models.decoding import chooser, decode, rows_can_be_chosen
+from smilerl.models.decoding import Measure, arguments, chooser, decode, measuring, rows_can_be_chosen
 from smilerl.models.policy import Policy
 from smilerl.models.prompts import Prompt, check, fits
 
@@ -47,25 +47,38 @@ def opening_after(tokenizer: Any, prompts: Sequence[Prompt]) -> str:
     return replies.opening(tokenizer) if talks else ""
 
 
-@torch.inference_mode()
 def sample_ids(
+    policy: Policy, prompts: Sequence[Prompt], *, max_new_tokens: int, seed: int | Sequence[int], **settings: Any
+) -> list[list[int]]:
+    """One completion for each prompt, as token ids; see `sample_measured`."""
+    return sample_measured(policy, prompts, None, max_new_tokens=max_new_tokens, seed=seed, **settings)[0]
+
+
+@torch.inference_mode()
+def sample_measured(
     policy: Policy,
     prompts: Sequence[Prompt],
+    measure: Measure | None,
     *,
     max_new_tokens: int,
     temperature: float = 1.0,
     top_p: float = 1.0,
     seed: int | Sequence[int],
     batch_size: int = 256,
-) -> list[list[int]]:
-    """One completion for each prompt, as token ids; the last is EOS unless the reply was cut off.
+) -> tuple[list[list[int]], np.ndarray]:
+    """One completion for each prompt, and what sampling knows of it.
 
     Args:
         prompts: N plain texts, lists of chat messages, or lists of token ids.
+        measure: of each token, such as `decoding.logprob`; needs a temperature above 0.
         temperature: 0 takes the likeliest token.
         seed: fixes every completion together with its row. N seeds, one a row, make rows independent of their number
             and order, too.
         batch_size: the most rows at once; does not change the result.
+
+    Returns:
+        N lists of token ids, of which the last is EOS unless the reply was cut off; and the sum of the measure over
+        each reply's tokens, float64 [N], 0 where nothing is measured.
 
     Raises:
         ValueError: the temperature is negative, or a prompt cannot be taken (`PromptError`).
@@ -77,17 +90,21 @@ def sample_ids(
     numbers = {ids: number for number, ids in enumerate(dict.fromkeys(map(tuple, prompt_ids)))}
     same = [numbers[tuple(ids)] for ids in prompt_ids]
     completions: list[list[int]] = [[]] * len(prompts)
+    totals = np.zeros(len(prompts))
     for rows in _batches([len(ids) for ids in prompt_ids], batch_size, same):
         first = {same[row]: row for row in reversed(rows)}  # one row of each different prompt
         place = {number: at for at, number in enumerate(first)}
         inputs, mask = _padded([prompt_ids[row] for row in first.values()], policy, "left")
         owner = torch.tensor([place[same[row]] for row in rows], device=inputs.device)
         choose = chooser(uniforms[rows].to(inputs.device), temperature, top_p)
+        measured = torch.zeros(len(rows), max_new_tokens, device=inputs.device)
+        if measure is not None:
+            choose = measuring(choose, measure, temperature, measured)
         ends, pad = _eos_ids(policy), policy.tokenizer.pad_token_id
         found = decode(policy.model, inputs, mask, owner, choose, max_new_tokens, ends, pad)
-        for row, ids in zip(rows, found, strict=True):
-            completions[row] = ids
-    return completions
+        for row, ids, each in zip(rows, found, measured.double().cpu().numpy(), strict=True):
+            completions[row], totals[row] = ids, each[: len(ids)].sum()
+    return completions, totals
 
 
 @torch.inference_mode()
@@ -108,51 +125,22 @@ def completion_logprobs(
     Returns:
         float64 array [N]; an empty completion without EOS scores 0.
     """
-    return _over_tokens(policy, prompts, _encode_completions(policy, completions, eos), batch_size, _sum_logprobs)
-
-
-@torch.inference_mode()
-def reply_entropies(
-    policy: Policy,
-    prompts: Sequence[Prompt],
-    completions: Sequence[list[int]],
-    *,
-    temperature: float,
-    batch_size: int = 64,
-) -> np.ndarray:
-    """Entropy in nats of the choice of each token, summed along each completion; float64 [N].
-
-    The mean over completions sampled at this temperature estimates the entropy of replies, by the chain rule; it varies
-    less than the mean of -log π (Rao-Blackwell).
-
-    Args:
-        completions: N lists of token ids as `sample_ids` returns them.
-        temperature: above 0.
-    """
-
-    def summed(logits: torch.Tensor, tokens: torch.Tensor, counted: torch.Tensor) -> np.ndarray:
-        scaled = logits.float() / temperature
-        each = scaled.logsumexp(-1) - (scaled.softmax(-1) * scaled).sum(-1)
-        return (each * counted).sum(-1).double().cpu().numpy()
-
-    return _over_tokens(policy, prompts, list(completions), batch_size, summed)
-
-
-def _over_tokens(
-    policy: Policy, prompts: Sequence[Prompt], answers: list[list[int]], batch_size: int, summed: Callable
-) -> np.ndarray:
-    """A sum over the tokens of each answer, [N]; `summed` takes logits, tokens and which of them count."""
+    answers = _encode_completions(policy, completions, eos)
     prompt_ids = encode_prompts(policy, prompts)
     _check_lengths(policy, prompts, prompt_ids, [len(answer) for answer in answers])
     sequences = [prompt + answer for prompt, answer in zip(prompt_ids, answers, strict=True)]
     totals, lengths = np.zeros(len(sequences)), [len(ids) for ids in sequences]
+    can_skip = "logits_to_keep" in arguments(policy.model)
     for rows in _batches(lengths, _fitting(policy, batch_size, lengths)):
         inputs, mask = _padded([sequences[row] for row in rows], policy, "right")
-        logits = policy.model(input_ids=inputs[:, :-1], attention_mask=mask[:, :-1], use_cache=False).logits
-        places = torch.arange(1, inputs.shape[1], device=inputs.device)
         starts = torch.tensor([len(prompt_ids[row]) for row in rows], device=inputs.device)[:, None]
-        counted = (places >= starts) & mask[:, 1:].bool()
-        totals[rows] = summed(logits, inputs[:, 1:], counted)
+        first = int(starts.min()) if can_skip else 1  # no logits of what is prompt in every row
+        keep = {"logits_to_keep": inputs.shape[1] - first} if can_skip else {}
+        read = {"input_ids": inputs[:, :-1], "attention_mask": mask[:, :-1]}
+        logits = policy.model(**read, use_cache=False, **keep).logits
+        places = torch.arange(first, inputs.shape[1], device=inputs.device)
+        counted = (places >= starts) & mask[:, first:].bool()
+        totals[rows] = _sum_logprobs(logits, inputs[:, first:], counted)
     return totals
 
 

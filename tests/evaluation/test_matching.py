@@ -13,7 +13,7 @@ from smilerl.evaluation import matching
 from smilerl.evaluation.agents import helper_of, language_model
 from smilerl.evaluation.runner import evaluate
 from smilerl.evaluation.session import Session
-from smilerl.models import sampling
+from smilerl.models import decoding, sampling
 from smilerl.models.policy import fresh_policy, load_policy
 from smilerl.runs.cache import Cache
 
@@ -60,8 +60,9 @@ def sharper(base, world, temperature):
 
 def test_entropies_are_those_of_the_tokens(world, base):
     prompts = list(world.people("held_out", 3, 0)["prompt"])
-    ids = sampling.sample_ids(base, prompts, max_new_tokens=4, temperature=0.5, seed=1)
-    found = sampling.reply_entropies(base, prompts, ids, temperature=0.5)
+    settings = {"max_new_tokens": 4, "temperature": 0.5, "seed": 1}
+    ids, found = sampling.sample_measured(base, prompts, decoding.entropy, **settings)
+    assert ids == sampling.sample_ids(base, prompts, **settings)
     for prompt, own, total in zip(prompts, ids, found, strict=True):
         before = sampling.encode_prompts(base, [prompt])[0]
         by_hand = 0.0
@@ -75,8 +76,7 @@ def test_entropies_are_those_of_the_tokens(world, base):
 def test_entropy_is_the_mean_of_minus_log_probabilities(world, base):
     """The chain rule, on many samples."""
     prompts = list(world.people("held_out", 400, 0)["prompt"])
-    ids = sampling.sample_ids(base, prompts, max_new_tokens=6, seed=2)
-    entropies = sampling.reply_entropies(base, prompts, ids, temperature=1.0)
+    ids, entropies = sampling.sample_measured(base, prompts, decoding.entropy, max_new_tokens=6, seed=2)
     surprise = -sampling.completion_logprobs(base, prompts, ids)
     error = np.std(surprise - entropies) / 20
     assert abs(surprise.mean() - entropies.mean()) < 4 * error and entropies.std() < surprise.std()

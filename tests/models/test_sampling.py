@@ -222,6 +222,34 @@ def test_kl_is_positive_for_another_policy(policy):
     assert kl(policy, other, ids).mean() > 0
 
 
+@pytest.mark.parametrize("batch_size", [7, 64])
+def test_sampling_knows_the_log_probabilities_of_its_replies(policy, batch_size, monkeypatch):
+    """Also of rows that ended while others went on, and where the model's `generate` decodes."""
+    settings = {"max_new_tokens": 8, "seed": 3, "batch_size": batch_size}
+    ids, known = sampling.sample_measured(policy, PROMPTS, decoding.logprob, **settings)
+    assert len({len(one) for one in ids}) > 2
+    np.testing.assert_allclose(known, sampling.completion_logprobs(policy, PROMPTS, ids), atol=1e-4)
+    monkeypatch.setattr(decoding, "_read", lambda *given: None)
+    again, generated = sampling.sample_measured(policy, PROMPTS, decoding.logprob, **settings)
+    assert again == ids
+    np.testing.assert_allclose(generated, known, atol=1e-4)
+
+
+def test_no_logits_are_made_of_prompts(policy, monkeypatch):
+    """The head of a large vocabulary takes more memory than all else."""
+    widths, forward = [], type(policy.model).forward
+
+    def noted(model, *args, **kwargs):
+        output = forward(model, *args, **kwargs)
+        widths.append(output.logits.shape[1])
+        return output
+
+    monkeypatch.setattr(type(policy.model), "forward", functools.wraps(forward)(noted))
+    prompts = [one for one in PROMPTS if len(one.split()) == 12]
+    sampling.completion_logprobs(policy, prompts, [" a1 a2"] * len(prompts))
+    assert prompts and set(widths) == {3}
+
+
 def test_messages_need_a_chat_template_and_use_it(policy):
     chat = [[{"role": "user", "content": text}] for text in PROMPTS[:3]]
     template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"

@@ -12,15 +12,17 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Literal
 
 import numpy as np
+import torch
 from accelerate import PartialState
 from datasets import Dataset
 from transformers import PreTrainedModel, TrainerCallback
 
 from smilerl.config.schedule import log_steps
 from smilerl.io.terminal import say
+from smilerl.models.decoding import logprob
 from smilerl.models.policy import Policy
 from smilerl.models.randomness import unmoved_randomness
-from smilerl.models.sampling import completion_logprobs, decoded, sample_ids
+from smilerl.models.sampling import completion_logprobs, decoded, sample_measured
 from smilerl.rewards._asking import StopAsked
 from smilerl.runs.directory import RunError
 from smilerl.training import methods
@@ -120,8 +122,9 @@ class HeldOut(TrainerCallback):
         with unmoved_randomness(), _evaluating(model):
             policy = Policy(model, self.tokenizer, "policy")
             prompts, people = list(self.people["prompt"]), list(self.people["person"])
-            ids = sample_ids(policy, prompts, max_new_tokens=self.max_new_tokens, seed=self.seed)
-            kl = completion_logprobs(policy, prompts, ids)
+            ids, kl = sample_measured(policy, prompts, logprob, max_new_tokens=self.max_new_tokens, seed=self.seed)
+            if model.dtype != torch.float32:  # sampling rounds otherwise than the pass over the base
+                kl = completion_logprobs(policy, prompts, ids)
             with self.base() as base, _evaluating(base):
                 kl -= completion_logprobs(Policy(base, self.tokenizer, "base"), prompts, ids)
             texts = decoded(self.tokenizer, prompts, ids)

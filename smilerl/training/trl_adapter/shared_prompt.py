@@ -26,7 +26,7 @@ from trl import GRPOTrainer, RLOOTrainer
 from trl.models import unwrap_model_for_generation
 from trl.trainer.utils import pad
 
-from smilerl.models.decoding import chooser, decode
+from smilerl.models.decoding import chooser, decode, logprob, measuring
 
 #: The standing of a trainer whose rows share their prompt.
 SHARED = "yes"
@@ -356,12 +356,7 @@ class SharedSampling:
         drawn = torch.rand((len(owner), steps), dtype=torch.float64, device=device)
         temperature, logps = self.generation_config.temperature, torch.zeros(drawn.shape, device=device)
         choose = chooser(drawn, temperature, self.generation_config.top_p or 1.0)
-
-        def noted(logits: torch.Tensor, step: int, rows: torch.Tensor) -> torch.Tensor:
-            chosen = choose(logits, step, rows)
-            scaled = logits.float() / temperature
-            logps[rows, step] = scaled.gather(1, chosen[:, None])[:, 0] - scaled.logsumexp(1)
-            return chosen
+        noted = measuring(choose, logprob, temperature, logps)
 
         ends, filler = set(self.eos_token_ids), self._tokenizer.pad_token_id
         with unwrap_model_for_generation(
