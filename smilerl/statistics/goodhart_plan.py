@@ -92,11 +92,13 @@ class Plan:
         return self.determined >= POWER
 
 
-def plan(sampling: Sampling, *, studies: int = 40, seed: int = 0) -> Plan:
+def plan(sampling: Sampling, *, studies: int = 40, seed: int = 0, give_up: bool = False) -> Plan:
     """How often the form and the peak would be determined.
 
     Args:
         studies: simulated runs of each form; 40 take about a second.
+        give_up: stop at the first form that so many runs have missed that it cannot be enough; shares are then of the
+            runs until there, and other forms may be left out.
 
     Raises:
         ValueError: steps or KL that cannot be.
@@ -104,21 +106,23 @@ def plan(sampling: Sampling, *, studies: int = 40, seed: int = 0) -> Plan:
     x = sampling.d
     named, held, misnamed = {}, {}, {}
     for number, form in enumerate(PEAKED):
-        peak, found = sampling.peak * x.max(), Counter[str]()
+        peak, found, tried = sampling.peak * x.max(), Counter[str](), 0
         gold = FORMS[form].basis(x) @ coefficients(form, sampling.gain, peak)
-        for study in range(studies):
-            change, d, error = _measured(sampling, x, gold, np.random.default_rng([seed, number, study]))
+        lost = False
+        while tried < studies and not lost:
+            change, d, error = _measured(sampling, x, gold, np.random.default_rng([seed, number, tried]))
+            tried += 1
             clear = goodhart.is_clear(d, error)
-            if clear.sum() < 4:
-                continue
-            chosen = goodhart.choose(goodhart.fit(d[clear], change[clear], d_error=error[clear], seed=seed))
-            low, high = chosen.peak[1:] if chosen.peak is not None else (np.inf, -np.inf)
-            found["named"] += chosen.form == form
-            found["held"] += bool(chosen.form == form and low <= peak <= high)
-            found["misnamed"] += chosen.form not in (form, goodhart.UNDETERMINED)
-        named[form], held[form], misnamed[form] = (
-            float(found[what] / studies) for what in ("named", "held", "misnamed")
-        )
+            if clear.sum() >= 4:
+                chosen = goodhart.choose(goodhart.fit(d[clear], change[clear], d_error=error[clear], seed=seed))
+                low, high = chosen.peak[1:] if chosen.peak is not None else (np.inf, -np.inf)
+                found["named"] += chosen.form == form
+                found["held"] += bool(chosen.form == form and low <= peak <= high)
+                found["misnamed"] += chosen.form not in (form, goodhart.UNDETERMINED)
+            lost = give_up and tried - found["named"] > (1 - POWER) * studies
+        named[form], held[form], misnamed[form] = (float(found[what] / tried) for what in ("named", "held", "misnamed"))
+        if lost:
+            break
     return Plan(named, held, misnamed, studies)
 
 

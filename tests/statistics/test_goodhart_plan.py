@@ -8,12 +8,23 @@ import numpy as np
 import pytest
 
 from smilerl.config.schedule import log_steps
+from smilerl.statistics import goodhart
 from smilerl.statistics.forms import FORMS
 from smilerl.statistics.goodhart_plan import PEAKED, Sampling, coefficients, enough, plan
 
 GOOD = Sampling(steps=range(1, 15), kl=[(0.3 * step) ** 2 for step in range(1, 15)], people=1024)
 #: As the study's runs were sampled: five points, the first already far from the base.
 FEW = Sampling(steps=(10, 20, 30, 40, 50), kl=(1, 10))
+
+
+@pytest.mark.parametrize("sampling", [GOOD, FEW], ids=["good", "few"])
+def test_giving_up_decides_alike_with_fewer_runs(sampling, monkeypatch):
+    whole, fits = plan(sampling, studies=20), []
+    fit = goodhart.fit
+    monkeypatch.setattr(goodhart, "fit", lambda *given, **how: fits.append(0) or fit(*given, **how))
+    early = plan(sampling, studies=20, give_up=True)
+    assert early.is_enough == whole.is_enough
+    assert early == whole if whole.is_enough else len(fits) < 20
 
 
 def test_good_samples_tell_and_few_do_not():
