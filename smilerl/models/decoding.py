@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, TopPLogitsWarper
+from transformers.cache_utils import DynamicLayer
 
 #: Rows are dropped once fewer than this share of them go on, since copying the cache takes time, too.
 _WORTH_COPYING = 0.75
@@ -101,7 +102,11 @@ def decode(
     if read is None:
         return generated(model, prompts, mask, owner, choose, steps, ends, pad)
     cache = read.past_key_values
-    cache.batch_select_indices(owner)
+    for number, layer in enumerate(cache.layers):
+        if type(layer) is DynamicLayer:
+            cache.layers[number] = _Roomy(layer, owner, steps)
+        else:
+            layer.batch_select_indices(owner)
     logits, mask = read.logits[owner, -1], mask[owner]
     position, rows = mask.sum(1, keepdim=True), torch.arange(len(owner), device=owner.device)
     last = torch.tensor(sorted(ends), device=owner.device)
@@ -124,6 +129,46 @@ def decode(
         ).logits[:, -1]
         position = position + 1
     return [[token for token in row if token >= 0] for row in tokens.tolist()]
+
+
+class _Roomy(DynamicLayer):
+    """Keys and values [B, H, T, D] with room for those to come: transformers' own copies all of them at each token."""
+
+    def __init__(self, read: DynamicLayer, owner: torch.Tensor, more: int) -> None:
+        """
+        Args:
+            read: what was read of the prompts.
+            owner: the row of `read` that each row goes on from, [B].
+            more: tokens to come.
+        """
+        super().__init__()
+        self.dtype, self.device, self.is_initialized = read.dtype, read.device, True
+        self._rooms = [self._with_room(one, owner, more) for one in (read.keys, read.values)]
+        self._show(read.keys.shape[-2])
+
+    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any):
+        """Takes what was read since; there has to be room for it."""
+        have = self.keys.shape[-2]
+        for room, new in zip(self._rooms, (key_states, value_states), strict=True):
+            room[:, :, have : have + new.shape[-2]] = new
+        self._show(have + key_states.shape[-2])
+        return self.keys, self.values
+
+    def batch_select_indices(self, indices: torch.Tensor) -> None:
+        """Only keep these rows."""
+        have = self.keys.shape[-2]
+        self._rooms = [room[indices] for room in self._rooms]
+        self._show(have)
+
+    def _show(self, length: int) -> None:
+        self.keys, self.values = (room[:, :, :length] for room in self._rooms)
+
+    @staticmethod
+    def _with_room(read: torch.Tensor, owner: torch.Tensor, more: int) -> torch.Tensor:
+        _, heads, length, size = read.shape
+        room = read.new_empty(len(owner), heads, length + more, size)
+        room[:, :, :length] = read[owner]
+        return room
 
 
 def rows_can_be_chosen(cache: Any) -> bool:

@@ -310,13 +310,14 @@ def test_ten_steps_end_in_the_same_weights(trainer, family, said, lora, checkpoi
     assert moved > 0 and max(float((before[name] - after[name]).abs().max()) for name in before) <= 1e-5 * moved
 
 
-def sampler(checkpoint, tmp_path, setting, family="llama", **said):
+def sampler(checkpoint, tmp_path, setting, family="llama", lora=False, paid=None, **said):
     tokenizer = load_tokenizer(checkpoint("llama"))
     policy = sharp(family, tmp_path / "base", 0.3)
     settings = {"per_device_train_batch_size": 4, "num_generations": 4, "max_completion_length": 3, "beta": 0.0,
                 "report_to": "none", "use_cpu": True, "bf16": False, "seed": 3, "shared_prompt": setting}  # fmt: skip
     people = Dataset.from_dict({"prompt": ["are you well", "how are you"] * 4})
-    return SharedRLOO(model=policy, processing_class=tokenizer, train_dataset=people, reward_funcs=[reward],
+    peft = LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM") if lora else None
+    return SharedRLOO(model=policy, processing_class=tokenizer, train_dataset=people, reward_funcs=[paid or reward], peft_config=peft,
                       args=config_class("rloo")(**{**settings, **said}, output_dir=str(tmp_path)))  # fmt: skip
 
 
@@ -367,8 +368,7 @@ def test_what_evaluations_cannot_sample_is_left_to_generate(said, checkpoint, tm
 
 @pytest.mark.parametrize(("family", "beta"), [("llama", 0.0), ("llama", 0.1), ("gpt2", 0.0)])
 def test_what_sampling_knew_stands_for_the_pass_of_the_old_policy(family, beta, checkpoint, tmp_path, monkeypatch):
-    """Not for GPT-2: TRL counts padding among its learned positions when it scores, and not when it samples. And not
-    beside a reference, from which policy and policy would differ by rounding."""
+    """Not for GPT-2: TRL counts padding among its learned positions when it scores, and not when it samples."""
     trainer, passes = (
         sampler(
             checkpoint, tmp_path, "auto", family, max_steps=3, beta=beta, temperature=0.8, per_device_train_batch_size=8
@@ -395,10 +395,43 @@ def test_what_sampling_knew_stands_for_the_pass_of_the_old_policy(family, beta, 
     assert max(ratios) < 1e-4, "the ratio of new to old is 1 at the first update"
     after = {
         ("llama", 0.0): ["update"],
-        ("llama", 0.1): ["old", "reference", "update"],
+        ("llama", 0.1): ["reference", "update"],
         ("gpt2", 0.0): ["old", "update"],
     }
     assert passes == ["old", *3 * after[family, beta]]  # the first is the comparison with TRL's
+
+
+@pytest.mark.parametrize("lora", [False, True])
+def test_rounding_is_no_kl(lora, checkpoint, tmp_path, monkeypatch):
+    """The old policy's log-probabilities come from sampling and the reference's from a pass. While both are one model their KL
+    is exactly 0, so that a constant reward moves no weight; a reference that differs by more than rounding has its KL."""
+    told = []
+    said = {"max_steps": 3, "beta": 0.1, "learning_rate": 0.1, "optim": "adamw_torch", "per_device_train_batch_size": 8}
+    trainer = sampler(
+        checkpoint, tmp_path, "auto", lora=lora, paid=lambda completions, **_: [1.0] * len(completions), **said
+    )
+    before = {name: one.clone() for name, one in trainer.model.state_dict().items()}
+    scored = SharedPrompt._get_per_token_logps_and_entropies
+
+    def noted(self, *given, **more):
+        found = scored(self, *given, **more)
+        told.append((torch.is_grad_enabled(), found[0].detach().clone()))
+        return found
+
+    monkeypatch.setattr(SharedPrompt, "_get_per_token_logps_and_entropies", noted)
+    trainer.train()
+    assert trainer._draws and len(told) == 9
+    assert all(torch.equal(told[3 * step][1], told[3 * step + 1][1]) for step in range(3))
+    assert all(torch.equal(one, before[name]) for name, one in trainer.model.state_dict().items())
+
+
+def test_what_is_not_rounding_is_a_kl(checkpoint, tmp_path):
+    trainer = sampler(
+        checkpoint, tmp_path, "auto", beta=0.1, max_steps=3, learning_rate=0.05, optim="sgd", logging_steps=1
+    )
+    trainer.train()
+    kl = [row["kl"] for row in trainer.state.log_history if "kl" in row]
+    assert trainer._draws and len(kl) == 3 and kl[0] == 0 and kl[-1] != 0
 
 
 def theirs_of(model, inputs):

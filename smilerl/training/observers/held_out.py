@@ -29,6 +29,9 @@ from smilerl.training import methods
 from smilerl.training.observers.base import Sampled, Watched, Write
 from smilerl.training.trl_adapter.adapters import is_whole
 
+#: Nats per completion in which two ways of computing the same log-probability may differ.
+_ROUNDING = 1e-4
+
 
 def build(watched: Watched) -> HeldOut | None:
     """Where held-out people are sampled, see `supply.meets_held_out`."""
@@ -127,6 +130,7 @@ class HeldOut(TrainerCallback):
                 kl = completion_logprobs(policy, prompts, ids)
             with self.base() as base, _evaluating(base):
                 kl -= completion_logprobs(Policy(base, self.tokenizer, "base"), prompts, ids)
+            kl[np.abs(kl) <= _ROUNDING] = 0.0
             texts = decoded(self.tokenizer, prompts, ids)
             try:
                 numbers = self.score(Sampled(state, people, prompts, texts, ids, kl))

@@ -109,8 +109,9 @@ def pack(ids: torch.Tensor, mask: torch.Tensor, keep: int) -> Packed | None:
 
 #: The largest difference of a log-probability from TRL's, in nats: in single precision, and in half on average.
 TOLERANCE, TOLERANCE_OF_HALF = 1e-4, 0.02
-#: The largest difference of a sampled token's log-probability at which the pass of the old policy is left out.
-SAME = 1e-5
+#: The largest difference of a sampled token's log-probability at which the pass of the old policy is left out; and the
+#: one up to which the reference's is then taken for the same.
+SAME, ROUNDING = 1e-5, 3e-5
 #: Rotary embeddings whose frequencies depend on the length of what is read.
 _BY_LENGTH = {"dynamic", "longrope"}
 
@@ -155,9 +156,10 @@ class Drawn(NamedTuple):
 class SharedPrompt:
     """A mixin over TRL's trainers.
 
-    RLOO's pass of the old policy gives again what was known when the completions were sampled. In single precision and
-    without a KL penalty it is left out, once the first batch has shown that both agree. With one, rounding would pass
-    for a KL: policy and reference are then read in the same way, so that a constant reward moves nothing.
+    RLOO's pass of the old policy gives again what was known when the completions were sampled. In single precision it
+    is left out, once the first batch has shown that both agree. The reference's log-probabilities that then differ by
+    rounding alone are taken for the same: a difference would pass for a KL, and with a constant reward nothing but that
+    would move the weights.
 
     Attributes:
         standing: `yes`, or why prompts are not shared; None before the first batch in which they could be.
@@ -169,6 +171,7 @@ class SharedPrompt:
     unshared: bool = False
     _drawn: Drawn | None = None
     _draws: bool | None = None
+    _old: torch.Tensor | None = None
     tell: Callable[[str], None] = staticmethod(lambda text: None)
 
     def _get_per_token_logps_and_entropies(
@@ -176,6 +179,16 @@ class SharedPrompt:
         compute_aux_loss=False, **images,
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:  # fmt: skip
         """As TRL's: log-probabilities and entropies [R, logits_to_keep], 0 where nothing is scored."""
+        old, self._old = self._old, None
+        plain = {"batch_size": batch_size, "compute_entropy": compute_entropy, "compute_aux_loss": compute_aux_loss}
+        logps, *more = self._scored(model, input_ids, attention_mask, logits_to_keep, **plain, **images)
+        if old is not None and not torch.is_grad_enabled():  # of the reference: it is read after the old policy
+            logps = torch.where((logps - old).abs() <= ROUNDING, old, logps)
+        return logps, *more
+
+    def _scored(
+        self, model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, compute_aux_loss, **images
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
         given = (model, input_ids, attention_mask, logits_to_keep)
         plain = {"batch_size": batch_size, "compute_entropy": compute_entropy, "compute_aux_loss": compute_aux_loss}
 
@@ -189,8 +202,9 @@ class SharedPrompt:
         if self.standing != SHARED:
             return theirs()
         if known is not None and self._draws is None:
-            self._draws = self.beta == 0 and self._agree(given, batch_size, known)
+            self._draws = self._agree(given, batch_size, known)
         if known is not None and self._draws:
+            self._old = known
             return known, None, None
         size, found = batch_size or len(input_ids), []
         for start in range(0, len(input_ids), size):
