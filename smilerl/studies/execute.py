@@ -10,13 +10,13 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from smilerl.config.recipe import PolicySpec, Recipe
+from smilerl.config.recipe import PolicySpec, Recipe, read_recipe
 from smilerl.config.yaml_lines import Problem, dump
 from smilerl.io import disk, lock
 from smilerl.io.files import read_study
@@ -105,13 +105,16 @@ def _work(plan: StudyPlan, jobs: list[work.Job], base_missing: bool, record: dic
     before_us = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGUSR1)}
     try:
         pool.submit("the recipes are checked", work.check, jobs).result()
-        _say(budget(jobs, plan.workers, record["runs"]))
         _say("building the base ...")
         building = time.monotonic()
         pool.submit(plan.base, work.build, plan.base, cores, threads).result()
         _say(f"building the base: {time.monotonic() - building:.0f} s")
+        probe = pool.submit("a few replies of the base", work.probe, plan.base, _spoken(plan)).result()
+        shared = [read_recipe(name) for name in _shared(plan, jobs)] if base_missing else []
+        _say(budget(jobs, plan.workers, record["runs"], probe, shared, base_missing))
         first = _first(pool, plan, jobs, base_missing)
-        return _train(pool, plan, jobs, first, record, lambda: before + time.monotonic() - began)
+        progress = Progress(jobs, plan.workers, record["runs"], probe)
+        return _train(pool, plan, jobs, first, record, progress, lambda: before + time.monotonic() - began)
     except BaseException as error:
         stopped = isinstance(error, KeyboardInterrupt | Interrupted)
         if stopped:
@@ -147,16 +150,27 @@ def _stop_workers() -> None:
 
 def _first(pool: Pool, plan: StudyPlan, jobs: list[work.Job], base_missing: bool) -> dict[str, Future]:
     """What runs need, in the making: models that recipes name, and the base's evaluation (under `BASE`)."""
-    named = dict.fromkeys(name for job in jobs for name in _models_of(job.recipe))
-    first = {name: pool.submit(name, work.build, name) for name in named if name != plan.base}
+    first = {name: pool.submit(name, work.build, name) for name in _shared(plan, jobs)}
     if base_missing:
         given = (plan.base, plan.suite, plan.folder / BASE, plan.folder / "logs" / "base.log", _spoken(plan))
         first[BASE] = pool.submit("the base's evaluation", work.evaluate_base, *given)
     return first
 
 
+def _shared(plan: StudyPlan, jobs: list[work.Job]) -> list[str]:
+    """The recipes of the models beside the base that runs need."""
+    named = dict.fromkeys(name for job in jobs for name in _models_of(job.recipe))
+    return [name for name in named if name != plan.base]
+
+
 def _train(
-    pool: Pool, plan: StudyPlan, jobs: list[work.Job], first: dict[str, Future], record: dict, seconds
+    pool: Pool,
+    plan: StudyPlan,
+    jobs: list[work.Job],
+    first: dict[str, Future],
+    record: dict,
+    progress: Progress,
+    seconds: Callable[[], float],
 ) -> dict[str, str]:
     """Runs the jobs, each as soon as what it needs of `first` is there."""
     for job in jobs:
@@ -164,8 +178,7 @@ def _train(
     failed: dict[str, str] = {}
     needs = [(job, {*_models_of(job.recipe), BASE} & first.keys()) for job in jobs]
     waiting: dict[Future, work.Job] = {}
-    progress = Progress(jobs, plan.workers, record["runs"])
-    began = time.monotonic()
+    began, shown = time.monotonic(), _whole_seeds(record)
     while waiting or needs or first:
         for name in [name for name, future in first.items() if future.done()]:
             _made(first.pop(name))  # without it nothing can be compared: the study ends with its error
@@ -185,9 +198,30 @@ def _train(
             record["seconds"] = seconds()
             _save(plan, record)
             progress.ended(job, outcome)
+        if shown < (whole := _whole_seeds(record)) < len(plan.seeds):
+            shown = whole
+            _look(plan, progress, whole)
         progress.show()
     progress.close()
     return failed
+
+
+def _whole_seeds(record: dict) -> int:
+    """How many seeds every arm has finished; an arm that failed has none to wait for."""
+    ended = [(run["arm"], run["state"] != "missing") for run in record["runs"]]
+    return min(sum(done for arm, done in ended if arm == name) for name in dict.fromkeys(arm for arm, _ in ended))
+
+
+def _look(plan: StudyPlan, progress: Progress, seeds: int) -> None:
+    """Writes the report so far, beside the runs. What goes wrong with it costs the study nothing."""
+    from smilerl.studies import report
+
+    try:
+        page = report.write(plan.folder, force=True, so_far=True)
+    except Exception as error:  # noqa: BLE001 - the report at the end will tell
+        progress.say(f"the report so far could not be written: {named(error)}")
+        return
+    progress.say(f"{seeds} of {len(plan.seeds)} seeds of every arm are done; the report so far: {page}")
 
 
 def _outcome(future: Future) -> work.Outcome:

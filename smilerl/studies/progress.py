@@ -5,31 +5,38 @@ from __future__ import annotations
 import statistics
 import sys
 
+from smilerl.config.recipe import Recipe
+from smilerl.config.schedule import log_steps
 from smilerl.io.terminal import printable
 from smilerl.runs.directory import Run, RunError
 from smilerl.studies.work import Job, Outcome
 
-#: Seconds of one training step, and of loading and evaluating, on one of two quiet cores: the estimate before any run.
-_STEP, _AROUND = 1.7, 30.0
+#: Seconds of `work.probe` on a quiet core; and there, beside another run, of each completion of a training step, each
+#: reply of a held-out sample, each pair of a reward model, loading and evaluating a run, and evaluating the base.
+_PROBE, _COMPLETION, _REPLY, _PAIR, _AROUND, _BASE = 0.117, 0.0044, 0.003, 0.0075, 17.0, 65.0
 
 
-def budget(jobs: list[Job], workers: int, recorded: list[dict]) -> str:
-    """How long the missing runs will take, in words, and what that is reckoned from."""
-    known = _recorded(recorded)
-    source = (
-        f"the {len(known)} runs that are done"
-        if known
-        else "about 1.7 s a step on one core; the first build of the base comes on top"
-    )
-    total = _minutes(sum(_expected(job, known) for job in jobs) / workers)
-    return f"{len(jobs)} runs to do, {workers} at a time: about {total}, reckoned from {source}."
+def budget(jobs: list[Job], workers: int, recorded: list[dict], probe: float, first: list[Recipe], base: bool) -> str:
+    """How long the missing runs will take, in words, and what that is reckoned from.
+
+    Args:
+        recorded: runs as `study.json` has them.
+        probe: seconds that `work.probe` took.
+        first: the reward models that are trained for the runs.
+        base: whether the base is evaluated, too.
+    """
+    known, speed = _recorded(recorded), probe / _PROBE
+    source = f"the {len(known)} runs that are done" if known else f"64 replies of the base in {probe:.2g} s"
+    seconds = sum(_expected(job, known, speed) for job in jobs)
+    seconds += speed * (sum(_PAIR * (one.data.n or 1000) for one in first) + _BASE * base)
+    return f"{len(jobs)} runs to do, {workers} at a time: about {_minutes(seconds / workers)}, reckoned from {source}."
 
 
 class Progress:
     """Follows the runs of a study by the files that they write."""
 
-    def __init__(self, jobs: list[Job], workers: int, recorded: list[dict]):
-        self.jobs, self.workers = jobs, workers
+    def __init__(self, jobs: list[Job], workers: int, recorded: list[dict], probe: float):
+        self.jobs, self.workers, self._speed = jobs, workers, probe / _PROBE
         self.done: dict[tuple[str, int], float] = {}
         self._recorded = _recorded(recorded)
         self._live = sys.stderr.isatty()
@@ -59,7 +66,7 @@ class Progress:
                 continue
             step = self._step(job)
             share = min(1.0, (step or 0) / max(_steps(job), 1))
-            left += _expected(job, list(self.done.values()) or self._recorded) * (1 - share)
+            left += _expected(job, list(self.done.values()) or self._recorded, self._speed) * (1 - share)
             if step is not None:
                 running.append(f"{job.arm}·{job.seed} {share:.0%}")
         self.close()
@@ -80,9 +87,15 @@ class Progress:
         return status.get("step", 0) if status.get("state") in ("running", "finished") else None
 
 
-def _expected(job: Job, known: list[float]) -> float:
-    """Seconds that a run will take: the median of those known, else by its number of steps."""
-    return statistics.median(known) if known else _AROUND + _STEP * _steps(job)
+def _expected(job: Job, known: list[float], speed: float) -> float:
+    """Seconds that a run will take: the median of those known, else by what it samples and trains on."""
+    if known:
+        return statistics.median(known)
+    training, held_out, steps = job.recipe.training, job.recipe.held_out, _steps(job)
+    batch = training.get("per_device_train_batch_size", 8) * training.get("gradient_accumulation_steps", 1)
+    samples = len(log_steps(steps)) if held_out.at == "log" else steps // max(held_out.every, 1)
+    replies = (1 + samples) * held_out.n if held_out.every else 0
+    return speed * (_AROUND + _COMPLETION * batch * steps + _REPLY * replies)
 
 
 def _steps(job: Job) -> int:

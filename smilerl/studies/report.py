@@ -53,12 +53,13 @@ _VERDICTS = {
 }
 
 
-def write(folder: str | Path, *, force: bool = False) -> Path:
+def write(folder: str | Path, *, force: bool = False, so_far: bool = False) -> Path:
     """Writes the report of a study folder unless nothing that it depends on has changed.
 
     Args:
         folder: holds `study.json` and the runs.
         force: write it in any case.
+        so_far: the study is at work; the page says so, and is written anew in the end.
 
     Returns:
         The path of the page; beside it `report.md`, `figures/*.svg` and `tables/*.parquet`.
@@ -71,8 +72,8 @@ def write(folder: str | Path, *, force: bool = False) -> Path:
     if is_current(folder) and not force:
         return page
     inputs = fingerprint(folder)
-    results = collect(folder)
-    content = contents(results)
+    results = collect(folder, so_far=so_far)
+    content = contents(results, so_far=so_far)
     _write(folder / "report.md", render(_TEMPLATES / "report.md.j2", content))
     (folder / "figures").mkdir(exist_ok=True)
     for group, drawings in content["drawings"].items():
@@ -80,7 +81,8 @@ def write(folder: str | Path, *, force: bool = False) -> Path:
             _write(folder / "figures" / figure_file(group, name), svg)
     save(results, folder / "tables")
     _write(page, render(_TEMPLATES / "report.html.j2", content))
-    _write(folder / STAMP, inputs)
+    if not so_far:
+        _write(folder / STAMP, inputs)
     return page
 
 
@@ -89,8 +91,12 @@ def _write(path: Path, text: str) -> None:
     write_whole(path, text.encode("utf-8", errors="replace"))
 
 
-def contents(results: Results) -> dict:
-    """All that the templates show."""
+def contents(results: Results, *, so_far: bool = False) -> dict:
+    """All that the templates show.
+
+    Args:
+        so_far: runs are still at work, so none is missing.
+    """
     differences = comparisons.changes(results)
     finished = int((results.runs.state == "finished").sum())
     seeds = len(results.about["seeds"])
@@ -116,7 +122,8 @@ def contents(results: Results) -> dict:
         "known": {"questions": list(dict.fromkeys(name for row in known.values() for name in row)), "rows": known},
         "parsers": {arm: rows.parsers_differ.astype(float).tolist() for arm, rows in told.groupby("arm", sort=False)},
         "conversations": conversations(results),
-        "problems": list(_problems(results)),
+        "problems": list(_problems(results, so_far)),
+        "so_far": so_far,
         "span": {"arms": len(results.arms), "seeds": seeds, "finished": finished, "runs": len(results.runs)},
     }
 
@@ -316,9 +323,10 @@ def _controls(results: Results) -> dict:
     return {"evaluations": list(dict.fromkeys(results.controls.evaluation)), "rows": matrix}
 
 
-def _problems(results: Results) -> Iterator[str]:
+def _problems(results: Results, so_far: bool) -> Iterator[str]:
     """What is missing from this report, and why."""
-    for run in results.runs[results.runs.state != "finished"].itertuples():
+    wrong = results.runs.state == "failed" if so_far else results.runs.state != "finished"
+    for run in results.runs[wrong].itertuples():
         reason = f": {run.error}" if isinstance(run.error, str) else ""
         yield f"{run.arm}, seed {run.seed}: {run.state}{reason}"
     for row in results.verdicts[results.verdicts.status == "error"].itertuples():

@@ -90,8 +90,11 @@ class Results:
         return self.measures[(self.measures.arm == arm) & (self.measures.measure == measure)].sort_values("seed")
 
 
-def collect(folder: str | Path) -> Results:
+def collect(folder: str | Path, *, so_far: bool = False) -> Results:
     """Reads a study folder; runs without results are in `runs` only.
+
+    Args:
+        so_far: the study is at work: of runs that its record does not call finished or failed nothing is read.
 
     Raises:
         ValueError: the folder holds no `study.json`.
@@ -100,9 +103,11 @@ def collect(folder: str | Path) -> Results:
     if not (folder / "study.json").is_file():
         raise ValueError(f"{folder}: no study.json here, so this is not a study. `smilerl study PLAN.yaml` makes one.")
     about = read_study(folder)
-    about["runs"] = [run | _state(folder / run["path"], run, about["suite"]) for run in about["runs"]]
+    if not so_far:
+        about["runs"] = [run | _state(folder / run["path"], run, about["suite"]) for run in about["runs"]]
+    read = [run for run in about["runs"] if not so_far or run["state"] in ("finished", "failed")]
     where = [(BASE, pd.NA, folder / BASE)]
-    return gather(about, where + [(run["arm"], run["seed"], folder / run["path"]) for run in about["runs"]])
+    return gather(about, where + [(run["arm"], run["seed"], folder / run["path"]) for run in read])
 
 
 def gather(about: dict, where: list[tuple[str, Any, Path]]) -> Results:

@@ -107,6 +107,7 @@ def trained(monkeypatch) -> list[tuple[str, int]]:
     monkeypatch.setattr(pool, "ProcessPoolExecutor", lambda *_: ThreadPoolExecutor(1))
     monkeypatch.setattr(work, "check", lambda jobs: None)
     monkeypatch.setattr(work, "build", lambda *_: None)
+    monkeypatch.setattr(work, "probe", lambda *_: 0.1)
     monkeypatch.setattr(
         work, "evaluate_base", lambda base, suite, folder, *more: evaluate(folder, "base", base, suite, more[-1])
     )
@@ -120,6 +121,36 @@ def test_every_arm_and_seed_is_trained_once_and_reported(plan, trained):
     assert finished.worked
     assert not finished.failed
     assert finished.report.is_file()
+
+
+def test_the_report_is_there_as_soon_as_each_arm_has_a_seed_and_says_so_far(plan, trained, monkeypatch):
+    """It shows the runs that are done, and nothing of one that is at work, whatever lies in its folder."""
+    pages, train = [], work.train_and_evaluate
+
+    def seen(job: work.Job) -> work.Outcome:
+        if len(trained) == 2:  # both arms have their first seed
+            deadline = time.monotonic() + 20
+            half = job.path / "evals" / job.suite / "results.json"
+            half.parent.mkdir(parents=True, exist_ok=True)
+            half.write_text("{}")  # as evaluations are while they are written
+            while not (page := Path("out/report.html")).is_file() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            pages.append(page.read_text())
+            shutil.rmtree(job.path)
+        return train(job)
+
+    monkeypatch.setattr(work, "train_and_evaluate", seen)
+    finished = execute.run_study(plan("--workers=1"))
+    assert "2 of 4 runs are in this page" in pages[0] and "Missing from this report" not in pages[0]
+    last = finished.report.read_text()
+    assert "So far" not in last and "4 of 4 runs finished" in last
+
+
+def test_a_report_so_far_that_cannot_be_written_costs_the_study_nothing(plan, trained, monkeypatch, capsys):
+    whole = report.write
+    monkeypatch.setattr(report, "write", lambda folder, **how: 1 / 0 if how else whole(folder))
+    assert execute.run_study(plan()).report.is_file() and len(trained) == 4
+    assert "the report so far could not be written: ZeroDivisionError" in capsys.readouterr().out
 
 
 def test_a_second_call_does_nothing(plan, trained):
