@@ -206,9 +206,27 @@ def test_a_window_shorter_than_a_row_is_left_to_trl():
     assert trainer.standing is None and trainer.unshared and said == [shared_prompt.NOTHING]
 
 
-def test_long_completions_to_a_short_prompt_are_left_to_trl():
+@pytest.mark.parametrize("attention", [0.5, 0.7, 1.0])
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_a_group_in_several_packed_rows_gives_the_same(family, attention, monkeypatch):
+    """Where all completions of a group behind one prompt make too long a row."""
+    policy, (ids, mask, keep) = model(family), rows(group=9, prompts=3, seed=2)
+    order = torch.randperm(len(ids), generator=torch.Generator().manual_seed(1))
+    given = ids[order], mask[order], keep
+    whole = pack(*given)
+    monkeypatch.setattr(shared_prompt, "MOST_ATTENTION", attention)
+    packed = pack(*given)
+    assert 3 == len(whole.tokens) < len(packed.tokens) < len(ids)
+    before, after = theirs(policy, *given), ours(policy, *given)
+    assert torch.allclose(before[0], after[0], atol=1e-5) and torch.allclose(before[1], after[1], atol=1e-5)
+    assert apart(gradients(policy, before[0]), gradients(policy, after[0])) < 1e-5
+
+
+def test_long_completions_are_packed_by_few_and_beside_a_short_prompt_not_at_all():
     """Sixteen completions behind one prompt are one long row, and attention grows with its square."""
-    assert pack(*rows(group=4, prompts=1, width=20, keep=40)) is not None
+    assert len(pack(*rows(group=4, prompts=1, width=20, keep=40)).tokens) == 1
+    ids, mask = (torch.ones(8, 200 + 256, dtype=torch.long) for _ in range(2))
+    assert pack(ids, mask, 256).tokens.shape == (2, 199 + 4 * 256)
     ids, mask = (torch.ones(16, 2 + 200, dtype=torch.long) for _ in range(2))
     assert pack(ids, mask, 200) is None
 

@@ -30,8 +30,9 @@ from smilerl.models.decoding import chooser, decode, logprob, measuring
 
 #: The standing of a trainer whose rows share their prompt.
 SHARED = "yes"
-#: Attention over packed rows may be so many times that over TRL's rows; it is dense, and what a mask hides costs, too.
-MOST_ATTENTION = 2
+#: Attention over packed rows may be so many times that over TRL's rows (it is dense: what a mask hides costs, too), and
+#: their tokens so many.
+MOST_ATTENTION, MOST_TOKENS = 2, 0.95
 #: Why a batch is left to TRL.
 NOTHING = "no two rows of a batch have a prompt in common, or completions are too long beside it"
 #: The label of a position that is not scored.
@@ -39,7 +40,7 @@ _IGNORED = -100
 
 
 class Packed(NamedTuple):
-    """R rows of a batch as B rows, one a prompt, of L tokens; prompts end in column `start`.
+    """R rows of a batch as B rows, one a prompt or a part of its group, of L tokens; prompts end in column `start`.
 
     Attributes:
         tokens, positions, labels: [B, L]; a label is the token that comes next, `_IGNORED` where none is scored.
@@ -61,7 +62,7 @@ class Packed(NamedTuple):
 
 def pack(ids: torch.Tensor, mask: torch.Tensor, keep: int) -> Packed | None:
     """Packs a batch; None where no two rows share a prompt, or padding stands within a prompt or a completion, or
-    completions are so long that attention over packed rows takes more than is saved.
+    completions are so long that packing saves nothing.
 
     Args:
         ids, mask: [R, P + keep], prompts padded on the left and completions on the right.
@@ -77,13 +78,13 @@ def pack(ids: torch.Tensor, mask: torch.Tensor, keep: int) -> Packed | None:
     prompts, same = torch.unique(ids[:, :width].masked_fill(~real[:, :width], -1), dim=0, return_inverse=True)
     if len(prompts) == len(ids) or not int(after.sum()):
         return None
-    # Where each row's part begins, behind the parts of the rows before it that have its prompt.
-    earlier = torch.tril(same[:, None] == same, diagonal=-1)
-    begins = (earlier * after).sum(1)
-    start = width - 1
-    length = start + int(after.new_zeros(len(prompts)).index_add(0, same, after).max())
-    if len(prompts) * length**2 > MOST_ATTENTION * len(ids) * ids.shape[1] ** 2:
+    split = _split(same, after, start := width - 1, ids.shape)
+    if split is None:
         return None
+    same, length, of = split
+    prompts = prompts[of]
+    # Where each row's part begins, behind the parts of the rows before it that are packed with it.
+    begins = (torch.tril(same[:, None] == same, diagonal=-1) * after).sum(1)
     rows, at = torch.nonzero(real[:, width:], as_tuple=True)
     owner, place = same[rows], start + begins[rows] + at
 
@@ -105,6 +106,34 @@ def pack(ids: torch.Tensor, mask: torch.Tensor, keep: int) -> Packed | None:
     return Packed(
         tokens, positions, labels, allowed[:, None], start, rows, at, owner * (length - start) + place - start
     )
+
+
+def _split(
+    same: torch.Tensor, after: torch.Tensor, start: int, shape: torch.Size
+) -> tuple[torch.Tensor, int, torch.Tensor] | None:
+    """Which of R rows are packed together: those that share a prompt, in parts where attention over all is too much.
+
+    Args:
+        same: the prompt of each row. [R]
+        after: tokens of each completion. [R]
+        start: columns of prompts.
+        shape: of TRL's batch.
+
+    Returns:
+        The packed row of each row [R], of B; their length; and the prompt of each [B]. None where packing saves
+        nothing.
+    """
+    rank = torch.tril(same[:, None] == same, diagonal=-1).sum(1)
+    together, tokens = int(rank.max()) + 1, shape[0] * shape[1]
+    while together > 1:
+        packed, owner = torch.unique(same * len(same) + rank // together, return_inverse=True)
+        length = start + int(after.new_zeros(len(packed)).index_add(0, owner, after).max())
+        if len(packed) * length > MOST_TOKENS * tokens:
+            return None
+        if len(packed) * length**2 <= MOST_ATTENTION * tokens * shape[1]:
+            return owner, length, packed // len(same)
+        together = (together + 1) // 2
+    return None
 
 
 #: The largest difference of a log-probability from TRL's, in nats: in single precision, and in half on average.
