@@ -185,8 +185,11 @@ def _train(
             made = "the base is evaluated" if name == BASE else f"{name} is built"
             progress.say(f"{made}: {time.monotonic() - began:.0f} s")
             needs = [(job, still - {name}) for job, still in needs]
-        waiting |= {pool.submit(job.name, work.train_and_evaluate, job): job for job, still in needs if not still}
-        needs = [(job, still) for job, still in needs if still]
+        # No more than there are workers for, so that a run that had to wait goes before those behind it in the plan.
+        room = max(0, plan.workers - len(waiting) - len(first))
+        ready = [job for job, still in needs if not still][:room]
+        waiting |= {pool.submit(job.name, work.train_and_evaluate, job): job for job in ready}
+        needs = [(job, still) for job, still in needs if job not in ready]
         done, _ = wait([*waiting, *first.values()], timeout=1.0, return_when=FIRST_COMPLETED)
         for future in done & waiting.keys():
             job = waiting.pop(future)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -20,12 +22,13 @@ import numpy as np
 import pytest
 import synthetic
 
-from smilerl.config.recipe import PolicySpec
+from smilerl.config.recipe import PolicySpec, read_recipe
 from smilerl.io.paths import PACKAGE
 from smilerl.runs import seals
 from smilerl.runs.directory import Run, RunError
 from smilerl.studies import execute, pool, report, work
 from smilerl.studies.plan import load_plan
+from smilerl.studies.progress import budget
 
 BASE = """\
 method: sft
@@ -146,6 +149,24 @@ def test_the_report_is_there_as_soon_as_each_arm_has_a_seed_and_says_so_far(plan
     assert "So far" not in last and "4 of 4 runs finished" in last
 
 
+def test_how_long_it_will_take_follows_the_machine_and_then_the_runs_that_are_done(plan):
+    """Beforehand from what the base's replies take here; with runs done, from their median."""
+    made = plan()
+    jobs = [execute._job(made, arm, seed) for arm, seed in made.runs()]
+
+    def minutes(*args) -> float:
+        number, unit = re.search(r"about (\d+) (s|min), reckoned", budget(*args)).groups()
+        return float(number) / (60 if unit == "s" else 1)
+
+    quick, slow = minutes(jobs, 2, [], 0.117, [], False), minutes(jobs, 2, [], 11.7, [], False)
+    assert 0.4 < quick < 1 and slow == pytest.approx(100 * quick, rel=0.02)
+    assert minutes(jobs, 1, [], 11.7, [], False) == pytest.approx(2 * slow, rel=0.02)
+    assert minutes(jobs, 2, [], 11.7, [], True) > slow
+    assert minutes(jobs, 2, [], 11.7, [read_recipe("reading.yaml")] * 50, False) > slow
+    done = [{"state": "finished", "seconds": 600.0}, {"state": "finished", "seconds": 1200.0}]
+    assert minutes(jobs, 2, done, 0.117, [], False) == 30
+
+
 def test_a_report_so_far_that_cannot_be_written_costs_the_study_nothing(plan, trained, monkeypatch, capsys):
     whole = report.write
     monkeypatch.setattr(report, "write", lambda folder, **how: 1 / 0 if how else whole(folder))
@@ -211,6 +232,24 @@ def test_no_run_begins_before_what_it_needs_is_there(plan, trained, monkeypatch)
     monkeypatch.setattr(work, "train_and_evaluate", lambda job: noted(job.arm, 0, lambda: train(job)))
     execute.run_study(plan("--workers=3"))
     assert order == ["base.yaml", "base", "reading", "reading", "rm.yaml", "gold", "gold"]
+
+
+def test_a_run_that_had_to_wait_goes_before_those_behind_it(plan, trained, monkeypatch):
+    """Else the first seed of an arm with a reward model would come last, and with it the report so far."""
+    Path("rm.yaml").write_text(RM)
+    Path("reading.yaml").write_text(ARM.replace("REWARD", "preference, args: {model: rm.yaml}"))
+    built, train, order = threading.Event(), work.train_and_evaluate, []
+
+    def run(job: work.Job) -> work.Outcome:
+        order.append(job.name)
+        built.set()
+        time.sleep(0.5)
+        return train(job)
+
+    monkeypatch.setattr(work, "build", lambda name, *_: built.wait(10) if name == "rm.yaml" else None)
+    monkeypatch.setattr(work, "train_and_evaluate", run)
+    execute.run_study(plan("--workers=2", "--seeds=[0, 1, 2]"))
+    assert order[0] == "gold, seed 0" and order.index("reading, seed 0") < order.index("gold, seed 2")
 
 
 def test_what_runs_need_and_cannot_have_ends_the_study(plan, trained, monkeypatch):
