@@ -18,7 +18,7 @@ from trl.trainer.utils import add_fused_lm_head
 
 from smilerl.config.trl import config_class
 from smilerl.models.policy import load_tokenizer
-from smilerl.training.trl_adapter import shared_prompt
+from smilerl.training.trl_adapter import shared_prompt, state
 from smilerl.training.trl_adapter.shared_prompt import SHARED, SharedGRPO, SharedPrompt, SharedRLOO, pack, why_not
 
 V, WIDTH = 260, 12
@@ -418,6 +418,20 @@ def test_what_sampling_knew_stands_for_the_pass_of_the_old_policy(family, beta, 
         ("gpt2", 0.0): ["old", "update"],
     }
     assert passes == ["old", *3 * after[family, beta]]  # the first is the comparison with TRL's
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_a_resumed_run_goes_on_with_what_it_found_on_its_first_batch(found, checkpoint, tmp_path, monkeypatch):
+    """Another batch might tell otherwise, by rounding, and the weights would no longer be those of an uninterrupted run."""
+    first = sampler(checkpoint, tmp_path / "first", "auto", max_steps=1)
+    monkeypatch.setattr(shared_prompt, "SAME", 1e-5 if found else -1.0)
+    first.train()
+    assert first._draws is found and first.standing == SHARED
+    second = sampler(checkpoint, tmp_path / "second", "auto", max_steps=2)
+    monkeypatch.setattr(shared_prompt, "SAME", -1.0 if found else 1e-5)
+    monkeypatch.setattr(second, "_draws", state.state_of(first)["carried"]["_draws"])
+    second.train()
+    assert second._draws is found and second.standing == SHARED
 
 
 @pytest.mark.parametrize("lora", [False, True])

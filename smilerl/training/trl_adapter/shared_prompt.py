@@ -171,17 +171,6 @@ def why_not(model: Any, distributed: str) -> str | None:
     return None
 
 
-class Drawn(NamedTuple):
-    """The log-probabilities [R, steps] of the tokens that were sampled, at the temperature of training."""
-
-    logps: torch.Tensor
-
-    def of(self, mask: torch.Tensor) -> torch.Tensor:
-        """In TRL's layout, [R, columns], 0 where the mask is."""
-        wide = torch.nn.functional.pad(self.logps, (0, max(0, mask.shape[1] - self.logps.shape[1])))
-        return wide[:, : mask.shape[1]].masked_fill(~mask.bool(), 0)
-
-
 class SharedPrompt:
     """A mixin over TRL's trainers.
 
@@ -198,8 +187,8 @@ class SharedPrompt:
 
     standing: str | None = None
     unshared: bool = False
-    _drawn: Drawn | None = None
-    _draws: bool | None = None
+    _drawn: torch.Tensor | None = None  # log-probabilities [R, steps] of the tokens that were sampled last
+    _draws: bool | None = None  # whether that stands for the old policy's; a resumed run goes on with what it found
     _old: torch.Tensor | None = None
     tell: Callable[[str], None] = staticmethod(lambda text: None)
 
@@ -225,13 +214,11 @@ class SharedPrompt:
             return super(SharedPrompt, self)._get_per_token_logps_and_entropies(*given, **plain, **images)  # type: ignore[misc]
 
         drawn, self._drawn = self._drawn, None
-        known = None if drawn is None else drawn.of(attention_mask[:, -logits_to_keep:])
+        known = None if drawn is None else _in_layout(drawn, attention_mask[:, -logits_to_keep:])
         if self.standing is None:
-            self._stand(given, batch_size, compute_aux_loss or any(one is not None for one in images.values()))
+            self._stand(given, batch_size, compute_aux_loss or any(one is not None for one in images.values()), known)
         if self.standing != SHARED:
             return theirs()
-        if known is not None and self._draws is None:
-            self._draws = self._agree(given, batch_size, known)
         if known is not None and self._draws:
             self._old = known
             return known, None, None
@@ -267,8 +254,9 @@ class SharedPrompt:
 
         return back(output.log_probs), back(output.entropy) if entropy else None
 
-    def _stand(self, given: tuple, batch_size: int | None, has_more: bool) -> None:
-        """Finds out on the first batch that can be packed whether prompts are shared: by config, and as TRL says."""
+    def _stand(self, given: tuple, batch_size: int | None, has_more: bool, known: torch.Tensor | None) -> None:
+        """Finds out on the first batch that can be packed whether prompts are shared: by config, and as TRL says. And
+        whether what sampling knew of it (`known`) stands for the pass of the old policy."""
         _, ids, mask, keep = given
         model = extract_model_from_parallel(given[0])  # processes may differ in how often they ask it here
         if self.args.shared_prompt == "off":
@@ -286,22 +274,25 @@ class SharedPrompt:
                         self.tell(NOTHING)
                     self.unshared = True
                     return
-                said = _differs(own[0], self._theirs(given, rows), mask[rows, -keep:])
+                theirs = self._theirs(given, rows)
+                said = _differs(own[0], theirs, mask[rows, -keep:])
+                if known is not None and self._draws is None:
+                    close = float((known[rows] - theirs).abs().max()) <= SAME
+                    self._draws = close and theirs.dtype == torch.float32
         self.standing = said or SHARED
         if said is not None:
             self.tell(said)
-
-    def _agree(self, given: tuple, batch_size: int | None, known: torch.Tensor) -> bool:
-        """Whether what sampling knew is what TRL's pass gives; on the first batch that was sampled, as `_stand`."""
-        rows = slice(0, batch_size or len(known))
-        with _as_in_evaluation(given[0]):
-            theirs = self._theirs(given, rows)
-        return theirs.dtype == torch.float32 and float((known[rows] - theirs).abs().max()) <= SAME
 
     def _theirs(self, given: tuple, rows: slice) -> torch.Tensor:
         model, ids, mask, keep = given
         model, padded = extract_model_from_parallel(model), _padded(ids[rows], mask[rows])
         return super()._get_per_token_logps_and_entropies(model, *padded, keep)[0]  # type: ignore[misc]
+
+
+def _in_layout(drawn: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """What is known of sampled tokens, [R, steps], in TRL's layout: [R, columns], 0 where the mask is."""
+    wide = torch.nn.functional.pad(drawn, (0, max(0, mask.shape[1] - drawn.shape[1])))
+    return wide[:, : mask.shape[1]].masked_fill(~mask.bool(), 0)
 
 
 def _padded(ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -366,7 +357,7 @@ class SharedSampling:
     which a checkpoint holds.
     """
 
-    _drawn: Drawn | None
+    _drawn: torch.Tensor | None
 
     def _generate_single_turn(self, prompt_ids, images, multimodal_fields, *more):
         if not self._samples_here(images, multimodal_fields):
@@ -374,7 +365,7 @@ class SharedSampling:
         completions, logps = self._sampled(prompt_ids)
         if isinstance(self, GRPOTrainer):
             return completions, None
-        self._drawn = Drawn(logps)
+        self._drawn = logps
         return completions
 
     def _samples_here(self, images: Any, fields: Any) -> bool:
