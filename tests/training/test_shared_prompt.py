@@ -426,12 +426,12 @@ def test_a_resumed_run_goes_on_with_what_it_found_on_its_first_batch(found, chec
     first = sampler(checkpoint, tmp_path / "first", "auto", max_steps=1)
     monkeypatch.setattr(shared_prompt, "SAME", 1e-5 if found else -1.0)
     first.train()
-    assert first._draws is found and first.standing == SHARED
+    assert first.draws is found and first.standing == SHARED
     second = sampler(checkpoint, tmp_path / "second", "auto", max_steps=2)
     monkeypatch.setattr(shared_prompt, "SAME", -1.0 if found else 1e-5)
-    monkeypatch.setattr(second, "_draws", state.state_of(first)["carried"]["_draws"])
+    monkeypatch.setattr(second, "draws", state.state_of(first)["carried"]["draws"])
     second.train()
-    assert second._draws is found and second.standing == SHARED
+    assert second.draws is found and second.standing == SHARED
 
 
 @pytest.mark.parametrize("lora", [False, True])
@@ -453,7 +453,7 @@ def test_rounding_is_no_kl(lora, checkpoint, tmp_path, monkeypatch):
 
     monkeypatch.setattr(SharedPrompt, "_get_per_token_logps_and_entropies", noted)
     trainer.train()
-    assert trainer._draws and len(told) == 9
+    assert trainer.draws and len(told) == 9
     assert all(torch.equal(told[3 * step][1], told[3 * step + 1][1]) for step in range(3))
     assert all(torch.equal(one, before[name]) for name, one in trainer.model.state_dict().items())
 
@@ -464,7 +464,7 @@ def test_what_is_not_rounding_is_a_kl(checkpoint, tmp_path):
     )
     trainer.train()
     kl = [row["kl"] for row in trainer.state.log_history if "kl" in row]
-    assert trainer._draws and len(kl) == 3 and kl[0] == 0 and kl[-1] != 0
+    assert trainer.draws and len(kl) == 3 and kl[0] == 0 and kl[-1] != 0
 
 
 def theirs_of(model, inputs):

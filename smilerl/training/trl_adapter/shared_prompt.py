@@ -182,13 +182,15 @@ class SharedPrompt:
     Attributes:
         standing: `yes`, or why prompts are not shared; None before the first batch in which they could be.
         unshared: whether there was a batch before that.
+        draws: whether what sampling knew stands for the old policy's pass; None before the first sampled batch.
+            A resumed run goes on with what it had found.
         tell: takes why prompts are not shared, once.
     """
 
     standing: str | None = None
     unshared: bool = False
     _drawn: torch.Tensor | None = None  # log-probabilities [R, steps] of the tokens that were sampled last
-    _draws: bool | None = None  # whether that stands for the old policy's; a resumed run goes on with what it found
+    draws: bool | None = None
     _old: torch.Tensor | None = None
     tell: Callable[[str], None] = staticmethod(lambda text: None)
 
@@ -219,7 +221,7 @@ class SharedPrompt:
             self._stand(given, batch_size, compute_aux_loss or any(one is not None for one in images.values()), known)
         if self.standing != SHARED:
             return theirs()
-        if known is not None and self._draws:
+        if known is not None and self.draws:
             self._old = known
             return known, None, None
         size, found = batch_size or len(input_ids), []
@@ -276,9 +278,9 @@ class SharedPrompt:
                     return
                 theirs = self._theirs(given, rows)
                 said = _differs(own[0], theirs, mask[rows, -keep:])
-                if known is not None and self._draws is None:
+                if known is not None and self.draws is None:
                     close = float((known[rows] - theirs).abs().max()) <= SAME
-                    self._draws = close and theirs.dtype == torch.float32
+                    self.draws = close and theirs.dtype == torch.float32
         self.standing = said or SHARED
         if said is not None:
             self.tell(said)

@@ -22,7 +22,7 @@ _CARRIED = (
     "_total_train_tokens",
     "_total_loss_scalar",
     "_globalstep_last_logged",
-    "_draws",  # see `shared_prompt`: found out on the first batch, and by rounding another batch could tell otherwise
+    "draws",  # see `shared_prompt`: found out on the first batch, and by rounding another batch could tell otherwise
 )
 
 
