@@ -9,7 +9,7 @@ in which each completion sees the prompt and itself, with positions that go on f
 before each completion, since what it predicts is the first token of each.) Padding is dropped. The log-probabilities
 are those of TRL's rows but for rounding; they are put back into TRL's padded layout, and all else is TRL's.
 
-The reason for a subclass: no callback can replace a pass, and a step of the default recipe takes .27 of TRL's time
+The reason for a subclass: no callback can replace a pass, and a step of the default recipe takes .26 of TRL's time
 (`benchmarks/overhead.py`).
 """
 
