@@ -221,7 +221,7 @@ def test_a_study_s_progress(capsys, monkeypatch, tmp_path):
     from smilerl.studies.work import Outcome
 
     job: Any = SimpleNamespace(arm=TEXT, seed=0, path=tmp_path, log=tmp_path / TEXT)
-    progress = Progress([job], 1, [])
+    progress = Progress([job], 1, [], 0.1)
     progress.say(TEXT)
     progress.ended(job, Outcome(TEXT, 1.0))
     said = capsys.readouterr()
