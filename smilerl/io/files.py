@@ -156,7 +156,7 @@ def write_json(path: Path, data: Any) -> None:
 def by_line(data: Mapping[str, Any], deep: int = 2) -> str:
     """A mapping as JSON, one line for each key, and for each key of mappings inside down to `deep`.
 
-    Ten times as fast as `json.dumps` with an indent, which runs in Python.
+    `json.dumps` with an indent runs in Python, and takes three times as long.
     """
     values = (
         by_line(value, deep - 1) if deep > 1 and isinstance(value, Mapping) else json.dumps(value)
