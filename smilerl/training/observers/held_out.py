@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from accelerate import PartialState
 from datasets import Dataset
-from transformers import PreTrainedModel, TrainerCallback
+from transformers import PreTrainedModel, TrainerCallback, TrainingArguments
 
 from smilerl.config.schedule import log_steps
 from smilerl.io.terminal import say
@@ -100,24 +100,24 @@ class HeldOut(TrainerCallback):
                 "launcher's environment or the recipe's fsdp and deepspeed. Set held_out.every to 0 and beta above 0."
             )
         if self.every and state.global_step == 0:
-            self._measure(model, state)
+            self._measure(model, args, state)
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
         """Measure at the steps of the schedule."""
         if self.every and self._is_due(state):
-            self._measure(model, state)
+            self._measure(model, args, state)
 
     def on_train_end(self, args, state, control, model=None, **kwargs):
         """Measure the last step."""
         if self.last != state.global_step:
-            self._measure(model, state)
+            self._measure(model, args, state)
 
     def _is_due(self, state) -> bool:
         if self.at == "log":
             return state.global_step in log_steps(state.max_steps)
         return state.global_step % self.every == 0
 
-    def _measure(self, model: PreTrainedModel, state) -> None:
+    def _measure(self, model: PreTrainedModel, args: TrainingArguments, state) -> None:
         self.last = state.global_step
         if not state.is_world_process_zero:
             return
@@ -126,7 +126,7 @@ class HeldOut(TrainerCallback):
             policy = Policy(model, self.tokenizer, "policy")
             prompts, people = list(self.people["prompt"]), list(self.people["person"])
             ids, kl = sample_measured(policy, prompts, logprob, max_new_tokens=self.max_new_tokens, seed=self.seed)
-            if model.dtype != torch.float32:  # sampling rounds otherwise than the pass over the base
+            if args.bf16 or args.fp16 or model.dtype != torch.float32:  # sampling rounds otherwise than a whole pass
                 kl = completion_logprobs(policy, prompts, ids)
             with self.base() as base, _evaluating(base):
                 kl -= completion_logprobs(Policy(base, self.tokenizer, "base"), prompts, ids)
