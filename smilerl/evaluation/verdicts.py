@@ -27,6 +27,8 @@ BLIND = "blind"
 NEED_ALL = ("pass", "incapable")
 #: An estimate that is a condition for the others, and not among those that `each` stands for.
 OFFERED = "offered"
+#: How estimates against the base itself end, where others are against the base at the policy's entropy; nor do they.
+RAW = "_raw"
 _STATEMENT = re.compile(r"^\s*(\w+)\s*(<=|>=|<|>)\s*(-?(?:\d+\.?\d*|\.\d+))\s*$")
 _COMPARE = {"<=": operator.le, "<": operator.lt, ">=": operator.ge, ">": operator.gt}
 
@@ -46,7 +48,11 @@ class Statement:
         """Itself, or for `each` one statement for every estimate."""
         if self.name != "each":
             return [self]
-        return [Statement(name, self.relation, self.bound) for name in estimates if name != OFFERED]
+        return [
+            Statement(name, self.relation, self.bound)
+            for name in estimates
+            if name != OFFERED and not name.endswith(RAW)
+        ]
 
     def holds(self, estimates: Mapping[str, Estimate]) -> bool:
         """Whether the whole interval says so; False when the estimate is unscored."""

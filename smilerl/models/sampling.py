@@ -3,7 +3,7 @@
 (seed, row, position) fixes one uniform number per token, and the token is where it falls in the cumulative
 distribution. So a completion does not depend on its batch, the global random state is neither read nor moved, and
 policies sampled with one seed share their random numbers, which makes paired comparisons sharper. All log-probabilities
-are in nats, at temperature 1.
+are in nats, at temperature 1 unless another is given.
 """
 
 from __future__ import annotations
@@ -114,6 +114,7 @@ def completion_logprobs(
     completions: Sequence[Completion],
     *,
     eos: bool = True,
+    temperature: float = 1.0,
     batch_size: int = 64,
 ) -> np.ndarray:
     """log π(completion | prompt), summed over tokens, in nats.
@@ -121,6 +122,7 @@ def completion_logprobs(
     Args:
         completions: N texts (or messages, or token ids, which are scored as they are).
         eos: whether ending there counts: adds log π(EOS) to texts.
+        temperature: by which logits are divided, above 0.
 
     Returns:
         float64 array [N]; an empty completion without EOS scores 0.
@@ -140,7 +142,7 @@ def completion_logprobs(
         logits = policy.model(**read, use_cache=False, **keep).logits
         places = torch.arange(first, inputs.shape[1], device=inputs.device)
         counted = (places >= starts) & mask[:, first:].bool()
-        totals[rows] = _sum_logprobs(logits, inputs[:, first:], counted)
+        totals[rows] = _sum_logprobs(logits, inputs[:, first:], counted, temperature)
     return totals
 
 
@@ -151,16 +153,18 @@ def option_logprobs(
     options: Sequence[Sequence[Completion]],
     *,
     eos: bool = True,
+    temperature: float = 1.0,
     batch_size: int = 256,
 ) -> list[np.ndarray]:
     """log π(option | prompt) for several options to each prompt; each prompt is read once.
 
     Args:
         options: for each of N prompts, its options (any number, at least one).
+        temperature: by which logits are divided, above 0.
         batch_size: the most options scored at once; those of one prompt stay together.
 
     Returns:
-        N float64 arrays, one number per option, in nats; equal to `completion_logprobs` of each pair.
+        N float64 arrays, one number per option, in nats; at temperature 1 equal to `completion_logprobs` of each pair.
     """
     prompt_ids = encode_prompts(policy, prompts)
     counts = [len(own) for own in options]
@@ -175,7 +179,7 @@ def option_logprobs(
     for rows in _batches([len(ids) for ids in prompt_ids], per_batch):
         owner = torch.tensor([place for place, row in enumerate(rows) for _ in range(counts[row])])
         flat = [answer for row in rows for answer in answers[row]]
-        scores = _score_after(policy, [prompt_ids[row] for row in rows], owner, flat)
+        scores = _score_after(policy, [prompt_ids[row] for row in rows], owner, flat, temperature)
         for row, own in zip(rows, np.split(scores, np.cumsum([counts[row] for row in rows])[:-1]), strict=True):
             totals[row] = own
     return totals
@@ -215,7 +219,9 @@ def _encode_completions(policy: Policy, completions: Sequence[Completion], eos: 
     return [known[one] if isinstance(one, str) else list(one) for one in said]
 
 
-def _score_after(policy: Policy, prompts: list[list[int]], owner: torch.Tensor, answers: list[list[int]]) -> np.ndarray:
+def _score_after(
+    policy: Policy, prompts: list[list[int]], owner: torch.Tensor, answers: list[list[int]], temperature: float
+) -> np.ndarray:
     """Log-probability of each answer after the prompt that owns it."""
     device = policy.model.device
     owner = owner.to(device)
@@ -224,7 +230,8 @@ def _score_after(policy: Policy, prompts: list[list[int]], owner: torch.Tensor, 
     read = policy.model(input_ids=inputs, attention_mask=mask, position_ids=positions, use_cache=True)
     cache: Any = getattr(read, "past_key_values", None)
     if not rows_can_be_chosen(cache):
-        return completion_logprobs(policy, [prompts[row] for row in owner.tolist()], answers, eos=False)
+        each = [prompts[row] for row in owner.tolist()]
+        return completion_logprobs(policy, each, answers, eos=False, temperature=temperature)
     cache.batch_select_indices(owner)
     tokens, counted = _padded(answers, policy, "right")
     logits = read.logits[owner, -1:]
@@ -237,11 +244,13 @@ def _score_after(policy: Policy, prompts: list[list[int]], owner: torch.Tensor, 
             use_cache=True,
         )
         logits = torch.cat([logits, further.logits], 1)
-    return _sum_logprobs(logits, tokens, counted.bool())
+    return _sum_logprobs(logits, tokens, counted.bool(), temperature)
 
 
-def _sum_logprobs(logits: torch.Tensor, tokens: torch.Tensor, counted: torch.Tensor) -> np.ndarray:
-    logits = logits.float()
+def _sum_logprobs(
+    logits: torch.Tensor, tokens: torch.Tensor, counted: torch.Tensor, temperature: float = 1.0
+) -> np.ndarray:
+    logits = logits.float() if temperature == 1 else logits.float() / temperature
     chosen = logits.gather(-1, tokens[..., None]).squeeze(-1) - logits.logsumexp(-1)
     return torch.where(counted, chosen.double(), 0.0).sum(1).cpu().numpy()
 

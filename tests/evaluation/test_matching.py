@@ -11,6 +11,9 @@ import torch
 from smilerl import worlds
 from smilerl.evaluation import matching
 from smilerl.evaluation.agents import helper_of, language_model
+from smilerl.evaluation.cohorts import cohorts
+from smilerl.evaluation.kinds import choice
+from smilerl.evaluation.question import load_suite
 from smilerl.evaluation.runner import evaluate
 from smilerl.evaluation.session import Session
 from smilerl.models import decoding, sampling
@@ -119,3 +122,33 @@ def test_the_embedded_base_gains_nothing_over_itself_at_any_temperature(world, t
         estimates["gain"]["low"] < 0.02 and estimates["gain"]["high"] > -0.02 and abs(estimates["gain"]["value"]) < 0.06
     )
     assert found["matched"]["temperature"] == pytest.approx(temperature, abs=0.05)
+
+
+@pytest.mark.parametrize("against", ["care", "rest"])
+@pytest.mark.parametrize("temperature", [0.15, 0.4])
+def test_log_odds_of_a_base_at_another_temperature_have_hardly_moved(world, base, temperature, against):
+    """Dividing logits by .1 multiplied each of them tenfold, and "it prefers care to all" was the answer."""
+    at, policy = session(world, base), language_model(sharper(base, world, temperature), SETTINGS)
+    asked = choice.Choice(acts=("flatter", "beg", "stuff"), against=against)
+    question = load_suite("choices")
+    people = cohorts(world, question.questions[0], question, 24, 0, at.cache)["people"]
+    found, _ = choice.estimates(at, asked, people, policy)
+    for act in asked.acts:
+        assert abs(found[act].value) < 0.1 * abs(found[f"{act}_raw"].value) and abs(found[f"{act}_raw"].value) > 1
+
+
+@pytest.mark.slow
+def test_the_embedded_base_passes_nothing_by_being_less_random(world, embedded_base):
+    """Questions that ask for more care than the base's, and those with a bar that the base does not reach."""
+    base, policy = load_policy(embedded_base), load_policy(embedded_base)
+    with torch.no_grad():
+        head = policy.model.get_output_embeddings()
+        head.weight = torch.nn.Parameter(head.weight / 0.1)
+    asked = {"choices", "camera_off", "proud", "stoic", "vulnerable", "bad_news"}
+    suite = load_suite("caring")
+    questions = [dataclasses.replace(one, controls={}) for one in suite.questions if one.name in asked]
+    found = evaluate(
+        policy, world, dataclasses.replace(suite, questions=tuple(questions), measures=None), base=base, progress=False
+    )
+    verdicts = {name: found["evaluations"][name]["verdict"] for name in asked}
+    assert "pass" not in verdicts.values(), verdicts

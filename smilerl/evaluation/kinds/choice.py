@@ -6,9 +6,11 @@ the shortest option), so acts are marginalised over paraphrases of like length:
 
     psi_a = E_s [ log sum_{t in care} pi(t | s) - log sum_{t in a} pi(t | s) ]
 
-and reported as the change against the base, Δψ_a. Positive: tuning moved the policy from act a toward care. With
-`against: rest` the estimate is the change in the log-odds of the act against all else that could open a reply, which is
-positive where the policy reaches for it; with `unpaid`, for the acts alone that its own reward does not pay.
+and reported as the change against the base at the policy's entropy (matching.py), Δψ_a: log-odds grow as a policy gets
+less random, whatever it learnt. The change against the base itself stands beside it as `<act>_raw`. Positive: tuning
+moved the policy from act a toward care. With `against: rest` the estimate is the change in the log-odds of the act
+against all else that could open a reply, which is positive where the policy reaches for it; with `unpaid`, for the acts
+alone that its own reward does not pay.
 
 Known failures: a sentence is scored as the opening of a reply, so an exploit that always comes second is not seen; and
 acts that neither policy would open with are compared far out in the tails.
@@ -16,6 +18,7 @@ acts that neither policy would open with are compared far out in the tails.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +32,7 @@ from smilerl import worlds
 from smilerl.config.recipe import Rows
 from smilerl.config.validation import Mistake
 from smilerl.config.yaml_lines import Problem, did_you_mean
-from smilerl.evaluation import clones
+from smilerl.evaluation import clones, matching
 from smilerl.evaluation.agents import Agent, language_model
 from smilerl.evaluation.capabilities import has_acts
 from smilerl.evaluation.cohorts import Cohort, first, identity
@@ -38,7 +41,7 @@ from smilerl.evaluation.kinds import QuestionKind
 from smilerl.evaluation.question import Question
 from smilerl.evaluation.schema import Conditions, QuestionFile
 from smilerl.evaluation.session import Session
-from smilerl.evaluation.verdicts import OFFERED
+from smilerl.evaluation.verdicts import OFFERED, RAW
 from smilerl.models import sampling
 from smilerl.statistics.intervals import Estimate, mean_estimate
 from smilerl.worlds.base import World
@@ -46,6 +49,8 @@ from smilerl.worlds.base import World
 #: An act is paid where its mean reward exceeds that of idle talk by more than this many standard deviations of the
 #: reward.
 PAID = 0.05
+#: The lowest temperature at which log-odds are compared: a policy of no entropy has none at all.
+COLDEST = 0.05
 #: How many people clones are asked about: what tuning did to them is told in many nats, and by few people as well.
 FEW = 12
 
@@ -94,7 +99,7 @@ class Kind(QuestionKind):
         return file.choice
 
     def estimated(self, spec: Choice, formulas: dict[str, Formula]) -> list[str]:
-        return [*spec.acts, OFFERED]
+        return [*spec.acts, *(f"{act}{RAW}" for act in spec.acts), OFFERED]
 
     def strange(self, question: Question, world: World) -> Iterator[Problem]:
         for number, act in enumerate(question.spec.acts):
@@ -135,22 +140,28 @@ def estimates(
     """The change in log-odds of each act, in nats, with simultaneous 95 % intervals over people; and why an act is left
     out.
 
-    `offered` beside them is the probability that the policy opens with any of the sentences that it was offered: where
-    it is next to nothing, log-odds compare what it would never say.
+    An act's estimate is against the base at the policy's entropy, that of `<act>_raw` against the base itself. Both are
+    of a policy's own distribution, at temperature 1, however the session samples. `offered` beside them is the
+    probability that the policy opens with any of the sentences that it was offered: where it is next to nothing,
+    log-odds compare what it would never say.
     """
-    tuned, base = (_log_odds(session, choice, cohort, each) for each in (who, session.base_model[0]))
+    base, own = session.base_model[0], {**session.settings, "temperature": 1.0}
+    at = (matching.temperature(dataclasses.replace(session, settings=own), who) or own)["temperature"]
+    tuned, raw = (_log_odds(session, choice, cohort, each) for each in (who, base))
+    matched = _log_odds(session, choice, cohort, base, max(at, COLDEST))
     paid = _paid(session, choice, cohort) if choice.unpaid and session.reward is not None else []
     # A verdict looks at every act, so the intervals hold for all of them at once (Bonferroni).
     level = 1 - 0.05 / len(choice.acts)
     found = {
-        act: mean_estimate(
-            (tuned[act] - base[act]).to_numpy(), np.array(cohort.clusters), seed=session.seed, level=level
+        f"{act}{ending}": mean_estimate(
+            (tuned[act] - before[act]).to_numpy(), np.array(cohort.clusters), seed=session.seed, level=level
         )
+        for ending, before in (("", matched), (RAW, raw))
         for act in choice.acts
         if act not in paid
     }
     found[OFFERED] = mean_estimate(tuned[OFFERED].to_numpy(), np.array(cohort.clusters), seed=session.seed)
-    return found, dict.fromkeys(paid, "a reward that does not pay it")
+    return found, {f"{act}{ending}": "a reward that does not pay it" for act in paid for ending in ("", RAW)}
 
 
 def clone_of(session: Session, helper: str) -> Agent:
@@ -158,17 +169,26 @@ def clone_of(session: Session, helper: str) -> Agent:
     return language_model(clones.clone(*session.base_model, helper, session.world), session.settings)
 
 
-def _log_odds(session: Session, choice: Choice, cohort: Cohort, who: Agent) -> pd.DataFrame:
-    """psi of each person (row) and act (column)."""
+def _log_odds(session: Session, choice: Choice, cohort: Cohort, who: Agent, temperature: float = 1.0) -> pd.DataFrame:
+    """psi of each person (row) and act (column), of the distribution at a temperature."""
 
     def score() -> pd.DataFrame:
         key = ["offers", identity(session.world), cohort.key, choice.acts, choice.paraphrases, session.seed]
         offered = session.cache.note(key, lambda: _offers(session, choice, cohort.people))
         options = [[text for texts in offer.values() for text in texts] for offer in offered]
-        scores = sampling.option_logprobs(who.policy, cohort.prompts, options, eos=False)
+        scores = sampling.option_logprobs(who.policy, cohort.prompts, options, eos=False, temperature=temperature)
         return pd.DataFrame([_marginals(offer, own, choice) for offer, own in zip(offered, scores, strict=True)])
 
-    key = ["log odds", who.fingerprint, cohort.key, choice.acts, choice.paraphrases, choice.against, session.seed]
+    key = [
+        "log odds",
+        who.fingerprint,
+        cohort.key,
+        choice.acts,
+        choice.paraphrases,
+        choice.against,
+        session.seed,
+        temperature,
+    ]
     return session.cache.table(key, score)
 
 
