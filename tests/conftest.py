@@ -40,6 +40,8 @@ _DECODER = {**_SIZES, "num_key_value_heads": 2, "max_position_embeddings": 512, 
 ARCHITECTURES: dict[str, tuple[str, str, dict]] = {
     "qwen3": ("qwen3", "lm", {**_DECODER, "head_dim": 8}),
     "llama": ("llama", "lm", _DECODER),
+    "mistral": ("mistral", "lm", {**_DECODER, "sliding_window": 12}),
+    "gpt2": ("gpt2", "lm", {"n_embd": 32, "n_layer": 2, "n_head": 4}),
     "roberta": ("roberta", "classifier", {**_SIZES, "max_position_embeddings": 514, "type_vocab_size": 1}),
     "deberta": ("deberta-v2", "classifier", {
         **_SIZES, "max_position_embeddings": 512, "relative_attention": True, "position_buckets": 32, "pos_att_type": ["p2c", "c2p"],

@@ -18,7 +18,7 @@ from transformers.cache_utils import DynamicLayer
 #: Rows are dropped once fewer than this share of them go on, since copying the cache takes time, too.
 _WORTH_COPYING = 0.75
 #: Arguments that a model's `forward` needs to be decoded here.
-_TAKES = {"position_ids", "attention_mask", "past_key_values"}
+TAKES = {"position_ids", "attention_mask", "past_key_values"}
 #: Cache layers with only keys and values. Others, such as recurrent states, do not select all of their rows.
 _PLAIN = {"DynamicLayer", "DynamicSlidingWindowLayer"}
 
@@ -177,6 +177,11 @@ def rows_can_be_chosen(cache: Any) -> bool:
     return bool(layers) and all(type(layer).__name__ in _PLAIN for layer in layers)
 
 
+def has_virtual_tokens(model: Any) -> bool:
+    """Whether it is an adapter with virtual tokens, which it would put in front again at each call."""
+    return getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False)
+
+
 def arguments(model: Any) -> set[str]:
     """The names that a model's `forward` takes, inside an adapter too."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
@@ -186,9 +191,7 @@ def arguments(model: Any) -> set[str]:
 def _read(model: Any, prompts: torch.Tensor, mask: torch.Tensor) -> Any:
     """The model's output for the prompts, with its cache; None where rows of the cache cannot be selected."""
     takes = arguments(model)
-    # An adapter with virtual tokens would put them in front again at each call.
-    virtual_tokens = getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False)
-    if virtual_tokens or not takes >= _TAKES:
+    if has_virtual_tokens(model) or not takes >= TAKES:
         return None
     keep = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
     positions = (mask.cumsum(1) - 1).clamp(min=0)

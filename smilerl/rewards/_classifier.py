@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
 
+from smilerl.rewards import _shared
 from smilerl.rewards._failures import RewardError
 from smilerl.rewards._loading import DTYPES, base_of, load_model, load_tokenizer, read_config, trained_as
 
@@ -57,6 +59,8 @@ class Classifier:
             if (size := getattr(self._loading, setting)) < 1:
                 raise RewardError(f"the reward '{reward}' takes {setting}: at least 1, not {size}")
         self.is_adapter = base_of(self.path) is not None
+        #: Whether common beginnings are read once; None: not known yet.
+        self._shares: bool | None = None
         if not self.is_adapter:
             self.config = read_config(self.path, reward)
 
@@ -113,7 +117,8 @@ class Classifier:
     def logits(self, encoded: Sequence[Encoded]) -> torch.Tensor:
         """float32 logits, shape [N, labels], of N tokenized texts; NaN for a text without a token.
 
-        Batched by length, the longest first, so that little is padding and a card that is too small fails at once.
+        Batched by length, the longest first, so that little is padding and a card that is too small fails at once. What
+        texts have in common at their beginning is read once, where that is known to give the same (_shared.py).
 
         Raises:
             RewardError: the device's memory is too small, or tokenizer and model do not belong together.
@@ -121,24 +126,59 @@ class Classifier:
         lengths = [len(one["input_ids"]) for one in encoded]
         self._check_ids(encoded)
         logits = torch.full((len(encoded), self.model.config.num_labels), float("nan"))
-        for rows in self._batches(lengths):
-            try:
-                found = self.model(**self._padded([encoded[row] for row in rows])).logits
-            except torch.cuda.OutOfMemoryError:
-                raise RewardError(
-                    f"the model of the reward '{self.name}' ran out of memory on {self.model.device} with {len(rows)} "
-                    f"texts of up to {max(lengths[row] for row in rows)} tokens. In its args: batch_tokens: "
-                    f"{max(1, self._loading.batch_tokens // 4)}, or dtype: bfloat16, or device: another one (cpu works)"
-                ) from None
-            logits[rows] = found.float().cpu()
+        texts, alone = [one["input_ids"] for one in encoded], set(range(len(encoded)))
+        for groups in self._alike(encoded):
+            rows = [row for group in groups for row in group]
+            with self._room(rows, lengths):
+                found = _shared.logits(self.model, texts, groups, self._pad)
+                if self._shares is None:
+                    self._shares = found is not None and _shared.same(found, self._whole(encoded, rows))
+            if not self._shares:
+                break
+            logits[rows] = found.cpu()
+            alone -= set(rows)
+        for rows in self._batches({row: lengths[row] for row in alone}):
+            with self._room(rows, lengths):
+                logits[rows] = self._whole(encoded, rows).cpu()
         return logits
 
-    def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
-        """Row numbers in batches within both limits; rows without a token are in none."""
+    def _whole(self, encoded: Sequence[Encoded], rows: Sequence[int]) -> torch.Tensor:
+        return self.model(**self._padded([encoded[row] for row in rows])).logits.float()
+
+    def _alike(self, encoded: Sequence[Encoded]) -> Iterator[list[list[int]]]:
+        """Groups of rows that begin alike, in batches; none where reading their beginning once is not known to do."""
+        if self._shares is None and not _shared.can_share(self.model):
+            self._shares = False
+        if self._shares is False or self._pad is None or any("token_type_ids" in one for one in encoded):
+            return
+        texts = [one["input_ids"] for one in encoded]
+        yield from _shared.batches(texts, self._pad, self._loading.batch_size, self._loading.batch_tokens)
+
+    @contextmanager
+    def _room(self, rows: Sequence[int], lengths: Sequence[int]) -> Iterator[None]:
+        try:
+            yield
+        except torch.cuda.OutOfMemoryError:
+            raise RewardError(
+                f"the model of the reward '{self.name}' ran out of memory on {self.model.device} with {len(rows)} "
+                f"texts of up to {max(lengths[row] for row in rows)} tokens. In its args: batch_tokens: "
+                f"{max(1, self._loading.batch_tokens // 4)}, or dtype: bfloat16, or device: another one (cpu works)"
+            ) from None
+
+    @property
+    def _pad(self) -> int | None:
+        return self.model.config.get_text_config().pad_token_id
+
+    def _batches(self, lengths: Mapping[int, int]) -> Iterator[list[int]]:
+        """Rows in batches within both limits; rows without a token are in none.
+
+        Args:
+            lengths: of each row, in tokens.
+        """
         # Without a padding token the model reads the last position: right for one text, wrong for a padded batch.
-        most = self._loading.batch_size if self.model.config.get_text_config().pad_token_id is not None else 1
+        most = self._loading.batch_size if self._pad is not None else 1
         batch: list[int] = []
-        for row in sorted((row for row, length in enumerate(lengths) if length), key=lambda row: -lengths[row]):
+        for row in sorted((row for row, length in lengths.items() if length), key=lambda row: -lengths[row]):
             wide = lengths[batch[0]] if batch else lengths[row]
             if batch and (len(batch) == most or (len(batch) + 1) * wide > self._loading.batch_tokens):
                 yield batch
@@ -149,7 +189,7 @@ class Classifier:
 
     def _padded(self, batch: Sequence[Encoded]) -> dict[str, torch.Tensor]:
         """Padded on the right, whatever the tokenizer's side, which suits pooling by first and by last token."""
-        pad = self.model.config.get_text_config().pad_token_id or 0
+        pad = self._pad or 0
         whole = [{**one, "attention_mask": [1] * len(one["input_ids"])} for one in batch]
         return {
             name: torch.nn.utils.rnn.pad_sequence(

@@ -153,7 +153,7 @@ def test_no_limit_on_batches_changes_a_value(checkpoint, architecture, loading):
 def test_batches_hold_both_limits(checkpoint):
     classifier = Classifier(checkpoint("qwen3", classifier=True), "preference", Loading(batch_size=3, batch_tokens=20))
     lengths = [2, 9, 30, 5, 0, 4, 4, 3]
-    batches = list(classifier._batches(lengths))
+    batches = list(classifier._batches(dict(enumerate(lengths))))
     assert sorted(row for batch in batches for row in batch) == [0, 1, 2, 3, 5, 6, 7]
     assert batches[0] == [2]  # longer than the budget, and alone
     assert all(len(rows) == 1 or len(rows) * max(lengths[row] for row in rows) <= 20 for rows in batches)
