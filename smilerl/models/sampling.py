@@ -9,12 +9,13 @@ are in nats, at temperature 1 unless another is given.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
-from smilerl.models import messages, replies
+from smilerl.models import messages, option_tree, replies
 from smilerl.models.decoding import Measure, arguments, chooser, decode, measuring, rows_can_be_chosen
 from smilerl.models.policy import Policy
 from smilerl.models.prompts import Prompt, check, fits
@@ -156,7 +157,8 @@ def option_logprobs(
     temperature: float = 1.0,
     batch_size: int = 256,
 ) -> list[np.ndarray]:
-    """log π(option | prompt) for several options to each prompt; each prompt is read once.
+    """log π(option | prompt) for several options to each prompt; each prompt is read once, and where the model can read
+    them in one row, so is what options have in common (option_tree.py).
 
     Args:
         options: for each of N prompts, its options (any number, at least one).
@@ -167,19 +169,33 @@ def option_logprobs(
         N float64 arrays, one number per option, in nats; at temperature 1 equal to `completion_logprobs` of each pair.
     """
     prompt_ids = encode_prompts(policy, prompts)
-    counts = [len(own) for own in options]
     encoded = iter(_encode_completions(policy, [option for own in options for option in own], eos))
     answers = [[next(encoded) for _ in own] for own in options]
     _check_lengths(policy, prompts, prompt_ids, [max(map(len, own), default=0) for own in answers])
+    by_themselves = partial(_scored_after, policy, batch_size=batch_size)
+    if prompt_ids and option_tree.works(policy.model, prompt_ids, answers, by_themselves):
+        return option_tree.logprobs(policy.model, prompt_ids, answers, temperature)
+    return by_themselves(prompt_ids, answers, temperature)
+
+
+def _scored_after(
+    policy: Policy,
+    prompts: list[list[int]],
+    answers: list[list[list[int]]],
+    temperature: float = 1.0,
+    *,
+    batch_size: int,
+) -> list[np.ndarray]:
+    """Log-probabilities of each prompt's answers, which share its cache."""
+    counts = [len(own) for own in answers]
     totals: list[np.ndarray] = [np.zeros(0)] * len(prompts)
     batch_size = _fitting(policy, batch_size, [len(answer) for own in answers for answer in own])
-    per_batch = min(
-        max(1, batch_size // max([1, *counts])), _fitting(policy, len(prompts), [len(ids) for ids in prompt_ids])
-    )
-    for rows in _batches([len(ids) for ids in prompt_ids], per_batch):
+    lengths = [len(ids) for ids in prompts]
+    per_batch = min(max(1, batch_size // max([1, *counts])), _fitting(policy, len(prompts), lengths))
+    for rows in _batches(lengths, per_batch):
         owner = torch.tensor([place for place, row in enumerate(rows) for _ in range(counts[row])])
         flat = [answer for row in rows for answer in answers[row]]
-        scores = _score_after(policy, [prompt_ids[row] for row in rows], owner, flat, temperature)
+        scores = _score_after(policy, [prompts[row] for row in rows], owner, flat, temperature)
         for row, own in zip(rows, np.split(scores, np.cumsum([counts[row] for row in rows])[:-1]), strict=True):
             totals[row] = own
     return totals

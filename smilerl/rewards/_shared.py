@@ -6,13 +6,13 @@ once a batch of real texts has come out the same both ways.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
 import torch
 
+from smilerl.models import packed
 from smilerl.models.decoding import TAKES, arguments, has_virtual_tokens, rows_can_be_chosen
 
 #: Texts belong together where they have at least this share of their tokens in common with their neighbour.
@@ -26,7 +26,8 @@ Whole = Callable[[list[Sequence[int]]], torch.Tensor]
 
 def can_share(model: Any) -> bool:
     """Whether the model may be able to; the first batch decides."""
-    return model.dtype == torch.float32 and arguments(model) >= TAKES and not has_virtual_tokens(model)
+    takes = arguments(model) >= TAKES and not has_virtual_tokens(model)
+    return model.dtype == torch.float32 and takes and not packed.by_length(model)
 
 
 def batches(texts: Sequence[Sequence[int]], pad: int | None, size: int, tokens: int) -> Iterator[list[list[int]]]:
@@ -53,7 +54,9 @@ def batches(texts: Sequence[Sequence[int]], pad: int | None, size: int, tokens: 
         yield batch
 
 
-def logits(model: Any, texts: Sequence[Sequence[int]], groups: Sequence[Sequence[int]], pad: int) -> torch.Tensor | None:
+def logits(
+    model: Any, texts: Sequence[Sequence[int]], groups: Sequence[Sequence[int]], pad: int
+) -> torch.Tensor | None:
     """Logits [B, labels] of the rows of the groups, one after the other; None where the model's cache is another."""
     starts = [_beginning(texts, group, pad) for group in groups]
     inputs, mask = _padded([texts[group[0]][:start] for group, start in zip(groups, starts, strict=True)], pad, "left")
@@ -84,8 +87,7 @@ def _groups(texts: Sequence[Sequence[int]]) -> list[list[int]]:
     order = sorted(range(len(texts)), key=lambda row: list(texts[row]))
     groups: list[list[int]] = [order[:1]] if order else []
     for before, row in pairwise(order):
-        alike = len(os.path.commonprefix([list(texts[before]), list(texts[row])]))
-        if alike >= _ALIKE * max(len(texts[before]), len(texts[row])):
+        if _common(texts[before], texts[row]) >= _ALIKE * max(len(texts[before]), len(texts[row])):
             groups[-1].append(row)
         else:
             groups.append([row])
@@ -94,8 +96,13 @@ def _groups(texts: Sequence[Sequence[int]]) -> list[list[int]]:
 
 def _beginning(texts: Sequence[Sequence[int]], group: Sequence[int], pad: int | None) -> int:
     """How many tokens a group has in common, but for the last of each text that is no padding, which is its score's."""
-    common = len(os.path.commonprefix([list(texts[row]) for row in group]))
+    common = _common(texts[group[0]], texts[group[-1]])  # groups are in order, so these differ first
     return min(common, *(_last(texts[row], pad) for row in group))
+
+
+def _common(one: Sequence[int], other: Sequence[int]) -> int:
+    shorter = min(len(one), len(other))
+    return next((place for place in range(shorter) if one[place] != other[place]), shorter)
 
 
 def _last(text: Sequence[int], pad: int | None) -> int:

@@ -70,7 +70,7 @@ def test_texts_that_end_in_the_padding_token_are_scored_by_the_last_other(checkp
     classifier = Classifier(checkpoint("llama", classifier=True), "preference")
     encoded = texts(1, 3, end=(classifier._pad,))[:-2]
     encoded.append({"input_ids": encoded[0]["input_ids"][:20]})
-    encoded.append({"input_ids": encoded[0]["input_ids"][:20] + [classifier._pad]})
+    encoded.append({"input_ids": [*encoded[0]["input_ids"][:20], classifier._pad]})
     assert torch.allclose(classifier.logits(encoded), alone(classifier, encoded), atol=1e-5)
 
 

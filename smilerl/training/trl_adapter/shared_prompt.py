@@ -15,7 +15,6 @@ The reason for a subclass: no callback can replace a pass, and a step of the def
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -26,6 +25,7 @@ from trl import GRPOTrainer, RLOOTrainer
 from trl.models import unwrap_model_for_generation
 from trl.trainer.utils import pad
 
+from smilerl.models import packed
 from smilerl.models.decoding import chooser, decode, logprob, measuring
 
 #: The standing of a trainer whose rows share their prompt.
@@ -141,8 +141,6 @@ TOLERANCE, TOLERANCE_OF_HALF = 1e-4, 0.02
 #: The largest difference of a sampled token's log-probability at which the pass of the old policy is left out; and the
 #: one up to which the reference's is then taken for the same.
 SAME, ROUNDING = 1e-5, 3e-5
-#: Rotary embeddings whose frequencies depend on the length of what is read.
-_BY_LENGTH = {"dynamic", "longrope"}
 
 
 def why_not(model: Any, distributed: str) -> str | None:
@@ -151,24 +149,9 @@ def why_not(model: Any, distributed: str) -> str | None:
     Args:
         distributed: accelerate's name of how the model is spread.
     """
-    inner = _plain(model)
-    config = inner.config.get_text_config()
-    kinds = set(getattr(config, "layer_types", None) or ())
-    rope = getattr(config, "rope_parameters", None) or {}
-    ropes = [one for one in (rope, *rope.values()) if isinstance(one, dict)]
     if distributed in ("FSDP", "DEEPSPEED", "MEGATRON_LM", "TP"):
         return f"the model is spread by {distributed}, which was not tried"
-    if inner.config.is_encoder_decoder or config is not inner.config:
-        return "the model is not a plain decoder of text"
-    if inner._is_stateful or kinds - {"full_attention", "sliding_attention"}:
-        return "the model has layers that are not attention"
-    if config._attn_implementation not in ("sdpa", "eager"):
-        return f"attn_implementation is {config._attn_implementation}; sdpa and eager take a mask of two dimensions"
-    if getattr(config, "alibi", False) or "position_ids" not in inspect.signature(inner.base_model.forward).parameters:
-        return "the model takes no positions"
-    if any(one.get("rope_type") in _BY_LENGTH for one in ropes):
-        return "the model's positions depend on the length of a row"
-    return None
+    return packed.why_not(model)
 
 
 class SharedPrompt:
@@ -237,22 +220,21 @@ class SharedPrompt:
 
     def _shared(self, model, ids, mask, keep: int, entropy: bool) -> tuple[torch.Tensor, torch.Tensor | None] | None:
         """One pass over packed rows; None where nothing is shared in them, or a window is too short for a row."""
-        window = getattr(_plain(model).config, "sliding_window", None)
-        packed = None if window is not None and ids.shape[1] > window else pack(ids, mask, keep)
-        if packed is None:
+        rows = pack(ids, mask, keep) if packed.fits_window(model, ids.shape[1]) else None
+        if rows is None:
             return None
-        with _cut(model, packed.start), self.accelerator.autocast():
+        with packed.to_the_head(model, lambda hidden: hidden[:, rows.start :]), self.accelerator.autocast():
             output = model(
-                input_ids=packed.tokens,
-                attention_mask=_mask(packed.allowed, model),
-                position_ids=packed.positions,
-                shift_labels=packed.labels[:, packed.start :],
+                input_ids=rows.tokens,
+                attention_mask=packed.attention(rows.allowed, model),
+                position_ids=rows.positions,
+                shift_labels=rows.labels[:, rows.start :],
                 fused_lm_head=True,
             )
 
         def back(scored: torch.Tensor) -> torch.Tensor:
             empty = scored.new_zeros(len(ids), keep)
-            return empty.index_put((packed.rows, packed.columns), scored.reshape(-1)[packed.places])
+            return empty.index_put((rows.rows, rows.columns), scored.reshape(-1)[rows.places])
 
         return back(output.log_probs), back(output.entropy) if entropy else None
 
@@ -320,36 +302,6 @@ def _differs(own: torch.Tensor, theirs: torch.Tensor, mask: torch.Tensor) -> str
     half = own.dtype != torch.float32 or torch.is_autocast_enabled("cuda") or torch.is_autocast_enabled("cpu")
     found, most = (apart.mean(), TOLERANCE_OF_HALF) if half else (apart.max(), TOLERANCE)
     return None if float(found) <= most else f"log-probabilities differ from TRL's by {float(found):.2g} nats"
-
-
-def _plain(model: Any) -> Any:
-    """The transformers model inside wrappers of accelerate and peft."""
-    inner = extract_model_from_parallel(model)
-    return inner.get_base_model() if hasattr(inner, "peft_config") else inner
-
-
-def _mask(allowed: torch.Tensor, model: Any) -> torch.Tensor:
-    """For SDPA as it is; for eager attention 0 where allowed, and next to minus infinity elsewhere."""
-    inner = _plain(model)
-    if inner.config._attn_implementation == "sdpa":
-        return allowed
-    least = torch.finfo(inner.dtype).min
-    return torch.zeros(allowed.shape, dtype=inner.dtype, device=allowed.device).masked_fill(~allowed, least)
-
-
-@contextmanager
-def _cut(model: Any, start: int) -> Iterator[None]:
-    """Only columns from `start` on reach the head: no logits of prompts."""
-
-    def cut(module: Any, given: Any, output: Any) -> Any:
-        output.last_hidden_state = output.last_hidden_state[:, start:]
-        return output
-
-    handle = _plain(model).base_model.register_forward_hook(cut)
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 class SharedSampling:
