@@ -130,10 +130,10 @@ class Classifier:
         for groups in self._alike(encoded):
             rows = [row for group in groups for row in group]
             with self._room(rows, lengths):
-                found = _shared.logits(self.model, texts, groups, self._pad)
+                found = _shared.logits(self.model, texts, groups, self._pad or 0)
                 if self._shares is None:
                     self._shares = found is not None and _shared.same(found, self._whole(encoded, rows))
-            if not self._shares:
+            if not self._shares or found is None:
                 break
             logits[rows] = found.cpu()
             alone -= set(rows)
