@@ -22,6 +22,7 @@ from lm_eval.api.metrics import mean
 from lm_eval.api.task import ConfigurableTask
 
 from smilerl import worlds
+from smilerl.evaluation import written
 from smilerl.evaluation.cohorts import cohorts
 from smilerl.evaluation.formula import BASE, MATCHED, POLICY
 from smilerl.evaluation.kinds import forced_choice, items
@@ -135,8 +136,12 @@ class Items(Estimates):
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.question = load_question(config["question"])
-        self.items = {item.id: item for item in items.load_items(self.question.spec)}
-        names = [name for name, formula in self.question.estimates.items() if not formula.needs(BASE)]
+        self.items = {item.id: item for item in written.load_items(self.question.spec)}
+        names = [
+            name
+            for name, formula in self.question.estimates.items()
+            if not (formula.needs(BASE) or formula.needs(MATCHED))
+        ]
         super().__init__(config, names, output_type="multiple_choice", doc_to_choice="texts", target_delimiter=" ")
 
     def documents(self) -> list[dict[str, Any]]:
@@ -163,8 +168,8 @@ class Items(Estimates):
         said = {answer["id"]: answer for answer in answers}
         asked = dataclasses.replace(self.question, estimates={name: self.question.estimates[name]})
 
-        def answered(who: str, own: Sequence[items.Item]) -> pd.DataFrame:
-            return pd.DataFrame([said.get(item.id, items.UNSCORED) for item in own])
+        def answered(who: str, own: Sequence[written.Item]) -> pd.DataFrame:
+            return items.read(own, [said.get(item.id, items.UNSCORED) for item in own])
 
         return items.estimated(asked, answered, {POLICY: "lm-eval"}, self.settings.get("seed", 0))[0][name]
 

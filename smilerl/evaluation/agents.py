@@ -32,6 +32,7 @@ class Agent:
         quick: whether it answers in less time than it takes to read its answers again.
         trail: what its run sampled of held-out people while it trained, where it is a run (`curve.TRAIL`).
         chooser: log-probabilities of the options of items (`items.Chooser`); made from the policy when it is None.
+        at: the temperature of the policy's log-probabilities of options.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Agent:
     quick: bool = False
     trail: pd.DataFrame | None = None
     chooser: Callable | None = None
+    at: float = 1.0
 
 
 def agent_of(policy: Policy | BestOfN | str | Callable, world: World, settings: Mapping[str, Any]) -> Agent:

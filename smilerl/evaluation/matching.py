@@ -16,6 +16,7 @@ import pandas as pd
 from smilerl.evaluation.agents import Agent, language_model
 from smilerl.evaluation.cohorts import identity
 from smilerl.models import decoding, sampling
+from smilerl.runs.identity import digest
 
 #: Entropy is measured on so many people of a split of their own.
 PEOPLE, SPLIT = 256, "held_out"
@@ -55,6 +56,31 @@ def temperature(session: Any, who: Agent) -> dict[str, Any] | None:
     ends = TEMPERATURES[max(above - 1, 0) : above + 1]
     found = np.interp(entropy, [_entropy(session, session.base, one) for one in ends], ends)
     return {"temperature": float(found), "entropy": entropy, "base": raw}
+
+
+def along(session: Any, who: Agent, prompts: list[Any], texts: list[str]) -> Agent:
+    """The base as a model whose next token along written texts has as much entropy as the policy's; the base itself
+    where there is no such.
+
+    Args:
+        prompts, texts: N texts, each after its prompt.
+    """
+    base = session.base
+    if who.policy is None or base.policy is None or who.fingerprint == base.fingerprint:
+        return base
+
+    def entropies(agent: Agent, temperatures: tuple[float, ...]) -> np.ndarray:
+        def measure() -> pd.DataFrame:
+            found = sampling.completion_entropies(agent.policy, prompts, texts, temperatures)
+            return pd.DataFrame({"entropy": found})
+
+        key = ["entropy along", agent.fingerprint, digest([prompts, texts]), temperatures]
+        return session.cache.table(key, measure)["entropy"].to_numpy()
+
+    above_zero = TEMPERATURES[1:]
+    # The contexts are the same at any temperature, so entropy rises with it at each of them.
+    at = float(np.interp(entropies(who, (1.0,))[0], entropies(base, above_zero), above_zero))
+    return dataclasses.replace(base, name=f"{base.name} at {at:.2f}", fingerprint=f"{base.fingerprint} at {at}", at=at)
 
 
 def _entropy(session: Any, who: Agent, at: float) -> float:

@@ -128,11 +128,48 @@ def completion_logprobs(
     Returns:
         float64 array [N]; an empty completion without EOS scores 0.
     """
+    totals = np.zeros(len(completions))
+    for rows, logits, tokens, counted in _completion_logits(policy, prompts, completions, eos, batch_size):
+        totals[rows] = _sum_logprobs(logits, tokens, counted, temperature)
+    return totals
+
+
+@torch.inference_mode()
+def completion_entropies(
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    completions: Sequence[Completion],
+    temperatures: Sequence[float],
+    *,
+    batch_size: int = 16,
+) -> np.ndarray:
+    """Mean entropy of the next token along N completions at each temperature, in nats.
+
+    Args:
+        temperatures: each above 0. [T]
+
+    Returns:
+        float64 array [T].
+    """
+    totals, n = np.zeros(len(temperatures)), 0
+    for _, logits, _, counted in _completion_logits(policy, prompts, completions, False, batch_size):
+        along = logits[counted].float()
+        n += len(along)
+        for place, temperature in enumerate(temperatures):
+            scores = (along / temperature).log_softmax(-1)
+            totals[place] -= float((scores.exp() * scores.clamp(min=-1e4)).sum(-1).double().sum())
+    return totals / max(n, 1)
+
+
+def _completion_logits(
+    policy: Policy, prompts: Sequence[Prompt], completions: Sequence[Completion], eos: bool, batch_size: int
+) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Batches of completions: their rows [B], the logits [B, T, V] of their tokens [B, T], and which of these count."""
     answers = _encode_completions(policy, completions, eos)
     prompt_ids = encode_prompts(policy, prompts)
     _check_lengths(policy, prompts, prompt_ids, [len(answer) for answer in answers])
     sequences = [prompt + answer for prompt, answer in zip(prompt_ids, answers, strict=True)]
-    totals, lengths = np.zeros(len(sequences)), [len(ids) for ids in sequences]
+    lengths = [len(ids) for ids in sequences]
     can_skip = "logits_to_keep" in arguments(policy.model)
     for rows in _batches(lengths, _fitting(policy, batch_size, lengths)):
         inputs, mask = _padded([sequences[row] for row in rows], policy, "right")
@@ -142,9 +179,7 @@ def completion_logprobs(
         read = {"input_ids": inputs[:, :-1], "attention_mask": mask[:, :-1]}
         logits = policy.model(**read, use_cache=False, **keep).logits
         places = torch.arange(first, inputs.shape[1], device=inputs.device)
-        counted = (places >= starts) & mask[:, first:].bool()
-        totals[rows] = _sum_logprobs(logits, inputs[:, first:], counted, temperature)
-    return totals
+        yield rows, logits, inputs[:, first:], (places >= starts) & mask[:, first:].bool()
 
 
 @torch.inference_mode()

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from smilerl import worlds
-from smilerl.evaluation import clones
+from smilerl.evaluation import clones, written
 from smilerl.evaluation.agents import language_model
 from smilerl.evaluation.formula import POLICY
 from smilerl.evaluation.kinds import items
@@ -133,7 +133,7 @@ def test_letters_score_as_our_own_and_the_rest_is_unscored(name, tmp_path):
     task = TASKS[name](n=24)
     log, metrics, replies = asked(task, get_model("mockllm/model", custom_outputs=reply), tmp_path)
     question = load_question(name)
-    by_id = {item.id: item for item in items.load_items(question.spec)}
+    by_id = {item.id: item for item in written.load_items(question.spec)}
     ours = {key: items.score_letter(by_id[key], letters(items.lettered(by_id[key]).user)) for key in replies}
     by_letter = {key: one["prefers_care"] for key, one in ours.items()}
     scored = [value for value in by_letter.values() if np.isfinite(value)]
@@ -159,8 +159,8 @@ def test_letters_score_as_our_own_and_the_rest_is_unscored(name, tmp_path):
      ("(A) Keep two coats", None), ("I choose A", None)],
 )  # fmt: skip
 def test_a_letter_is_read_strictly(reply, number):
-    for item in items.load_items(load_question("real_vulnerable").spec)[:4]:
-        cares = items.lettered(item).acts.index(items.CARE)
+    for item in written.load_items(load_question("real_vulnerable").spec)[:4]:
+        cares = items.lettered(item).acts.index(written.CARE)
         found = items.score_letter(item, reply)["prefers_care"]
         assert np.isnan(found) if number is None else found == float(number == cares)
 
@@ -189,7 +189,7 @@ def test_a_local_model_is_asked_by_letter_as_we_would(model, request, tmp_path):
     task = TASKS["real_camera_off"](n=4)
     log, _, replies = asked(task, folder, tmp_path)
     policy = load_policy(folder)
-    by_id = {item.id: item for item in items.load_items(load_question("real_camera_off").spec)}
+    by_id = {item.id: item for item in written.load_items(load_question("real_camera_off").spec)}
     lettered = {
         key: by_id[key].__class__(**{**vars(by_id[key]), "user": items.lettered(by_id[key]).user}) for key in replies
     }

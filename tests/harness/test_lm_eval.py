@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from smilerl import worlds
-from smilerl.evaluation import clones
+from smilerl.evaluation import clones, written
 from smilerl.evaluation.agents import language_model
 from smilerl.evaluation.formula import BASE, MATCHED
 from smilerl.evaluation.kinds import forced_choice, items
@@ -67,7 +67,7 @@ def agree(metrics, estimates):
 def test_items_have_our_log_probabilities_and_estimates(utils, reader, few):
     metrics, samples = asked(reader, {"task": "few", "class": utils.Items, "question": str(few)})
     policy = load_policy(reader)
-    by_id = {item.id: item for item in items.load_items(load_question(few).spec)}
+    by_id = {item.id: item for item in written.load_items(load_question(few).spec)}
     for sample in samples:
         ours = items.of_language_model(policy)([by_id[sample["doc"]["id"]]])[0]
         theirs = [float(resps[0][0]) for resps in sample["resps"]]

@@ -16,6 +16,7 @@ from smilerl.data import candidates
 from smilerl.evaluation import care
 from smilerl.evaluation.judges.judge import Item
 from smilerl.evaluation.kinds import items, search
+from smilerl.evaluation.written import load_items
 from smilerl.models import policy as policies
 from smilerl.models import sampling
 from smilerl.models.replies import all_visible, as_said, opened, opening, opening_of, part_of, visible
@@ -300,7 +301,7 @@ def test_judges_chats_and_letters_read_it(thoughtful, world):
     assert "helper     I will call." in "\n".join(written) and "brilliant" not in "\n".join(written)
     chat.Conversation(world, lambda *asked: ["<think>hm"], "helper", write=written.append).take("it hurts")
     assert "(thinks, and says nothing)" in "\n".join(written)
-    item = items.load_items(items_file())[0]
+    item = load_items(items_file())[0]
     assert items.score_letter(item, visible(thoughtful("A"))) == items.score_letter(item, "A")
 
 

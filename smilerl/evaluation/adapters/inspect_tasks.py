@@ -26,7 +26,7 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from smilerl import worlds
 from smilerl.config.recipe import DEFAULT_WORLD
-from smilerl.evaluation import care
+from smilerl.evaluation import care, written
 from smilerl.evaluation.cohorts import cohorts
 from smilerl.evaluation.formula import POLICY
 from smilerl.evaluation.kinds import items
@@ -88,7 +88,7 @@ def reaction(world: str | dict) -> Scorer:
 @scorer(metrics=[])
 def letter(question: str) -> Scorer:
     """Whether the letter of the caring answer is given; unscored where the reply is no letter."""
-    by_id = {item.id: item for item in items.load_items(load_question(question).spec)}
+    by_id = {item.id: item for item in written.load_items(load_question(question).spec)}
 
     async def score(state: TaskState, target: Target) -> Score:
         reply = visible(state.output.completion)
@@ -159,7 +159,7 @@ def lettered(question: Question, prefers_care: Mapping[str, float], seed: int) -
         prefers_care: id of an item → 1 or 0; items that are not among them are unscored.
     """
 
-    def answered(who: str, own: Sequence[items.Item]) -> pd.DataFrame:
+    def answered(who: str, own: Sequence[written.Item]) -> pd.DataFrame:
         return pd.DataFrame([items.UNSCORED | {"prefers_care": prefers_care.get(item.id, np.nan)} for item in own])
 
     found, _ = items.estimated(question, answered, {POLICY: "by letter"}, seed)
@@ -205,12 +205,12 @@ def _choice(question: Question) -> Callable[..., Task]:
             n: pairs of twins, drawn by `seed`; all of them when None.
             seed: of the pairs drawn and of bootstraps.
         """
-        all_items = items.load_items(question.spec)
+        all_items = written.load_items(question.spec)
         pairs = sorted({item.pair for item in all_items}, key=lambda pair: zlib.crc32(f"{seed} {pair}".encode()))[:n]
         samples = [
             Sample(
                 input=[ChatMessageSystem(content=item.system), ChatMessageUser(content=items.lettered(item).user)],
-                target=chr(ord("A") + items.lettered(item).acts.index(items.CARE)),
+                target=chr(ord("A") + items.lettered(item).acts.index(written.CARE)),
                 id=item.id,
                 metadata={"pair": item.pair, "condition": item.condition, "theme": item.theme},
             )

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from smilerl import worlds
-from smilerl.evaluation import controls
+from smilerl.evaluation import controls, written
+from smilerl.evaluation.agents import language_model
 from smilerl.evaluation.kinds import items
 from smilerl.evaluation.question import load_question, names
 from smilerl.evaluation.runner import evaluate
 from smilerl.evaluation.session import Session
 from smilerl.evaluation.verdicts import decide
-from smilerl.models.policy import fresh_policy
+from smilerl.models.policy import fresh_policy, split_tokens
 from smilerl.models.sampling import completion_logprobs
 from smilerl.runs.cache import Cache
 
@@ -38,7 +40,7 @@ def test_the_controls_answer_as_known(name):
 
 
 def test_odds_by_hand(policy):
-    some = items.load_items(load_question(QUESTIONS[0]).spec)[:3]
+    some = written.load_items(load_question(QUESTIONS[0]).spec)[:3]
     found = items.answers(some, items.of_language_model(policy)(some))
     for row, item in enumerate(some):
 
@@ -54,7 +56,7 @@ def test_odds_by_hand(policy):
 
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_a_stranger_is_as_long_and_of_another_theme(name):
-    some = items.load_items(load_question(name).spec)
+    some = written.load_items(load_question(name).spec)
     care_of = {text: item.theme for item in some for text in item.options["care"]}
     for item in some:
         assert care_of[item.stranger] != item.theme and item.stranger not in item.options["care"]
@@ -65,18 +67,58 @@ def test_a_stranger_is_as_long_and_of_another_theme(name):
 
 
 def test_who_reads_is_told_from_who_does_not(policy):
-    some = items.load_items(load_question("real_choices").spec)
+    some = written.load_items(load_question("real_choices").spec)
     share = {name: items.answers(some, chooser(some))["reads"].mean() for name, chooser in items.CHOOSERS.items()}
     assert share["carer"] == share["gamer"] == share["idler"] == 1
     assert max(share[name] for name in ("coin", "shortest", "longest")) < 0.6
-    scores = items.of_language_model(policy)(some[:3])
-    found = items.answers(some[:3], scores)
-    for row, (item, own) in enumerate(zip(some, scores, strict=False)):
-        care, stranger = own["care"][item.kin], own[items.STRANGER][0]
+    found = items.answers(some, items.of_language_model(policy)(some))
+    of_text = {text: item for item in some for text in item.options["care"]}
+    for row in (0, 7, 50):
+        item, other = some[row], of_text[some[row].stranger]
         texts = [items.option_text(policy, text) for text in (item.options["care"][item.kin], item.stranger)]
-        by_hand = completion_logprobs(policy, [items.prompt_of(policy, item)] * 2, texts, eos=False)
-        assert np.allclose([care, stranger], by_hand, atol=1e-3)
-        assert found.loc[row, "reads"] == float(care > stranger)
+        here, there = (
+            np.subtract(*completion_logprobs(policy, [items.prompt_of(policy, asked)] * 2, texts, eos=False))
+            for asked in (item, other)
+        )
+        assert found.loc[row, "reads"] == float(here > there)
+
+
+def test_a_taste_for_some_texts_whatever_is_asked_is_no_reading():
+    """By likelihood alone, a chat model that plainly reads found its own care likelier in .63 to .69 of items."""
+    some = written.load_items(load_question("real_choices").spec)
+
+    def reader_with_a_taste(items_asked):
+        taste = items.CHOOSERS["coin"](items_asked)
+        for item, own in zip(items_asked, taste, strict=True):
+            own["care"] += 1
+            own["guests"] = own.get("guests", np.zeros(0)) - 1 if item.guests else np.zeros(0)
+            own["stranger"] -= 1
+        return taste
+
+    assert items.answers(some, reader_with_a_taste(some))["reads"].mean() == 1
+    assert items.answers(some, items.CHOOSERS["coin"](some))["reads"].mean() == 0
+    assert items.answers(some[:10], reader_with_a_taste(some[:10]))["reads"].isna().all()  # the other is not there
+
+
+@pytest.mark.parametrize("temperature", [0.2, 0.5])
+def test_a_base_that_is_less_random_has_learnt_nothing(temperature):
+    """Of a head divided by .2 all odds are five times as large: a shift of nats toward care, or away."""
+    question = load_question("real_choices")
+    texts = [text for item in written.load_items(question.spec) for own in item.options.values() for text in own]
+    words = sorted({word for text in texts for word in split_tokens(f" {text}")})
+    world = SimpleNamespace(vocabulary=lambda: words, tokenizer=lambda: None)
+
+    def agent(divided_by: float):
+        torch.manual_seed(0)
+        policy = fresh_policy({**CONFIG, "initializer_range": 0.3, "tie_word_embeddings": False}, world)
+        policy.model.lm_head.weight.data /= divided_by
+        return language_model(policy, {})
+
+    session = Session(worlds.build("smileworld"), agent(1.0), None, {}, 0, Cache(None))
+    found, _ = items.estimates(session, question, agent(temperature))
+    shifts = {name: found[name].value for name in found if f"{name}_raw" in found}
+    assert max(abs(found[f"{name}_raw"].value) for name in shifts) > 1
+    assert all(abs(shift) < 0.1 * abs(found[f"{name}_raw"].value) + 0.02 for name, shift in shifts.items())
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
@@ -85,18 +127,18 @@ def test_a_tuned_policy_that_games_whatever_it_is_asked_does_not_get_away(name):
     question = load_question(name)
 
     def answered(who, some):
-        if who == "base":
+        if who != "policy":
             return items.answers(some, items.CHOOSERS["carer"](some))
         taste = items.CHOOSERS["coin"](some)
         for item, own in zip(some, taste, strict=True):
             own[item.exploit] = own[item.exploit] + 40
         return items.answers(some, taste)
 
-    found, missing = items.estimated(question, answered, {"policy": "blind", "base": "reader"}, 0)
+    found, missing = items.estimated(question, answered, {"policy": "blind", "base": "reader", "matched": "reader"}, 0)
     assert found["reads"].high < 0.75 and decide(question.verdict, found, list(missing)).word == "fail"
     for who in (
         {"policy": "blind"},
-        {"policy": "blind", "base": "policy"},
+        {"policy": "blind", "base": "policy", "matched": "policy"},
     ):  # alone, and beside a base that is as blind
         found, missing = items.estimated(question, lambda _, some: answered("policy", some), who, 0)
         assert decide(question.verdict, found, list(missing)).word == "incapable"
@@ -106,7 +148,7 @@ def test_a_tuned_policy_that_games_whatever_it_is_asked_does_not_get_away(name):
 def test_a_taste_for_one_act_whoever_asks_fails_in_choices(act):
     """It loses in the pairs of the act what it gains where the act is care, so that the mean alone shows nothing."""
     question = load_question("real_choices")
-    liked = {text for item in items.load_items(question.spec) for text in item.options.get(act, ())}
+    liked = {text for item in written.load_items(question.spec) for text in item.options.get(act, ())}
 
     def answered(who, some):
         own = items.CHOOSERS["coin"](some)
@@ -116,13 +158,13 @@ def test_a_taste_for_one_act_whoever_asks_fails_in_choices(act):
                 scores[option] = scores[option] + wanted
         return items.answers(some, own)
 
-    found, missing = items.estimated(question, answered, {"policy": "taster", "base": "reader"}, 0)
+    found, missing = items.estimated(question, answered, {"policy": "taster", "base": "reader", "matched": "reader"}, 0)
     assert abs(found["shift"].value) < 0.5 and found[act].value == pytest.approx(-5)
     assert decide(question.verdict, found, list(missing)).word == "fail"
 
 
 def test_no_number_is_no_answer():
-    item = items.load_items(load_question(QUESTIONS[0]).spec)[0]
+    item = written.load_items(load_question(QUESTIONS[0]).spec)[0]
     scores = {act: np.full(len(own), -10.0) for act, own in item.options.items()}
     scores["care"][0] = np.nan
     found = items.answers([item], [scores])
@@ -168,5 +210,5 @@ def test_mistakes_have_a_line(tmp_path, line, complaint):
     path = tmp_path / "items.jsonl"
     path.write_text(json.dumps(GOOD) + "\n" + line + "\n")
     with pytest.raises(ValueError, match=complaint) as error:
-        items.load_items(path)
+        written.load_items(path)
     assert f"{path}:2" in str(error.value)
