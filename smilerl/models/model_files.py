@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from smilerl.io import bounded
+from smilerl.io import bounded, packages
 from smilerl.io.terminal import printable
+from smilerl.models import dequantised
 from smilerl.runs import seals
 
 #: Files of a model that are JSON objects.
@@ -26,12 +27,12 @@ _LARGEST = {
 
 
 def check(name: str) -> str | None:
-    """Checks the directory that a model's name leads to, and returns the base of an adapter, else None.
+    """Checks the directory that a model's name leads to; returns the directory or id of an adapter's base, else None.
 
     Raises:
         FileNotFoundError: a path with nothing there, or an adapter whose base model is gone.
         RunError: a model that was sealed here is not what was saved.
-        ValueError: as `base_of` and `check_configuration`.
+        ValueError: as `base_in`, `base_of` and `check_configuration`.
     """
     path = Path(name)
     if not path.exists() and (path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1):
@@ -42,13 +43,23 @@ def check(name: str) -> str | None:
         raise FileNotFoundError(f"{name} holds neither config.json nor adapter_config.json.{hint}")
     seals.check_model(path)
     check_configuration(path)
-    base = base_of(path)
+    base = base_in(path)
     if base is None:
         return None
     if Path(base).is_absolute() and not Path(base).exists():
         raise FileNotFoundError(f"the adapter {name} belongs to the model {base}, which is no longer there.")
     seals.check_model(base)
     return base
+
+
+def base_in(folder: str | Path) -> str | None:
+    """As `base_of`, with the directory of a base that lies in an installed package.
+
+    Raises:
+        GgufError: the package is not installed, or its file cannot be read.
+    """
+    base = base_of(folder)
+    return str(dequantised.checkpoint(base)) if base is not None and packages.is_name(base) else base
 
 
 def base_of(folder: str | Path) -> str | None:

@@ -39,9 +39,9 @@ def read_config(path: str, reward: str):
 
 
 def base_of(path: str) -> str | None:
-    """The model that an adapter directory belongs to; None where it holds no adapter."""
+    """The directory or id of the model that an adapter directory belongs to; None where it holds no adapter."""
     try:
-        return model_files.base_of(path)
+        return model_files.base_in(path)
     except ValueError as error:
         raise RewardError(str(error)) from None
 
