@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -302,23 +301,3 @@ def test_a_recipe_from_elsewhere_may_name_one(tmp_path, package_with):
 
     recipe = read_recipe(recipe_of(tmp_path, package_with("tiny.gguf")))
     assert trust.admit(recipe, "org/name").strange == {}
-
-
-@pytest.mark.slow
-def test_the_real_model_says_paris(real_gguf, cache, monkeypatch):
-    from smilerl.io import paths
-    from smilerl.models.sampling import sample
-
-    # One reading of it, half a minute, for the whole session.
-    if "SMILERL_REAL_CACHE" in os.environ:
-        monkeypatch.setenv("SMILERL_CACHE", os.environ["SMILERL_REAL_CACHE"])
-    policy = models.load(real_gguf)
-    file = paths.find(real_gguf)
-    tokens = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-    assert policy.tokenizer.chat_template == tokens.chat_template
-    talk = [{"role": "user", "content": "What is the capital of France?"}]
-    for text in ("What is the capital of France?", " naïve café\n\n 12345 <|im_end|>\t日本"):
-        assert policy.tokenizer(text)["input_ids"] == tokens(text)["input_ids"]
-    assert policy.tokenizer.apply_chat_template(talk) == tokens.apply_chat_template(talk)
-    (said,) = sample(policy, [talk], max_new_tokens=12, temperature=0.0, seed=0)
-    assert "Paris" in said

@@ -120,3 +120,25 @@ def test_a_pushed_adapter_of_a_reward_model_is_loaded_with_its_base(package_with
     loaded = load_model(str(tmp_path / "adapter"), "preference", "float32", torch.device("cpu"))
     ids = torch.arange(3, 10)[None]
     assert torch.equal(loaded(ids).logits, adapted.eval()(ids).logits)
+
+
+def test_an_adapter_that_was_trained_on_it_is_pushed_whole(package_with, tmp_path):
+    from smilerl.evaluation import subject
+    from smilerl.training.recipe_check import load_recipe
+    from smilerl.training.run import run_recipe
+
+    name = package_with("tiny.gguf", said=SAID)
+    recipe = {
+        "method": "rloo", "output_dir": str(tmp_path / "run"), "rewards": [{"name": "smile"}], "data": {"n": 16}, "held_out": {"n": 4},
+        "policy": {"model_name_or_path": name, "peft": {"r": 2, "target_modules": "all-linear"}},
+        "training": {"max_steps": 1, "use_cpu": True, "bf16": False, "gradient_checkpointing": False, "num_generations": 4,
+                     "per_device_train_batch_size": 4, "max_completion_length": 4},
+    }  # fmt: skip
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    run = run_recipe(load_recipe(tmp_path / "recipe.yaml"), progress=False)
+    assert run.manifest["gguf"][name]["quantisation"] == "Q8_0"
+    assert run.manifest["gguf"][name]["sha256"].startswith(run.manifest["inputs"][name])
+    _, files = of(run)
+    assert json.loads(files["adapter_config.json"])["base_model_name_or_path"] == name
+    who = subject.find(str(run.path))
+    assert who.base == name and who.policy().model.peft_config and who.base_policy().name == name
