@@ -18,6 +18,7 @@ from typing import Any
 from smilerl.io import errors, packages, paths
 from smilerl.io.errors import UserError
 from smilerl.io.terminal import first_line, one_line
+from smilerl.models import sizes
 
 ENDING = ".gguf"
 #: What marks a folder as a model, a run or a pushed run, whatever GGUF files lie beside.
@@ -83,13 +84,16 @@ def check(file: Path, name: str | Path) -> None:
         name: what it is called in errors.
 
     Raises:
-        GgufError: the package gguf is not installed, the file is damaged, or transformers does not know its kind.
+        GgufError: the package gguf is not installed, the file is damaged, transformers does not know its kind, or
+            it is larger than any model.
     """
     facts(file, name)
     from transformers import AutoConfig
 
     with told(name, "transformers cannot read it", "Name another model, or a newer transformers may know it."):
-        AutoConfig.from_pretrained(file.parent, gguf_file=file.name)
+        config = AutoConfig.from_pretrained(file.parent, gguf_file=file.name)
+    if wrong := sizes.too_large(config.to_dict()):
+        raise GgufError(name, f"its {wrong}", "Name another model.")
 
 
 def facts(file: Path, name: str | Path | None = None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from smilerl.io import bounded, packages
 from smilerl.io.terminal import printable
-from smilerl.models import dequantised
+from smilerl.models import dequantised, sizes
 from smilerl.runs import seals
 
 #: Files of a model that are JSON objects.
@@ -18,12 +18,6 @@ _OBJECTS = (
 )  # fmt: skip
 #: The most bytes of a config.json; those of classifiers list their labels.
 _MOST_CONFIG = 4 * 1024 * 1024
-#: The largest sizes of a model that is built, so that a configuration cannot take all memory.
-_LARGEST = {
-    **dict.fromkeys(("num_hidden_layers", "n_layer", "num_layers", "encoder_layers", "decoder_layers"), 2_000),
-    **dict.fromkeys(("hidden_size", "n_embd", "d_model", "intermediate_size", "num_attention_heads"), 2**20),
-    **dict.fromkeys(("vocab_size", "max_position_embeddings", "n_positions"), 2**28),
-}
 
 
 def check(name: str) -> str | None:
@@ -102,9 +96,8 @@ def check_configuration(folder: str | Path) -> None:
     if not file.is_file():
         return
     said = bounded.mapping(file, _MOST_CONFIG)
-    for key, value in _sizes(said):
-        if isinstance(value, int) and value > _LARGEST[key]:
-            raise ValueError(f"{printable(file)}: {key} is {value}, but no model has more than {_LARGEST[key]}.")
+    if wrong := sizes.too_large(said):
+        raise ValueError(f"{printable(file)}: {wrong}.")
     named = next((name for name in _implementations(said) if "/" in name), None)
     if named is not None:
         raise ValueError(
@@ -116,15 +109,6 @@ def check_configuration(folder: str | Path) -> None:
 def _starts(file: Path) -> bytes:
     with file.open("rb") as opened:
         return opened.read(4096).lstrip()
-
-
-def _sizes(said: Any) -> Iterator[tuple[str, Any]]:
-    """The sizes in a configuration and its parts."""
-    if isinstance(said, dict):
-        for name, value in said.items():
-            if name in _LARGEST:
-                yield name, value
-            yield from _sizes(value)
 
 
 def _implementations(said: Any, inside: bool = False) -> Iterator[str]:

@@ -194,6 +194,8 @@ def broken(folder: Path, write_gguf, kind: str) -> str:
         file.write_bytes(b"")
     elif kind == "architecture":
         write_gguf(file, architecture="rwkv9")
+    elif kind == "too large":
+        write_gguf(file, layers=10**6)
     elif kind == "several":
         write_gguf(file)
         shutil.copy(file, folder / "another.gguf")
@@ -212,6 +214,7 @@ BROKEN = [
     ("cut short", "it is cut short or damaged", "Get the file again"),
     ("cut in its head", "it is cut short or damaged", "Get the file again"),
     ("architecture", "transformers cannot read it: .*rwkv9", "Name another model"),
+    ("too large", "its num_hidden_layers is 1000000, but no model has more", "Name another model"),
     ("several", "it holds 2 GGUF files", r"Name one of them: another\.gguf, broken\.gguf"),
 ]  # fmt: skip
 
