@@ -20,6 +20,7 @@ import transformers
 from smilerl.io import disk, lock, paths
 from smilerl.io.terminal import say
 from smilerl.models import gguf
+from smilerl.models.whole import loading_whole
 from smilerl.runs import seals
 from smilerl.runs.identity import hash_path
 
@@ -55,8 +56,10 @@ def checkpoint(name: str | Path, beside: str | Path | None = None) -> Path | Non
 
 def facts(name: str | Path, beside: str | Path | None = None) -> dict[str, Any] | None:
     """What is known of the GGUF file that a name means, see `gguf.facts`; None where it means another kind of model."""
-    folder = checkpoint(name, beside)
-    return None if folder is None else seals.facts_of(seals.beside(folder))
+    folder, file = checkpoint(name, beside), gguf.file_of(name, beside)
+    if folder is None or file is None:
+        return None
+    return {**seals.facts_of(seals.beside(folder)), "file": file.name}  # it may have had another name when it was read
 
 
 def check(name: str, beside: str | Path | None = None) -> bool:
@@ -99,7 +102,8 @@ def _build(file: Path, name: str | Path, folder: Path) -> None:
 def _plain(read: dict[str, Any]) -> transformers.PreTrainedModel:
     """The model as one that was never quantised: transformers does not save one that was read from GGUF."""
     auto = transformers.AutoModelForCausalLM
-    model, found = auto.from_pretrained(**read, dtype=torch.float32, output_loading_info=True)
+    with loading_whole():
+        model, found = auto.from_pretrained(**read, dtype=torch.float32, output_loading_info=True)
     if lacking := sorted(found["missing_keys"]):
         raise ValueError(f"it has no weights for {', '.join(lacking[:3])}")
     config = copy.deepcopy(model.config)

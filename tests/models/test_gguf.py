@@ -113,6 +113,7 @@ def test_the_same_file_elsewhere_is_not_read_again_and_a_changed_one_is(tmp_path
     with monkeypatch.context() as patch:
         patch.setattr(dequantised, "_build", None)
         assert models.model_dir(elsewhere) == models.model_dir(elsewhere.parent) == models.model_dir(tiny) == folder
+        assert dequantised.facts(elsewhere) == dequantised.facts(tiny) | {"file": "name.gguf"}
     write_gguf(elsewhere, seed=1)
     other = models.model_dir(elsewhere)
     assert other != folder
