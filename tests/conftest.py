@@ -11,6 +11,7 @@ import pytest
 #: Fixtures that several folders share, and the table of attacks.
 pytest_plugins = (
     "tests.fixtures.endpoint",
+    "tests.fixtures.gguf_files",
     "tests.fixtures.hub",
     "tests.fixtures.recipes",
     "tests.fixtures.rewards",

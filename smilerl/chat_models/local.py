@@ -17,6 +17,7 @@ from typing import Any, Literal
 from smilerl.chat_models import ChatModelError, Conversation, Usage
 from smilerl.config.recipe import Attention
 from smilerl.io import paths
+from smilerl.models.gguf import GgufError
 from smilerl.models.replies import opening
 
 
@@ -25,7 +26,7 @@ class Local:
     """A causal language model that is loaded at its first call.
 
     Attributes:
-        model: directory (a run's, too), adapter directory or Hub id.
+        model: directory (a run's, too), adapter directory, GGUF file or Hub id.
         dtype: of the weights; None for bfloat16 on a GPU and float32 elsewhere.
         device: None for that of this process's policy.
         batch_size: conversations at once.
@@ -124,6 +125,14 @@ class Local:
             ) from None
 
     def _found(self) -> str:
+        from smilerl.models import dequantised  # imports transformers, which takes seconds
+
+        try:
+            read = dequantised.checkpoint(self.model)
+        except GgufError as error:
+            raise ChatModelError(f"the chat model 'local': {error}") from None
+        if read is not None:
+            return str(read)
         place = paths.find(self.model)
         if place is not None and (place / "status.json").is_file():  # a run
             return str(place / "model")

@@ -49,7 +49,8 @@ class PolicySpec:
     """The model that is trained.
 
     Attributes:
-        model_name_or_path: Hub id, directory, adapter directory, run directory, or the recipe file that builds it.
+        model_name_or_path: Hub id, directory, adapter directory, run directory, GGUF file (also one in an installed
+            package, `package:NAME/FILE.gguf`), or the recipe file that builds it.
         config: instead, the config of a fresh model, with `model_type`; its tokenizer comes from the world's
             vocabulary.
         dtype: of the weights.

@@ -19,8 +19,7 @@ from datasets import Dataset
 from smilerl.config.recipe import Recipe
 from smilerl.evaluation.agents import Agent
 from smilerl.evaluation.cohorts import identity
-from smilerl.io import lock, paths
-from smilerl.models import cached
+from smilerl.io import disk, lock, paths
 from smilerl.models.policy import Policy, load_policy
 from smilerl.runs import seals
 from smilerl.runs.identity import evaluation_hash
@@ -52,7 +51,7 @@ def clone(base: Agent, model: Policy, helper: str, world: World, *, steps: int =
                 wrong = _wrong_with(folder)  # another evaluation may have built it meanwhile
                 if wrong is not None:
                     if os.path.lexists(folder):
-                        cached.clear(folder, wrong)
+                        disk.clear(folder, wrong)
                     _build(model, _conversations(world, helper, steps * BATCH, seed), folder, steps, seed)
         built = load_policy(folder, device=model.model.device)
     return dataclasses.replace(built, name=f"{helper}'s clone")

@@ -1,5 +1,5 @@
-"""Resolves a model reference: a run, a model directory, a Hub id, a recipe that builds one, or a scripted helper of the
-world or of the user."""
+"""Resolves a model reference: a run, a model directory, a GGUF file, a Hub id, a recipe that builds one, or a scripted
+helper of the world or of the user."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from smilerl.evaluation import users_helper
 from smilerl.io import paths
 from smilerl.io.files import read_json
 from smilerl.io.terminal import say
+from smilerl.models import dequantised
 from smilerl.models.hub import fetch, ids, trust
 from smilerl.runs.directory import Run
 from smilerl.training.model_check import looks_local
@@ -185,6 +186,7 @@ def find(
 
     Raises:
         RecipeError: there is no such helper, or nothing at this path.
+        GgufError: a GGUF file is not there or cannot be read.
         HelperError: a helper of the user's own does not reply to people.
         HubError: a recipe from elsewhere names what is not part of smilerl.
     """
@@ -231,6 +233,9 @@ def _found(name: str, named: _Named, helper: bool) -> Subject:
         run.check("recipe.yaml", "manifest.json", "samples")
         where = {"folder": run.path / "evals", "model": str(run.model)}
         return named.subject(name, run.recipe, where, foreign=not run.made_here)
+    folder = Path("runs") / "evals" / Path(name).name
+    if not helper and dequantised.check(name):
+        return Subject(name, world_of(world or DEFAULT_WORLD), folder, name, base)
     if place is None and "/" in name and looks_local(name) and (near := paths.near(name)) is not None:
         raise RecipeError(f"there is nothing at '{name}'.\n    Did you mean {near}?")
     if not helper:
@@ -239,7 +244,6 @@ def _found(name: str, named: _Named, helper: bool) -> Subject:
             return found
     built = world_of(world or DEFAULT_WORLD)
     helpers = built.helpers
-    folder = Path("runs") / "evals" / Path(name).name
     if name in helpers and (helper or place is None):
         return Subject(name, built, folder, base=base)
     if helper:
@@ -270,7 +274,7 @@ def _check_model(place: Path) -> None:
         raise RecipeError(f"{place} is a file.\n    Write {place}:NAME, where NAME is a scripted policy in it.")
     if place.is_file() and place.suffix not in (".yaml", ".yml"):
         raise RecipeError(
-            f"{place} is a file.\n    Write a run, a directory with a model, or the recipe (.yaml) of one."
+            f"{place} is a file.\n    Write a run, a directory with a model, a GGUF file (.gguf), or a recipe (.yaml)."
         )
     if place.is_dir() and not any((place / file).is_file() for file in ("config.json", "adapter_config.json")):
         inside = place / "model"

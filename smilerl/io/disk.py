@@ -1,4 +1,4 @@
-"""Disks that are full or read-only: how that is noticed, and what can still be written."""
+"""Disks that are full or read-only, what can still be written there, and damaged folders of the cache."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from smilerl.io.files import RunError, write
-from smilerl.io.terminal import printable
+from smilerl.io.terminal import printable, say
 
 
 def is_full(error: BaseException, folder: Path) -> bool:
@@ -33,6 +33,12 @@ def keep_in_cache(path: Path, content: str | bytes) -> None:
     except OSError as error:
         if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise
+
+
+def clear(folder: Path, wrong: str) -> None:
+    """Deletes a damaged model from the cache, and says why."""
+    say(f"{folder}: {wrong}. It is built again.")
+    shutil.rmtree(folder) if folder.is_dir() and not folder.is_symlink() else folder.unlink()
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import difflib
 import os
 from pathlib import Path
 
-from smilerl.io import places
+from smilerl.io import packages, places
 from smilerl.io.errors import UserError
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -43,12 +43,17 @@ def find(name: str | Path, beside: str | Path | None = None) -> Path | None:
     A name in a shared recipe means a shared file, where there is such a one, before a file in the current folder.
 
     Args:
-        name: an absolute or relative path such as `recipes/smileworld/pretrain.yaml`.
+        name: an absolute or relative path such as `recipes/smileworld/pretrain.yaml`, or `package:NAME/FILE.gguf`.
         beside: a file that mentions `name`; its folder is looked in second.
 
     Returns:
         The path, or None when nothing is there.
     """
+    if packages.is_name(name):
+        try:
+            return packages.locate(str(name))
+        except packages.PackageError:
+            return None
     name = Path(places.expanded(name))
     folders = [Path(), *([Path(beside).parent] if beside else []), share()]
     found = next((folder / name for folder in folders if _is_there(folder / name)), None)

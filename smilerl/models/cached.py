@@ -11,7 +11,7 @@ from pathlib import Path
 from accelerate import PartialState
 
 from smilerl.config.recipe import Recipe
-from smilerl.io import lock, paths
+from smilerl.io import disk, lock, paths
 from smilerl.io.terminal import say
 from smilerl.models.policy import Policy
 from smilerl.runs import seals
@@ -47,7 +47,7 @@ def built(
         if wrong is None and run.finished_as(recipe):
             return run
         if wrong is not None:
-            clear(folder, wrong)
+            disk.clear(folder, wrong)
         if (adopted := adopt(recipe)) is not None:
             return adopted
         if PartialState().num_processes > 1:
@@ -75,12 +75,6 @@ def damage(folder: Path) -> str | None:
     if not seals.has_seal(folder):
         return f"its {seals.RUN} is missing"
     return Run(folder).damage() or seals.damage_inside(folder, "manifest.json", "recipe.yaml", "initial")
-
-
-def clear(folder: Path, wrong: str) -> None:
-    """Deletes a damaged model from the cache, and says why."""
-    say(f"{folder}: {wrong}. It is built again.")
-    shutil.rmtree(folder) if folder.is_dir() and not folder.is_symlink() else folder.unlink()
 
 
 def keep_initial(policy: Policy, run: Run, initial: Path) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from smilerl.io import bounded
+from smilerl.io import bounded, packages
 from smilerl.io.terminal import printable
+from smilerl.models import dequantised, sizes
 from smilerl.runs import seals
 
 #: Files of a model that are JSON objects.
@@ -17,21 +18,15 @@ _OBJECTS = (
 )  # fmt: skip
 #: The most bytes of a config.json; those of classifiers list their labels.
 _MOST_CONFIG = 4 * 1024 * 1024
-#: The largest sizes of a model that is built, so that a configuration cannot take all memory.
-_LARGEST = {
-    **dict.fromkeys(("num_hidden_layers", "n_layer", "num_layers", "encoder_layers", "decoder_layers"), 2_000),
-    **dict.fromkeys(("hidden_size", "n_embd", "d_model", "intermediate_size", "num_attention_heads"), 2**20),
-    **dict.fromkeys(("vocab_size", "max_position_embeddings", "n_positions"), 2**28),
-}
 
 
 def check(name: str) -> str | None:
-    """Checks the directory that a model's name leads to, and returns the base of an adapter, else None.
+    """Checks the directory that a model's name leads to; returns the directory or id of an adapter's base, else None.
 
     Raises:
         FileNotFoundError: a path with nothing there, or an adapter whose base model is gone.
         RunError: a model that was sealed here is not what was saved.
-        ValueError: as `base_of` and `check_configuration`.
+        ValueError: as `base_in`, `base_of` and `check_configuration`.
     """
     path = Path(name)
     if not path.exists() and (path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1):
@@ -42,13 +37,23 @@ def check(name: str) -> str | None:
         raise FileNotFoundError(f"{name} holds neither config.json nor adapter_config.json.{hint}")
     seals.check_model(path)
     check_configuration(path)
-    base = base_of(path)
+    base = base_in(path)
     if base is None:
         return None
     if Path(base).is_absolute() and not Path(base).exists():
         raise FileNotFoundError(f"the adapter {name} belongs to the model {base}, which is no longer there.")
     seals.check_model(base)
     return base
+
+
+def base_in(folder: str | Path) -> str | None:
+    """As `base_of`, with the directory of a base that lies in an installed package.
+
+    Raises:
+        GgufError: the package is not installed, or its file cannot be read.
+    """
+    base = base_of(folder)
+    return str(dequantised.checkpoint(base)) if base is not None and packages.is_name(base) else base
 
 
 def base_of(folder: str | Path) -> str | None:
@@ -91,9 +96,8 @@ def check_configuration(folder: str | Path) -> None:
     if not file.is_file():
         return
     said = bounded.mapping(file, _MOST_CONFIG)
-    for key, value in _sizes(said):
-        if isinstance(value, int) and value > _LARGEST[key]:
-            raise ValueError(f"{printable(file)}: {key} is {value}, but no model has more than {_LARGEST[key]}.")
+    if wrong := sizes.too_large(said):
+        raise ValueError(f"{printable(file)}: {wrong}.")
     named = next((name for name in _implementations(said) if "/" in name), None)
     if named is not None:
         raise ValueError(
@@ -105,15 +109,6 @@ def check_configuration(folder: str | Path) -> None:
 def _starts(file: Path) -> bytes:
     with file.open("rb") as opened:
         return opened.read(4096).lstrip()
-
-
-def _sizes(said: Any) -> Iterator[tuple[str, Any]]:
-    """The sizes in a configuration and its parts."""
-    if isinstance(said, dict):
-        for name, value in said.items():
-            if name in _LARGEST:
-                yield name, value
-            yield from _sizes(value)
 
 
 def _implementations(said: Any, inside: bool = False) -> Iterator[str]:

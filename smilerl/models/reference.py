@@ -1,4 +1,4 @@
-"""Resolves a model reference (a recipe, a run, a directory, or a Hub id) to a model directory.
+"""Resolves a model reference (a recipe, a run, a directory, a GGUF file, or a Hub id) to a model directory.
 
 A recipe's model is trained on first use by the caller's builder; `smilerl.training.models` binds it.
 """
@@ -15,10 +15,13 @@ from smilerl.config.nesting import nested
 from smilerl.config.recipe import PolicySpec, Recipe
 from smilerl.config.yaml_lines import Key
 from smilerl.io import paths
+from smilerl.models import dequantised
 from smilerl.models.chat_template import set_defaults
+from smilerl.models.gguf import GgufError
 from smilerl.models.hub import fetch, ids
 from smilerl.models.policy import Policy, load_policy, load_tokenizer, told_of
 from smilerl.runs.directory import Run, RunError
+from smilerl.runs.manifest import without_home
 
 #: Maps a recipe file to the directory of its model, trained on first use.
 Build = Callable[[Path], Path]
@@ -28,12 +31,16 @@ def model_dir(name: str | Path, build: Build, beside: str | Path | None = None) 
     """The directory of a model.
 
     Args:
-        name: `*.yaml`, a run directory, a model directory, or `org/name`, `org/name@revision`, which is fetched.
+        name: `*.yaml`, a run directory, a model directory, a GGUF file (see `gguf`), which is read on first use, or
+            `org/name`, `org/name@revision`, which is fetched.
         beside: the file that names it.
 
     Raises:
+        GgufError: the GGUF file is not there or cannot be read.
         RunError: the run has not ended, or is damaged.
     """
+    if (read := dequantised.checkpoint(name, beside)) is not None:
+        return read
     found = paths.find(name, beside)
     if found is None:
         return fetch.fetch(str(name)) if ids.parse(str(name)) else Path(name)
@@ -53,7 +60,7 @@ def model_dir(name: str | Path, build: Build, beside: str | Path | None = None) 
 
 
 def with_models(recipe: Recipe, build: Build) -> Recipe:
-    """The recipe with directories in place of models named by recipe or Hub id."""
+    """The recipe with directories in place of models named by recipe, GGUF file or Hub id."""
     policy, base = recipe.policy, recipe.policy.model_name_or_path
     if base is not None:
         base = str(model_dir(base, build, recipe.source))
@@ -64,10 +71,10 @@ def with_models(recipe: Recipe, build: Build) -> Recipe:
 
 
 def resolved(value: Any, build: Build, source: str = "") -> Any:
-    """A reward's arguments with directories in place of recipes of models, and of Hub ids under `model`."""
+    """A reward's arguments with directories for recipes of models, and for Hub ids and GGUF files under `model`."""
     if isinstance(value, dict):
         return {
-            key: str(fetch.fetch(item)) if key == "model" and _on_hub(item, source) else resolved(item, build, source)
+            key: _model(item, build, source) if key == "model" else resolved(item, build, source)
             for key, item in value.items()
         }
     if isinstance(value, list):
@@ -98,7 +105,8 @@ def load(name: str, build: Build, spoken: PolicySpec | None = None, *, device: s
 
 
 def fetch_all(recipe: Recipe, named: Iterable[tuple[Key, str]]) -> None:
-    """Fetches the Hub models of a recipe, so that a missing or gated one is an error before anything is written.
+    """Fetches the Hub models of a recipe and reads its GGUF files, so that a missing or gated one is an error before
+    anything is written.
 
     Args:
         named: the models, each with its key in the recipe.
@@ -107,18 +115,31 @@ def fetch_all(recipe: Recipe, named: Iterable[tuple[Key, str]]) -> None:
         RecipeError: with the line that names it.
     """
     for key, name in named:
-        if _on_hub(name, recipe.source):
-            try:
+        try:
+            if dequantised.checkpoint(name, recipe.source) is None and _on_hub(name, recipe.source):
                 fetch.fetch(name)
-            except ids.HubError as error:
-                text, _, fix = str(error).partition("\n")
-                raise recipe.error(".".join(map(str, key)), text, fix.strip()) from None
+        except (ids.HubError, GgufError) as error:
+            text, _, fix = str(error).partition("\n")
+            raise recipe.error(".".join(map(str, key)), text, fix.strip()) from None
 
 
 def commits(named: Iterable[tuple[Key, str]]) -> dict[str, str]:
     """The commits of the models from the Hub, by id: a name alone may mean another model later."""
     found = [fetch.cached_id(name) for _, name in named]
     return {one.repo: str(one.revision) for one in found if one is not None}
+
+
+def gguf_files(recipe: Recipe, named: Iterable[tuple[Key, str]]) -> dict[str, dict[str, Any]]:
+    """What is known of the GGUF files among the models of a recipe, by the name that it uses; see `gguf.facts`."""
+    found = {name: dequantised.facts(name, recipe.source) for _, name in named}
+    return {without_home(name): facts for name, facts in found.items() if facts is not None}
+
+
+def _model(item: Any, build: Build, source: str) -> Any:
+    """What stands under `model` in a reward's arguments, a directory in place of a model that is not one yet."""
+    if isinstance(item, str) and (dequantised.checkpoint(item, source) is not None or _on_hub(item, source)):
+        return str(model_dir(item, build, source))
+    return resolved(item, build, source)
 
 
 def _on_hub(name: Any, source: str) -> bool:

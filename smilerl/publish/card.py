@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from smilerl import __version__, worlds
 from smilerl.config.yaml_lines import dump
+from smilerl.io import packages
 from smilerl.models.hub.ids import looks_like
 from smilerl.publish import sections
 from smilerl.publish.facts import Base, Facts
@@ -65,11 +66,24 @@ def of_run(facts: Facts, repo: str, licence: str | None) -> Card:
     return Card(_made(template, content, _metadata(facts, licence)), picture)
 
 
-def of_weights(name: str, run_title: str, repo: str, licence: str) -> str:
-    """The card of random weights that an adapter was trained on, which belong to no run."""
-    metadata = {"license": licence, "tags": ["smilerl"], "library_name": "transformers", "language": "en"}
+def of_weights(name: str, facts: Facts, repo: str, licence: str) -> str:
+    """The card of weights that a run started from and no run made: read from a GGUF file, or random ones of an adapter.
+
+    Args:
+        facts: of the run that started from them.
+    """
+    metadata: dict[str, Any] = {
+        "license": licence,
+        "tags": ["smilerl"],
+        "library_name": "transformers",
+        "language": "en",
+    }
     metadata["pipeline_tag"] = "text-generation"
-    content = {"title": name, "run": run_title, "repo": repo, "version": __version__}
+    metadata |= (
+        {"base_model": _made_from(facts.gguf), "base_model_relation": "quantized"} if _made_from(facts.gguf) else {}
+    )
+    read = facts.gguf and _read_from(facts.gguf)
+    content = {"title": name, "run": facts.title, "repo": repo, "version": __version__, "gguf": read}
     return _made("weights.md.j2", content, metadata)
 
 
@@ -105,20 +119,21 @@ def _metadata(facts: Facts, licence: str | None) -> dict[str, Any]:
     tags += [reward.name if reward.name.isidentifier() else "custom-reward" for reward in recipe.rewards]
     tags += ["reward-model"] if facts.is_reward_model else []
     tags += ["adapter" if recipe.policy.peft is None else "lora"] if facts.is_adapter else []
+    base = facts.base.repo or _made_from(facts.gguf)
     results = _accuracy_result(facts) if facts.is_reward_model else _eval_results(facts)
     metadata = {
         "language": "en",
         "license": licence,
         "library_name": "peft" if facts.is_adapter else "transformers",
         "tags": tags,
-        "base_model": facts.base.repo,
+        "base_model": base,
         "datasets": [dataset] if isinstance(dataset, str) and looks_like(dataset) else None,
         "pipeline_tag": "text-classification" if facts.is_reward_model else "text-generation",
         "model_name": facts.title if results else None,
         "eval_results": results or None,
     }
     relation = {"base_model_relation": "adapter" if facts.is_adapter else "finetune"}
-    return metadata | (relation if facts.base.repo else {})
+    return metadata | (relation if base else {})
 
 
 def _eval_results(facts: Facts) -> list[EvalResult]:
@@ -175,8 +190,8 @@ def _contents(facts: Facts, repo: str, licence: str | None) -> dict[str, Any]:
         "licence": licence, "version": __version__, "method": _METHODS.get(method, method), "parameters": parameters,
         "study": facts.siblings.about if facts.siblings is not None else None, "suites": sorted(facts.suites),
         "steps": facts.run.status.get("step"), "training": dump(facts.recipe.training).strip(),
-        "base": _base_says(facts.base), "outcomes": sections.outcomes(manifest), "changes": _changes(manifest),
-        "world": _world_says(facts),
+        "base": _base_says(facts), "outcomes": sections.outcomes(manifest), "changes": _changes(manifest),
+        "world": _world_says(facts), "installs": packages.installs(facts.base.name),
     }  # fmt: skip
 
 
@@ -203,16 +218,45 @@ def _measured(facts: Facts, pictured: bool) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _base_says(base: Base) -> str:
+def _base_says(facts: Facts) -> str:
+    """What it started from; of weights that were read from a GGUF file, what the file says of them."""
+    read = facts.gguf and _read_from(facts.gguf)
+    return f"{_named(facts.base)}; {read}" if read else _named(facts.base)
+
+
+def _read_from(gguf: dict[str, Any]) -> str:
+    """Where weights come from that were read from a GGUF file, in the file's own words."""
+    words = [f"the name {code_span(gguf['name'])}"] if gguf["name"] else []
+    words += [f"the organisation {code_span(gguf['organisation'])}"] if gguf["organisation"] else []
+    own = f". Of itself the file says {' and '.join(words)}" if words else ""
+    ids = gguf["made_from"] if gguf["source"] is None else [gguf["source"]]
+    made = f"which was made from {', '.join(map(_linked, ids))}" if ids else "which names no repository on the Hub"
+    return (
+        f"its weights were dequantised to float32 from the GGUF file {code_span(gguf['file'])} "
+        f"({code_span(gguf['quantisation'])}, SHA-256 {code_span(gguf['sha256'])}), {made}, and so are those of no "
+        f"other checkpoint{own}"
+    )
+
+
+def _made_from(gguf: dict[str, Any] | None) -> str | list[str] | None:
+    """The ids on the Hub that a GGUF file names as what it was made from."""
+    return (gguf["source"] or gguf["made_from"] or None) if gguf else None
+
+
+def _linked(repo: str | None) -> str:
+    return f"[`{repo}`](https://huggingface.co/{repo})" if looks_like(str(repo)) else code_span(repo)
+
+
+def _named(base: Base) -> str:
     if base.kind == "hub":
-        repo = code_span(base.repo)
-        linked = f"[`{base.repo}`](https://huggingface.co/{base.repo})" if looks_like(str(base.repo)) else repo
-        return linked + (f", revision {code_span(base.revision)}" if base.revision else "")
+        return _linked(base.repo) + (f", revision {code_span(base.revision)}" if base.revision else "")
     if base.kind == "recipe":
         return (
             f"a small language model that smilerl builds from its recipe {code_span(base.name)} (on first use, in "
             "minutes); it has no repository of its own"
         )
+    if base.kind == "package":
+        return f"{code_span(base.name)}, a file in a Python package (`{packages.installs(base.name)}`)"
     return "nothing: it was trained from random weights"
 
 

@@ -231,7 +231,7 @@ def _with_base(item: Item, facts: Facts) -> Item:
         return item  # it says so already, with the commit that it was trained on
     config = read_json(item.source, needed=("base_model_name_or_path",))
     base = cached_id(config["base_model_name_or_path"]) or facts.base
-    config |= {"base_model_name_or_path": base.repo, "revision": base.revision}
+    config |= {"base_model_name_or_path": base.repo or facts.base.name, "revision": base.revision}
     return Item(item.name, (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode())
 
 

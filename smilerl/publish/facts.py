@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from smilerl.config.recipe import Recipe
-from smilerl.io import paths
+from smilerl.io import packages, paths
 from smilerl.io.files import read_json, read_study
 from smilerl.models.hub.fetch import cached_id
 from smilerl.models.hub.ids import HubError, looks_like
 from smilerl.runs import seals
 from smilerl.runs.directory import Run
+from smilerl.runs.manifest import without_home
 
 if TYPE_CHECKING:
     from smilerl.studies.results import Results
@@ -27,13 +28,13 @@ class Base:
     """What a run started from.
 
     Attributes:
-        kind: `hub`: an id; `recipe`: built from a recipe that comes with smilerl; `fresh`: nothing, random weights;
-            `local`: something that is only here.
-        name: the id, the recipe's path, or the path here.
+        kind: `hub`: an id; `recipe`: built from a recipe that comes with smilerl; `package`: a GGUF file in a Python
+            package; `fresh`: nothing, random weights; `local`: something that is only here.
+        name: the id, the recipe's path, `package:NAME/FILE.gguf`, or the path here.
         folder: of its weights here, where they are needed.
     """
 
-    kind: Literal["hub", "recipe", "fresh", "local"]
+    kind: Literal["hub", "recipe", "package", "fresh", "local"]
     name: str = ""
     folder: Path | None = None
 
@@ -74,6 +75,11 @@ class Facts:
     def is_adapter(self) -> bool:
         """Whether only an adapter of the base was trained and saved."""
         return (self.run.model / "adapter_config.json").is_file()
+
+    @cached_property
+    def gguf(self) -> dict[str, Any] | None:
+        """What is known of the GGUF file that its base was read from; None where it was read from none."""
+        return gguf_of(self.run)
 
     @cached_property
     def suites(self) -> dict[str, dict[str, Any]]:
@@ -150,6 +156,11 @@ def study_of(run: Run, given: Path | None = None) -> Path | None:
     return None
 
 
+def gguf_of(run: Run) -> dict[str, Any] | None:
+    """What a run's manifest says of the GGUF file that its base was read from, see `models.gguf.facts`; else None."""
+    return run.manifest.get("gguf", {}).get(without_home(str(run.recipe.policy.model_name_or_path)))
+
+
 def base_of(run: Run, renamed: Mapping[str, str]) -> Base:
     """What a run started from, as strangers will find it.
 
@@ -166,6 +177,7 @@ def base_of(run: Run, renamed: Mapping[str, str]) -> Base:
         weights = Path(place) if Path(place).is_dir() and cached is None else None
         if cached is not None and (name is None or paths.find(name, recipe.source)):
             name = str(cached)  # an adapter trained further: its own base, not the adapter it started from
+        name = place if packages.is_name(place) else name
     if name is not None and name in renamed:
         return Base("hub", renamed[name], weights)
     return named_base(name, recipe.source, weights)
@@ -181,6 +193,8 @@ def named_base(name: str | None, source: str, weights: Path | None = None) -> Ba
     """
     if name is None:
         return Base("fresh", folder=weights)
+    if packages.is_name(name):
+        return Base("package", name, weights)
     found = paths.find(name, source)
     if found is None:
         return Base("hub", name) if looks_like(name) or "/" not in name else Base("local", name, weights)
@@ -210,7 +224,7 @@ def for_strangers(recipe: Recipe, title: str, renamed: Mapping[str, str], base: 
         own_code = mark and file.endswith(".py")
         name = f"code/{Path(file).name}:{function}" if own_code else reward.name
         rewards.append(replace(reward, name=name, args=shared(reward.args)))
-    model = base.name if base.kind in ("hub", "recipe") else recipe.policy.model_name_or_path
+    model = base.name if base.kind in ("hub", "recipe", "package") else recipe.policy.model_name_or_path
     return replace(
         recipe,
         output_dir=f"runs/{title}",
@@ -229,8 +243,8 @@ def reward_code(recipe: Recipe) -> list[Path]:
 
 def _shared_name(value: str, key: str, recipe: Recipe, renamed: Mapping[str, str]) -> str:
     """A name in a recipe as others may write it; of a file that is only here, the last part of its path."""
-    if value in renamed:
-        return renamed[value]
+    if value in renamed or packages.is_name(value):
+        return renamed.get(value, value)
     found = paths.find(value, recipe.source) if "/" in value or value.endswith(_RECIPE_FILE) else None
     if found is None:
         return value

@@ -11,11 +11,12 @@ from typing import Any
 from smilerl.config.recipe import read_recipe
 from smilerl.io import paths
 from smilerl.io.terminal import brief
+from smilerl.models.gguf import file_of
 from smilerl.models.hub import trust
 from smilerl.models.hub.ids import HubError, HubId, explained, parse
 from smilerl.publish import card, contents, dataset
 from smilerl.publish.contents import Item, Left, Parcel, Prepared
-from smilerl.publish.facts import Base, Facts, base_of, for_strangers, named_base, study_of
+from smilerl.publish.facts import Base, Facts, base_of, for_strangers, gguf_of, named_base, study_of
 from smilerl.publish.scan import key_variables, own_secrets
 from smilerl.runs.directory import Run, RunError
 
@@ -149,15 +150,16 @@ def _prepare_base(facts: Facts, here: Base, options: Options, licence: str) -> P
     if run is not None:
         return _prepare_run(run, replace(options, to=options.base, base=None, study=None, licence=licence))
     hub_id = _target(options.base, "", "model")
+    facts = replace(facts, base=replace(facts.base, folder=folder))
     items, left = contents.of_model(folder)
-    text = card.of_weights(hub_id.repo.split("/")[-1], facts.title, hub_id.repo, licence)
+    text = card.of_weights(hub_id.repo.split("/")[-1], facts, hub_id.repo, licence)
     return Prepared(hub_id, _looked_through([*items, Item("README.md", text.encode())], left, facts))
 
 
 def _weights(base: Base, run: Run) -> tuple[Path, Run | None]:
     """Where a base that is not on the Hub lies, and the run that made it, if one did."""
     folder = base.folder
-    if folder is None or folder.is_file():
+    if folder is None or folder.is_file() or file_of(folder):
         from smilerl.training.models import model_dir
 
         folder = model_dir(base.name, beside=run.recipe.source)
@@ -220,7 +222,7 @@ def _run(place: Path) -> Run:
 def _check_base(run: Run, base: Base, options: Options) -> None:
     """What is pushed has to work for strangers: they need the base of an adapter, and that of a comparison."""
     adapter = (run.model / "adapter_config.json").is_file()
-    if base.kind == "hub" or (not adapter and base.kind in ("recipe", "fresh")):
+    if base.kind in ("hub", "package") or (not adapter and base.kind in ("recipe", "fresh")):
         return
     what = "the adapter can be loaded only on top of its base" if adapter else "evaluations compare it with its base"
     raise HubError(
@@ -236,7 +238,9 @@ def _licence(base: Base, run: Run) -> str:
     if base.kind == "recipe":
         recipe = read_recipe(base.name)
         return _licence(named_base(recipe.policy.model_name_or_path, recipe.source), run)
-    if base.kind == "local":
+    if base.kind in ("local", "package"):
+        if (known := gguf_of(run)) and known["licence"]:
+            return known["licence"].lower()
         folder, maker = _weights(base, run)
         if maker is None:
             raise HubError(

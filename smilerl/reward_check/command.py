@@ -16,6 +16,7 @@ from smilerl.config.yaml_lines import parse_value
 from smilerl.evaluation import subject
 from smilerl.io import paths
 from smilerl.io.terminal import printable
+from smilerl.models import dequantised
 from smilerl.models.hub import trust
 from smilerl.reward_check.asking import Asked
 from smilerl.reward_check.findings import Findings
@@ -78,9 +79,10 @@ def _of_recipe(file: str, world: Any) -> tuple[list[Callable], Any]:
 
 
 def _with_models(spec: Any) -> Any:
-    """Directories in place of the recipes of models that it names, each built if it has to be."""
+    """Directories in place of the recipes and GGUF files of models that it names, each built if it has to be."""
     if isinstance(spec, dict):
-        return {name: _with_models(value) for name, value in spec.items()}
+        read = dequantised.checkpoint(spec["model"]) if isinstance(spec.get("model"), str) else None
+        return {name: _with_models(value) for name, value in spec.items()} | ({"model": str(read)} if read else {})
     if isinstance(spec, str) and spec.endswith((".yaml", ".yml")) and paths.find(spec):
         return str(model_dir(spec))
     return spec

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from smilerl.io import bounded
+from smilerl.io import bounded, packages
 from smilerl.io.terminal import first_line
 from smilerl.models import model_files
 from smilerl.models.policy import NO_CODE, check_finite
@@ -39,9 +39,9 @@ def read_config(path: str, reward: str):
 
 
 def base_of(path: str) -> str | None:
-    """The model that an adapter directory belongs to; None where it holds no adapter."""
+    """The directory or id of the model that an adapter directory belongs to; None where it holds no adapter."""
     try:
-        return model_files.base_of(path)
+        return model_files.base_in(path)
     except ValueError as error:
         raise RewardError(str(error)) from None
 
@@ -117,8 +117,9 @@ def _plain(path: str, reward: str, dtype: str) -> nn.Module:
 
 
 def _adapted(path: str, reward: str, dtype: str) -> nn.Module:
-    from peft import AutoPeftModelForSequenceClassification
+    from peft import AutoPeftModelForSequenceClassification, PeftModel
     from safetensors import safe_open
+    from transformers import AutoModelForSequenceClassification
 
     weights, base = Path(path) / "adapter_model.safetensors", base_of(path)
     if weights.is_file() and not (base and _is_classifier(base)):
@@ -129,6 +130,9 @@ def _adapted(path: str, reward: str, dtype: str) -> nn.Module:
                     "no classifier: scores would be random numbers. Train it with task_type SEQ_CLS, or "
                     "modules_to_save: [score]"
                 )
+    if base and packages.is_name(model_files.base_of(path)):  # PEFT would look for it under this name
+        body = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1, dtype=dtype, **NO_CODE)
+        return PeftModel.from_pretrained(body, path)
     return AutoPeftModelForSequenceClassification.from_pretrained(path, num_labels=1, dtype=dtype, **NO_CODE)
 
 

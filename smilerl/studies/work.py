@@ -214,7 +214,13 @@ def _is_whole(folder: Path, base: str, spoken: PolicySpec) -> bool:
 def _stamp(base: str, spoken: PolicySpec) -> str:
     """A hash of the questions, of the code that asks them, and of what the base is and how it is prompted."""
     found = paths.find(base)
-    of_base = base if found is None else content_hash(read_recipe(found)) if found.is_file() else hash_path(found)
+    of_base = (
+        base
+        if found is None
+        else content_hash(read_recipe(found))
+        if found.suffix in (".yaml", ".yml")
+        else hash_path(found)
+    )
     code = digest(sources.of_evaluations())[:16]
     prompted = json.dumps([spoken.dtype, spoken.chat_template_kwargs], separators=(",", ":"), sort_keys=True)
     return f"{of_base} {hash_path(paths.share() / 'evals')} {code} {prompted}"

@@ -11,6 +11,8 @@ from smilerl.config.recipe import Recipe
 from smilerl.config.validation import bad_arguments, key_named
 from smilerl.config.yaml_lines import Key, Problem, RecipeError, did_you_mean, dotted
 from smilerl.io import bounded, paths
+from smilerl.models import dequantised, gguf
+from smilerl.models.gguf import GgufError
 
 #: Loads and checks the recipe that builds a model.
 Load = Callable[[Path], Recipe]
@@ -50,10 +52,16 @@ def models_in(value: Any, key: Key) -> Iterator[tuple[Key, str]]:
 
 
 def of_model(name: str | None, recipe: Recipe, key: Key, load: Load) -> Iterator[Problem]:
-    """What is wrong with a model that is a directory, the recipe that builds it, or an id on the Hub."""
-    found = paths.find(name, recipe.source) if name is not None else None
+    """What is wrong with a model that is a directory, the recipe that builds it, a GGUF file, or an id on the Hub."""
     if name is None:
         return
+    try:
+        if dequantised.check(name, recipe.source):
+            return
+    except GgufError as error:
+        yield Problem(key, f"{dotted(key)} is '{name[:200]}': {error.why}.", error.fix)
+        return
+    found = paths.find(name, recipe.source)
     if found is None:
         is_id = len(name) <= _LONGEST_ID and re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?", name)
         if looks_local(name) or not is_id:
@@ -67,7 +75,7 @@ def of_model(name: str | None, recipe: Recipe, key: Key, load: Load) -> Iterator
 
 def _of_nested(name: str, found: Path, recipe: Recipe, key: Key, load: Load) -> Iterator[Problem]:
     if not name.endswith(RECIPE_FILE):
-        fix = "Write a model's directory, or the recipe (.yaml) that builds it."
+        fix = "Write a model's directory, a GGUF file (.gguf), or the recipe (.yaml) that builds it."
         yield Problem(key, f"{dotted(key)} is the file '{name}'.", fix)
     elif Path(recipe.source).exists() and found.samefile(recipe.source):
         fix = "Write the recipe, directory or Hub id that it starts from."
@@ -77,6 +85,12 @@ def _of_nested(name: str, found: Path, recipe: Recipe, key: Key, load: Load) -> 
             load(found)
         except RecipeError as error:
             yield Problem(key, f"{dotted(key)} is a recipe with mistakes of its own: {error}")
+
+
+def is_made_later(name: str, source: str) -> bool:
+    """Whether there is no directory of a model yet: it is on the Hub, or its recipe or GGUF file makes it."""
+    found = paths.find(name, source)
+    return found is None or found.is_file() or gguf.file_of(name, source) is not None
 
 
 def looks_local(name: str) -> bool:

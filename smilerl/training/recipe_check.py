@@ -189,11 +189,9 @@ def _one_reward_problems(recipe: Recipe, index: int, world: Any, columns: Collec
     models = list(model_check.models_in(reward.args, (*key, "args")))
     problems += [one for place, model in models for one in model_check.of_model(model, recipe, place, load_recipe)]
     yield from problems
-    unknown = (
-        paths.find(model, recipe.source) is None or model.endswith(model_check.RECIPE_FILE) for _, model in models
-    )
+    unknown = (model_check.is_made_later(model, recipe.source) for _, model in models)
     if problems or any(unknown):
-        return  # a model on the Hub, or one that its recipe has yet to build, has no files to look at
+        return  # a model on the Hub, or one that has yet to be built or read, has no files to look at
     try:
         with sealed(_CHECKING):
             rewards.build_rewards([reward], recipe.seed, world=world, columns=columns)

@@ -175,6 +175,7 @@ def _note(parts: _Parts, unwatched: str | None) -> None:
     if not PartialState().is_main_process:
         return
     by_rewards = {name for reward in parts.rewards for name in reward.learnt_from}
+    named = model_check.named_models(recipe)
     by_base = lineage.of_model(recipe.policy.model_name_or_path)
     # `channels` are open in this run; through those of `learnt_from` outcomes reached its base, its data or a reward
     # model before.
@@ -183,7 +184,8 @@ def _note(parts: _Parts, unwatched: str | None) -> None:
         learnt_from=sorted(by_rewards.union(preferences.learnt_from(recipe), by_base)),
         data_hash=data_hash,
         data=account,
-        hub=reference.commits(model_check.named_models(recipe)),
+        hub=reference.commits(named),
+        gguf=reference.gguf_files(run.recipe, model_check.named_models(run.recipe)),
     )
     if unwatched:
         run.note(unwatched=unwatched)

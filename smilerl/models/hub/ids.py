@@ -57,7 +57,7 @@ def parse(name: str) -> HubId | None:
 def looks_like(name: str) -> bool:
     """Whether a name can be an id with an owner (`org/name`)."""
     found = parse(name)
-    return found is not None and "/" in found.repo and not name.endswith((".yaml", ".yml"))
+    return found is not None and "/" in found.repo and not name.endswith((".yaml", ".yml", ".gguf"))
 
 
 @contextmanager

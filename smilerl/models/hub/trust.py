@@ -18,6 +18,7 @@ from smilerl.config.recipe import DataSpec, HeldOutSpec, PolicySpec, Recipe, Rew
 from smilerl.config.yaml_lines import Key, dotted
 from smilerl.io import paths, places
 from smilerl.io.terminal import one_line, printable, say
+from smilerl.models import gguf
 from smilerl.models.hub.fetch import ABOUT
 from smilerl.models.hub.ids import HubError, looks_like
 from smilerl.runs.directory import Run, RunError
@@ -200,6 +201,8 @@ def _shared(value: str, key: Key, source: str, note: Note, what: str, *, opens: 
 
 
 def _holds_weights(found: Path) -> bool:
+    if found.is_file():
+        return found.suffix == gguf.ENDING
     return any((found / file).exists() for file in ("config.json", "adapter_config.json", "model"))
 
 
