@@ -94,7 +94,7 @@ def works(model: Any, prompts: list[list[int]], options: list[list[list[int]]], 
     if model not in _works:
         first = (prompts[:1], [options[0][:8]])
         (own,), (theirs,) = logprobs(model, *first), plain(*first)
-        apart = np.abs(own - theirs)
+        apart = np.abs(own[:, 0] - theirs)
         half = model.dtype != torch.float32
         most = TOLERANCE_OF_HALF * max(map(len, first[1][0])) if half else TOLERANCE
         _works[model] = bool((apart.mean() if half else apart.max()) <= most)
@@ -102,22 +102,24 @@ def works(model: Any, prompts: list[list[int]], options: list[list[list[int]]], 
 
 
 def logprobs(
-    model: Any, prompts: list[list[int]], options: list[list[list[int]]], temperature: float = 1.0
+    model: Any, prompts: list[list[int]], options: list[list[list[int]]], temperatures: Sequence[float] = (1.0,)
 ) -> list[np.ndarray]:
-    """log π(option | prompt) in nats, float64, of each prompt's options; 0 for one without a token."""
+    """log π(option | prompt) in nats, float64, of each prompt's options at each temperature [options, T]; 0 for an
+    option without a token."""
     trees = [tree(prompt, own) for prompt, own in zip(prompts, options, strict=True)]
-    found: list[np.ndarray] = [np.zeros(0)] * len(trees)
+    found = [np.zeros((len(own), len(temperatures))) for own in options]
     for rows, logits in scored(model, trees):
-        scores = logits.float() if temperature == 1 else logits.float() / temperature
-        total, start = scores.logsumexp(-1), 0
+        whole, start = logits.float(), 0
+        totals = torch.stack([(whole / temperature).logsumexp(-1) for temperature in temperatures], -1)
+        divisors = torch.tensor(temperatures, device=whole.device)
         for row in rows:
             one = trees[row]
             at = {place: start + number for number, place in enumerate(one.places)}
             start += len(at)
             places = torch.tensor([at[place] for place, _ in one.edges], device=logits.device)
             chosen = torch.tensor([token for _, token in one.edges], device=logits.device)
-            each = (scores[places, chosen] - total[places]).double().cpu().numpy()
-            found[row] = np.array([each[path].sum() for path in one.paths])
+            each = (whole[places, chosen, None] / divisors - totals[places]).double().cpu().numpy()
+            found[row] = np.array([each[path].sum(0) for path in one.paths])
     return found
 
 

@@ -189,7 +189,7 @@ def option_logprobs(
     options: Sequence[Sequence[Completion]],
     *,
     eos: bool = True,
-    temperature: float = 1.0,
+    temperature: float | Sequence[float] = 1.0,
     batch_size: int = 256,
 ) -> list[np.ndarray]:
     """log π(option | prompt) for several options to each prompt; each prompt is read once, and where the model can read
@@ -197,20 +197,25 @@ def option_logprobs(
 
     Args:
         options: for each of N prompts, its options (any number, at least one).
-        temperature: by which logits are divided, above 0.
+        temperature: by which logits are divided, above 0; or several.
         batch_size: the most options scored at once; those of one prompt stay together.
 
     Returns:
         N float64 arrays, one number per option, in nats; at temperature 1 equal to `completion_logprobs` of each pair.
+        Of several temperatures one row per option, a number for each.
     """
     prompt_ids = encode_prompts(policy, prompts)
     encoded = iter(_encode_completions(policy, [option for own in options for option in own], eos))
     answers = [[next(encoded) for _ in own] for own in options]
     _check_lengths(policy, prompts, prompt_ids, [max(map(len, own), default=0) for own in answers])
     by_themselves = partial(_scored_after, policy, batch_size=batch_size)
+    several = temperature if isinstance(temperature, Sequence) else (temperature,)
     if prompt_ids and option_tree.works(policy.model, prompt_ids, answers, by_themselves):
-        return option_tree.logprobs(policy.model, prompt_ids, answers, temperature)
-    return by_themselves(prompt_ids, answers, temperature)
+        found = option_tree.logprobs(policy.model, prompt_ids, answers, several)
+    else:
+        each = zip(*(by_themselves(prompt_ids, answers, one) for one in several), strict=True)
+        found = [np.stack(own, axis=1) for own in each]
+    return found if several is temperature else [own[:, 0] for own in found]
 
 
 def _scored_after(

@@ -64,8 +64,10 @@ def plain_of(model):
 
 
 @torch.inference_mode()
-def in_one_row(*given) -> list[np.ndarray]:
-    return option_tree.logprobs(*given)
+def in_one_row(policy, prompts, options, temperature: float = 1.0) -> list[np.ndarray]:
+    several = option_tree.logprobs(policy, prompts, options, (1.0, temperature))
+    assert all(own.shape == (len(given), 2) for own, given in zip(several, options, strict=True))
+    return [own[:, 1] for own in several]
 
 
 def assert_same(found, expected, within: float = 1e-4) -> None:

@@ -22,6 +22,7 @@ import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -132,22 +133,27 @@ def option_text(policy: Policy, text: str) -> str:
     return text if getattr(policy.tokenizer, "chat_template", None) else f" {text}"
 
 
-def of_language_model(policy: Policy | None, temperature: float = 1.0) -> Chooser:
-    """A language model as a chooser; one pass over the prompts, which their options share."""
+def of_language_model(policy: Policy | None) -> Chooser:
+    """A language model as a chooser."""
     if policy is None:
         raise ValueError("items are log-probabilities, which this agent does not have")
 
     def choose(items: Sequence[Item]) -> list[dict[str, np.ndarray]]:
-        prompts = [prompt_of(policy, item) for item in items]
-        texts = [[option_text(policy, text) for own in item.offered.values() for text in own] for item in items]
-        try:
-            scores = sampling.option_logprobs(policy, prompts, texts, eos=False, temperature=temperature, batch_size=64)
-        except PromptError as error:
-            said = f"the item {items[error.row].id}: {error.text}"
-            raise PromptError(error.row, error.prompt, said, error.fix) from None
-        return [by_act(item, own) for item, own in zip(items, scores, strict=True)]
+        scores = _logprobs(policy, items, (1.0,))
+        return [by_act(item, own[:, 0]) for item, own in zip(items, scores, strict=True)]
 
     return choose
+
+
+def _logprobs(policy: Policy, items: Sequence[Item], temperatures: Sequence[float]) -> list[np.ndarray]:
+    """Log-probabilities of all texts of each item at each temperature, [texts, T]; each prompt is read once."""
+    prompts = [prompt_of(policy, item) for item in items]
+    texts = [[option_text(policy, text) for own in item.offered.values() for text in own] for item in items]
+    try:
+        return sampling.option_logprobs(policy, prompts, texts, eos=False, temperature=temperatures, batch_size=64)
+    except PromptError as error:
+        said = f"the item {items[error.row].id}: {error.text}"
+        raise PromptError(error.row, error.prompt, said, error.fix) from None
 
 
 def by_act(item: Item, scores: np.ndarray) -> dict[str, np.ndarray]:
@@ -221,11 +227,14 @@ def answers(items: Sequence[Item], scores: Sequence[Mapping[str, np.ndarray]]) -
 
 def estimates(session: Session, question: Question, who: Agent) -> tuple[dict[str, Estimate], dict[str, str]]:
     """The question's estimates for one agent, and what the others lack."""
-    of = {POLICY: who}
+    of, items = {POLICY: who}, load_items(question.spec)
     if session.base is not None:
-        of |= {BASE: session.base, MATCHED: _matched(session, load_items(question.spec), who)}
+        of[BASE] = session.base
+        if any(formula.needs(MATCHED) for formula in question.estimates.values()):
+            of[MATCHED] = _matched(session, items, who)
+    chooser = cache(lambda whose: _chooser(session, items, of[whose]))
     fingerprints = {name: one.fingerprint for name, one in of.items()}
-    return estimated(question, lambda whose, own: _table(session, of[whose], own), fingerprints, session.seed)
+    return estimated(question, lambda whose, own: answers(own, chooser(whose)(own)), fingerprints, session.seed)
 
 
 def estimated(
@@ -265,10 +274,35 @@ def estimated(
     return found, missing
 
 
-def _table(session: Session, who: Agent, items: list[Item]) -> pd.DataFrame:
-    chooser = who.chooser or of_language_model(who.policy, who.at)
-    key = ["items", who.fingerprint, digest([[item.system, item.user, list(item.offered.items())] for item in items])]
-    return session.cache.table(key, lambda: answers(items, chooser(items)), on_disk=who.chooser is None)
+def _chooser(session: Session, items: Sequence[Item], who: Agent) -> Chooser:
+    """The agent as a chooser among these items. A language model is asked all of them at once, and the base, which is
+    compared at many temperatures, at several in one pass."""
+    policy = who.policy
+    if who.chooser is not None or policy is None:
+        return who.chooser or of_language_model(None)
+    base = session.base if session.base is not None and policy is session.base.policy else None
+    temperatures = matching.TEMPERATURES[1:] if base else (1.0,)
+    asked = digest([[item.system, item.user, list(item.offered.items())] for item in items])
+
+    def measure() -> pd.DataFrame:
+        found = np.concatenate(_logprobs(policy, items, temperatures))
+        return pd.DataFrame(found, columns=[str(one) for one in temperatures])
+
+    table = session.cache.table(["items", (base or who).fingerprint, asked, temperatures], measure).to_numpy()
+    said = _between(table, temperatures, who.at)
+    parts = np.split(said, np.cumsum([sum(map(len, item.offered.values())) for item in items])[:-1])
+    of = {item.id: by_act(item, part) for item, part in zip(items, parts, strict=True)}
+    return lambda some: [of[item.id] for item in some]
+
+
+def _between(found: np.ndarray, temperatures: Sequence[float], at: float) -> np.ndarray:
+    """Log-probabilities at a temperature from those at others [N, T]: linear in 1 / temperature, as logits are."""
+    if len(temperatures) == 1:
+        return found[:, 0]
+    right = int(np.clip(np.searchsorted(temperatures, at), 1, len(temperatures) - 1))
+    low, high = 1 / temperatures[right - 1], 1 / temperatures[right]
+    share = (low - 1 / at) / (low - high)
+    return (1 - share) * found[:, right - 1] + share * found[:, right]
 
 
 def _matched(session: Session, items: Sequence[Item], who: Agent) -> Agent:
