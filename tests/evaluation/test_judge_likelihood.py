@@ -193,3 +193,14 @@ def test_the_commands_take_it(flat, tmp_path, capsys) -> None:
     assert f"local {flat}, by likelihood on 8 conversations" in said and "scored 8 of 8" in said
     found = json.loads((out / "judge.json").read_text())["rubrics"]["wellbeing"]
     assert found["scores"] == "by_likelihood" and [row["score"] for row in found["calibration"]] == [2]
+
+
+@pytest.mark.slow
+def test_an_evaluation_takes_it(checkpoint, tmp_path, capsys) -> None:
+    spec = spec_of(checkpoint("llama", max_position_embeddings=8192), scores="by_likelihood")
+    where = ("--suite", "bad_news", "--n", "16", "--out", str(tmp_path / "out"))
+    assert cli.main(["eval", "carer", "--judge", spec, *where]) == 0
+    found = json.loads((tmp_path / "out" / "results.json").read_text())["judged"]
+    assert [one["scored"] for one in found["policy"].values()] == [16, 16, 16]
+    assert found["judge"].endswith("by likelihood") and json.loads(spec) == found["spec"]
+    assert "not measured by wellbeing, acts, harm" in capsys.readouterr().out
