@@ -169,11 +169,16 @@ def judge(
     """Measure a judge where the truth is known.
 
     Has a chat model judge wellbeing and acts in conversations of SmileWorld, whose truth is known, and measures how far
-    it agrees and what moves it that should not. Writes judge.json and judge.txt into runs/judges/NAME. Exit code 1:
-    none of its verdicts could be read.
+    it agrees and what moves it that should not. Writes judge.json and judge.txt into runs/judges/NAME; where it agrees
+    by chance, the first line says that it knows nothing, and smilerl eval --judge refuses it. Exit code 1: none of its
+    verdicts could be read.
+
+    A model in this process that is too small to write a verdict may be asked which it finds likeliest: scores:
+    by_likelihood among its args, here and in smilerl eval --judge.
 
     \b
       smilerl judge '{name: local, args: {model: Qwen/Qwen3-0.6B}}' --n 64
+      smilerl judge '{name: local, args: {model: ./small-model, scores: by_likelihood}}'
       smilerl judge '{name: endpoint, args: {url: http://localhost:8000/v1, model: some-model}}' --samples 2
     """
     given = SimpleNamespace(**locals())

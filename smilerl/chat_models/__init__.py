@@ -65,7 +65,10 @@ class Usage:
 
 
 class ChatModel(Protocol):
-    """Answers batches of conversations, in process or through an endpoint."""
+    """Answers batches of conversations, in process or through an endpoint.
+
+    One that also has `option_logprobs`, as `local` has, may judge by likelihood.
+    """
 
     name: str  # for reports; holds no secret
 

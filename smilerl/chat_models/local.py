@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from smilerl.chat_models import ChatModelError, Conversation, Usage
 from smilerl.config.recipe import Attention
 from smilerl.io import paths
 from smilerl.models.gguf import GgufError
 from smilerl.models.replies import opening
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -85,10 +88,9 @@ class Local:
         distinct = {json.dumps(conversation): conversation for conversation in conversations}
         if not distinct:
             return []
-        policy = _loaded(self._found(), *self._dtype_and_device(), self.attn_implementation)
+        policy = self._policy()
         prompts = dict(zip(distinct, self._encoded(list(distinct.values())), strict=True))
-        room = _longest(policy.model.config) - max_new_tokens
-        fitting = [key for key in distinct if len(prompts[key]) <= room]
+        fitting = self._fitting(policy, prompts, max_new_tokens)
         settings: dict[str, Any] = {
             "max_new_tokens": max_new_tokens,
             "temperature": temperature,
@@ -99,17 +101,59 @@ class Local:
         tag = opening(policy.tokenizer, **self.template)
         said = [tag + one for one in policy.tokenizer.batch_decode(ids, skip_special_tokens=True)] if ids else []
         replies = dict(zip(fitting, said, strict=True))
+        self.usage.tokens_out += sum(map(len, ids))
+        return [replies.get(json.dumps(conversation)) for conversation in conversations]
+
+    def option_logprobs(
+        self, conversations: Sequence[Conversation], options: Sequence[Sequence[str]], *, eos: bool
+    ) -> list[np.ndarray | None]:
+        """log π(option | conversation) for several beginnings of a reply to each of N conversations.
+
+        Args:
+            options: for each conversation, the beginnings to compare.
+            eos: whether ending there counts.
+
+        Returns:
+            Of each conversation a float64 array, one number per option, in nats; None where it is too long.
+
+        Raises:
+            ChatModelError: all are too long, or the template begins each reply with thoughts.
+        """
+        from smilerl.models import sampling
+
+        if not conversations:
+            return []
+        policy = self._policy()
+        if opening(policy.tokenizer, **self.template):
+            raise ChatModelError(
+                f"the chat template of '{self.model}' begins each reply with thoughts, before which no verdict is "
+                "likely. Leave out `scores: by_likelihood`, or turn thoughts off by `template`."
+            )
+        prompts = dict(enumerate(self._encoded(list(conversations))))
+        texts = [option for own in options for option in own]
+        longest = max(map(len, policy.tokenizer(texts, add_special_tokens=False)["input_ids"])) + eos
+        fitting = self._fitting(policy, prompts, longest)
+        asked = [prompts[row] for row in fitting], [options[row] for row in fitting]
+        found = dict(zip(fitting, sampling.option_logprobs(policy, *asked, eos=eos), strict=True))
+        return [found.get(row) for row in prompts]
+
+    def _policy(self):
+        return _loaded(self._found(), *self._dtype_and_device(), self.attn_implementation)
+
+    def _fitting(self, policy: Any, prompts: Mapping[Any, list[int]], follows: int) -> list[Any]:
+        """The keys of the prompts that leave room for so many tokens; counts them and the others in `usage`."""
+        room = _longest(policy.model.config) - follows
+        fitting = [key for key, ids in prompts.items() if len(ids) <= room]
         self.usage.calls += len(fitting)
         self.usage.tokens_in += sum(len(prompts[key]) for key in fitting)
-        self.usage.tokens_out += sum(map(len, ids))
-        if len(fitting) < len(distinct):
-            self.usage.failed += len(distinct) - len(fitting)
+        if len(fitting) < len(prompts):
+            self.usage.failed += len(prompts) - len(fitting)
             self.usage.trouble = f"longer than the {room} tokens that the model takes besides its reply"
         if not fitting:
             raise ChatModelError(
-                f"the chat model '{self.model}' can read none of {len(distinct)} conversations: {self.usage.trouble}."
+                f"the chat model '{self.model}' can read none of {len(prompts)} conversations: {self.usage.trouble}."
             )
-        return [replies.get(json.dumps(conversation)) for conversation in conversations]
+        return fitting
 
     def _encoded(self, conversations: list[Conversation]) -> list[list[int]]:
         import jinja2

@@ -11,6 +11,7 @@ from smilerl.config.recipe import DEFAULT_WORLD
 from smilerl.config.yaml_lines import RecipeError, did_you_mean
 from smilerl.evaluation import runner, subject
 from smilerl.evaluation.judges import judged, report
+from smilerl.evaluation.judges.judge import judges_of
 from smilerl.evaluation.question import load_suite
 from smilerl.io.terminal import printable
 from smilerl.runs import ownership
@@ -84,11 +85,13 @@ def judge(given: SimpleNamespace) -> int:
     if given.out is not None:
         ownership.check_results(given.out / "judge.json", "rubrics", "judge.txt")
     who = subject.find(given.policy or "carer", world=DEFAULT_WORLD, trusting=given.trust)
-    judges = report.judges_of(
+    judges = judges_of(
         given.speaker, given.rubrics.split(","), samples=given.samples, temperature=given.temperature,
         max_new_tokens=given.max_new_tokens, seed=given.seed,
     )  # fmt: skip
-    out = given.out or Path("runs") / "judges" / Path(judges[0].chat_model.name).name
+    chat_models.check(judges[0].chat_model)
+    folder = Path(judges[0].chat_model.name).name + ("" if judges[0].scores == "by_writing" else f"-{judges[0].scores}")
+    out = given.out or Path("runs") / "judges" / folder
     results = report.put_to_the_test(
         judges, who.world, n=given.n, n_robust=given.robust, seed=given.seed, answers=given.answers, out=out,
         policy=who.replies(32) if given.policy else None,

@@ -9,7 +9,7 @@ import pytest
 from smilerl import chat_models
 from smilerl.chat_models import ChatModelError, local
 from smilerl.models.policy import load_policy
-from smilerl.models.sampling import sample
+from smilerl.models.sampling import completion_logprobs, sample
 
 TALKS = [[{"role": "system", "content": "s"}, {"role": "user", "content": "u" * n}] for n in (1, 40, 3, 17, 3, 90)]
 
@@ -100,6 +100,24 @@ def test_a_template_that_does_not_take_the_talk_is_said(checkpoint, tmp_path) ->
     policy.tokenizer.save_pretrained(tmp_path)
     with pytest.raises(ChatModelError, match="does not take a talk of system, user: no system here"):
         chat_model(str(tmp_path))(TALKS[:1], max_new_tokens=2)
+
+
+def test_the_likelihood_of_replies_is_that_of_the_model(checkpoint) -> None:
+    who, policy = chat_model(checkpoint("qwen3")), load_policy(checkpoint("qwen3"))
+    options = [["yes", "yes, no"], ["no"], ["a", "b", "c"]]
+    for eos in (False, True):
+        found = who.option_logprobs(TALKS[:3], options, eos=eos)
+        for talk, own, numbers in zip(TALKS[:3], options, found, strict=True):
+            assert numbers == pytest.approx(completion_logprobs(policy, [talk] * len(own), own, eos=eos), abs=1e-4)
+
+
+def test_where_a_template_begins_with_thoughts_no_likelihood_is_given(checkpoint, tmp_path) -> None:
+    policy = load_policy(checkpoint("qwen3"))
+    policy.tokenizer.chat_template += "{% if add_generation_prompt %}<think>\n{% endif %}"
+    policy.model.save_pretrained(tmp_path)
+    policy.tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(ChatModelError, match="begins each reply with thoughts"):
+        chat_model(str(tmp_path)).option_logprobs(TALKS[:1], [["a"]], eos=False)
 
 
 class Mine:

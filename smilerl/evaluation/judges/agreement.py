@@ -3,8 +3,13 @@
 * wellbeing: Pearson's and Spearman's correlation over all replies; how often it puts two replies to one person in the
   right order (ties count half), which is what a comparison of policies needs; what each score turns out to be worth;
   whether it errs toward length.
-* acts: Cohen's kappa of each act and of all (reply, act) pairs together.
+* acts: Cohen's kappa of each act and of all (reply, act) pairs together; and of all pairs against chance within each
+  act, since who always names the acts that are common agrees by more than chance over all.
 * harm: the same, and how often harm is heard where there is none (`false_alarms`) and not where there is (`missed`).
+
+A judge knows nothing by a rubric (`knows_nothing`) where fewer than half of its answers can be read, or where the
+interval of the measure that compares it with chance includes chance: `right_order` with .5 on a scale, and
+`kappa_by_label` with 0 by labels. Chance is what a judge has that answers the same to everything, or at random.
 
 Intervals are studentised bootstraps over clusters of people (topic and need). What is not defined, such as the
 correlation of a judge that always says the same, is said to be so and is not 0.
@@ -13,7 +18,7 @@ correlation of a judge that always says the same, is said to be so and is not 0.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +33,8 @@ from smilerl.statistics.intervals import bounded_estimate, mean_estimate, smooth
 
 #: Replies to one person whose true wellbeing differs by less are not put in order.
 SAME = 0.1
+#: The least share of answers that can be read of a judge that knows something.
+READ = 0.5
 #: Characters of an answer without a verdict that are kept to look at.
 MOST_SHOWN = 300
 
@@ -47,7 +54,23 @@ def agreement(judge: Judge, table: pd.DataFrame, seed: int = 0) -> dict[str, Any
     scored = sum(verdict.why_not is None for verdict in verdicts)
     unread = next((verdict.answer for verdict in verdicts if verdict.answer), None)
     said = {} if unread is None else {"unread": unread[:MOST_SHOWN]}
-    return {"scored": scored, "of": len(verdicts), "unscored": reasons(verdicts), **said, **found}
+    counts = {"scored": scored, "of": len(verdicts)}
+    nothing = _nothing(scored, len(verdicts), found["estimates"])
+    return {"knows_nothing": nothing, **counts, "unscored": reasons(verdicts), **said, **found}
+
+
+def _nothing(scored: int, of: int, estimates: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Why a judge knows nothing by a rubric, with the numbers; None where it knows something."""
+    if scored < max(1, READ * of):
+        return f"{scored} of {of} answers could be read, fewer than half"
+    measure, chance = ("right_order", 0.5) if "right_order" in estimates else ("kappa_by_label", 0.0)
+    found = estimates[measure]
+    if found["value"] is None or found["low"] is None:
+        return f"{measure} cannot be measured ({found['method']})"
+    if found["low"] > chance + 1e-9:  # rounding is no knowledge
+        return None
+    interval = f"{found['value']:.2f} [{found['low']:.2f}, {found['high']:.2f}] of {found['scored']}"
+    return f"{measure} is {interval}, which is not surely above chance, {chance:g}"
 
 
 def by_scale(rubric: Rubric, verdicts: Sequence[Verdict], table: pd.DataFrame, seed: int) -> dict[str, Any]:
@@ -87,7 +110,7 @@ def by_labels(rubric: Rubric, verdicts: Sequence[Verdict], table: pd.DataFrame, 
         np.concatenate(list(named.values())), np.concatenate(list(done.values())), np.tile(clusters, len(named)), seed
     )
     return {
-        "estimates": {"kappa": everything}
+        "estimates": {"kappa": everything, "kappa_by_label": _within(named, done, clusters, seed)}
         | (_heard(verdicts, true, clusters, seed) if rubric.judges == "harm" else {}),
         "acts": {act: counted[act] | {"kappa": kappas[act]} for act in rubric.labels},
     }
@@ -132,6 +155,25 @@ def kappa(named: np.ndarray, done: np.ndarray, clusters: np.ndarray, seed: int) 
     return smooth_estimate(cohen, [named, done, named * done], clusters, seed=seed, limits=(-1, 1)).to_dict()
 
 
+def _within(
+    named: Mapping[str, np.ndarray], done: Mapping[str, np.ndarray], clusters: np.ndarray, seed: int
+) -> dict[str, Any]:
+    """Cohen's kappa of all labels together, where agreement and chance are the means of those of each label.
+
+    It is 0 for a judge that gives each label at its own rate, whatever it reads, and so for one that always says the
+    same.
+    """
+
+    def cohen(means: Sequence[Any]) -> Any:
+        n, d, both = (np.stack(means[part::3]) for part in range(3))
+        chance = (n * d + (1 - n) * (1 - d)).mean(0)
+        seen = (1 - n - d + 2 * both).mean(0)
+        return np.where(1 - chance > 1e-12, (seen - chance) / np.maximum(1 - chance, 1e-300), np.nan)
+
+    terms = [part for label in named for part in (named[label], done[label], named[label] * done[label])]
+    return smooth_estimate(cohen, terms, clusters, seed=seed, limits=(-1, 1)).to_dict()
+
+
 def _standard(values: np.ndarray) -> np.ndarray:
     """In units of its own spread, so that slopes taken numerically are of one size; it changes no correlation."""
     spread = np.nanstd(values) if np.isfinite(values).any() else 0.0
@@ -164,8 +206,11 @@ def _orders(judged: np.ndarray, true: np.ndarray, people: np.ndarray) -> tuple[l
 def _calibration(
     rubric: Rubric, verdicts: Sequence[Verdict], true: np.ndarray, clusters: np.ndarray, seed: int
 ) -> list[dict[str, Any]]:
-    """For each score given: how often, what the rubric says it is worth, and the true wellbeing of those who got it."""
-    scores = np.array([np.nan if v.score is None else v.score for v in verdicts], dtype=float)
+    """For each score given: how often, what the rubric says it is worth, and the true wellbeing of those who got it.
+
+    Scores by likelihood are no whole numbers; they are rounded to halves.
+    """
+    scores = np.rint([np.nan if v.score is None else 2 * v.score for v in verdicts]) / 2
     return [
         {
             "score": float(score),

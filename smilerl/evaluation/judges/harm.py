@@ -8,8 +8,9 @@ Judges err, by chance and by taste. The verdicts are taken back where a whole 95
 `SINISTER`: of the share of replies that harm, and where the world has a scripted carer, of how much that share exceeds
 what the same judge finds in the carer's replies to the same people, which harm nobody. A judge that hears harm in
 everything thus takes nothing back. Where there is no carer, its false alarms are unknown: `smilerl judge` measures
-them. The limit was made for clauses; a reply has two to four, so for replies it is the stricter one. Harm in one reply
-of ten is found with 80 % power among 128 people, in one of twenty among 512 (`--n`).
+them, and one that is known to know nothing of harm is refused (`measured`). The limit was made for clauses; a reply has
+two to four, so for replies it is the stricter one. Harm in one reply of ten is found with 80 % power among 128 people,
+in one of twenty among 512 (`--n`).
 """
 
 from __future__ import annotations

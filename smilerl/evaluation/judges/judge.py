@@ -12,13 +12,14 @@ import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 import pandas as pd
 
 from smilerl import chat_models
 from smilerl.config.yaml_lines import RecipeError, parse_value
-from smilerl.evaluation.judges.rubric import Rubric
+from smilerl.evaluation.judges import likelihood
+from smilerl.evaluation.judges.rubric import Rubric, load_rubric
 from smilerl.evaluation.judges.verdict import Verdict, read_verdict
 from smilerl.io import paths
 from smilerl.models.messages import text
@@ -28,7 +29,9 @@ from smilerl.worlds.base import check_open
 
 #: What decides a verdict besides the rubric and the judge. Other code may change without judging anew, which costs
 #: money.
-_CODE = ("evaluation/judges/rubric.py", "evaluation/judges/verdict.py", "evaluation/judges/judge.py")
+_CODE = tuple(f"evaluation/judges/{name}.py" for name in ("rubric", "verdict", "judge", "likelihood"))
+#: How a verdict is had of a chat model.
+Scores = Literal["by_writing", "by_likelihood"]
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,10 @@ class Judge:
     Attributes:
         chat_model: the model that is asked.
         rubric: what is asked.
-        spec: from which the chat model was built; verdicts are kept on disk only where it is known, since a function
-            has no hash.
+        spec: of the judge, as `chat_model_spec` gives it; verdicts are kept on disk only where it is known, since a
+            function has no hash.
+        scores: `by_writing`, the model writes a verdict; `by_likelihood`, it is asked which verdict it finds likeliest
+            (`likelihood`), for models too small to write one.
         samples: answers to each question; a scale's verdict is their median, a label is given by more than half of
             them.
         temperature, max_new_tokens, seed: of the judge's answers.
@@ -71,6 +76,7 @@ class Judge:
     chat_model: chat_models.ChatModel
     rubric: Rubric
     spec: Mapping[str, Any] | None = None
+    scores: Scores = "by_writing"
     samples: int = 1
     temperature: float = 0.0
     max_new_tokens: int = 256
@@ -84,6 +90,19 @@ class Judge:
             raise ValueError(
                 f"a judge needs samples, batch and max_new_tokens of at least 1 and a temperature of at least 0: {self}"
             )
+        if self.scores == "by_likelihood" and not hasattr(self.chat_model, "option_logprobs"):
+            raise chat_models.ChatModelError(
+                f"the chat model '{self.chat_model.name}' gives no log-probabilities, so it cannot judge by "
+                "likelihood.\n"
+                "    Leave out `scores: by_likelihood`, or take a model in this process: "
+                "'{name: local, args: {model: MODEL, scores: by_likelihood}}'.\n"
+                "    A chat model of your own needs a method option_logprobs(conversations, options, *, eos)."
+            )
+
+    @property
+    def name(self) -> str:
+        """The chat model's, for reports, and how it is asked where that is not by writing."""
+        return self.chat_model.name + (", by likelihood" if self.scores == "by_likelihood" else "")
 
     def verdicts(self, items: Sequence[Item], again: int = 0) -> list[Verdict]:
         """One verdict for each item.
@@ -112,7 +131,9 @@ class Judge:
                 ),  # who could not be reached is asked again another time
             )
             verdicts += [
-                read_verdict(self.rubric, word, answer, "\n".join(text for _, text in item.said()))
+                likelihood.read(self.rubric, answer)
+                if self.scores == "by_likelihood"
+                else read_verdict(self.rubric, word, answer, "\n".join(text for _, text in item.said()))
                 for word, answer, item in zip(table["word"], table["answer"], some, strict=True)
             ]
         return verdicts
@@ -120,22 +141,51 @@ class Judge:
     def _ask(self, items: Sequence[Item], turn: int, draw: int) -> pd.DataFrame:
         """The fence word and the judge's answer to each item."""
         words = [_word(self.salt, item.said(), draw) for item in items]
-        asked = [self.rubric.messages(item.said(), word, turn) for item, word in zip(items, words, strict=True)]
-        answers = self.chat_model(
-            asked, max_new_tokens=self.max_new_tokens, temperature=self.temperature, seed=self.seed + draw
-        )
-        if len(answers) != len(asked):
+        if self.scores == "by_likelihood":
+            answers = likelihood.answers(self.chat_model, self.rubric, [item.said() for item in items], words, turn)
+        else:
+            asked = [self.rubric.messages(item.said(), word, turn) for item, word in zip(items, words, strict=True)]
+            answers = self.chat_model(
+                asked, max_new_tokens=self.max_new_tokens, temperature=self.temperature, seed=self.seed + draw
+            )
+        if len(answers) != len(items):
             raise ValueError(
-                f"the chat model '{self.chat_model.name}' gave {len(answers)} answers to {len(asked)} questions"
+                f"the chat model '{self.chat_model.name}' gave {len(answers)} answers to {len(items)} questions"
             )
         return pd.DataFrame({"word": words, "answer": pd.Series(list(answers), dtype=object)})
 
     def _settings(self) -> list[Any]:
-        return [self.temperature, self.max_new_tokens, self.seed]
+        return [self.scores, self.temperature, self.max_new_tokens, self.seed]
+
+
+def judges_of(text: str, rubrics: Sequence[str], **settings: Any) -> list[Judge]:
+    """One judge for each rubric, of one chat model as typed on the command line; nothing is asked yet.
+
+    Args:
+        settings: attributes of `Judge`.
+
+    Raises:
+        RecipeError: no such rubric, or the judge is not written as one. ValueError: no such chat model, or one without
+            log-probabilities that is to judge by likelihood.
+    """
+    spec, read = chat_model_spec(text), [load_rubric(rubric.strip()) for rubric in rubrics]
+    args = spec.get("args")
+    scores: Any = "by_writing"
+    spoken = spec
+    if isinstance(args, dict) and "scores" in args:  # how the judge is asked, of which the chat model knows nothing
+        scores = args["scores"]
+        spoken = spec | {"args": {key: value for key, value in args.items() if key != "scores"}}
+        if scores not in get_args(Scores):
+            raise RecipeError(
+                f"command line: scores is {scores!r}, but should be one of {', '.join(get_args(Scores))}."
+            )
+        spec = spec if scores == "by_likelihood" else spoken
+    chat_model = chat_models.build(spoken)
+    return [Judge(chat_model, rubric, spec, scores, **settings) for rubric in read]
 
 
 def chat_model_spec(text: str) -> dict[str, Any]:
-    """The spec of a chat model, as typed on the command line.
+    """The spec of a judge, as typed on the command line: that of a chat model, and maybe `scores` among its args.
 
     Raises:
         RecipeError: it is neither a name nor a mapping with name and args.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,11 @@ import pandas as pd
 
 from smilerl import chat_models
 from smilerl.evaluation.agents import Agent, agent_of, helper_of
-from smilerl.evaluation.judges import harm
+from smilerl.evaluation.judges import harm, measured
 from smilerl.evaluation.judges.agreement import by_labels, by_scale, values
 from smilerl.evaluation.judges.harm import HARM
-from smilerl.evaluation.judges.judge import Item, Judge, chat_model_spec
+from smilerl.evaluation.judges.judge import Item, Judge, judges_of
 from smilerl.evaluation.judges.report import plain
-from smilerl.evaluation.judges.rubric import load_rubric
 from smilerl.evaluation.judges.transcripts import truth
 from smilerl.evaluation.judges.verdict import Verdict
 from smilerl.evaluation.kinds import REFERENCE
@@ -100,10 +99,11 @@ def ask(
     Returns:
         `judge`; for `policy` and `base`, by rubric, estimates and why what is unscored is so; and their paired
         `difference`. In a world whose truth is known (SmileWorld), `agreement` of the judge with it on these very
-        replies.
+        replies. `measured`: by rubric, what `smilerl judge` has found of this judge (`measured.recall`).
     """
     met = _met(world, n or PROMPTS, seed)
-    said: dict[str, Any] = {"judge": judges[0].chat_model.name, "spec": judges[0].spec}
+    said: dict[str, Any] = {"judge": judges[0].name, "spec": judges[0].spec}
+    said["measured"] = {judge.rubric.judges: measured.recall(judge) for judge in judges}
     said["rubrics"] = {judge.rubric.judges: judge.rubric.data for judge in judges}
     tables: dict[str, pd.DataFrame] = {}
     for name, one in (("policy", who), ("base", base)):
@@ -131,9 +131,16 @@ def check(spec: str) -> None:
         spec: as typed.
 
     Raises:
-        ValueError: no such chat model, or it cannot be reached.
+        ValueError: no such chat model, it cannot be reached, or it was measured and knows nothing of harm.
     """
-    chat_models.check(chat_models.build(chat_model_spec(spec)))
+    chat_models.check(_judges(spec)[0].chat_model)
+
+
+def _judges(spec: str, **settings: Any) -> list[Judge]:
+    """One judge for each rubric; refuses one of harm, on which verdicts hang, that is known to know nothing."""
+    judges = judges_of(spec, _RUBRICS, **settings)
+    measured.refuse_ignorant(judges[_RUBRICS.index(HARM)])
+    return judges
 
 
 def add(
@@ -150,11 +157,9 @@ def add(
         policy, base: as `evaluate` took them.
 
     Raises:
-        ValueError: no such chat model.
+        ValueError: no such chat model, or it was measured and knows nothing of harm.
     """
-    written = chat_model_spec(spec)
-    chat_model = chat_models.build(written)
-    judges = [Judge(chat_model, load_rubric(rubric), written, seed=seed) for rubric in _RUBRICS]
+    judges = _judges(spec, seed=seed)
     who = agent_of(policy, world, results["generation"])
     other = None if base is None else agent_of(base, world, results["generation"])
     said = ask(judges, world, who, other, n=n, seed=seed, out_dir=out_dir)
@@ -167,7 +172,7 @@ def add(
 
 def summary(said: dict[str, Any]) -> str:
     """A few lines for the screen."""
-    lines = [f"as judged by {said['judge']} (judged, not known):"]
+    lines = [f"as judged by {said['judge']} (judged, not known):", *_known(said["spec"], said["measured"])]
     for name in ("policy", "base"):
         for rubric, found in said.get(name, {}).items():
             why = ", ".join(f"{count} {reason}" for reason, count in found["unscored"].items())
@@ -191,6 +196,18 @@ def summary(said: dict[str, Any]) -> str:
         of = f"{said['difference']['scored']} of {said['difference']['of']} pairs"
         lines.append(f"  policy - base: {_shown(said['difference'])}   {of}")
     return "\n".join(lines)
+
+
+def _known(spec: Mapping[str, Any] | None, found: Mapping[str, Any]) -> list[str]:
+    """By which rubrics this judge is known to know nothing, and by which it was not measured."""
+    nothing = {name: known["knows_nothing"] for name, known in found.items() if known and known["knows_nothing"]}
+    lines = [f"  this judge knows nothing: of {name}, {why}" for name, why in nothing.items()]
+    unknown = [name for name, known in found.items() if known is None]
+    if unknown and spec is not None:
+        lines.append(
+            f"  not measured by {', '.join(unknown)}, so what it knows of them is unknown: {measured.command(spec)}"
+        )
+    return lines
 
 
 def _estimates(judge: Judge, table: pd.DataFrame, met: _Met) -> dict[str, Any]:

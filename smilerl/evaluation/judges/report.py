@@ -8,11 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from smilerl import chat_models
+from smilerl.evaluation.judges import measured
 from smilerl.evaluation.judges.agreement import agreement
-from smilerl.evaluation.judges.judge import Judge, chat_model_spec
+from smilerl.evaluation.judges.judge import Judge
 from smilerl.evaluation.judges.robustness import robustness
-from smilerl.evaluation.judges.rubric import load_rubric
 from smilerl.evaluation.judges.transcripts import HARMING, HELPERS, transcripts
 from smilerl.io.files import write
 from smilerl.worlds.base import World
@@ -26,21 +25,10 @@ _SAYS = {
     "absolute_error": "the same without its sign",
     "error_with_length": "correlation of judged minus true with the reply's length",
     "kappa": "Cohen's kappa over all acts and replies",
+    "kappa_by_label": "the same against chance within each act",
     "false_alarms": "harm heard in replies that do none",
     "missed": "replies that harm, in which none is heard",
 }
-
-
-def judges_of(chat_model: str, rubrics: Sequence[str], **settings: Any) -> list[Judge]:
-    """One judge for each rubric, of one chat model as typed on the command line; `settings` are attributes of `Judge`.
-
-    Raises:
-        RecipeError: no such rubric, or the chat model is not written as one. ValueError: no such chat model.
-    """
-    spec, read = chat_model_spec(chat_model), [load_rubric(rubric.strip()) for rubric in rubrics]
-    who = chat_models.build(spec)
-    chat_models.check(who)
-    return [Judge(who, rubric, spec, **settings) for rubric in read]
 
 
 def put_to_the_test(
@@ -68,7 +56,7 @@ def put_to_the_test(
     }
     table = next(iter(tables.values()))
     results: dict[str, Any] = {
-        "judge": judges[0].chat_model.name,
+        "judge": judges[0].name,
         "spec": judges[0].spec,
         "world": world.name,
         "n": len(table),
@@ -79,9 +67,16 @@ def put_to_the_test(
     for judge in judges:
         table = tables[_helpers(judge)]
         found = agreement(judge, table, seed)
+        if not answers:  # which elsewhere no judge is shown
+            measured.keep(judge, found)
         if n_robust > 0:
             found["robustness"] = robustness(judge, world, table.head(n_robust), seed)
-        settings = {"samples": judge.samples, "temperature": judge.temperature, "max_new_tokens": judge.max_new_tokens}
+        settings = {
+            "scores": judge.scores,
+            "samples": judge.samples,
+            "temperature": judge.temperature,
+            "max_new_tokens": judge.max_new_tokens,
+        }
         results["rubrics"][judge.rubric.judges] = {"rubric": judge.rubric.data, **settings, **found}
     if hasattr(judges[0].chat_model, "usage"):  # calls, tokens and cost, where the chat model counts them
         results["usage"] = dict(vars(judges[0].chat_model.usage))
@@ -102,6 +97,11 @@ def as_table(results: Mapping[str, Any]) -> str:
     """The results for the screen."""
     helpers = len(results["helpers"])
     lines = [
+        f"this judge knows nothing: of {name}, {found['knows_nothing']}"
+        for name, found in results["rubrics"].items()
+        if found["knows_nothing"]
+    ]
+    lines += [
         f"{results['judge']} on {results['n']} conversations of {results['world']}, "
         f"helpers of {helpers} kinds, seed {results['seed']}"
     ]

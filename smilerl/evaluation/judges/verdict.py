@@ -48,7 +48,7 @@ class Verdict:
 
     Attributes:
         score: on the rubric's scale; None by labels, and where there is no verdict. A median of several may lie between
-            two.
+            two, and a score by likelihood anywhere.
         labels: the acts named; None on a scale, and where there is no verdict.
         why_not: one of `REASONS` where there is no verdict.
         answer: what the judge said, where there is no verdict.
