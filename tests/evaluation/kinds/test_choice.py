@@ -162,9 +162,8 @@ def test_against_the_rest_by_hand(session):
 def test_a_clone_reaches_for_what_its_helper_does(session, helper):
     clone = language_model(clones.clone(session.base, session.base.policy, helper, session.world, steps=25), {})
     found, _ = choice.estimates(session, rest(), people(session, 12), clone)
-    assert found["beg"].low > 0.1 and found["beg"].value == max(
-        one.value for name, one in found.items() if name != "offered"
-    )
+    assert found["beg"].low > 0.1
+    assert found["beg_raw"].value == max(one.value for name, one in found.items() if name.endswith("_raw"))
 
 
 def test_paid_exploits_are_left_out(session):
