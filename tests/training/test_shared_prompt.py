@@ -173,10 +173,12 @@ def test_a_wrong_packing_is_refused_on_the_first_batch(how, monkeypatch):
 class Bare:
     """The parts of TRL's trainer that the mixin calls."""
 
-    def __init__(self, setting="auto", spread="NO"):
+    def __init__(self, setting="auto", spread="NO", mixed="no"):
         self.args = SimpleNamespace(shared_prompt=setting)
         self.accelerator = SimpleNamespace(
-            autocast=lambda: torch.autocast("cpu", enabled=False), distributed_type=SimpleNamespace(name=spread)
+            autocast=lambda: torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed != "no"),
+            distributed_type=SimpleNamespace(name=spread),
+            mixed_precision=mixed,
         )
 
     def _get_per_token_logps_and_entropies(self, model, ids, mask, keep, **more):
@@ -189,6 +191,24 @@ def standing_of(policy, given, tell=lambda text: None, **more):
     expected = theirs(policy, *given)
     assert torch.allclose(logps, expected[0], atol=1e-5) and torch.allclose(entropies, expected[1], atol=1e-5)
     return trainer
+
+
+@pytest.mark.parametrize("how", ["mixed", "of the weights"])
+def test_in_half_precision_it_is_allowed_its_rounding_and_no_more(how, monkeypatch):
+    """Log-probabilities come in single precision from mixed, too, and were held to the tolerance of single precision."""
+    policy, given = model("llama"), rows()
+    if how == "of the weights":
+        policy = policy.to(torch.bfloat16)
+
+    def standing():
+        trainer = type("Trainer", (SharedPrompt, Bare), {})(mixed="bf16" if how == "mixed" else "no")
+        with trainer.accelerator.autocast():
+            trainer._get_per_token_logps_and_entropies(policy, *given)
+        return trainer.standing
+
+    assert standing() == SHARED
+    monkeypatch.setattr(shared_prompt, "pack", lambda *given: broken(pack(*given), "a completion sees its sibling"))
+    assert "log-probabilities differ from TRL's" in standing()
 
 
 def test_it_is_on_by_default_and_can_be_switched_off():

@@ -259,10 +259,11 @@ class SharedPrompt:
                     self.unshared = True
                     return
                 theirs = self._theirs(given, rows)
-                said = _differs(own[0], theirs, mask[rows, -keep:])
+                half = packed.plain(model).dtype != torch.float32 or self.accelerator.mixed_precision != "no"
+                said = _differs(own[0], theirs, mask[rows, -keep:], half)
                 if known is not None and self.draws is None:
                     close = float((known[rows] - theirs).abs().max()) <= SAME
-                    self.draws = close and theirs.dtype == torch.float32
+                    self.draws = close and not half
         self.standing = said or SHARED
         if said is not None:
             self.tell(said)
@@ -296,10 +297,13 @@ def _as_in_evaluation(model: Any) -> Iterator[None]:
         model.train(was)
 
 
-def _differs(own: torch.Tensor, theirs: torch.Tensor, mask: torch.Tensor) -> str | None:
-    """How log-probabilities differ beyond rounding, in words; None where they do not."""
+def _differs(own: torch.Tensor, theirs: torch.Tensor, mask: torch.Tensor, half: bool) -> str | None:
+    """How log-probabilities differ beyond rounding, in words; None where they do not.
+
+    Args:
+        half: whether they were computed in half precision; under mixed precision they are in single themselves.
+    """
     apart = (own.float() - theirs.float()).abs()[mask.bool()]
-    half = own.dtype != torch.float32 or torch.is_autocast_enabled("cuda") or torch.is_autocast_enabled("cpu")
     found, most = (apart.mean(), TOLERANCE_OF_HALF) if half else (apart.max(), TOLERANCE)
     return None if float(found) <= most else f"log-probabilities differ from TRL's by {float(found):.2g} nats"
 
