@@ -136,8 +136,9 @@ def _split(
     return None
 
 
-#: The largest difference of a log-probability from TRL's, in nats: in single precision, and in half on average.
-TOLERANCE, TOLERANCE_OF_HALF = 1e-4, 0.02
+#: The largest difference of a log-probability from TRL's, in nats: in single precision, and in half on average (30
+#: layers in bfloat16 round to .02).
+TOLERANCE, TOLERANCE_OF_HALF = 1e-4, 0.03
 #: The largest difference of a sampled token's log-probability at which the pass of the old policy is left out; and the
 #: one up to which the reference's is then taken for the same.
 SAME, ROUNDING = 1e-5, 3e-5
