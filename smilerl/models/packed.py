@@ -6,7 +6,7 @@ Full attention with rotary or learned positions: a mask says what each token see
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -61,6 +61,13 @@ def attention(allowed: torch.Tensor, model: Any) -> torch.Tensor:
         return allowed
     least = torch.finfo(inner.dtype).min
     return torch.zeros(allowed.shape, dtype=inner.dtype, device=allowed.device).masked_fill(~allowed, least)
+
+
+def padded(rows: Sequence[Sequence[int]], pad: int, side: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids [B, T] and attention mask [B, T], padded on one side, `left` or `right`."""
+    ids = torch.nn.utils.rnn.pad_sequence([torch.tensor(row, dtype=torch.long) for row in rows], True, pad, side)
+    there = torch.nn.utils.rnn.pad_sequence([torch.ones(len(row), dtype=torch.long) for row in rows], True, 0, side)
+    return ids, there
 
 
 @contextmanager

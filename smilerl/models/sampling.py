@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from smilerl.models import messages, option_tree, replies
+from smilerl.models import messages, option_tree, packed, replies
 from smilerl.models.decoding import Measure, arguments, chooser, decode, measuring, rows_can_be_chosen
 from smilerl.models.policy import Policy
 from smilerl.models.prompts import Prompt, check, fits
@@ -320,14 +320,8 @@ def _eos_ids(policy: Policy) -> set[int]:
 
 def _padded(sequences: list[list[int]], policy: Policy, side: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids [B, T] and attention mask [B, T], padded on one side, on the model's device."""
-
-    def filled(rows: list[list[int]], filler: int) -> torch.Tensor:
-        width = max(map(len, rows))
-        gaps = [[filler] * (width - len(row)) for row in rows]
-        whole = [gap + row if side == "left" else row + gap for row, gap in zip(rows, gaps, strict=True)]
-        return torch.tensor(whole, dtype=torch.long, device=policy.model.device)
-
-    return filled(sequences, policy.tokenizer.pad_token_id), filled([[1] * len(ids) for ids in sequences], 0)
+    ids, mask = packed.padded(sequences, policy.tokenizer.pad_token_id, side)
+    return ids.to(policy.model.device), mask.to(policy.model.device)
 
 
 def _fitting(policy: Policy, size: int, lengths: Sequence[int]) -> int:

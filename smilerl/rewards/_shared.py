@@ -59,9 +59,11 @@ def logits(
 ) -> torch.Tensor | None:
     """Logits [B, labels] of the rows of the groups, one after the other; None where the model's cache is another."""
     starts = [_beginning(texts, group, pad) for group in groups]
-    inputs, mask = _padded([texts[group[0]][:start] for group, start in zip(groups, starts, strict=True)], pad, "left")
+    inputs, mask = packed.padded(
+        [texts[group[0]][:start] for group, start in zip(groups, starts, strict=True)], pad, "left"
+    )
     ends = [texts[row][start:] for group, start in zip(groups, starts, strict=True) for row in group]
-    further, there = _padded(ends, pad, "right")
+    further, there = packed.padded(ends, pad, "right")
     owner = torch.tensor([number for number, group in enumerate(groups) for _ in group])
     inputs, mask, further, there, owner = (one.to(model.device) for one in (inputs, mask, further, there, owner))
     positions = (mask.cumsum(1) - 1).clamp(min=0)
@@ -107,9 +109,3 @@ def _common(one: Sequence[int], other: Sequence[int]) -> int:
 
 def _last(text: Sequence[int], pad: int | None) -> int:
     return next((place for place in reversed(range(len(text))) if text[place] != pad), 0)
-
-
-def _padded(rows: Sequence[Sequence[int]], pad: int, side: str) -> tuple[torch.Tensor, torch.Tensor]:
-    ids = torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], True, pad, side)
-    there = torch.nn.utils.rnn.pad_sequence([torch.ones(len(row), dtype=torch.long) for row in rows], True, 0, side)
-    return ids, there

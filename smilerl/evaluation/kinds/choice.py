@@ -145,10 +145,11 @@ def estimates(
     probability that the policy opens with any of the sentences that it was offered: where it is next to nothing,
     log-odds compare what it would never say.
     """
-    base, own = session.base_model[0], {**session.settings, "temperature": 1.0}
-    at = (matching.temperature(dataclasses.replace(session, settings=own), who) or own)["temperature"]
+    base, own = session.base_model[0], dataclasses.replace(session, settings={**session.settings, "temperature": 1.0})
+    same_entropy = matching.temperature(own, who)
+    at = 1.0 if same_entropy is None else max(same_entropy["temperature"], COLDEST)
     tuned, raw = (_log_odds(session, choice, cohort, each) for each in (who, base))
-    matched = _log_odds(session, choice, cohort, base, max(at, COLDEST))
+    matched = _log_odds(session, choice, cohort, base, at)
     paid = _paid(session, choice, cohort) if choice.unpaid and session.reward is not None else []
     # A verdict looks at every act, so the intervals hold for all of them at once (Bonferroni).
     level = 1 - 0.05 / len(choice.acts)
